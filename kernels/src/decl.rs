@@ -1,0 +1,113 @@
+//! How a kernel is declared: operands with named axes, one meaning, cases.
+
+use zoetrope_model_spec::lang::{Builder, Dtype, Value};
+
+use crate::meaning::Meaning;
+
+/// Named extents of an operand, outermost first. `".."` stands for any number of axes.
+pub type Axes = &'static [&'static str];
+
+/// Which integers an operand may hold; what a test draws from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IntRange {
+    /// Row numbers of the operand at this place.
+    RowsOf(usize),
+    /// 0 up to but not including this.
+    Below(i32),
+}
+
+#[derive(Clone, Debug)]
+pub struct OperandDecl {
+    pub name: &'static str,
+    pub axes: Axes,
+    /// Set for operands of integers.
+    pub ints: Option<IntRange>,
+}
+
+/// A declared kernel.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    /// Says what is computed, in order; never a place in the model.
+    pub name: &'static str,
+    pub doc: &'static str,
+    pub reads: Vec<OperandDecl>,
+    pub writes: OperandDecl,
+    pub meaning: Meaning,
+    /// The operand whose memory the result may take over.
+    pub in_place: Option<usize>,
+    /// Small shapes of all operands, for tests: one list per case.
+    pub cases: Vec<Vec<Vec<usize>>>,
+}
+
+/// A kernel being declared; [`KernelDraft::means`] completes it.
+pub struct KernelDraft {
+    name: &'static str,
+    doc: &'static str,
+    reads: Vec<OperandDecl>,
+    in_place: Option<usize>,
+    cases: Vec<Vec<Vec<usize>>>,
+}
+
+impl Kernel {
+    /// Begins a declaration.
+    pub fn named(name: &'static str, doc: &'static str) -> KernelDraft {
+        KernelDraft { name, doc, reads: Vec::new(), in_place: None, cases: Vec::new() }
+    }
+}
+
+impl KernelDraft {
+    /// An operand of real numbers.
+    pub fn reads(mut self, name: &'static str, axes: Axes) -> Self {
+        self.reads.push(OperandDecl { name, axes, ints: None });
+        self
+    }
+
+    /// An operand of integers.
+    pub fn reads_ints(mut self, name: &'static str, axes: Axes, ints: IntRange) -> Self {
+        self.reads.push(OperandDecl { name, axes, ints: Some(ints) });
+        self
+    }
+
+    /// The result may be written over the last operand declared.
+    pub fn or_in_place(mut self) -> Self {
+        self.in_place = Some(self.reads.len() - 1);
+        self
+    }
+
+    /// Adds a case: the shapes of all operands. The first one is also the sample that the meaning is recorded on.
+    pub fn case(mut self, shapes: &[&[usize]]) -> Self {
+        self.cases.push(shapes.iter().map(|s| s.to_vec()).collect());
+        self
+    }
+
+    /// The last word: what the result is, in the vocabulary of the spec.
+    ///
+    /// # Panics
+    /// When the meaning does not fit its own first case: a mistake in the declaration.
+    pub fn means<const N: usize>(
+        self,
+        result: &'static str,
+        axes: Axes,
+        meaning: impl FnOnce(&Builder, [Value; N]) -> Value,
+    ) -> Kernel {
+        let sample = self.cases.first().unwrap_or_else(|| panic!("{}: a kernel has at least one case", self.name));
+        assert_eq!((self.reads.len(), sample.len()), (N, N), "{}: operands, case and meaning differ", self.name);
+        let builder = Builder::new(self.name, Dtype::F32);
+        let inputs = std::array::from_fn(|i| {
+            let dtype = if self.reads[i].ints.is_some() { Dtype::I32 } else { Dtype::F32 };
+            builder.input(self.reads[i].name, dtype, &sample[i])
+        });
+        let value = meaning(&builder, inputs);
+        builder.output(result, value);
+        let graph = builder.finish().unwrap_or_else(|e| panic!("{}: {}", self.name, e.0));
+        Kernel {
+            name: self.name,
+            doc: self.doc,
+            reads: self.reads,
+            writes: OperandDecl { name: result, axes, ints: None },
+            meaning: Meaning::of(&graph),
+            in_place: self.in_place,
+            cases: self.cases,
+        }
+    }
+}

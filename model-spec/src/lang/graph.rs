@@ -1,0 +1,180 @@
+//! What a recorded forward pass is: values, statements in spec order, loops with one body.
+
+use super::{Dtype, Op};
+
+/// A value of a [`Graph`]: an index into [`Graph::values`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Value(pub u32);
+
+impl Value {
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Which file a weight comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Source {
+    Checkpoint,
+    TextEncoder,
+    SpatialUpscaler,
+}
+
+impl Source {
+    pub fn name(self) -> &'static str {
+        match self {
+            Source::Checkpoint => "checkpoint",
+            Source::TextEncoder => "text-encoder",
+            Source::SpatialUpscaler => "spatial-upscaler",
+        }
+    }
+}
+
+/// Elements known at build time, row-major.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Constant {
+    Real(Vec<f32>),
+    Int(Vec<i32>),
+}
+
+/// Where a value comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Def {
+    /// Written by the host before the phase; with `per_step`, before every turn of the enclosing run-time loop.
+    Input { per_step: bool },
+    /// A tensor of a model file, converted to the value's dtype at load. In a loop the name holds one `*`, which
+    /// stands for the iteration; `first` is the number of iteration 0.
+    Weight { source: Source, tensor: String, first: usize },
+    /// Known at build time.
+    Constant(Constant),
+    /// The constant of the current iteration: one value per turn of the enclosing loop.
+    PerIteration(Vec<Value>),
+    /// Made by an op statement.
+    Op,
+    /// The state of a loop as its body sees it at the start of a turn, or as the loop leaves it.
+    Carried,
+    /// The values of all turns of a loop, stacked along a new first axis.
+    Collected,
+}
+
+/// What is known of a value before anything runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Info {
+    /// The model's path, as the checkpoint spells it.
+    pub path: String,
+    pub dtype: Dtype,
+    pub shape: Vec<usize>,
+    pub def: Def,
+}
+
+impl Info {
+    pub fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.elements() * self.dtype.bytes()
+    }
+}
+
+/// One op applied to values.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OpStmt {
+    pub op: Op,
+    pub inputs: Vec<Value>,
+    pub output: Value,
+}
+
+/// How often a loop turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count {
+    /// Decided at build time.
+    Fixed(usize),
+    /// The host says when it replays: the denoising steps.
+    Runtime,
+}
+
+/// One piece of a loop's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Carried {
+    /// The value before the loop.
+    pub init: Value,
+    /// What the body reads.
+    pub inner: Value,
+    /// What the body leaves for the next turn.
+    pub next: Value,
+    /// The value after the loop.
+    pub result: Value,
+}
+
+/// A value of the body kept from every turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Collected {
+    pub value: Value,
+    pub stack: Value,
+}
+
+/// One body, executed `count` times.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loop {
+    pub name: String,
+    pub count: Count,
+    pub carried: Vec<Carried>,
+    pub collected: Vec<Collected>,
+    pub body: Vec<Stmt>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Stmt {
+    Op(OpStmt),
+    Loop(Loop),
+}
+
+/// A named result, in the shape it has towards the host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Output {
+    pub name: String,
+    pub value: Value,
+}
+
+/// A recorded phase.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Graph {
+    pub name: String,
+    pub values: Vec<Info>,
+    pub body: Vec<Stmt>,
+    pub outputs: Vec<Output>,
+    /// Every name that [`super::Builder::tap`] offered, in order, requested or not.
+    pub tap_names: Vec<String>,
+}
+
+impl Graph {
+    pub fn info(&self, value: Value) -> &Info {
+        &self.values[value.index()]
+    }
+
+    /// All values with their definitions, in order of birth.
+    pub fn iter(&self) -> impl Iterator<Item = (Value, &Info)> {
+        self.values.iter().enumerate().map(|(i, info)| (Value(i as u32), info))
+    }
+
+    /// Inputs in the order they were declared.
+    pub fn inputs(&self) -> impl Iterator<Item = (Value, &Info)> {
+        self.iter().filter(|(_, info)| matches!(info.def, Def::Input { .. }))
+    }
+
+    /// Every op statement with its loop depth, in spec order.
+    pub fn statements(&self) -> Vec<(usize, &OpStmt)> {
+        fn walk<'a>(body: &'a [Stmt], depth: usize, out: &mut Vec<(usize, &'a OpStmt)>) {
+            for stmt in body {
+                match stmt {
+                    Stmt::Op(op) => out.push((depth, op)),
+                    Stmt::Loop(inner) => walk(&inner.body, depth + 1, out),
+                }
+            }
+        }
+        let mut out = Vec::new();
+        walk(&self.body, 0, &mut out);
+        out
+    }
+}

@@ -1,0 +1,16 @@
+//! The vocabulary of the spec: what a value is, which ops there are, and how a forward pass records them.
+
+mod builder;
+mod dtype;
+mod flops;
+mod graph;
+mod infer;
+mod op;
+mod print;
+
+pub use builder::Builder;
+pub use dtype::Dtype;
+pub use flops::{bytes, flops};
+pub use graph::{Carried, Collected, Constant, Count, Def, Graph, Info, Loop, OpStmt, Output, Source, Stmt, Value};
+pub use infer::{ShapeError, infer};
+pub use op::{Attr, BinaryFn, Op, UnaryFn};
