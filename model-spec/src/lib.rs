@@ -7,3 +7,5 @@
 //! This crate does not know that GPUs exist.
 
 pub mod lang;
+pub mod ltx;
+

@@ -1,0 +1,3 @@
+//! LTX-2.3: its dimensions ([`config`]) and each of its parts, as forward passes over a [`crate::lang::Builder`].
+
+pub mod config;
