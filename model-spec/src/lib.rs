@@ -8,4 +8,5 @@
 
 pub mod lang;
 pub mod ltx;
+pub mod program;
 
