@@ -1,3 +1,6 @@
 //! LTX-2.3: its dimensions ([`config`]) and each of its parts, as forward passes over a [`crate::lang::Builder`].
 
+pub mod attention;
 pub mod config;
+pub mod feed_forward;
+pub mod rope;
