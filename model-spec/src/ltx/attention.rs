@@ -26,12 +26,6 @@ pub fn gated(
     project(b, heads, x, b.op(attention, &[q, k, v]))
 }
 
-/// The module under spatio-temporal guidance, which puts the value of a token in the place of softmax(q·kᵀ)·v
-/// (docs/model/transformer.md 7): no q and no k, gates and output projection as always.
-pub fn gated_values(b: &Builder, heads: Heads, x: Value) -> Value {
-    project(b, heads, x, b.linear("to_v", x, heads.width()))
-}
-
 /// Gates, made from the x that feeds `to_q`, and the output projection back to the width of x.
 fn project(b: &Builder, heads: Heads, x: Value, attended: Value) -> Value {
     let gates = b.affine(b.sigmoid(b.linear("to_gate_logits", x, heads.heads)), 2.0, 0.0);
@@ -46,4 +40,29 @@ fn norm(b: &Builder, name: &str, x: Value, eps: f32) -> Value {
 
 fn rotated(b: &Builder, heads: Heads, x: Value, rope: Option<&Rotary>) -> Value {
     rope.map_or(x, |rope| rope.rotate(b, heads.heads, x))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lang::Dtype;
+    use crate::ltx::rope::{self, Axis};
+
+    /// Kernels are matched on this order: norm then rotation, attention then gate.
+    #[test]
+    fn ops_that_fuse_follow_each_other() {
+        let b = Builder::new("test", Dtype::Bf16);
+        let heads = Heads { heads: 3, head_dim: 10 };
+        let (x, context) = (b.input("x", Dtype::Bf16, &[5, 18]), b.input("context", Dtype::Bf16, &[7, 11]));
+        let axis = Axis { mids: vec![0.5; 5], max_pos: 20.0 };
+        let rope = rope::axial(&b, "rope", heads.width(), &[axis], 10_000.0, (0..5).collect());
+        let out = gated(&b, heads, 1e-6, x, context, Some(&rope), None);
+        assert_eq!(b.shape(out), [5, 18]);
+        let graph = b.finish().expect("recorded");
+        let labels: Vec<_> = graph.statements().iter().map(|(_, stmt)| stmt.op.label()).collect();
+        let tables = ["cos", "cast", "sin", "cast"];
+        let inner = ["linear", "linear", "linear", "rms_norm", "rms_norm", "rope", "attention"];
+        let outer = ["linear", "sigmoid", "affine", "head_scale", "linear"];
+        assert_eq!(labels, [&tables[..], &inner, &outer].concat());
+    }
 }

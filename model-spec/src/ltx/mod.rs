@@ -2,5 +2,7 @@
 
 pub mod attention;
 pub mod config;
+pub mod connector;
 pub mod feed_forward;
 pub mod rope;
+mod sequence;
