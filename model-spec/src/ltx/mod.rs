@@ -6,3 +6,4 @@ pub mod connector;
 pub mod feed_forward;
 pub mod rope;
 mod sequence;
+pub mod text_encoder;
