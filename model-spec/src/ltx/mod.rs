@@ -3,7 +3,10 @@
 pub mod attention;
 pub mod config;
 pub mod connector;
+mod conv;
 pub mod feed_forward;
 pub mod rope;
 mod sequence;
+mod statistics;
 pub mod text_encoder;
+pub mod video_vae;
