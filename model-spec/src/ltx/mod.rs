@@ -9,4 +9,5 @@ pub mod rope;
 mod sequence;
 mod statistics;
 pub mod text_encoder;
+pub mod upscaler;
 pub mod video_vae;
