@@ -1,6 +1,7 @@
 //! LTX-2.3: its dimensions ([`config`]) and each of its parts, as forward passes over a [`crate::lang::Builder`].
 
 pub mod attention;
+pub mod audio_vae;
 pub mod config;
 pub mod connector;
 mod conv;
