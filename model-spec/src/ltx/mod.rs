@@ -2,6 +2,7 @@
 
 pub mod attention;
 pub mod audio_vae;
+pub mod builtin;
 pub mod config;
 pub mod connector;
 mod conv;
