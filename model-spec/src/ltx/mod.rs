@@ -1,3 +1,17 @@
 //! LTX-2.3: its dimensions ([`config`]) and each of its parts, as forward passes over a [`crate::lang::Builder`].
 
+pub mod attention;
+pub mod audio_vae;
+pub mod builtin;
 pub mod config;
+pub mod connector;
+mod conv;
+pub mod feed_forward;
+mod generator;
+pub mod rope;
+mod sequence;
+mod statistics;
+pub mod text_encoder;
+pub mod upscaler;
+pub mod video_vae;
+pub mod vocoder;
