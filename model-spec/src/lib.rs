@@ -9,4 +9,5 @@
 pub mod lang;
 pub mod ltx;
 pub mod program;
+pub mod target;
 
