@@ -131,7 +131,8 @@ fn write_in_place(graph: &Graph, views: &Views<'_>, linear: &Linear<'_>, done: &
         let Action::Call(call) = &entry.action else { continue };
         let Some(over) = call.in_place.and_then(|i| call.reads.get(i)) else { continue };
         let root = views.root(*over);
-        let ours = matches!(graph.info(root).def, Def::Op | Def::Carried) && !entry.load;
+        let resident = linear.entries.iter().any(|e| e.load && e.write() == root);
+        let ours = matches!(graph.info(root).def, Def::Op | Def::Carried) && !entry.load && !resident;
         let same = views.is_whole(*over) && graph.info(root).bytes() == graph.info(call.write).bytes();
         let dtype = graph.info(root).dtype == graph.info(call.write).dtype;
         let once = call.reads.iter().filter(|v| views.root(**v) == root).count() == 1;

@@ -215,10 +215,10 @@ pub enum Lifetime {
     Derived,
     /// Survives seams: loop state, and what one phase leaves for another.
     State,
-    /// Inside a segment.
-    Scratch,
     /// Written or read by the host.
     Io,
+    /// Inside a segment.
+    Scratch,
 }
 
 impl Lifetime {
