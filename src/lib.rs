@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The library behind the `zoetrope` command.
+
+pub mod media;

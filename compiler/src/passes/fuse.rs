@@ -8,14 +8,14 @@ use std::collections::BTreeMap;
 use zoetrope_kernels::{Kernel, Meaning, MeaningOp, Ref};
 use zoetrope_model_spec::lang::{Graph, OpStmt, Stmt, Value};
 
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::fused::{Call, Fused, FusedLoop, FusedStmt};
 
 /// Covers every op of `graph` with a kernel of the catalog.
 ///
 /// # Errors
 /// An op that no kernel computes, with its path in the model.
-pub fn fuse(graph: Graph, catalog: &[Kernel]) -> Result<Fused> {
+pub fn fuse(graph: Graph, catalog: &[Kernel]) -> Result<Fused, Error> {
     let mut largest_first: Vec<usize> = (0..catalog.len()).collect();
     largest_first.sort_by_key(|k| std::cmp::Reverse(catalog[*k].meaning.ops.len()));
     let fuser = Fuser { graph: &graph, catalog, largest_first, uses: uses(&graph) };
@@ -59,7 +59,7 @@ struct Match<'a> {
 }
 
 impl<'a> Fuser<'a> {
-    fn body(&self, stmts: &'a [Stmt]) -> Result<Vec<FusedStmt>> {
+    fn body(&self, stmts: &'a [Stmt]) -> Result<Vec<FusedStmt>, Error> {
         let makers: BTreeMap<Value, &OpStmt> = stmts
             .iter()
             .filter_map(|s| match s {
@@ -92,7 +92,7 @@ impl<'a> Fuser<'a> {
     }
 
     /// The largest kernel whose meaning ends in `root`.
-    fn cover(&self, root: &'a OpStmt, makers: &BTreeMap<Value, &'a OpStmt>) -> Result<Call> {
+    fn cover(&self, root: &'a OpStmt, makers: &BTreeMap<Value, &'a OpStmt>) -> Result<Call, Error> {
         let mut lost = Vec::new();
         for k in &self.largest_first {
             let kernel = &self.catalog[*k];
