@@ -197,7 +197,7 @@ fn result_shape(op: &Op, s: &[&[usize]]) -> Result<Shape, ShapeError> {
             Ok(shape.clone())
         }
         Op::Reshape { shape } => {
-            want(shape.iter().product::<usize>() == x.iter().product(), || {
+            want(shape.iter().product::<usize>() == x.iter().product::<usize>(), || {
                 format!("{x:?} does not hold {shape:?}")
             })?;
             Ok(shape.clone())
