@@ -8,6 +8,9 @@
 
 pub mod lang;
 pub mod ltx;
+<<<<<<< HEAD
 pub mod program;
 pub mod target;
 
+=======
+>>>>>>> files

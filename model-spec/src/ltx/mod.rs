@@ -4,6 +4,7 @@ pub mod attention;
 pub mod audio_vae;
 pub mod builtin;
 pub mod config;
+<<<<<<< HEAD
 pub mod connector;
 mod conv;
 pub mod feed_forward;
@@ -18,3 +19,6 @@ pub mod video_vae;
 pub mod vocoder;
 pub mod sizes;
 pub mod transformer;
+=======
+pub mod read_config;
+>>>>>>> files

@@ -1,0 +1,185 @@
+//! A tensor's values in another element type.
+
+use half::{bf16, f16};
+
+use super::header::shown;
+use super::{FileDtype, FileError, Tensor};
+
+impl<'a> Tensor<'a> {
+    /// How many elements there are.
+    pub fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// The stored bytes, if they already are elements of `dtype` at an address that is a multiple of `align`.
+    pub fn in_place(&self, dtype: FileDtype, align: usize) -> Option<&'a [u8]> {
+        let fits = self.dtype == dtype && self.bytes.as_ptr().addr().is_multiple_of(align.max(1));
+        fits.then_some(self.bytes)
+    }
+
+    /// Whether [`Tensor::read_into`] can give `dtype`: the stored type itself, or F32, F16 and BF16 among each other.
+    pub fn reads_as(&self, dtype: FileDtype) -> bool {
+        let real = |dtype| matches!(dtype, FileDtype::F32 | FileDtype::F16 | FileDtype::Bf16);
+        self.dtype == dtype || (real(self.dtype) && real(dtype))
+    }
+
+    /// Writes the values as elements of `dtype`, each rounded once, to the nearest and halves to even.
+    ///
+    /// # Errors
+    /// The type cannot be converted ([`Tensor::reads_as`]), or `out` is not exactly as long as the result.
+    pub fn read_into(&self, dtype: FileDtype, out: &mut [u8]) -> Result<(), FileError> {
+        let (path, tensor) = (|| self.file.to_owned(), || shown(self.name));
+        if !self.reads_as(dtype) {
+            let (found, wanted) = (self.dtype, dtype);
+            return Err(FileError::Conversion { path: path(), tensor: tensor(), found, wanted });
+        }
+        // The same number of elements, of at most twice the size: no overflow where the stored size had none.
+        let wanted = if self.dtype == dtype { self.bytes.len() } else { self.elements() * dtype.bits() / 8 };
+        if out.len() != wanted {
+            let given = out.len();
+            return Err(FileError::Place { path: path(), tensor: tensor(), dtype, wanted, given });
+        }
+        match (self.dtype, dtype) {
+            (FileDtype::F32, FileDtype::Bf16) => convert::<f32, bf16>(self.bytes, out),
+            (FileDtype::F32, FileDtype::F16) => convert::<f32, f16>(self.bytes, out),
+            (FileDtype::Bf16, FileDtype::F32) => convert::<bf16, f32>(self.bytes, out),
+            (FileDtype::Bf16, FileDtype::F16) => convert::<bf16, f16>(self.bytes, out),
+            (FileDtype::F16, FileDtype::F32) => convert::<f16, f32>(self.bytes, out),
+            (FileDtype::F16, FileDtype::Bf16) => convert::<f16, bf16>(self.bytes, out),
+            _ => out.copy_from_slice(self.bytes),
+        }
+        Ok(())
+    }
+}
+
+/// A real number in a file.
+trait Stored {
+    const BYTES: usize;
+    /// Exact: each of the three types fits into f32.
+    fn load(bytes: &[u8]) -> f32;
+    fn store(value: f32, out: &mut [u8]);
+}
+
+impl Stored for f32 {
+    const BYTES: usize = 4;
+
+    fn load(bytes: &[u8]) -> f32 {
+        f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
+    }
+
+    fn store(value: f32, out: &mut [u8]) {
+        out.copy_from_slice(&value.to_le_bytes());
+    }
+}
+
+macro_rules! stored_half {
+    ($type:ty) => {
+        impl Stored for $type {
+            const BYTES: usize = 2;
+
+            fn load(bytes: &[u8]) -> f32 {
+                <$type>::from_le_bytes([bytes[0], bytes[1]]).to_f32()
+            }
+
+            fn store(value: f32, out: &mut [u8]) {
+                out.copy_from_slice(&<$type>::from_f32(value).to_le_bytes());
+            }
+        }
+    };
+}
+
+stored_half!(bf16);
+stored_half!(f16);
+
+fn convert<From: Stored, To: Stored>(from: &[u8], to: &mut [u8]) {
+    for (from, to) in from.chunks_exact(From::BYTES).zip(to.chunks_exact_mut(To::BYTES)) {
+        To::store(From::load(from), to);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{FileDtype, FileError, NewTensor, TensorFile, write_tensors};
+    use half::{bf16, f16};
+
+    fn file(dtype: FileDtype, bytes: &[u8], elements: usize) -> TensorFile {
+        let tensor = NewTensor { name: "t", dtype, shape: &[elements], bytes };
+        TensorFile::from_bytes("m", write_tensors(&[], &[tensor])).unwrap()
+    }
+
+    fn read(file: &TensorFile, dtype: FileDtype) -> Vec<u8> {
+        let tensor = file.get("t").unwrap();
+        let mut out = vec![0; tensor.elements() * dtype.bits() / 8];
+        tensor.read_into(dtype, &mut out).unwrap();
+        out
+    }
+
+    #[test]
+    fn each_conversion_rounds_once_to_nearest_even() {
+        // 1 + 2^-8 lies half way between two bf16 numbers, 1 + 3 * 2^-8 too: to even means down, then up.
+        let values = [1.0f32 + 1.0 / 256.0, 1.0 + 3.0 / 256.0, -0.0, 3.4e38, f32::INFINITY, f32::NAN, 1e-40];
+        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let source = file(FileDtype::F32, &bytes, values.len());
+        let as_bf16 = read(&source, FileDtype::Bf16);
+        let got: Vec<bf16> = as_bf16.chunks(2).map(|b| bf16::from_le_bytes([b[0], b[1]])).collect();
+        assert_eq!(got[0].to_f32(), 1.0);
+        assert_eq!(got[1].to_f32(), 1.0 + 4.0 / 256.0);
+        assert_eq!(got[2].to_bits(), 0x8000);
+        assert_eq!(got[3], bf16::INFINITY);
+        assert!(got[5].is_nan());
+        assert!(got[6].to_f32() > 0.0, "small numbers stay, as subnormal ones");
+        // 1 + 2^-11 and 1 + 3 * 2^-11 lie half way between two f16 numbers.
+        let values = [1.0f32 + 1.0 / 2048.0, 1.0 + 3.0 / 2048.0, 65520.0];
+        let halves: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let as_f16 = read(&file(FileDtype::F32, &halves, values.len()), FileDtype::F16);
+        let got: Vec<f16> = as_f16.chunks(2).map(|b| f16::from_le_bytes([b[0], b[1]])).collect();
+        assert_eq!(got, [f16::ONE, f16::from_f32(1.0 + 4.0 / 2048.0), f16::INFINITY]);
+        assert_eq!(read(&source, FileDtype::F32), bytes);
+    }
+
+    #[test]
+    fn half_types_widen_exactly_and_meet_through_f32() {
+        let all: Vec<u8> = (0..=u16::MAX).flat_map(u16::to_le_bytes).collect();
+        for (dtype, widen) in [
+            (FileDtype::Bf16, (|b| bf16::from_bits(b).to_f32()) as fn(u16) -> f32),
+            (FileDtype::F16, |b| f16::from_bits(b).to_f32()),
+        ] {
+            let source = file(dtype, &all, 1 << 16);
+            let wide = read(&source, FileDtype::F32);
+            for (bits, bytes) in wide.chunks(4).enumerate() {
+                let got = f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+                let want = widen(bits as u16);
+                assert!(
+                    got.to_bits() == want.to_bits() || (got.is_nan() && want.is_nan()),
+                    "{dtype} {bits:#x}"
+                );
+            }
+        }
+        let source = file(FileDtype::F16, &f16::from_f32(0.1).to_le_bytes(), 1);
+        let want = bf16::from_f32(f16::from_f32(0.1).to_f32());
+        assert_eq!(read(&source, FileDtype::Bf16), want.to_le_bytes());
+    }
+
+    #[test]
+    fn refuses_what_has_no_conversion_and_wrong_places() {
+        let ints = file(FileDtype::I32, &[1, 0, 0, 0], 1);
+        assert_eq!(read(&ints, FileDtype::I32), [1, 0, 0, 0]);
+        let tensor = ints.get("t").unwrap();
+        let error = tensor.read_into(FileDtype::F32, &mut [0; 4]).unwrap_err();
+        assert_eq!(error.to_string(), "m: tensor t is I32, which cannot be read as F32");
+        let error = tensor.read_into(FileDtype::I32, &mut [0; 3]).unwrap_err();
+        assert!(matches!(error, FileError::Place { wanted: 4, given: 3, .. }));
+    }
+
+    #[test]
+    fn in_place_needs_the_type_and_the_alignment() {
+        let source = file(FileDtype::Bf16, &[0; 8], 4);
+        let tensor = source.get("t").unwrap();
+        assert_eq!(tensor.in_place(FileDtype::Bf16, 1), Some(tensor.bytes));
+        assert_eq!(tensor.in_place(FileDtype::F16, 1), None);
+        let address = tensor.bytes.as_ptr().addr();
+        let fits = 1 << address.trailing_zeros();
+        assert!(tensor.in_place(FileDtype::Bf16, fits).is_some());
+        assert!(tensor.in_place(FileDtype::Bf16, fits * 2).is_none());
+    }
+}

@@ -1,0 +1,171 @@
+//! What can be wrong with a model file, in words for its owner.
+
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use super::FileDtype;
+
+/// Why a model file, or a tensor in it, cannot be used.
+#[derive(Debug, Error)]
+pub enum FileError {
+    /// The system refused.
+    #[error("{}: cannot be read: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is there, but is no complete and consistent safetensors file.
+    #[error("{}: {problem}", path.display())]
+    Header {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: HeaderError,
+    },
+    /// A folder was given that holds no weights.
+    #[error("{}: no *.safetensors file in this folder (give the folder that holds the weights)", path.display())]
+    EmptyFolder {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The element type cannot become the wanted one.
+    #[error("{}: tensor {tensor} is {found}, which cannot be read as {wanted}", path.display())]
+    Conversion {
+        /// The file.
+        path: PathBuf,
+        /// The tensor's name.
+        tensor: String,
+        /// The stored element type.
+        found: FileDtype,
+        /// The element type asked for.
+        wanted: FileDtype,
+    },
+    /// The place for a tensor's values has another size than the values.
+    #[error("{}: tensor {tensor} needs {wanted} bytes as {dtype}, its place has {given}", path.display())]
+    Place {
+        /// The file.
+        path: PathBuf,
+        /// The tensor's name.
+        tensor: String,
+        /// The element type asked for.
+        dtype: FileDtype,
+        /// The size of the converted values.
+        wanted: usize,
+        /// The size of the place.
+        given: usize,
+    },
+}
+
+impl FileError {
+    pub(super) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> FileError {
+        move |source| FileError::Io { path: path.to_owned(), source }
+    }
+
+    /// The file or folder that the error is about.
+    pub fn path(&self) -> &Path {
+        match self {
+            FileError::Io { path, .. }
+            | FileError::Header { path, .. }
+            | FileError::EmptyFolder { path }
+            | FileError::Conversion { path, .. }
+            | FileError::Place { path, .. } => path,
+        }
+    }
+}
+
+/// What is wrong with the contents of a tensor file.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum HeaderError {
+    /// It is something else.
+    #[error("this is {found}, not a safetensors file ({help})")]
+    OtherFormat {
+        /// What it looks like.
+        found: &'static str,
+        /// What to do about it.
+        help: &'static str,
+    },
+    /// The length in the first eight bytes cannot be true.
+    #[error(
+        "no safetensors file: its first 8 bytes say a header of {length} bytes, but the format allows {max}"
+    )]
+    HeaderLength {
+        /// The length that the file claims.
+        length: u64,
+        /// The longest that is allowed.
+        max: usize,
+    },
+    /// The file ends too early.
+    #[error("truncated: {expected} bytes wanted, {actual} found (download the file again)")]
+    Truncated {
+        /// Bytes that the file must have; if the header itself is cut, the bytes until its end.
+        expected: u64,
+        /// Bytes that it has.
+        actual: u64,
+    },
+    /// The file goes on after the last tensor.
+    #[error("{actual} bytes found, but the header describes {expected} (download the file again)")]
+    Trailing {
+        /// Bytes that the header describes.
+        expected: u64,
+        /// Bytes that the file has.
+        actual: u64,
+    },
+    /// The header is no JSON of the expected form.
+    #[error("the header is not what safetensors prescribes: {0}")]
+    Json(String),
+    /// An element type that this program does not know.
+    #[error("tensor {tensor}: unknown element type {dtype}")]
+    Dtype {
+        /// The tensor's name.
+        tensor: String,
+        /// The unknown name.
+        dtype: String,
+    },
+    /// Shape and element type give more bytes than a machine can address, or no whole number of bytes.
+    #[error("tensor {tensor}: {dtype} of shape {shape} has no size in bytes")]
+    Shape {
+        /// The tensor's name.
+        tensor: String,
+        /// Its element type.
+        dtype: FileDtype,
+        /// Its shape, as text.
+        shape: String,
+    },
+    /// The place in the file does not have the size of the tensor.
+    #[error("tensor {tensor}: {dtype} of shape {shape} has {wanted} bytes, but its place is {begin}..{end}")]
+    Size {
+        /// The tensor's name.
+        tensor: String,
+        /// Its element type.
+        dtype: FileDtype,
+        /// Its shape, as text.
+        shape: String,
+        /// Bytes that shape and element type give.
+        wanted: usize,
+        /// First byte in the data section.
+        begin: u64,
+        /// Byte after the last.
+        end: u64,
+    },
+    /// Two tensors share bytes.
+    #[error("tensors {first} and {second} overlap at byte {at} of the data")]
+    Overlap {
+        /// The tensor that begins first.
+        first: String,
+        /// The tensor that begins inside it.
+        second: String,
+        /// Where the second begins.
+        at: u64,
+    },
+    /// Bytes that belong to no tensor.
+    #[error("{bytes} bytes before tensor {tensor} belong to no tensor")]
+    Gap {
+        /// The tensor after the gap.
+        tensor: String,
+        /// The size of the gap.
+        bytes: u64,
+    },
+}

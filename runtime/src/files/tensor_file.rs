@@ -1,0 +1,113 @@
+//! One tensor file.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::header::{Entry, Header};
+use super::{FileDtype, FileError};
+use crate::map::Map;
+
+/// An open safetensors file whose header passed every check.
+pub struct TensorFile {
+    path: PathBuf,
+    bytes: Bytes,
+    header: Header,
+}
+
+enum Bytes {
+    Mapped(Map),
+    Owned(Vec<u8>),
+}
+
+impl std::ops::Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Bytes::Mapped(map) => map,
+            Bytes::Owned(bytes) => bytes,
+        }
+    }
+}
+
+/// One tensor of a file: what it is, and where its values are.
+#[derive(Clone, Copy)]
+pub struct Tensor<'a> {
+    /// The file that holds it.
+    pub file: &'a Path,
+    /// Its name in the file.
+    pub name: &'a str,
+    /// The stored element type.
+    pub dtype: FileDtype,
+    /// Row-major extents.
+    pub shape: &'a [usize],
+    /// The stored values, little-endian.
+    pub bytes: &'a [u8],
+}
+
+impl TensorFile {
+    /// Maps a file and checks its header.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is not a complete and consistent safetensors file.
+    pub fn open(path: &Path) -> Result<TensorFile, FileError> {
+        let map = Map::open(path).map_err(FileError::io(path))?;
+        TensorFile::new(path, Bytes::Mapped(map))
+    }
+
+    /// A file that exists in memory only; `path` is what messages call it.
+    ///
+    /// # Errors
+    /// The bytes are not a complete and consistent safetensors file.
+    pub fn from_bytes(path: impl AsRef<Path>, bytes: Vec<u8>) -> Result<TensorFile, FileError> {
+        TensorFile::new(path.as_ref(), Bytes::Owned(bytes))
+    }
+
+    fn new(path: &Path, bytes: Bytes) -> Result<TensorFile, FileError> {
+        let header =
+            Header::parse(&bytes).map_err(|problem| FileError::Header { path: path.to_owned(), problem })?;
+        Ok(TensorFile { path: path.to_owned(), bytes, header })
+    }
+
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The texts that the file's maker put beside the tensors.
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.header.metadata
+    }
+
+    /// The tensor of this name.
+    pub fn get(&self, name: &str) -> Option<Tensor<'_>> {
+        self.header.tensors.get_key_value(name).map(|entry| self.tensor(entry))
+    }
+
+    /// All tensors, by name.
+    pub fn iter(&self) -> impl Iterator<Item = Tensor<'_>> {
+        self.header.tensors.iter().map(|entry| self.tensor(entry))
+    }
+
+    fn tensor<'a>(&'a self, (name, entry): (&'a String, &'a Entry)) -> Tensor<'a> {
+        let bytes = &self.bytes[entry.place.clone()];
+        Tensor { file: &self.path, name, dtype: entry.dtype, shape: &entry.shape, bytes }
+    }
+}
+
+impl fmt::Debug for TensorFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tensors = self.header.tensors.len();
+        f.debug_struct("TensorFile")
+            .field("path", &self.path)
+            .field("tensors", &tensors)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Tensor<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}{:?} in {}", self.name, self.dtype, self.shape, self.file.display())
+    }
+}
