@@ -8,9 +8,5 @@
 
 pub mod lang;
 pub mod ltx;
-<<<<<<< HEAD
 pub mod program;
 pub mod target;
-
-=======
->>>>>>> files

@@ -4,21 +4,18 @@ pub mod attention;
 pub mod audio_vae;
 pub mod builtin;
 pub mod config;
-<<<<<<< HEAD
 pub mod connector;
 mod conv;
 pub mod feed_forward;
 mod generator;
 pub mod pipeline;
+pub mod read_config;
 pub mod rope;
 mod sequence;
+pub mod sizes;
 mod statistics;
 pub mod text_encoder;
+pub mod transformer;
 pub mod upscaler;
 pub mod video_vae;
 pub mod vocoder;
-pub mod sizes;
-pub mod transformer;
-=======
-pub mod read_config;
->>>>>>> files
