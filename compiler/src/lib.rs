@@ -9,6 +9,7 @@ pub mod fused;
 mod hash;
 pub mod passes;
 pub mod schedule;
+pub mod targets;
 pub mod verify;
 mod view;
 

@@ -5,6 +5,7 @@ pub mod audio_vae;
 pub mod builtin;
 pub mod config;
 pub mod connector;
+pub mod demo;
 mod conv;
 pub mod feed_forward;
 mod generator;

@@ -4,6 +4,7 @@
 //! The meaning of every field is written down in docs/plan-format.md.
 
 mod print;
+pub mod rows;
 
 pub use print::{Detail, bytes_text, flops_text};
 
