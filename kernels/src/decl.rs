@@ -90,8 +90,14 @@ impl KernelDraft {
         axes: Axes,
         meaning: impl FnOnce(&Builder, [Value; N]) -> Value,
     ) -> Kernel {
-        let sample = self.cases.first().unwrap_or_else(|| panic!("{}: a kernel has at least one case", self.name));
-        assert_eq!((self.reads.len(), sample.len()), (N, N), "{}: operands, case and meaning differ", self.name);
+        let sample =
+            self.cases.first().unwrap_or_else(|| panic!("{}: a kernel has at least one case", self.name));
+        assert_eq!(
+            (self.reads.len(), sample.len()),
+            (N, N),
+            "{}: operands, case and meaning differ",
+            self.name
+        );
         let builder = Builder::new(self.name, Dtype::F32);
         let inputs = std::array::from_fn(|i| {
             let dtype = if self.reads[i].ints.is_some() { Dtype::I32 } else { Dtype::F32 };

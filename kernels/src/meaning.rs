@@ -52,7 +52,12 @@ impl Meaning {
             })
             .collect();
         let last = stmts.last().map(|s| s.output);
-        assert_eq!(last, graph.outputs.first().map(|o| o.value), "{}: the last op makes the result", graph.name);
+        assert_eq!(
+            last,
+            graph.outputs.first().map(|o| o.value),
+            "{}: the last op makes the result",
+            graph.name
+        );
         for inner in 0..ops.len().saturating_sub(1) {
             let used = ops.iter().any(|op| op.inputs.contains(&Ref::Inner(inner)));
             assert!(used, "{}: op {inner} of the meaning is not used", graph.name);
@@ -72,7 +77,8 @@ impl Meaning {
         for op in &self.ops {
             // The lengths of attribute lists may differ from the sample's (a convolution's padding), so the
             // shortest prefix that makes an op is taken; an op's own lists carry their length.
-            let taken = (0..=rest.len()).find_map(|n| Op::rebuild(op.op.name(), &rest[..n]).map(|op| (op, n)));
+            let taken =
+                (0..=rest.len()).find_map(|n| Op::rebuild(op.op.name(), &rest[..n]).map(|op| (op, n)));
             let (made, n) = taken?;
             rest = &rest[n..];
             ops.push(MeaningOp { op: made, inputs: op.inputs.clone() });
