@@ -8,4 +8,3 @@
 
 pub mod lang;
 pub mod ltx;
-

@@ -3,8 +3,8 @@
 use std::cell::{Cell, RefCell};
 
 use super::{
-    BinaryFn, Carried, Collected, Constant, Count, Def, Dtype, Graph, Info, Loop, Op, OpStmt, Output, ShapeError,
-    Source, Stmt, UnaryFn, Value, infer,
+    BinaryFn, Carried, Collected, Constant, Count, Def, Dtype, Graph, Info, Loop, Op, OpStmt, Output,
+    ShapeError, Source, Stmt, UnaryFn, Value, infer,
 };
 
 /// Records ops. Methods take `&self`, so that calls nest as in a forward pass.
@@ -115,7 +115,11 @@ impl Builder {
 
     fn full_path(&self, name: &str) -> String {
         let path = self.path.borrow();
-        path.iter().map(String::as_str).chain((!name.is_empty()).then_some(name)).collect::<Vec<_>>().join(".")
+        path.iter()
+            .map(String::as_str)
+            .chain((!name.is_empty()).then_some(name))
+            .collect::<Vec<_>>()
+            .join(".")
     }
 
     fn define(&self, path: String, dtype: Dtype, shape: Vec<usize>, def: Def) -> Value {
@@ -198,16 +202,33 @@ impl Builder {
 
     /// Records `body` once, to be executed `count` times; `state` goes round. The body names weights of its turn
     /// with `*` in the path.
-    pub fn repeat(&self, name: &str, count: usize, state: &[Value], body: impl FnOnce(&[Value]) -> Vec<Value>) -> Vec<Value> {
+    pub fn repeat(
+        &self,
+        name: &str,
+        count: usize,
+        state: &[Value],
+        body: impl FnOnce(&[Value]) -> Vec<Value>,
+    ) -> Vec<Value> {
         self.record_loop(name, Count::Fixed(count), state, body)
     }
 
     /// As [`Builder::repeat`], with the number of turns decided by the host: the denoising steps.
-    pub fn steps(&self, name: &str, state: &[Value], body: impl FnOnce(&[Value]) -> Vec<Value>) -> Vec<Value> {
+    pub fn steps(
+        &self,
+        name: &str,
+        state: &[Value],
+        body: impl FnOnce(&[Value]) -> Vec<Value>,
+    ) -> Vec<Value> {
         self.record_loop(name, Count::Runtime, state, body)
     }
 
-    fn record_loop(&self, name: &str, count: Count, state: &[Value], body: impl FnOnce(&[Value]) -> Vec<Value>) -> Vec<Value> {
+    fn record_loop(
+        &self,
+        name: &str,
+        count: Count,
+        state: &[Value],
+        body: impl FnOnce(&[Value]) -> Vec<Value>,
+    ) -> Vec<Value> {
         let like = |value: Value, suffix: &str| {
             let info = self.graph.borrow().info(value).clone();
             self.define(format!("{}{suffix}", info.path), info.dtype, info.shape, Def::Carried)
@@ -257,7 +278,8 @@ impl Builder {
     pub fn op(&self, op: Op, inputs: &[Value]) -> Value {
         let inferred = {
             let graph = self.graph.borrow();
-            let of: Vec<_> = inputs.iter().map(|v| (graph.info(*v).dtype, graph.info(*v).shape.as_slice())).collect();
+            let of: Vec<_> =
+                inputs.iter().map(|v| (graph.info(*v).dtype, graph.info(*v).shape.as_slice())).collect();
             infer(&op, &of)
         };
         let (dtype, shape) = inferred.unwrap_or_else(|ShapeError(message)| {

@@ -10,7 +10,9 @@ pub fn flops(op: &Op, inputs: &[&Info], output: &Info) -> u64 {
         Op::Linear {} => 2 * size(output) * inputs[0].shape.last().copied().unwrap_or(0) as u64,
         Op::Attention { .. } => 4 * size(output) * inputs[1].shape[0] as u64,
         Op::Conv { .. } => 2 * size(output) * inputs[1].shape[1..].iter().product::<usize>() as u64,
-        Op::ConvTranspose { .. } => 2 * size(inputs[0]) * inputs[1].shape[1..].iter().product::<usize>() as u64,
+        Op::ConvTranspose { .. } => {
+            2 * size(inputs[0]) * inputs[1].shape[1..].iter().product::<usize>() as u64
+        }
         _ => 0,
     }
 }

@@ -50,7 +50,9 @@ fn arity(op: &Op) -> (usize, usize) {
 /// Says which rule of the op the inputs break.
 pub fn infer(op: &Op, inputs: &[(Dtype, &[usize])]) -> Result<(Dtype, Shape), ShapeError> {
     let (lo, hi) = arity(op);
-    want((lo..=hi).contains(&inputs.len()), || format!("{} takes {lo} inputs, not {}", op.name(), inputs.len()))?;
+    want((lo..=hi).contains(&inputs.len()), || {
+        format!("{} takes {lo} inputs, not {}", op.name(), inputs.len())
+    })?;
     want(inputs.iter().all(|(_, s)| !s.is_empty()), || format!("{} has an operand without axes", op.name()))?;
     let shapes: Vec<_> = inputs.iter().map(|(_, s)| *s).collect();
     let shape = result_shape(op, &shapes)?;
@@ -69,9 +71,12 @@ fn result_shape(op: &Op, s: &[&[usize]]) -> Result<Shape, ShapeError> {
     let last = x[x.len() - 1];
     let dim = |i: usize, axis: usize| s.get(i).and_then(|t| t.get(axis)).copied().unwrap_or(0);
     match op {
-        Op::Unary { .. } | Op::Affine { .. } | Op::Clamp { .. } | Op::Cast { .. } | Op::LayerNorm { .. } | Op::Copy {} => {
-            Ok(x.to_vec())
-        }
+        Op::Unary { .. }
+        | Op::Affine { .. }
+        | Op::Clamp { .. }
+        | Op::Cast { .. }
+        | Op::LayerNorm { .. }
+        | Op::Copy {} => Ok(x.to_vec()),
         Op::Binary { .. } => {
             let rows = |t: &[usize]| t[..t.len() - 1].iter().product::<usize>();
             let (y, cols) = (s[1], s[1][s[1].len() - 1]);
@@ -80,18 +85,30 @@ fn result_shape(op: &Op, s: &[&[usize]]) -> Result<Shape, ShapeError> {
             Ok(x.to_vec())
         }
         Op::Linear {} => {
-            want(s[1].len() == 2 && dim(1, 1) == last, || format!("weight {:?} does not fit rows of {last}", s[1]))?;
-            want(s.len() < 3 || s[2] == [dim(1, 0)], || format!("bias {:?} does not fit weight {:?}", s[2], s[1]))?;
+            want(s[1].len() == 2 && dim(1, 1) == last, || {
+                format!("weight {:?} does not fit rows of {last}", s[1])
+            })?;
+            want(s.len() < 3 || s[2] == [dim(1, 0)], || {
+                format!("bias {:?} does not fit weight {:?}", s[2], s[1])
+            })?;
             Ok([&x[..x.len() - 1], &[dim(1, 0)]].concat())
         }
         Op::RmsNorm { groups, .. } => {
-            want(*groups > 0 && last.is_multiple_of(*groups), || format!("{last} features do not fall into {groups} groups"))?;
-            want(s.len() < 2 || s[1] == [last / groups], || format!("weight {:?} does not fit {last}/{groups}", s[1]))?;
+            want(*groups > 0 && last.is_multiple_of(*groups), || {
+                format!("{last} features do not fall into {groups} groups")
+            })?;
+            want(s.len() < 2 || s[1] == [last / groups], || {
+                format!("weight {:?} does not fit {last}/{groups}", s[1])
+            })?;
             Ok(x.to_vec())
         }
         Op::GroupNorm { groups, .. } => {
-            want(*groups > 0 && last.is_multiple_of(*groups), || format!("{last} channels do not fall into {groups} groups"))?;
-            want(s[1] == [last] && s[2] == [last], || format!("affine {:?} does not fit {last} channels", s[1]))?;
+            want(*groups > 0 && last.is_multiple_of(*groups), || {
+                format!("{last} channels do not fall into {groups} groups")
+            })?;
+            want(s[1] == [last] && s[2] == [last], || {
+                format!("affine {:?} does not fit {last} channels", s[1])
+            })?;
             Ok(x.to_vec())
         }
         Op::Gather {} => {
@@ -105,7 +122,9 @@ fn result_shape(op: &Op, s: &[&[usize]]) -> Result<Shape, ShapeError> {
             Ok(x.to_vec())
         }
         Op::Rope { heads, shared } => {
-            want(*heads > 0 && last.is_multiple_of(2 * heads), || format!("{last} features are not {heads} heads of pairs"))?;
+            want(*heads > 0 && last.is_multiple_of(2 * heads), || {
+                format!("{last} features are not {heads} heads of pairs")
+            })?;
             let pairs = if *shared { last / (2 * heads) } else { last / 2 };
             let tables = s[1].len() == 2 && s[1] == s[2] && s[3].len() == 2 && dim(3, 0) == dim(0, 0);
             want(tables && dim(3, 1) * dim(1, 1) <= pairs, || {
@@ -120,27 +139,33 @@ fn result_shape(op: &Op, s: &[&[usize]]) -> Result<Shape, ShapeError> {
             Ok(x.to_vec())
         }
         Op::PlaceRegisters {} => {
-            let fits = x.len() == 2 && s[1] == [x[0]] && s[2].len() == 2 && dim(2, 1) == last && dim(2, 0) > 0;
+            let fits =
+                x.len() == 2 && s[1] == [x[0]] && s[2].len() == 2 && dim(2, 1) == last && dim(2, 0) > 0;
             want(fits, || format!("registers {:?} and mask {:?} do not fit {x:?}", s[2], s[1]))?;
             Ok(x.to_vec())
         }
         Op::Conv { pads, stride, dilation, .. } => conv(s, pads, *stride, *dilation),
         Op::ConvTranspose { stride, pad } => {
-            want(x.len() == 2 && x[0] > 0 && s[1].len() == 3 && dim(1, 0) == last && s[2] == [dim(1, 1)], || {
-                format!("weight {:?} and bias {:?} do not fit {x:?}", s[1], s[2])
-            })?;
+            want(
+                x.len() == 2 && x[0] > 0 && s[1].len() == 3 && dim(1, 0) == last && s[2] == [dim(1, 1)],
+                || format!("weight {:?} and bias {:?} do not fit {x:?}", s[1], s[2]),
+            )?;
             let full = (x[0] - 1) * stride + dim(1, 2);
             want(full > 2 * pad, || format!("padding {pad} leaves nothing"))?;
             Ok(vec![full - 2 * pad, dim(1, 1)])
         }
         Op::DepthToSpace { st, sh, sw, drop } => {
             let n = st * sh * sw;
-            want(x.len() == 4 && n > 0 && last.is_multiple_of(n) && x[0] * st > *drop, || format!("{x:?} does not unfold"))?;
+            want(x.len() == 4 && n > 0 && last.is_multiple_of(n) && x[0] * st > *drop, || {
+                format!("{x:?} does not unfold")
+            })?;
             Ok(vec![x[0] * st - drop, x[1] * sh, x[2] * sw, last / n])
         }
         Op::Unpatchify { patch } => {
             let n = patch * patch;
-            want(x.len() == 4 && n > 0 && last.is_multiple_of(n), || format!("{x:?} does not unpatchify by {patch}"))?;
+            want(x.len() == 4 && n > 0 && last.is_multiple_of(n), || {
+                format!("{x:?} does not unpatchify by {patch}")
+            })?;
             Ok(vec![x[0], x[1] * patch, x[2] * patch, last / n])
         }
         Op::Upsample {} => {
@@ -148,9 +173,13 @@ fn result_shape(op: &Op, s: &[&[usize]]) -> Result<Shape, ShapeError> {
             Ok(vec![2 * x[0], 2 * x[1], x[2]])
         }
         Op::FilterUp { ratio, pad, crop_left, crop_right } => {
-            want(x.len() == 2 && x[0] > 0 && s[1].len() == 1, || format!("{x:?} is not [samples, channels]"))?;
+            want(x.len() == 2 && x[0] > 0 && s[1].len() == 1, || {
+                format!("{x:?} is not [samples, channels]")
+            })?;
             let full = (x[0] + 2 * pad - 1) * ratio + dim(1, 0);
-            want(full > crop_left + crop_right, || format!("cropping {crop_left} and {crop_right} leaves nothing"))?;
+            want(full > crop_left + crop_right, || {
+                format!("cropping {crop_left} and {crop_right} leaves nothing")
+            })?;
             Ok(vec![full - crop_left - crop_right, last])
         }
         Op::FilterDown { stride, pad_left, pad_right } => {
@@ -168,7 +197,9 @@ fn result_shape(op: &Op, s: &[&[usize]]) -> Result<Shape, ShapeError> {
             Ok(shape.clone())
         }
         Op::Reshape { shape } => {
-            want(shape.iter().product::<usize>() == x.iter().product(), || format!("{x:?} does not hold {shape:?}"))?;
+            want(shape.iter().product::<usize>() == x.iter().product(), || {
+                format!("{x:?} does not hold {shape:?}")
+            })?;
             Ok(shape.clone())
         }
         Op::Slice { axis, start, len } => {
@@ -195,11 +226,15 @@ fn result_shape(op: &Op, s: &[&[usize]]) -> Result<Shape, ShapeError> {
 fn attention(s: &[&[usize]], heads: usize, kv_heads: usize) -> Result<Shape, ShapeError> {
     let (q, k, v) = (s[0], s[1], s[2]);
     let grouped = heads > 0 && kv_heads > 0 && heads.is_multiple_of(kv_heads);
-    want(grouped && q.len() == 2 && k.len() == 2 && v == k, || format!("{heads} heads over {kv_heads} of {q:?}, {k:?}"))?;
+    want(grouped && q.len() == 2 && k.len() == 2 && v == k, || {
+        format!("{heads} heads over {kv_heads} of {q:?}, {k:?}")
+    })?;
     let fits = q[1].is_multiple_of(heads) && k[1] == q[1] / heads * kv_heads;
     want(fits, || format!("keys {k:?} and values {v:?} do not fit {q:?}"))?;
     if let [valid, window] = &s[3..] {
-        want(*valid == [k[0]] && *window == [1] && q[0] == k[0], || format!("mask {valid:?} does not fit {k:?}"))?;
+        want(*valid == [k[0]] && *window == [1] && q[0] == k[0], || {
+            format!("mask {valid:?} does not fit {k:?}")
+        })?;
     }
     Ok(q.to_vec())
 }

@@ -11,6 +11,8 @@ mod print;
 pub use builder::Builder;
 pub use dtype::Dtype;
 pub use flops::{bytes, flops};
-pub use graph::{Carried, Collected, Constant, Count, Def, Graph, Info, Loop, OpStmt, Output, Source, Stmt, Value};
+pub use graph::{
+    Carried, Collected, Constant, Count, Def, Graph, Info, Loop, OpStmt, Output, Source, Stmt, Value,
+};
 pub use infer::{ShapeError, infer};
 pub use op::{Attr, BinaryFn, Op, UnaryFn};

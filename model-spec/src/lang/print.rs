@@ -39,7 +39,12 @@ impl fmt::Display for Graph {
                 Def::Input { per_step: true } => "step input".to_string(),
                 Def::Weight { source, tensor, first } => {
                     let from = if *first > 0 { format!(" from {first}") } else { String::new() };
-                    writeln!(f, "  {value} = weight {tensor}{from} : {}   {}", info.type_text(), source.name())?;
+                    writeln!(
+                        f,
+                        "  {value} = weight {tensor}{from} : {}   {}",
+                        info.type_text(),
+                        source.name()
+                    )?;
                     continue;
                 }
                 Def::Constant(Constant::Real(_)) => "constant".to_string(),
@@ -69,7 +74,8 @@ impl Graph {
                         Count::Fixed(n) => format!("x{n}"),
                         Count::Runtime => "x steps".to_string(),
                     };
-                    let state: Vec<_> = l.carried.iter().map(|c| format!("{} <- {}", c.inner, c.init)).collect();
+                    let state: Vec<_> =
+                        l.carried.iter().map(|c| format!("{} <- {}", c.inner, c.init)).collect();
                     writeln!(f, "{pad}loop {} {times} ({})", l.name, state.join(", "))?;
                     self.body_text(f, &l.body, depth + 1)?;
                     for c in &l.collected {

@@ -68,9 +68,15 @@ pub struct Gemma {
 /// One block of the video decoder, in the order of application (docs/model/video-vae.md 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecoderBlock {
-    Res { layers: usize },
+    Res {
+        layers: usize,
+    },
     /// conv, depth-to-space by these strides, channels divided by `multiplier`.
-    Up { time: usize, space: usize, multiplier: usize },
+    Up {
+        time: usize,
+        space: usize,
+        multiplier: usize,
+    },
 }
 
 /// The video VAE's decoder.
