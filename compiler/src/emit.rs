@@ -138,7 +138,7 @@ fn segment(rows: &mut String, prefix: &str, segment: &Segment) -> TokenStream {
     let count = lines.len();
     table(rows, prefix, "Item", lines, count);
     let (name, items) = (&*segment.name, format_ident!("{}", prefix));
-    let repeat = format_ident!("{:?}", segment.repeat);
+    let repeat = format_ident!("{}", format!("{:?}", segment.repeat));
     quote! { Segment { name: Cow::Borrowed(#name), repeat: Repeat::#repeat, items: Cow::Borrowed(&#items) } }
 }
 

@@ -30,8 +30,8 @@ pub enum CompileError {
     Config(#[from] ConfigError),
     #[error("the model's dimensions do not fit together\n  at {}", .0.0)]
     Shape(ShapeError),
-    #[error("there is no phase {0}; the phases are {}, run", PHASES.join(", "))]
-    NoPhase(String),
+    #[error("there is no phase {name}; the phases are {known}, run")]
+    NoPhase { name: String, known: String },
     #[error("{phase} has no inner value {tap}; it offers {known}")]
     NoTap { phase: String, tap: String, known: String },
     #[error(transparent)]
@@ -115,7 +115,7 @@ pub fn compile_part(
     let program = match part {
         Part::Run => recorder.run().map_err(CompileError::Shape)?,
         Part::Phase(name) => {
-            let recorded = recorder.phase(name).ok_or_else(|| CompileError::NoPhase(name.to_string()))?;
+            let recorded = recorder.phase(name).ok_or_else(|| CompileError::NoPhase { name: name.to_string(), known: PHASES.join(", ") })?;
             Program { phases: vec![Phase::alone(recorded.map_err(CompileError::Shape)?)] }
         }
     };
