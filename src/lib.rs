@@ -1,3 +1,6 @@
-//! The library behind the `zoetrope` command.
+//! What the `zoetrope` and `zoetropec` commands are made of.
 
+pub mod eval;
 pub mod media;
+pub mod session;
+pub mod tensors;

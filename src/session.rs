@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use zoetrope_runtime::plan::{Phase, Plan, Port, Segment};
-use zoetrope_runtime::{Cpu, Error, Files, Observer, Result, replay};
+use zoetrope_runtime::{Cpu, Error, Observer, Result, Weights, replay};
 
 use crate::tensors::Tensor;
 
@@ -35,7 +35,7 @@ impl<'a> Session<'a> {
     ///
     /// # Errors
     /// No memory, or a plan of another version.
-    pub fn new(plan: &'a Plan, files: &'a Files) -> Result<Session<'a>> {
+    pub fn new(plan: &'a Plan, files: &'a dyn Weights) -> Result<Session<'a>> {
         Ok(Session { plan, cpu: Cpu::new(plan, files)?, loaded: None })
     }
 
@@ -43,7 +43,7 @@ impl<'a> Session<'a> {
     ///
     /// # Errors
     /// As [`Session::new`].
-    pub fn poisoned(plan: &'a Plan, files: &'a Files) -> Result<Session<'a>> {
+    pub fn poisoned(plan: &'a Plan, files: &'a dyn Weights) -> Result<Session<'a>> {
         Ok(Session { plan, cpu: Cpu::new(plan, files)?.poisoned(), loaded: None })
     }
 
@@ -70,6 +70,15 @@ impl<'a> Session<'a> {
         let first = self.loaded.as_deref() != Some(name);
         self.loaded = Some(name.to_string());
         replay(self.plan, phase, first, &mut self.cpu, &mut Feed { sigmas, watch })
+    }
+
+    /// Makes a phase's weights resident, and what depends on them alone, so that the next run of it only replays.
+    ///
+    /// # Errors
+    /// An unknown phase, or weights that are missing.
+    pub fn load(&mut self, name: &str) -> Result<()> {
+        use zoetrope_runtime::Executor;
+        self.cpu.enter(self.plan, self.phase(name)?)
     }
 
     fn write(&mut self, phase: &Phase, name: &str, tensor: &Tensor) -> Result<()> {

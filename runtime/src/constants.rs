@@ -4,25 +4,13 @@ use std::borrow::Cow;
 
 use crate::arena::Arena;
 use crate::error::{Error, Result};
-use crate::files::{FileDtype, TensorSet};
+use crate::files::{FileDtype, Tensor};
 use crate::plan::{Constant, Dtype, Origin, Plan, Source};
 
-/// The open model files, one set per source.
-#[derive(Default)]
-pub struct Files {
-    pub checkpoint: TensorSet,
-    pub text_encoder: TensorSet,
-    pub spatial_upscaler: TensorSet,
-}
-
-impl Files {
-    pub fn get(&self, source: Source) -> &TensorSet {
-        match source {
-            Source::Checkpoint => &self.checkpoint,
-            Source::TextEncoder => &self.text_encoder,
-            Source::SpatialUpscaler => &self.spatial_upscaler,
-        }
-    }
+/// Where weights are found.
+pub trait Weights {
+    /// A tensor under its official name.
+    fn tensor(&self, source: Source, name: &str) -> Option<Tensor<'_>>;
 }
 
 /// How the file format names a plan's storage type.
@@ -43,12 +31,12 @@ enum Held<'a> {
 
 /// The constants of the current phase, by their place in the plan.
 pub struct Store<'a> {
-    files: &'a Files,
+    files: &'a dyn Weights,
     held: Vec<Option<Held<'a>>>,
 }
 
 impl<'a> Store<'a> {
-    pub fn new(files: &'a Files, plan: &Plan) -> Store<'a> {
+    pub fn new(files: &'a dyn Weights, plan: &Plan) -> Store<'a> {
         Store { files, held: plan.constants.iter().map(|_| None).collect() }
     }
 
@@ -103,7 +91,7 @@ impl<'a> Store<'a> {
                 })
             }
             Origin::Weight { source, tensor } => {
-                let found = self.files.get(*source).get(tensor);
+                let found = self.files.tensor(*source, tensor);
                 let found = found.ok_or_else(|| fail(constant, format!("the {} has no tensor {tensor}", source.name())))?;
                 let shape: Vec<usize> = constant.shape.iter().map(|d| *d as usize).collect();
                 if found.shape != shape {

@@ -7,7 +7,7 @@ use zoetrope_kernels::{Kernel, Meaning, Ref, catalog};
 use zoetrope_model_spec::lang::Attr;
 
 use crate::arena::Arena;
-use crate::constants::{Files, Store};
+use crate::constants::{Store, Weights};
 use crate::error::{Error, Result};
 use crate::executor::Executor;
 use crate::plan::{self, Base, Buffer, Dtype, Item, Launch, Lifetime, Loop, Number, Phase, Plan, Port};
@@ -39,7 +39,7 @@ impl<'a> Cpu<'a> {
     ///
     /// # Errors
     /// No memory, or a kernel that this build does not have.
-    pub fn new(plan: &'a Plan, files: &'a Files) -> Result<Cpu<'a>> {
+    pub fn new(plan: &'a Plan, files: &'a dyn Weights) -> Result<Cpu<'a>> {
         let known = catalog();
         let meanings = plan.kernels.iter().map(|k| meaning(&known, k)).collect::<Result<_>>()?;
         let arena = Arena::new(plan.arena_bytes)?;

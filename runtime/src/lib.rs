@@ -20,7 +20,7 @@ pub mod plan;
 mod replay;
 
 pub use arena::Arena;
-pub use constants::{Files, Store};
+pub use constants::{Store, Weights};
 #[cfg(feature = "cpu")]
 pub use cpu::Cpu;
 pub use error::{Error, Result};

@@ -177,6 +177,12 @@ impl Orderer<'_> {
                 buffer.lifetime = buffer.lifetime.min(lifetime);
             }
         }
+        // A loop's state begins where its first value is copied in.
+        for (at, entry) in self.linear.entries.iter().enumerate().filter(|(at, _)| self.coalesced.kept[*at]) {
+            let (buffer, number) = (self.buffer(entry.write()), self.number(at));
+            self.buffers[buffer].first = self.buffers[buffer].first.min(number);
+            self.buffers[buffer].last = self.buffers[buffer].last.max(number);
+        }
         Ok(())
     }
 
