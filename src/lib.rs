@@ -2,3 +2,4 @@
 
 pub mod demo;
 pub mod model_files;
+pub mod tokenize;
