@@ -1,0 +1,171 @@
+//! From a prompt to what the text encoder reads (docs/model/text.md 1).
+
+use std::path::{Path, PathBuf};
+
+use zoetrope_model_spec::ltx::config::TEXT_TOKENS;
+
+const PAD: i32 = 0;
+const BOS: i32 = 2;
+
+/// Why a tokenizer cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenizeError {
+    /// The file cannot be read.
+    #[error("{}: cannot be read: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is no `tokenizer.json`.
+    #[error("tokenizer.json is not readable: {0} (download it again from the Gemma folder)")]
+    Format(String),
+    /// The file is another model's.
+    #[error("tokenizer.json is not Gemma 3's: {token} is {found}, {wanted} wanted")]
+    Other {
+        /// The special token.
+        token: &'static str,
+        /// Its number in the file, or that it is missing.
+        found: String,
+        /// Its number in Gemma's vocabulary.
+        wanted: i32,
+    },
+    /// The library failed on a text.
+    #[error("the prompt cannot be tokenized: {0}")]
+    Encode(String),
+}
+
+/// Gemma 3's tokenizer.
+#[derive(Debug)]
+pub struct Tokenizer(tokenizers::Tokenizer);
+
+/// A prompt as the text encoder reads it: padding, then the tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encoded {
+    /// Token numbers.
+    pub input_ids: [i32; TEXT_TOKENS],
+    /// 1 for tokens of the prompt, 0 for padding.
+    pub attention_mask: [i32; TEXT_TOKENS],
+    /// How many tokens the prompt would need; with more than [`TEXT_TOKENS`] its end was cut off.
+    pub tokens: usize,
+}
+
+impl Tokenizer {
+    /// Reads a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// The file cannot be read, is malformed, or is not Gemma's.
+    pub fn from_file(path: &Path) -> Result<Tokenizer, TokenizeError> {
+        let bytes =
+            std::fs::read(path).map_err(|source| TokenizeError::Io { path: path.to_owned(), source })?;
+        Tokenizer::from_bytes(&bytes)
+    }
+
+    /// Reads the contents of a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// They are malformed, or not Gemma's.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Tokenizer, TokenizeError> {
+        let format = |error: tokenizers::Error| TokenizeError::Format(error.to_string());
+        let mut tokenizer = tokenizers::Tokenizer::from_bytes(bytes).map_err(format)?;
+        // Some folders carry settings of their last user; both steps are done here.
+        tokenizer.with_padding(None);
+        tokenizer.with_truncation(None).map_err(format)?;
+        for (token, wanted) in [("<pad>", PAD), ("<bos>", BOS)] {
+            let found = tokenizer.token_to_id(token);
+            if found.and_then(|id| i32::try_from(id).ok()) != Some(wanted) {
+                let found = found.map_or("missing".to_string(), |id| id.to_string());
+                return Err(TokenizeError::Other { token, found, wanted });
+            }
+        }
+        Ok(Tokenizer(tokenizer))
+    }
+
+    /// The prompt's tokens: white space around it is dropped, the start token stands in front, its end is cut
+    /// where it has more than [`TEXT_TOKENS`], and padding fills the left.
+    ///
+    /// # Errors
+    /// The library cannot tokenize the text.
+    pub fn encode(&self, prompt: &str) -> Result<Encoded, TokenizeError> {
+        // What Python's `strip` drops: also the four separators that Unicode does not count as white space.
+        let prompt = prompt.trim_matches(|c: char| c.is_whitespace() || ('\x1c'..='\x1f').contains(&c));
+        let encoding =
+            self.0.encode_fast(prompt, true).map_err(|error| TokenizeError::Encode(error.to_string()))?;
+        // Numbers of a vocabulary that a file can hold fit.
+        let mut ids: Vec<i32> = encoding.get_ids().iter().map(|&id| id as i32).collect();
+        if ids.first() != Some(&BOS) {
+            ids.insert(0, BOS);
+        }
+        let tokens = ids.len();
+        ids.truncate(TEXT_TOKENS);
+        let mut encoded = Encoded { input_ids: [PAD; TEXT_TOKENS], attention_mask: [0; TEXT_TOKENS], tokens };
+        let padding = TEXT_TOKENS - ids.len();
+        encoded.input_ids[padding..].copy_from_slice(&ids);
+        encoded.attention_mask[padding..].fill(1);
+        Ok(encoded)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{TEXT_TOKENS, TokenizeError, Tokenizer};
+
+    fn demo() -> Tokenizer {
+        Tokenizer::from_bytes(crate::demo::config().tokenizer.as_bytes()).unwrap()
+    }
+
+    /// The tokens without the padding.
+    fn tokens(prompt: &str) -> Vec<i32> {
+        let encoded = demo().encode(prompt).unwrap();
+        let start = encoded.attention_mask.iter().position(|&valid| valid == 1).unwrap();
+        assert!(encoded.input_ids[..start].iter().all(|&id| id == 0));
+        assert!(encoded.attention_mask[start..].iter().all(|&valid| valid == 1));
+        encoded.input_ids[start..].to_vec()
+    }
+
+    #[test]
+    fn the_demo_tokenizer_reads_as_its_trainer_does() {
+        let fox = [2, 395, 803, 965, 820, 565, 990, 631, 374, 477, 608, 966, 675];
+        assert_eq!(tokens("A red fox runs through deep snow, the camera follows."), fox);
+        assert_eq!(tokens("<start_of_turn>user\nhi<end_of_turn>"), [2, 105, 582, 473, 458, 434, 435, 106]);
+        let bytes = [2, 315, 274, 427, 432, 459];
+        assert_eq!(tokens("\u{427}aфé")[..3], bytes[..3]);
+    }
+
+    #[test]
+    fn white_space_around_a_prompt_is_dropped_and_empty_is_legal() {
+        assert_eq!(tokens(""), [2]);
+        assert_eq!(tokens(" \u{1c}\n\t\u{a0}\u{3000}"), [2]);
+        assert_eq!(tokens("\n  two  spaces\u{1f}"), tokens("two  spaces"));
+    }
+
+    #[test]
+    fn a_start_token_is_there_once() {
+        assert_eq!(tokens("<bos>two"), [&[2], &tokens("two")[..]].concat(), "typed, it is a token as any");
+        let mut json: serde_json::Value = serde_json::from_str(crate::demo::config().tokenizer).unwrap();
+        json["post_processor"] = serde_json::Value::Null;
+        let bare = Tokenizer::from_bytes(json.to_string().as_bytes()).unwrap();
+        assert_eq!(bare.encode("two").unwrap(), demo().encode("two").unwrap());
+        assert_eq!(bare.encode("<bos>two").unwrap(), demo().encode("two").unwrap());
+    }
+
+    #[test]
+    fn long_prompts_lose_their_end() {
+        let encoded = demo().encode(&"snow ".repeat(3000)).unwrap();
+        assert!(encoded.tokens > 3000);
+        assert_eq!(encoded.input_ids[0], 2);
+        assert_eq!(encoded.attention_mask, [1; TEXT_TOKENS]);
+    }
+
+    #[test]
+    fn other_files_are_refused_with_a_reason() {
+        let said = |bytes: &[u8]| Tokenizer::from_bytes(bytes).unwrap_err().to_string();
+        assert!(said(b"{").starts_with("tokenizer.json is not readable"));
+        assert!(said(b"").starts_with("tokenizer.json is not readable"));
+        let other = crate::demo::config().tokenizer.replace("<bos>", "<s>");
+        assert_eq!(said(other.as_bytes()), "tokenizer.json is not Gemma 3's: <bos> is missing, 2 wanted");
+        let missing = Tokenizer::from_file(std::path::Path::new("none/tokenizer.json")).unwrap_err();
+        assert!(matches!(missing, TokenizeError::Io { .. }));
+    }
+}

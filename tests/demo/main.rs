@@ -1,0 +1,118 @@
+//! The demo model: complete, the same everywhere, on disk as in memory.
+
+mod documented;
+#[path = "../../model-spec/tests/read_config/documented.rs"]
+mod documented_config;
+
+use half::bf16;
+use sha2::{Digest, Sha256};
+use zoetrope::demo::{DemoError, ModelTensor, config, demo_in_memory, write_demo_model};
+use zoetrope::model_files::ModelFiles;
+use zoetrope_model_spec::lang::Source;
+use zoetrope_model_spec::ltx::config::ModelConfig;
+use zoetrope_model_spec::ltx::read_config::{ConfigTexts, read_config};
+use zoetrope_runtime::files::FileDtype;
+
+fn demo() -> ModelConfig {
+    let texts = config();
+    let texts = ConfigTexts {
+        name: "demo",
+        checkpoint: Some(texts.checkpoint),
+        model_version: Some(texts.model_version),
+        gemma: Some(texts.gemma),
+        upscaler: Some(texts.upscaler),
+    };
+    read_config(&texts, &documented_config::documented()).unwrap()
+}
+
+#[test]
+fn the_lists_of_the_documents_are_the_published_ones() {
+    let list = documented::tensors(&documented_config::documented());
+    let count = |source, prefix: &str| {
+        let of_prefix = list.iter().filter(|(from, name, _)| *from == source && name.starts_with(prefix));
+        of_prefix.fold((0, 0), |(n, parameters), (.., shape)| {
+            (n + 1, parameters + shape.iter().product::<usize>())
+        })
+    };
+    let checkpoint = |prefix| count(Source::Checkpoint, prefix);
+    assert_eq!(checkpoint("model.diffusion_model."), (4444, 21_005_004_544));
+    assert_eq!(checkpoint("text_embedding_projection."), (4, 1_156_061_184));
+    assert_eq!(checkpoint("vae."), (2 + 84, 256 + 407_169_072));
+    assert_eq!(checkpoint("audio_vae."), (2 + 56, 256 + 31_915_138));
+    assert_eq!(checkpoint("vocoder.vocoder."), (667, 115_077_648));
+    assert_eq!(checkpoint("vocoder.bwe_generator."), (557, 13_464_600));
+    // Without the inverse transform, which nobody uses.
+    assert_eq!(checkpoint("vocoder.mel_stft."), (2, 542_784 - 514 * 512));
+    assert_eq!(count(Source::TextEncoder, ""), (626, 11_766_034_176));
+    assert_eq!(count(Source::SpatialUpscaler, ""), (72, 497_867_904));
+}
+
+fn same(a: &ModelFiles, b: &ModelFiles, list: &[ModelTensor]) {
+    for (source, name, shape) in list {
+        let (a, b) = (a.get(*source, name).unwrap(), b.get(*source, name).unwrap());
+        assert_eq!(a.shape, shape, "{name}");
+        assert_eq!((a.shape, a.dtype), (b.shape, b.dtype), "{name}");
+        assert!(a.bytes == b.bytes, "{name}");
+    }
+}
+
+#[test]
+fn files_and_memory_hold_the_same_model() {
+    let list = documented::tensors(&demo());
+    let folder = tempfile::tempdir().unwrap();
+    let paths = write_demo_model(&folder.path().join("new"), &list).unwrap();
+    let files = ModelFiles::open(&paths);
+    assert!(files.unreadable.is_empty(), "{:?}", files.unreadable);
+    let memory = demo_in_memory(&list).unwrap();
+    same(&files, &memory, &list);
+    assert_eq!(files.gemma_config, memory.gemma_config);
+    assert_eq!(files.tokenizer, memory.tokenizer);
+    let fallback = documented_config::documented();
+    let read = files.config(&fallback).unwrap();
+    assert_eq!(read, ModelConfig { name: "ltx-2.3-demo".to_string(), ..demo() });
+    assert_eq!(memory.config(&fallback).unwrap(), read);
+    // The order of the list does not matter.
+    let backwards: Vec<ModelTensor> = list.iter().rev().cloned().collect();
+    let again = write_demo_model(&folder.path().join("again"), &backwards).unwrap();
+    assert_eq!(std::fs::read(&paths.checkpoint[0]).unwrap(), std::fs::read(&again.checkpoint[0]).unwrap());
+}
+
+#[test]
+fn values_are_the_same_on_every_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = write_demo_model(folder.path(), &documented::tensors(&demo())).unwrap();
+    let hash = |path: &std::path::Path| {
+        let digest = Sha256::digest(std::fs::read(path).unwrap());
+        digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    assert_eq!(hash(&paths.checkpoint[0]), "bacb1603b2c12cf2");
+    assert_eq!(hash(&paths.text_encoder.join("model.safetensors")), "b8c68ea5bad8fa00");
+    assert_eq!(hash(paths.upscaler.as_deref().unwrap()), "87fe5d332aa6b331");
+}
+
+#[test]
+fn designed_weights_are_not_random() {
+    let memory = demo_in_memory(&documented::tensors(&demo())).unwrap();
+    let first = |name: &str| {
+        let tensor = memory.get(Source::Checkpoint, name).unwrap();
+        assert_eq!(tensor.dtype, FileDtype::Bf16, "{name}");
+        tensor
+            .bytes
+            .chunks(2)
+            .take(3)
+            .map(|b| bf16::from_le_bytes([b[0], b[1]]).to_f32())
+            .collect::<Vec<f32>>()
+    };
+    assert_eq!(first("vae.per_channel_statistics.std-of-means"), [1.0; 3]);
+    assert_eq!(first("vocoder.vocoder.act_post.upsample.filter"), [0.002_029_419, 0.009399414, -0.025512695]);
+    let table = "model.diffusion_model.transformer_blocks.1.scale_shift_table";
+    assert_eq!(memory.get(Source::Checkpoint, table).unwrap().dtype, FileDtype::F32);
+}
+
+#[test]
+fn an_unknown_kind_of_tensor_is_an_error() {
+    let list = [(Source::Checkpoint, "model.diffusion_model.new_thing".to_string(), vec![3])];
+    let error = demo_in_memory(&list).unwrap_err();
+    assert!(matches!(error, DemoError::NoRule { .. }));
+    assert!(error.to_string().contains("checkpoint:model.diffusion_model.new_thing"), "{error}");
+}
