@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use half::bf16;
 use zoetrope_model_spec::lang::Source;
+use zoetrope_model_spec::ltx::demo::TEXTS;
 use zoetrope_runtime::files::{FileDtype, FileError, NewTensor, TensorFile, write_tensors};
 
 use crate::model_files::{ModelFiles, ModelPaths};
@@ -37,12 +38,12 @@ pub struct DemoConfig {
 /// The demo model's texts.
 pub fn config() -> DemoConfig {
     DemoConfig {
-        checkpoint: include_str!("checkpoint.config.json"),
-        model_version: "2.3.0",
-        gemma: include_str!("gemma.config.json"),
+        checkpoint: TEXTS.checkpoint.unwrap_or_default(),
+        model_version: TEXTS.model_version.unwrap_or_default(),
+        gemma: TEXTS.gemma.unwrap_or_default(),
         tokenizer: include_str!("tokenizer.json"),
         tokenizer_config: include_str!("tokenizer_config.json"),
-        upscaler: include_str!("upscaler.config.json"),
+        upscaler: TEXTS.upscaler.unwrap_or_default(),
     }
 }
 

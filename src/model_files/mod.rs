@@ -10,6 +10,7 @@ use zoetrope_model_spec::lang::Source;
 use zoetrope_model_spec::ltx::config::ModelConfig;
 use zoetrope_model_spec::ltx::read_config::{ConfigError, ConfigTexts, read_config};
 use zoetrope_runtime::files::{FileError, Tensor, TensorFile, TensorSet, tensor_files};
+use zoetrope_runtime::{Weights, plan};
 
 /// A config text is a few kilobytes; what is longer than this is none.
 const MAX_CONFIG_BYTES: u64 = 10_000_000;
@@ -126,6 +127,16 @@ impl ModelFiles {
             upscaler: self.upscaler.metadata("config"),
         };
         read_config(&texts, fallback)
+    }
+}
+
+impl Weights for ModelFiles {
+    fn tensor(&self, source: plan::Source, name: &str) -> Option<Tensor<'_>> {
+        match source {
+            plan::Source::Checkpoint => self.checkpoint.get(name),
+            plan::Source::TextEncoder => self.text_encoder.get(name),
+            plan::Source::SpatialUpscaler => self.upscaler.get(name),
+        }
     }
 }
 
