@@ -1,1 +1,95 @@
-//! Placeholder until the first level lands.
+//! The compiler: a recorded program goes in, a plan comes out.
+//!
+//! [`compile`] reads top to bottom. A level is a noun with a text form; a pass is a verb in a file of its own; behind
+//! every level stands a gate ([`verify`]) that shares no code with the pass before it.
+
+pub mod emit;
+pub mod error;
+pub mod fused;
+mod hash;
+pub mod passes;
+pub mod schedule;
+pub mod targets;
+pub mod verify;
+mod view;
+
+pub use error::{Error, Result};
+
+use zoetrope_kernels::{Kernel, catalog};
+use zoetrope_model_spec::lang::Graph;
+use zoetrope_model_spec::program::Program;
+use zoetrope_runtime::plan::{Detail, Facts, Plan};
+
+use crate::fused::Fused;
+use crate::passes::Wired;
+use crate::schedule::Schedule;
+
+/// What may be asked of a compilation beside the program itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Let values share memory. Off, every value has a buffer of its own: slower, larger, and the yardstick of tests.
+    pub share: bool,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { share: true }
+    }
+}
+
+/// Every level of one compilation, for those who want to look.
+pub struct Levels {
+    pub graphs: Vec<Graph>,
+    pub fused: Vec<Fused>,
+    pub schedule: Schedule,
+    pub plan: Plan,
+}
+
+/// Lowers a program to a plan.
+///
+/// # Errors
+/// An op without a kernel, a slot that nobody fills, or a gate that found a broken rule.
+pub fn compile(program: Program, name: &str, facts: Facts, options: Options) -> Result<Plan> {
+    levels(program, name, facts, options).map(|levels| levels.plan)
+}
+
+/// As [`compile`], keeping every level.
+///
+/// # Errors
+/// As [`compile`].
+pub fn levels(program: Program, name: &str, facts: Facts, options: Options) -> Result<Levels> {
+    let catalog = catalog();
+    let mut made_of = String::new();
+    let (mut graphs, mut fused, mut wired) = (Vec::new(), Vec::new(), Vec::new());
+    for phase in program.phases {
+        made_of += &phase.graph.to_string();
+        let graph = passes::simplify(passes::fold(passes::simplify(phase.graph))?);
+        verify::graph(&graph)?;
+        let covered = passes::fuse(graph.clone(), &catalog)?;
+        verify::fused(&covered)?;
+        graphs.push(graph);
+        fused.push(covered.clone());
+        wired.push(Wired { fused: covered, takes: phase.takes, leaves: phase.leaves });
+    }
+    let schedule = passes::order(wired, &catalog, options.share)?;
+    verify::schedule(&schedule)?;
+    let plan = passes::lower(&schedule, name, made_by(&made_of, &catalog), facts, options.share);
+    verify::plan(&plan)?;
+    Ok(Levels { graphs, fused, schedule, plan })
+}
+
+/// The compiler's version and hashes of what went in: the spec as recorded, the kernels as declared.
+fn made_by(spec: &str, catalog: &[Kernel]) -> String {
+    let kernels: String = catalog.iter().map(|k| format!("{k:?}")).collect();
+    let version = env!("CARGO_PKG_VERSION");
+    format!("zoetrope-compiler {version}   spec {}   kernels {}", hash::short(spec), hash::short(&kernels))
+}
+
+/// The hash of everything in a plan, addresses and table bytes included.
+pub fn plan_hash(plan: &Plan) -> String {
+    let tables = hash::hex(&sha2::Digest::finalize(sha2::Digest::chain_update(
+        <sha2::Sha256 as sha2::Digest>::new(),
+        &plan.tables,
+    )));
+    hash::short(&format!("{}{tables}", plan.text(Detail::Addresses)))
+}

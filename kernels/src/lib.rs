@@ -1,11 +1,23 @@
-//! The kernels: each declared once, in a folder of its own, with its meaning.
+//! The kernels: each declared once, in a family's folder, with its meaning.
 //!
 //! A kernel's *meaning* is a small graph in the spec's own vocabulary. From that one value come the pattern that the
-//! compiler looks for, the result on a CPU ([`eval`]), and the tests. [`catalog`] lists them all, largest first.
+//! compiler looks for, the result on a CPU ([`eval`]), and the tests. [`catalog()`] lists them all.
 
+mod attention;
+mod audio;
+mod catalog;
+mod convolution;
 mod decl;
+mod elementwise;
 pub mod eval;
+mod group_norm;
+mod linear;
 mod meaning;
+mod movement;
+mod rms_norm;
+mod sampler;
+mod text;
 
-pub use decl::{Axes, IntRange, Kernel, OperandDecl};
+pub use catalog::catalog;
+pub use decl::{Axes, IntRange, Kernel, KernelDraft, OperandDecl};
 pub use meaning::{Meaning, MeaningOp, Ref};

@@ -8,3 +8,5 @@
 
 pub mod lang;
 pub mod ltx;
+pub mod program;
+pub mod target;

@@ -2,14 +2,16 @@
 
 mod names;
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use zoetrope_model_spec::lang::Source;
 use zoetrope_model_spec::ltx::config::ModelConfig;
 use zoetrope_model_spec::ltx::read_config::{ConfigError, ConfigTexts, read_config};
+use zoetrope_runtime::Weights;
 use zoetrope_runtime::files::{FileError, Tensor, TensorFile, TensorSet, tensor_files};
+use zoetrope_runtime::plan::{Origin, Plan, Source};
 
 /// A config text is a few kilobytes; what is longer than this is none.
 const MAX_CONFIG_BYTES: u64 = 10_000_000;
@@ -106,11 +108,6 @@ impl ModelFiles {
         }
     }
 
-    /// A tensor by its official name.
-    pub fn get(&self, source: Source, tensor: &str) -> Option<Tensor<'_>> {
-        self.source(source).get(tensor)
-    }
-
     /// The model's dimensions, from the texts in the files; parts without a text are those of `fallback`.
     ///
     /// # Errors
@@ -127,6 +124,26 @@ impl ModelFiles {
         };
         read_config(&texts, fallback)
     }
+}
+
+impl Weights for ModelFiles {
+    fn tensor(&self, source: Source, name: &str) -> Option<Tensor<'_>> {
+        self.source(source).get(name)
+    }
+}
+
+/// A tensor of a model: which file it is in, its official name, its shape.
+pub type ModelTensor = (Source, String, Vec<usize>);
+
+/// The tensors that a plan reads, each once.
+pub fn tensors_of(plan: &Plan) -> Vec<ModelTensor> {
+    let weights = plan.constants.iter().filter_map(|constant| match &constant.origin {
+        Origin::Weight { source, tensor } => {
+            Some((*source, tensor.to_string(), constant.shape.iter().map(|&n| n as usize).collect()))
+        }
+        Origin::Table { .. } => None,
+    });
+    weights.collect::<BTreeSet<ModelTensor>>().into_iter().collect()
 }
 
 /// A whole file of at most `limit` bytes.

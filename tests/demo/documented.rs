@@ -1,9 +1,9 @@
 //! The tensors of a model, as the documents list them (docs/model: transformer.md, text.md, video-vae.md 7,
 //! audio.md 5, 6 and 10, upsampler.md 4); without the encoders, which text-to-video does not use.
 
-use zoetrope::demo::ModelTensor;
-use zoetrope_model_spec::lang::Source;
+use zoetrope::model_files::ModelTensor;
 use zoetrope_model_spec::ltx::config::{Connector, DecoderBlock, Generator, ModelConfig};
+use zoetrope_runtime::plan::Source;
 
 struct List(Source, Vec<ModelTensor>);
 

@@ -1,5 +1,129 @@
 //! What each op means on a CPU: the definition that every other executor is held against.
+//!
+//! Arithmetic is f32 whatever the storage: bf16 operands are widened on load, and results are rounded to nearest even
+//! only where the kernel writes. A meaning falls into stages ([`stages`]); a stage goes through its rows in panels,
+//! all its ops on one panel, the panels on all threads ([`panel`]).
+//!
+//! A row of a result has the same bits however many rows are evaluated with it, on however many threads, and on
+//! every machine: no sum's order depends on any of these.
 
+mod error;
+mod math;
+mod ops;
+mod panel;
+mod product;
+mod rows;
+mod scratch;
+mod stages;
+mod step;
 mod tensor;
+mod values;
 
+use zoetrope_model_spec::lang::Op;
+
+pub use error::EvalError;
+pub use product::Packed;
 pub use tensor::{Data, DataMut, Operand, Tensor, TensorMut};
+
+use crate::{Meaning, Ref};
+use panel::Output;
+use stages::{Kind, Schedule, reads_rows};
+use values::{Temporary, Values};
+
+/// The result of `meaning` on `operands`, written to `out`.
+///
+/// `packed` holds, per operand, what [`pack`] made of it; where it holds nothing (or is shorter than `operands`), a
+/// weight is packed for this call, to the same bits. An operand [`Operand::InPlace`] has the shape and the dtype of
+/// `out`.
+///
+/// # Errors
+/// The operands do not fit the meaning or `out`, or an operand of indices points outside.
+pub fn evaluate(
+    meaning: &Meaning,
+    operands: &[Operand<'_>],
+    packed: &[Option<&Packed>],
+    mut out: TensorMut<'_>,
+) -> Result<(), EvalError> {
+    let last = meaning.ops.len().checked_sub(1).ok_or(EvalError::Empty)?;
+    let schedule = Schedule::new(meaning, kinds(operands, &out)?)?;
+    check_result(&schedule.results[last], &out)?;
+
+    // Memory of the result that is not only read where it is about to be written has to be copied first.
+    let saved: Vec<Option<Temporary>> = operands
+        .iter()
+        .enumerate()
+        .map(|(i, o)| {
+            let copies = matches!(o, Operand::InPlace) && !only_read_in_place(meaning, &schedule, i);
+            copies.then(|| Temporary::copy_of(&out))
+        })
+        .collect();
+
+    let mut made: Vec<Option<Temporary>> = meaning.ops.iter().map(|_| None).collect();
+    for (place, stage) in schedule.stages.iter().enumerate() {
+        let mut temporaries: Vec<(usize, Temporary)> = Vec::new();
+        for (step, op) in stage.ops.iter().enumerate() {
+            let read_later = |later: usize| meaning.ops[later].inputs.contains(&Ref::Inner(*op));
+            if (0..=last).any(|later| schedule.stage_of[later] != place && read_later(later)) {
+                temporaries.push((step, Temporary::new(&schedule.results[*op])));
+            }
+        }
+        let values = Values { operands, packed, saved: &saved, made: &made, schedule: &schedule };
+        let links = values.links(meaning, stage)?;
+        let products = stage.ops.iter().any(|op| panel::is_product(&meaning.ops[*op].op));
+        let mut outputs: Vec<Output<'_>> =
+            temporaries.iter_mut().map(|(step, t)| Output { step: *step, data: t.data_mut() }).collect();
+        if stage.ops.last() == Some(&last) {
+            outputs.push(Output { step: stage.ops.len() - 1, data: out.data.reborrow() });
+        }
+        panel::run(&links, stage.rows, products, outputs);
+        drop(links);
+        temporaries.into_iter().for_each(|(step, t)| made[stage.ops[step]] = Some(t));
+    }
+    Ok(())
+}
+
+/// `weight` laid out for the products of `op`, whose input `input` it is; `None` where the op reads it as it is.
+pub fn pack(op: &Op, input: usize, weight: &Tensor<'_>) -> Option<Packed> {
+    match (op, input) {
+        (Op::Linear {}, 1) => ops::linear::pack(weight),
+        (Op::Conv { .. }, 1) => ops::conv::pack(weight),
+        (Op::ConvTranspose { stride, .. }, 1) => ops::conv_transpose::pack(weight, *stride),
+        _ => None,
+    }
+}
+
+/// Dtypes and shapes of the operands, each checked against its storage.
+fn kinds(operands: &[Operand<'_>], out: &TensorMut<'_>) -> Result<Vec<Kind>, EvalError> {
+    let kind = |(index, operand): (usize, &Operand<'_>)| match operand {
+        Operand::InPlace => Ok(Kind { dtype: out.data.dtype(), shape: out.shape.to_vec() }),
+        Operand::Tensor(t) => {
+            let (rows, cols) = (t.rows(), t.cols());
+            let needed = if rows * cols == 0 { 0 } else { (rows - 1) * t.row_stride + cols };
+            if t.data.len() < needed || (rows > 1 && t.row_stride < cols) {
+                let (elements, shape) = (t.data.len(), t.shape.to_vec());
+                return Err(EvalError::Storage { index, elements, shape, stride: t.row_stride });
+            }
+            Ok(Kind { dtype: t.data.dtype(), shape: t.shape.to_vec() })
+        }
+    };
+    operands.iter().enumerate().map(kind).collect()
+}
+
+fn check_result(kind: &Kind, out: &TensorMut<'_>) -> Result<(), EvalError> {
+    let dtype = out.data.dtype();
+    let holds = out.shape.iter().product::<usize>() == out.data.len();
+    if kind.shape == out.shape && holds && kind.dtype.is_float() == dtype.is_float() {
+        return Ok(());
+    }
+    Err(EvalError::Result { found: out.shape.to_vec(), dtype, shape: kind.shape.clone(), made: kind.dtype })
+}
+
+/// True when every op that reads operand `i` is in the last stage and reads it by rows.
+fn only_read_in_place(meaning: &Meaning, schedule: &Schedule, i: usize) -> bool {
+    let last = schedule.stage_of.last();
+    meaning.ops.iter().zip(&schedule.stage_of).all(|(op, stage)| {
+        let shapes: Vec<&[usize]> = op.inputs.iter().map(|r| schedule.kind(*r).shape.as_slice()).collect();
+        let reads = op.inputs.iter().enumerate().filter(|(_, r)| **r == Ref::Operand(i));
+        reads.into_iter().all(|(input, _)| Some(stage) == last && reads_rows(&op.op, input, &shapes))
+    })
+}

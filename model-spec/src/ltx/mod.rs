@@ -1,4 +1,22 @@
 //! LTX-2.3: its dimensions ([`config`]) and each of its parts, as forward passes over a [`crate::lang::Builder`].
 
+pub mod attention;
+pub mod audio_vae;
+pub mod builtin;
 pub mod config;
+pub mod connector;
+pub mod demo;
+mod conv;
+pub mod feed_forward;
+mod generator;
+pub mod pipeline;
 pub mod read_config;
+pub mod rope;
+mod sequence;
+pub mod sizes;
+mod statistics;
+pub mod text_encoder;
+pub mod transformer;
+pub mod upscaler;
+pub mod video_vae;
+pub mod vocoder;

@@ -1,0 +1,210 @@
+//! The plan as Rust: static tables, one row a line.
+//!
+//! Items come from `quote`; the rows of long tables are written line by line, because a person reads them. The whole
+//! file goes through `syn` before anybody gets it.
+
+use std::fmt::Write;
+
+use proc_macro2::{Literal, TokenStream};
+use quote::{format_ident, quote};
+use zoetrope_runtime::plan::{Base, Dtype, Item, Launch, Loop, Number, Operand, Origin, Phase, Plan, Port, Segment};
+
+use crate::error::{Error, Result};
+use crate::plan_hash;
+
+/// What is written for one plan.
+pub struct Emitted {
+    /// A Rust file with `pub static PLAN: Plan`, to be included in a module of its own.
+    pub rust: String,
+    /// The folded tables, which the Rust file includes from beside it.
+    pub tables: Vec<u8>,
+}
+
+/// Writes `plan` as Rust that includes its tables from `tables_file` (a name in the same folder).
+///
+/// # Errors
+/// The text is not Rust: a mistake in this module.
+pub fn emit(plan: &Plan, tables_file: &str) -> Result<Emitted> {
+    let mut rows = String::new();
+    let phases: Vec<TokenStream> = plan.phases.iter().enumerate().map(|(i, p)| phase(&mut rows, i, p)).collect();
+    constant_tables(&mut rows, plan);
+    let (name, made_by) = (&*plan.name, &*plan.made_by);
+    let facts = facts(plan);
+    let arena_bytes = plan.arena_bytes;
+    let item = quote! {
+        /// The compiled target.
+        pub static PLAN: Plan = Plan {
+            name: Cow::Borrowed(#name),
+            made_by: Cow::Borrowed(#made_by),
+            facts: #facts,
+            kernels: Cow::Borrowed(&KERNELS),
+            constants: Cow::Borrowed(&CONSTANTS),
+            tables: Cow::Borrowed(include_bytes!(#tables_file)),
+            phases: Cow::Borrowed(&PHASES),
+            buffers: Cow::Borrowed(&BUFFERS),
+            arena_bytes: #arena_bytes,
+        };
+    };
+    let count = Literal::usize_unsuffixed(phases.len());
+    let phases = quote! { static PHASES: [Phase; #count] = [#(#phases),*]; };
+    let uses = quote! {
+        use std::borrow::Cow;
+        use zoetrope_runtime::plan::rows::*;
+        use zoetrope_runtime::plan::{
+            Buffer, Constant, Facts, Item, Kernel, Launch, Lifetime, Loop, Number, Phase, Plan, Repeat, Segment, Source,
+        };
+    };
+    let pretty = |tokens: TokenStream| -> Result<String> {
+        let file = syn::parse2(tokens).map_err(|e| Error::Emit(e.to_string()))?;
+        Ok(prettyplease::unparse(&file))
+    };
+    let head = format!("// Made by {}.\n// plan {}   Do not edit: see ARCHITECTURE.md.\n", plan.made_by, plan_hash(plan));
+    let rust = format!("{head}{}\n{}\n{}\n{rows}", pretty(uses)?, pretty(item)?, pretty(phases)?);
+    syn::parse_file(&rust).map_err(|e| Error::Emit(e.to_string()))?;
+    Ok(Emitted { rust, tables: plan.tables.to_vec() })
+}
+
+fn facts(plan: &Plan) -> TokenStream {
+    let f = &plan.facts;
+    let (width, height, frames, fps) = (f.width, f.height, f.frames, f.fps);
+    let (pipeline, model, version) = (&*f.pipeline, &*f.model, &*f.model_version);
+    let dtype = format_ident!("{}", dtype(f.dtype));
+    quote! {
+        Facts {
+            width: #width,
+            height: #height,
+            frames: #frames,
+            fps: #fps,
+            dtype: #dtype,
+            pipeline: Cow::Borrowed(#pipeline),
+            model: Cow::Borrowed(#model),
+            model_version: Cow::Borrowed(#version),
+        }
+    }
+}
+
+fn phase(rows: &mut String, number: usize, phase: &Phase) -> TokenStream {
+    let segments: Vec<_> =
+        phase.segments.iter().enumerate().map(|(i, s)| segment(rows, &format!("P{number}_S{i}"), s)).collect();
+    let (inputs, outputs) = (ports(&phase.inputs), ports(&phase.outputs));
+    let constants = format_ident!("P{}_CONSTANTS", number);
+    let list: Vec<_> = phase.constants.iter().map(u32::to_string).collect();
+    table(rows, &constants.to_string(), "u32", list.chunks(24).map(|c| c.join(", ") + ","), list.len());
+    let (name, first) = (&*phase.name, phase.first);
+    let (arena_bytes, lower_bound_bytes) = (phase.arena_bytes, phase.lower_bound_bytes);
+    quote! {
+        Phase {
+            name: Cow::Borrowed(#name),
+            first: #first,
+            segments: Cow::Borrowed(const { &[#(#segments),*] }),
+            inputs: Cow::Borrowed(const { &[#(#inputs),*] }),
+            outputs: Cow::Borrowed(const { &[#(#outputs),*] }),
+            constants: Cow::Borrowed(&#constants),
+            arena_bytes: #arena_bytes,
+            lower_bound_bytes: #lower_bound_bytes,
+        }
+    }
+}
+
+fn ports(ports: &[Port]) -> Vec<TokenStream> {
+    ports
+        .iter()
+        .map(|p| {
+            let (name, offset, per_step) = (&*p.name, p.offset, p.per_step);
+            let (dtype, shape) = (format_ident!("{}", dtype(p.dtype)), p.shape.iter());
+            let slot = p.slot.as_deref().map_or(quote!(None), |s| quote!(Some(#s)));
+            quote! { port(#name, #offset, #dtype, &[#(#shape),*], #per_step, #slot) }
+        })
+        .collect()
+}
+
+/// Runs of launches and loops, each run a table of its own.
+fn segment(rows: &mut String, prefix: &str, segment: &Segment) -> TokenStream {
+    let mut lines = Vec::new();
+    for (i, item) in segment.items.iter().enumerate() {
+        lines.push(match item {
+            Item::Launch(l) => format!("Item::Launch({}),", launch(l)),
+            Item::Loop(l) => {
+                let name = format!("{prefix}_L{i}");
+                inner_loop(rows, &name, l);
+                let (text, count, columns) = (&l.name, l.count, l.columns);
+                format!(
+                    "Item::Loop(Loop {{ name: Cow::Borrowed({text:?}), count: {count}, columns: {columns}, \
+                     rows: Cow::Borrowed(&{name}_ROWS), body: Cow::Borrowed(&{name}) }}),"
+                )
+            }
+        });
+    }
+    let count = lines.len();
+    table(rows, prefix, "Item", lines, count);
+    let (name, items) = (&*segment.name, format_ident!("{}", prefix));
+    let repeat = format_ident!("{}", format!("{:?}", segment.repeat));
+    quote! { Segment { name: Cow::Borrowed(#name), repeat: Repeat::#repeat, items: Cow::Borrowed(&#items) } }
+}
+
+fn inner_loop(rows: &mut String, name: &str, l: &Loop) {
+    table(rows, name, "Launch", l.body.iter().map(|b| launch(b) + ","), l.body.len());
+    let per_turn = l.rows.chunks(l.columns.max(1) as usize);
+    let lines = per_turn.map(|row| row.iter().map(|c| format!("{c}, ")).collect::<String>().trim_end().to_string());
+    table(rows, &format!("{name}_ROWS"), "u32", lines, l.rows.len());
+}
+
+fn launch(l: &Launch) -> String {
+    let reads: Vec<_> = l.reads.iter().map(operand).collect();
+    let (kernel, write, flops, bytes) = (l.kernel, operand(&l.write), l.flops, l.bytes);
+    let (over, path) = (l.in_place.map_or("None".to_string(), |i| format!("Some({i})")), &l.path);
+    format!("launch({kernel:>3}, const {{ &[{}] }}, {write}, {over}, {flops}, {bytes}, {path:?})", reads.join(", "))
+}
+
+fn dims(shape: &[u32]) -> String {
+    let dims: Vec<_> = shape.iter().map(u32::to_string).collect();
+    format!("&[{}]", dims.join(", "))
+}
+
+fn dtype(d: Dtype) -> &'static str {
+    match d {
+        Dtype::F32 => "F32",
+        Dtype::Bf16 => "BF16",
+        Dtype::I32 => "I32",
+    }
+}
+
+fn operand(o: &Operand) -> String {
+    let rest = format!("{}, {}, {}", dtype(o.dtype), dims(&o.shape), o.row_stride);
+    match o.base {
+        Base::Arena => format!("arena({:#x}, {}, {rest})", o.offset, o.step),
+        Base::Constant(c) => format!("constant({c}, {}, {rest})", o.offset),
+        Base::Column(c) => format!("column({c}, {}, {rest})", o.offset),
+    }
+}
+
+fn constant_tables(rows: &mut String, plan: &Plan) {
+    let constants = plan.constants.iter().map(|c| {
+        let rest = format!("{}, {}, {:?}", dtype(c.dtype), dims(&c.shape), c.name);
+        match &c.origin {
+            Origin::Weight { source, tensor } => format!("weight(Source::{source:?}, {tensor:?}, {rest}),"),
+            Origin::Table { offset } => format!("table({offset}, {rest}),"),
+        }
+    });
+    table(rows, "CONSTANTS", "Constant", constants, plan.constants.len());
+    let kernels = plan.kernels.iter().map(|k| {
+        let attrs = k.attrs.iter().map(|a| match a {
+            Number::Int(i) => format!("Number::Int({i})"),
+            Number::Real(x) => format!("Number::Real(f32::from_bits({:#x}))", x.to_bits()),
+        });
+        format!("kernel({:?}, &[{}]),", k.name, attrs.collect::<Vec<_>>().join(", "))
+    });
+    table(rows, "KERNELS", "Kernel", kernels, plan.kernels.len());
+    let buffers = plan.buffers.iter().map(|b| {
+        let (offset, bytes, first, last, name) = (b.offset, b.bytes, b.first, b.last, &b.name);
+        format!("buffer({offset:#x}, {bytes}, {first}, {last}, Lifetime::{:?}, {name:?}),", b.lifetime)
+    });
+    table(rows, "BUFFERS", "Buffer", buffers, plan.buffers.len());
+}
+
+/// A static array, a line of text a row.
+fn table(out: &mut String, name: &str, of: &str, lines: impl IntoIterator<Item = String>, count: usize) {
+    writeln!(out, "#[rustfmt::skip]\nstatic {name}: [{of}; {count}] = [").expect("a string takes it");
+    lines.into_iter().for_each(|line| writeln!(out, "    {line}").expect("a string takes it"));
+    out.push_str("];\n");
+}

@@ -1,0 +1,119 @@
+//! The Fused level: a phase as kernel calls, each covering a piece of its graph.
+
+use std::fmt;
+
+use zoetrope_kernels::Meaning;
+use zoetrope_model_spec::lang::{Carried, Collected, Count, Graph, OpStmt, Value};
+
+/// One kernel call.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// By place in the catalog.
+    pub kernel: usize,
+    /// The kernel's name, for text forms.
+    pub name: &'static str,
+    /// The kernel's meaning with the attributes of the covered ops.
+    pub meaning: Meaning,
+    pub reads: Vec<Value>,
+    pub write: Value,
+    /// The operand that the result may be written over.
+    pub in_place: Option<usize>,
+    /// Results of the covered ops, in the meaning's order; the last is `write`.
+    pub covers: Vec<Value>,
+    /// Larger kernels that were tried here, and why each lost.
+    pub lost: Vec<(&'static str, String)>,
+}
+
+#[derive(Clone, Debug)]
+pub enum FusedStmt {
+    Call(Call),
+    /// A reshape or slice: no launch, another look at the same memory.
+    View(OpStmt),
+    Loop(FusedLoop),
+}
+
+#[derive(Clone, Debug)]
+pub struct FusedLoop {
+    pub name: String,
+    pub count: Count,
+    pub carried: Vec<Carried>,
+    pub collected: Vec<Collected>,
+    pub body: Vec<FusedStmt>,
+}
+
+/// A phase after fusing. The graph keeps what is known of every value.
+#[derive(Clone, Debug)]
+pub struct Fused {
+    pub graph: Graph,
+    pub body: Vec<FusedStmt>,
+}
+
+impl Fused {
+    /// Every call with its loop depth, in order.
+    pub fn calls(&self) -> Vec<(usize, &Call)> {
+        fn walk<'a>(body: &'a [FusedStmt], depth: usize, out: &mut Vec<(usize, &'a Call)>) {
+            for stmt in body {
+                match stmt {
+                    FusedStmt::Call(call) => out.push((depth, call)),
+                    FusedStmt::View(_) => {}
+                    FusedStmt::Loop(inner) => walk(&inner.body, depth + 1, out),
+                }
+            }
+        }
+        let mut out = Vec::new();
+        walk(&self.body, 0, &mut out);
+        out
+    }
+
+    /// What was tried at the calls whose path contains `path`: the answer to `--why`.
+    pub fn why(&self, path: &str) -> String {
+        let mut out = String::new();
+        for (_, call) in self.calls() {
+            let at = &self.graph.info(call.write).path;
+            if at.contains(path) {
+                out += &format!("{at}\n  chosen {}\n", call.name);
+                call.lost.iter().for_each(|(name, reason)| out += &format!("  lost   {name}: {reason}\n"));
+            }
+        }
+        out
+    }
+}
+
+impl fmt::Display for Fused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "fused {}", self.graph.name)?;
+        self.body_text(f, &self.body, 1)?;
+        self.graph.outputs.iter().try_for_each(|o| writeln!(f, "  output {} = {}", o.name, o.value))
+    }
+}
+
+impl Fused {
+    fn body_text(&self, f: &mut fmt::Formatter<'_>, body: &[FusedStmt], depth: usize) -> fmt::Result {
+        let pad = "  ".repeat(depth);
+        for stmt in body {
+            match stmt {
+                FusedStmt::Call(call) => {
+                    let info = self.graph.info(call.write);
+                    let reads: Vec<_> = call.reads.iter().map(Value::to_string).collect();
+                    let covers: Vec<_> = call.covers.iter().map(Value::to_string).collect();
+                    let (covers, reads) = (covers.join(" "), reads.join(" "));
+                    writeln!(f, "{pad}{covers} => {} {reads} : {}   {}", call.name, info.type_text(), info.path)?;
+                }
+                FusedStmt::View(view) => {
+                    writeln!(f, "{pad}{} = {} {}", view.output, view.op, view.inputs[0])?;
+                }
+                FusedStmt::Loop(l) => {
+                    let times = match l.count {
+                        Count::Fixed(n) => format!("x{n}"),
+                        Count::Runtime => "x steps".to_string(),
+                    };
+                    writeln!(f, "{pad}loop {} {times}", l.name)?;
+                    self.body_text(f, &l.body, depth + 1)?;
+                    l.collected.iter().try_for_each(|c| writeln!(f, "{pad}  collect {} -> {}", c.value, c.stack))?;
+                    l.carried.iter().try_for_each(|c| writeln!(f, "{pad}  next {} -> {}", c.next, c.inner))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

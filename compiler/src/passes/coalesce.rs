@@ -1,0 +1,179 @@
+//! Which values share one buffer, and which copies that saves.
+//!
+//! A loop's state is one buffer: what a turn leaves lies where the next turn looks. A result may be written over an
+//! operand that nobody reads again. Everything else gets a buffer of its own.
+
+use std::collections::BTreeMap;
+
+use zoetrope_model_spec::lang::{Count, Def, Graph, Value};
+
+use crate::passes::linear::{Action, Copied, Linear};
+use crate::view::Views;
+
+/// First and last entry at which a value must be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Life {
+    pub first: usize,
+    pub last: usize,
+}
+
+/// The answer: classes of values, and the copies that are still needed.
+pub struct Coalesced {
+    parent: Vec<usize>,
+    pub lives: BTreeMap<Value, Life>,
+    /// Where every value is defined: the entry, and the loop that it belongs to.
+    births: BTreeMap<Value, (usize, Option<usize>)>,
+    /// One flag per entry.
+    pub kept: Vec<bool>,
+}
+
+impl Coalesced {
+    /// The representative of the buffer that `root` lives in.
+    pub fn class(&self, root: Value) -> usize {
+        let mut at = root.index();
+        while self.parent[at] != at {
+            at = self.parent[at];
+        }
+        at
+    }
+
+    fn join(&mut self, a: Value, b: Value) {
+        let (a, b) = (self.class(a), self.class(b));
+        self.parent[a.max(b)] = a.min(b);
+    }
+
+    /// Lives of all members of a class.
+    fn members(&self, class: usize) -> Vec<(Value, Life)> {
+        self.lives.iter().filter(|(v, _)| self.class(**v) == class).map(|(v, l)| (*v, *l)).collect()
+    }
+}
+
+/// Decides sharing. With `share` off every value keeps a buffer of its own, and only loops write over their state.
+pub fn coalesce(graph: &Graph, views: &Views<'_>, linear: &Linear<'_>, share: bool) -> Coalesced {
+    let births = births(graph, linear);
+    let lives = lives(graph, views, linear, &births);
+    let kept = vec![true; linear.entries.len()];
+    let mut done = Coalesced { parent: (0..graph.values.len()).collect(), lives, births, kept };
+    for span in &linear.spans {
+        span.of.carried.iter().for_each(|c| done.join(c.inner, c.result));
+    }
+    if share {
+        write_in_place(graph, views, linear, &mut done);
+    }
+    for (at, entry) in linear.entries.iter().enumerate() {
+        if let Action::Copy { from, to, why } = &entry.action {
+            let root = views.root(*from);
+            let saved = match why {
+                Copied::Collect => false,
+                Copied::Next => done.class(root) == done.class(*to) || (share && next_fits(graph, views, linear, &done, at)),
+                Copied::Init => share && init_fits(graph, views, linear, &done, at),
+            };
+            if saved {
+                done.join(root, *to);
+                done.kept[at] = false;
+            }
+        }
+    }
+    done
+}
+
+fn births(graph: &Graph, linear: &Linear<'_>) -> BTreeMap<Value, (usize, Option<usize>)> {
+    let mut births = BTreeMap::new();
+    let runtime = linear.spans.iter().position(|s| s.of.count == Count::Runtime);
+    for (value, info) in graph.iter() {
+        if let Def::Input { per_step } = info.def {
+            let span = runtime.filter(|_| per_step);
+            births.insert(value, (span.map_or(0, |s| linear.spans[s].first), span));
+        }
+    }
+    for (at, entry) in linear.entries.iter().enumerate() {
+        if let Action::Call(call) = &entry.action {
+            births.insert(call.write, (at, entry.span));
+        }
+    }
+    for (id, span) in linear.spans.iter().enumerate() {
+        for c in &span.of.carried {
+            births.insert(c.inner, (span.first, Some(id)));
+            births.insert(c.result, (span.end, span.parent));
+        }
+        for c in &span.of.collected {
+            births.insert(c.stack, (span.first, span.parent));
+        }
+    }
+    births
+}
+
+fn lives(
+    graph: &Graph,
+    views: &Views<'_>,
+    linear: &Linear<'_>,
+    births: &BTreeMap<Value, (usize, Option<usize>)>,
+) -> BTreeMap<Value, Life> {
+    let mut lives: BTreeMap<Value, Life> =
+        births.iter().map(|(v, (at, _))| (*v, Life { first: *at, last: *at })).collect();
+    let mut read = |value: Value, at: usize, span: Option<usize>| {
+        let root = views.root(value);
+        if let (Some(life), Some((_, born_in))) = (lives.get_mut(&root), births.get(&root)) {
+            // What a loop reads from outside must be there in every turn.
+            let until = linear.below(span, *born_in).map_or(at, |s| linear.spans[s].end - 1);
+            life.last = life.last.max(until);
+        }
+    };
+    for (at, entry) in linear.entries.iter().enumerate() {
+        entry.reads().iter().for_each(|v| read(*v, at, entry.span));
+    }
+    graph.outputs.iter().for_each(|o| read(o.value, linear.entries.len(), None));
+    lives
+}
+
+fn write_in_place(graph: &Graph, views: &Views<'_>, linear: &Linear<'_>, done: &mut Coalesced) {
+    for (at, entry) in linear.entries.iter().enumerate() {
+        let Action::Call(call) = &entry.action else { continue };
+        let Some(over) = call.in_place.and_then(|i| call.reads.get(i)) else { continue };
+        let root = views.root(*over);
+        let resident = linear.entries.iter().any(|e| e.load && e.write() == root);
+        let ours = matches!(graph.info(root).def, Def::Op | Def::Carried) && !entry.load && !resident;
+        let same = views.is_whole(*over) && graph.info(root).bytes() == graph.info(call.write).bytes();
+        let dtype = graph.info(root).dtype == graph.info(call.write).dtype;
+        let once = call.reads.iter().filter(|v| views.root(**v) == root).count() == 1;
+        let dies = done.lives.get(&root).is_some_and(|l| l.last == at);
+        // What was made outside this loop is wanted again in the next turn.
+        let here = done.births.get(&root).is_some_and(|(_, born_in)| *born_in == entry.span);
+        if ours && same && dtype && once && dies && here {
+            done.join(root, call.write);
+        }
+    }
+}
+
+/// May the state's next value be made where the state lies? Only if the state is read for the last time before the
+/// first value of the next one's buffer is written, and all of that buffer's life is in this loop's body.
+fn next_fits(graph: &Graph, views: &Views<'_>, linear: &Linear<'_>, done: &Coalesced, at: usize) -> bool {
+    let entry = &linear.entries[at];
+    let (Some(span), Action::Copy { from, to, .. }) = (entry.span, &entry.action) else { return false };
+    let root = views.root(*from);
+    let body = linear.spans[span].first..linear.spans[span].end;
+    let next = done.members(done.class(root));
+    let ours = next.iter().all(|(v, l)| graph.info(*v).def == Def::Op && body.contains(&l.first) && body.contains(&l.last));
+    let first = next.iter().map(|(_, l)| l.first).min();
+    let state = done.members(done.class(*to));
+    let last = state.iter().filter(|(_, l)| body.contains(&l.first)).map(|(_, l)| l.last).max();
+    ours && views.is_whole(*from) && same_storage(graph, root, *to) && last < first
+}
+
+/// May the state's first value be made where the state will lie? Only if nobody else wants it.
+fn init_fits(graph: &Graph, views: &Views<'_>, linear: &Linear<'_>, done: &Coalesced, at: usize) -> bool {
+    let entry = &linear.entries[at];
+    let Action::Copy { from, to, .. } = &entry.action else { return false };
+    let root = views.root(*from);
+    let members = done.members(done.class(root));
+    let ours = members.iter().all(|(v, l)| matches!(graph.info(*v).def, Def::Op | Def::Carried) && l.last <= at);
+    let here = done.births.get(&root).is_some_and(|(_, born_in)| *born_in == entry.span);
+    let resident = linear.entries.iter().any(|e| e.load && e.write() == root);
+    let unused = !resident && done.class(root) != done.class(*to);
+    let later = done.members(done.class(*to)).iter().all(|(_, l)| l.first >= at);
+    ours && here && unused && later && views.is_whole(*from) && same_storage(graph, root, *to)
+}
+
+fn same_storage(graph: &Graph, a: Value, b: Value) -> bool {
+    graph.info(a).bytes() == graph.info(b).bytes() && graph.info(a).dtype == graph.info(b).dtype
+}

@@ -1,0 +1,232 @@
+//! Ops become kernel calls: largest meaning first, from the results backwards.
+//!
+//! The pattern that is looked for is the kernel's meaning itself, so a rewrite can never disagree with its kernel.
+//! A result inside a match must have no reader outside it, and must be made in the same loop body.
+
+use std::collections::BTreeMap;
+
+use zoetrope_kernels::{Kernel, Meaning, MeaningOp, Ref};
+use zoetrope_model_spec::lang::{Graph, OpStmt, Stmt, Value};
+
+use crate::error::Error;
+use crate::fused::{Call, Fused, FusedLoop, FusedStmt};
+
+/// Covers every op of `graph` with a kernel of the catalog.
+///
+/// # Errors
+/// An op that no kernel computes, with its path in the model.
+pub fn fuse(graph: Graph, catalog: &[Kernel]) -> Result<Fused, Error> {
+    let mut largest_first: Vec<usize> = (0..catalog.len()).collect();
+    largest_first.sort_by_key(|k| std::cmp::Reverse(catalog[*k].meaning.ops.len()));
+    let fuser = Fuser { graph: &graph, catalog, largest_first, uses: uses(&graph) };
+    let body = fuser.body(&graph.body)?;
+    Ok(Fused { body, graph })
+}
+
+struct Fuser<'a> {
+    graph: &'a Graph,
+    catalog: &'a [Kernel],
+    largest_first: Vec<usize>,
+    uses: BTreeMap<Value, usize>,
+}
+
+/// How often every value is read, by ops, loops and outputs.
+fn uses(graph: &Graph) -> BTreeMap<Value, usize> {
+    fn walk(body: &[Stmt], count: &mut impl FnMut(Value)) {
+        for stmt in body {
+            match stmt {
+                Stmt::Op(op) => op.inputs.iter().copied().for_each(&mut *count),
+                Stmt::Loop(l) => {
+                    l.carried.iter().for_each(|c| [c.init, c.next].into_iter().for_each(&mut *count));
+                    l.collected.iter().for_each(|c| count(c.value));
+                    walk(&l.body, count);
+                }
+            }
+        }
+    }
+    let mut uses = BTreeMap::new();
+    let mut count = |value| *uses.entry(value).or_insert(0) += 1;
+    walk(&graph.body, &mut count);
+    graph.outputs.iter().for_each(|o| count(o.value));
+    uses
+}
+
+/// A pattern being laid over ops: what each operand and each op of the pattern stands for so far.
+#[derive(Clone)]
+struct Match<'a> {
+    operands: Vec<Option<Value>>,
+    ops: Vec<Option<&'a OpStmt>>,
+}
+
+impl<'a> Fuser<'a> {
+    fn body(&self, stmts: &'a [Stmt]) -> Result<Vec<FusedStmt>, Error> {
+        let makers: BTreeMap<Value, &OpStmt> = stmts
+            .iter()
+            .filter_map(|s| match s {
+                Stmt::Op(op) => Some((op.output, op)),
+                Stmt::Loop(_) => None,
+            })
+            .collect();
+        let mut covered: Vec<Value> = Vec::new();
+        let mut out = Vec::with_capacity(stmts.len());
+        for stmt in stmts.iter().rev() {
+            match stmt {
+                Stmt::Loop(l) => out.push(FusedStmt::Loop(FusedLoop {
+                    name: l.name.clone(),
+                    count: l.count,
+                    carried: l.carried.clone(),
+                    collected: l.collected.clone(),
+                    body: self.body(&l.body)?,
+                })),
+                Stmt::Op(op) if covered.contains(&op.output) => {}
+                Stmt::Op(op) if op.op.is_view() => out.push(FusedStmt::View(op.clone())),
+                Stmt::Op(op) => {
+                    let call = self.cover(op, &makers)?;
+                    covered.extend(&call.covers);
+                    out.push(FusedStmt::Call(call));
+                }
+            }
+        }
+        out.reverse();
+        Ok(out)
+    }
+
+    /// The largest kernel whose meaning ends in `root`.
+    fn cover(&self, root: &'a OpStmt, makers: &BTreeMap<Value, &'a OpStmt>) -> Result<Call, Error> {
+        let mut lost = Vec::new();
+        for k in &self.largest_first {
+            let kernel = &self.catalog[*k];
+            if !kernel.meaning.ops.last().is_some_and(|last| last.op.stands_for(&root.op)) {
+                continue;
+            }
+            match self.lay(kernel, root, makers) {
+                Ok(found) => return Ok(self.call(*k, kernel, found, lost)),
+                Err(reason) => lost.push((kernel.name, reason)),
+            }
+        }
+        Err(Error::NoKernel { op: root.op.to_string(), path: self.graph.info(root.output).path.clone() })
+    }
+
+    fn lay(&self, kernel: &Kernel, root: &'a OpStmt, makers: &BTreeMap<Value, &'a OpStmt>) -> Result<Match<'a>, String> {
+        let pattern = &kernel.meaning;
+        let empty = Match { operands: vec![None; kernel.reads.len()], ops: vec![None; pattern.ops.len()] };
+        let found = self.lay_op(pattern, pattern.ops.len() - 1, root, makers, empty)?;
+        for (i, stmt) in found.ops.iter().flatten().enumerate() {
+            let inside = found.ops.iter().flatten().flat_map(|s| &s.inputs).filter(|v| **v == stmt.output).count();
+            let all = self.uses.get(&stmt.output).copied().unwrap_or(0);
+            if i + 1 < pattern.ops.len() && inside != all {
+                return Err(format!("the result of {} is read elsewhere", stmt.op.label()));
+            }
+        }
+        self.check_axes(kernel, &found)?;
+        Ok(found)
+    }
+
+    fn lay_op(
+        &self,
+        pattern: &Meaning,
+        at: usize,
+        stmt: &'a OpStmt,
+        makers: &BTreeMap<Value, &'a OpStmt>,
+        mut state: Match<'a>,
+    ) -> Result<Match<'a>, String> {
+        let want: &MeaningOp = &pattern.ops[at];
+        if let Some(already) = state.ops[at] {
+            let same = already.output == stmt.output;
+            return if same { Ok(state) } else { Err(format!("{} stands for two values", want.op.label())) };
+        }
+        if !want.op.stands_for(&stmt.op) || want.inputs.len() != stmt.inputs.len() {
+            return Err(format!("{} instead of {}", stmt.op.label(), want.op.label()));
+        }
+        state.ops[at] = Some(stmt);
+        let orders: &[&[usize]] = if want.op.commutes() { &[&[0, 1], &[1, 0]] } else { &[] };
+        let straight: Vec<usize> = (0..stmt.inputs.len()).collect();
+        let mut reason = String::new();
+        let orders = if orders.is_empty() { vec![straight.as_slice()] } else { orders.to_vec() };
+        for order in orders {
+            // A broadcast operand of a commuting op cannot trade places with the full one.
+            if order != straight && self.graph.info(stmt.inputs[0]).shape != self.graph.info(stmt.inputs[1]).shape {
+                continue;
+            }
+            let laid = want.inputs.iter().zip(order).try_fold(state.clone(), |state, (want, i)| {
+                self.lay_input(pattern, *want, stmt.inputs[*i], makers, state)
+            });
+            match laid {
+                Ok(done) => return Ok(done),
+                Err(why) => reason = why,
+            }
+        }
+        Err(reason)
+    }
+
+    fn lay_input(
+        &self,
+        pattern: &Meaning,
+        want: Ref,
+        value: Value,
+        makers: &BTreeMap<Value, &'a OpStmt>,
+        mut state: Match<'a>,
+    ) -> Result<Match<'a>, String> {
+        match want {
+            Ref::Operand(i) => match state.operands[i] {
+                Some(bound) if bound != value => Err("one operand stands for two values".to_string()),
+                _ => {
+                    state.operands[i] = Some(value);
+                    Ok(state)
+                }
+            },
+            Ref::Inner(at) => match makers.get(&value) {
+                Some(stmt) => self.lay_op(pattern, at, stmt, makers, state),
+                None => Err(format!("{} is made elsewhere", pattern.ops[at].op.label())),
+            },
+        }
+    }
+
+    /// Named axes must be the same number everywhere.
+    fn check_axes(&self, kernel: &Kernel, found: &Match<'_>) -> Result<(), String> {
+        let mut bound: BTreeMap<&str, usize> = BTreeMap::new();
+        let root = found.ops.last().copied().flatten().map(|s| s.output);
+        let operands = kernel.reads.iter().zip(&found.operands);
+        for (decl, value) in operands.chain([(&kernel.writes, &root)]) {
+            let shape = value.map(|v| self.graph.info(v).shape.as_slice()).unwrap_or_default();
+            let gap = decl.axes.iter().position(|a| *a == "..");
+            let (head, tail) = match gap {
+                Some(i) => (&decl.axes[..i], &decl.axes[i + 1..]),
+                None => (decl.axes, &decl.axes[..0]),
+            };
+            let fits = if gap.is_some() { shape.len() >= head.len() + tail.len() } else { shape.len() == head.len() };
+            if !fits {
+                return Err(format!("{} is {shape:?}, not {:?}", decl.name, decl.axes));
+            }
+            let pairs = head.iter().zip(shape).chain(tail.iter().rev().zip(shape.iter().rev()));
+            for (axis, extent) in pairs {
+                let fixed = axis.parse::<usize>().ok();
+                let first = fixed.unwrap_or_else(|| *bound.entry(axis).or_insert(*extent));
+                if first != *extent {
+                    return Err(format!("{} has {extent} {axis} instead of {first}", decl.name));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn call(&self, k: usize, kernel: &Kernel, found: Match<'a>, lost: Vec<(&'static str, String)>) -> Call {
+        let stmts: Vec<&OpStmt> = found.ops.into_iter().flatten().collect();
+        let ops = stmts
+            .iter()
+            .zip(&kernel.meaning.ops)
+            .map(|(stmt, pattern)| MeaningOp { op: stmt.op.clone(), inputs: pattern.inputs.clone() })
+            .collect();
+        let covers: Vec<Value> = stmts.iter().map(|s| s.output).collect();
+        Call {
+            kernel: k,
+            name: kernel.name,
+            meaning: Meaning { ops },
+            reads: found.operands.into_iter().flatten().collect(),
+            write: covers[covers.len() - 1],
+            in_place: kernel.in_place,
+            covers,
+            lost,
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! What depends on weights alone moves to a segment that runs once per load.
+
+use std::collections::BTreeSet;
+
+use zoetrope_model_spec::lang::{Count, Def, Value};
+
+use crate::fused::{Fused, FusedStmt};
+use crate::view::Views;
+
+/// Splits off the calls that read nothing but weights, tables and each other. Calls inside loops of fixed count
+/// stay: their weights change from turn to turn.
+pub fn hoist(mut fused: Fused) -> (Vec<FusedStmt>, Fused) {
+    let body = std::mem::take(&mut fused.body);
+    let mut resident: BTreeSet<Value> = BTreeSet::new();
+    let mut load = Vec::new();
+    let outputs: Vec<Value> = fused.graph.outputs.iter().map(|o| o.value).collect();
+    let stays = {
+        let views = Views::new(&fused.graph, &body);
+        let mut constant = |stmt: &FusedStmt| match stmt {
+            FusedStmt::Call(call) => {
+                let fixed = call.reads.iter().all(|v| {
+                    let root = views.root(*v);
+                    matches!(fused.graph.info(root).def, Def::Weight { .. } | Def::Constant(_)) || resident.contains(&root)
+                });
+                let kept = fixed && !outputs.contains(&call.write);
+                if kept {
+                    resident.insert(call.write);
+                }
+                kept
+            }
+            FusedStmt::View(_) | FusedStmt::Loop(_) => false,
+        };
+        split(&body, &mut constant, &mut load)
+    };
+    fused.body = stays;
+    (load, fused)
+}
+
+fn split(body: &[FusedStmt], constant: &mut impl FnMut(&FusedStmt) -> bool, load: &mut Vec<FusedStmt>) -> Vec<FusedStmt> {
+    let mut stays = Vec::with_capacity(body.len());
+    for stmt in body {
+        match stmt {
+            FusedStmt::Loop(l) if l.count == Count::Runtime => {
+                let mut inner = l.clone();
+                inner.body = split(&l.body, constant, load);
+                stays.push(FusedStmt::Loop(inner));
+            }
+            stmt if constant(stmt) => load.push(stmt.clone()),
+            stmt => stays.push(stmt.clone()),
+        }
+    }
+    stays
+}

@@ -1,0 +1,204 @@
+//! The schedule, with its addresses, in the runtime's terms.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use half::bf16;
+use zoetrope_model_spec::lang::{Attr, Constant, Dtype, Source};
+use zoetrope_runtime::plan::{self, ALIGN, Facts, Number, Plan};
+
+use crate::passes::place::{lower_bound, place};
+use crate::schedule::{Access, Base, Item, Launch, Loop, Origin, Phase, Port, Schedule, Segment};
+
+/// Places the buffers and writes the plan.
+pub fn lower(schedule: &Schedule, name: &str, made_by: String, facts: Facts, share: bool) -> Plan {
+    let offsets = place(&schedule.buffers, ALIGN, share);
+    let (constants, tables) = constants(schedule);
+    let mut lowering = Lowering { offsets: &offsets, kernels: Vec::new(), by_kernel: BTreeMap::new() };
+    let phases = schedule.phases.iter().map(|p| lowering.phase(schedule, p)).collect::<Vec<_>>();
+    let buffers: Vec<_> = schedule
+        .buffers
+        .iter()
+        .zip(&offsets)
+        .map(|(b, offset)| plan::Buffer {
+            name: Cow::Owned(b.name.clone()),
+            offset: *offset,
+            bytes: b.bytes,
+            first: b.first as u32,
+            last: b.last as u32,
+            lifetime: b.lifetime,
+        })
+        .collect();
+    Plan {
+        name: Cow::Owned(name.to_string()),
+        made_by: Cow::Owned(made_by),
+        facts,
+        arena_bytes: buffers.iter().map(|b| (b.offset + b.bytes).next_multiple_of(ALIGN)).max().unwrap_or(0),
+        kernels: Cow::Owned(lowering.kernels),
+        constants: Cow::Owned(constants),
+        tables: Cow::Owned(tables),
+        phases: Cow::Owned(phases),
+        buffers: Cow::Owned(buffers),
+    }
+}
+
+/// The runtime's name of a storage type.
+pub fn dtype(d: Dtype) -> plan::Dtype {
+    match d {
+        Dtype::F32 => plan::Dtype::F32,
+        Dtype::Bf16 => plan::Dtype::Bf16,
+        Dtype::I32 => plan::Dtype::I32,
+    }
+}
+
+fn source(s: Source) -> plan::Source {
+    match s {
+        Source::Checkpoint => plan::Source::Checkpoint,
+        Source::TextEncoder => plan::Source::TextEncoder,
+        Source::SpatialUpscaler => plan::Source::SpatialUpscaler,
+    }
+}
+
+fn dims(shape: &[usize]) -> plan::List<u32> {
+    shape.iter().map(|d| *d as u32).collect()
+}
+
+/// Table bytes follow each other, each aligned as the arena is.
+fn constants(schedule: &Schedule) -> (Vec<plan::Constant>, Vec<u8>) {
+    let mut tables: Vec<u8> = Vec::new();
+    let mut out = Vec::with_capacity(schedule.constants.len());
+    for c in &schedule.constants {
+        let origin = match &c.origin {
+            Origin::Weight { source: s, tensor } => {
+                plan::Origin::Weight { source: source(*s), tensor: Cow::Owned(tensor.clone()) }
+            }
+            Origin::Table(values) => {
+                tables.resize(tables.len().next_multiple_of(ALIGN as usize), 0);
+                let offset = tables.len() as u64;
+                push_bytes(&mut tables, values, c.dtype);
+                plan::Origin::Table { offset }
+            }
+        };
+        out.push(plan::Constant { name: Cow::Owned(c.name.clone()), dtype: dtype(c.dtype), shape: dims(&c.shape), origin });
+    }
+    (out, tables)
+}
+
+fn push_bytes(out: &mut Vec<u8>, values: &Constant, dtype: Dtype) {
+    match values {
+        Constant::Int(v) => v.iter().for_each(|x| out.extend(x.to_le_bytes())),
+        Constant::Real(v) if dtype == Dtype::Bf16 => {
+            v.iter().for_each(|x| out.extend(bf16::from_f32(*x).to_le_bytes()));
+        }
+        Constant::Real(v) => v.iter().for_each(|x| out.extend(x.to_le_bytes())),
+    }
+}
+
+struct Lowering<'a> {
+    offsets: &'a [u64],
+    kernels: Vec<plan::Kernel>,
+    by_kernel: BTreeMap<String, u32>,
+}
+
+impl Lowering<'_> {
+    fn phase(&mut self, schedule: &Schedule, phase: &Phase) -> plan::Phase {
+        let mut constants: Vec<u32> = Vec::new();
+        for (_, launch, of) in phase.launches() {
+            for access in &launch.reads {
+                match access.base {
+                    Base::Constant(c) => constants.push(c as u32),
+                    Base::Column(column) => {
+                        constants.extend(of.iter().flat_map(|l| &l.rows).map(|row| row[column] as u32));
+                    }
+                    Base::Buffer(_) => {}
+                }
+            }
+        }
+        constants.sort_unstable();
+        constants.dedup();
+        let live = schedule.buffers.iter().zip(self.offsets).filter(|(b, _)| b.first < phase.end && b.last >= phase.first);
+        plan::Phase {
+            name: Cow::Owned(phase.name.clone()),
+            first: phase.first as u32,
+            arena_bytes: live.map(|(b, o)| (o + b.bytes).next_multiple_of(ALIGN)).max().unwrap_or(0),
+            lower_bound_bytes: lower_bound(&schedule.buffers, ALIGN, phase.first, phase.end),
+            segments: phase.segments.iter().map(|s| self.segment(s)).collect(),
+            inputs: phase.inputs.iter().map(|p| self.port(p)).collect(),
+            outputs: phase.outputs.iter().map(|p| self.port(p)).collect(),
+            constants: Cow::Owned(constants),
+        }
+    }
+
+    fn segment(&mut self, segment: &Segment) -> plan::Segment {
+        let items = segment.items.iter().map(|item| match item {
+            Item::Launch(launch) => plan::Item::Launch(self.launch(launch)),
+            Item::Loop(l) => plan::Item::Loop(self.inner_loop(l)),
+        });
+        plan::Segment { items: items.collect(), name: Cow::Owned(segment.name.clone()), repeat: segment.repeat }
+    }
+
+    fn inner_loop(&mut self, l: &Loop) -> plan::Loop {
+        plan::Loop {
+            name: Cow::Owned(l.name.clone()),
+            count: l.count as u32,
+            columns: l.rows.first().map_or(0, |row| row.len() as u32),
+            rows: l.rows.iter().flatten().map(|c| *c as u32).collect(),
+            body: l.body.iter().map(|launch| self.launch(launch)).collect(),
+        }
+    }
+
+    fn launch(&mut self, launch: &Launch) -> plan::Launch {
+        let reads: Vec<_> = launch.reads.iter().map(|a| self.operand(a)).collect();
+        let write = self.operand(&launch.write);
+        let bytes = reads.iter().chain([&write]).map(|o| o.rows() * o.cols() * o.dtype.bytes()).sum();
+        plan::Launch {
+            kernel: self.kernel(launch),
+            reads: Cow::Owned(reads),
+            write,
+            in_place: launch.in_place.map(|i| i as u32),
+            path: Cow::Owned(launch.path.clone()),
+            flops: launch.flops,
+            bytes,
+        }
+    }
+
+    fn kernel(&mut self, launch: &Launch) -> u32 {
+        let attrs: Vec<Number> = launch
+            .meaning
+            .attrs()
+            .into_iter()
+            .map(|a| match a {
+                Attr::Int(i) => Number::Int(i),
+                Attr::Real(x) => Number::Real(x),
+            })
+            .collect();
+        let key = format!("{} {attrs:?}", launch.kernel);
+        let next = self.kernels.len() as u32;
+        let id = *self.by_kernel.entry(key).or_insert(next);
+        if id == next {
+            self.kernels.push(plan::Kernel { name: Cow::Borrowed(launch.kernel), attrs: Cow::Owned(attrs) });
+        }
+        id
+    }
+
+    fn operand(&self, access: &Access) -> plan::Operand {
+        let (base, offset) = match access.base {
+            Base::Buffer(b) => (plan::Base::Arena, self.offsets[b] + access.offset),
+            Base::Constant(c) => (plan::Base::Constant(c as u32), access.offset),
+            Base::Column(c) => (plan::Base::Column(c as u32), access.offset),
+        };
+        let (shape, row_stride) = (dims(&access.shape), access.row_stride as u32);
+        plan::Operand { base, offset, step: access.step, dtype: dtype(access.dtype), shape, row_stride }
+    }
+
+    fn port(&self, port: &Port) -> plan::Port {
+        plan::Port {
+            name: Cow::Owned(port.name.clone()),
+            offset: self.offsets[port.buffer],
+            dtype: dtype(port.dtype),
+            shape: dims(&port.shape),
+            per_step: port.per_step,
+            slot: port.slot.clone().map(Cow::Owned),
+        }
+    }
+}

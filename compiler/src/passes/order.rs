@@ -1,0 +1,340 @@
+//! Calls become launches on one time line; values become buffers with lives.
+//!
+//! Phases follow each other; inside one, launches keep the order of the spec, which is an order of the dependencies.
+//! A phase is cut into segments where the host gets control: around a loop whose count the host decides.
+
+use std::collections::BTreeMap;
+
+use zoetrope_kernels::{Kernel, Meaning, MeaningOp, Ref};
+use zoetrope_model_spec::lang::{Count, Def, Dtype, Graph, Op, Value, flops};
+use zoetrope_model_spec::program::Wire;
+use zoetrope_runtime::plan::{Lifetime, Repeat};
+
+use crate::error::{Error, Result};
+use crate::fused::{Call, Fused, FusedStmt};
+use crate::passes::coalesce::{Coalesced, coalesce};
+use crate::passes::constants::Constants;
+use crate::passes::hoist::hoist;
+use crate::passes::linear::{Action, Copied, Linear};
+use crate::schedule::{Access, Base, Buffer, Item, Launch, Loop, Phase, Port, Schedule, Segment};
+use crate::view::Views;
+
+/// A fused phase and its wiring.
+pub struct Wired {
+    pub fused: Fused,
+    pub takes: Vec<Wire>,
+    pub leaves: Vec<Wire>,
+}
+
+/// Puts all phases on one time line. With `share` off, every value keeps a buffer of its own.
+///
+/// # Errors
+/// A view that no launch can read without moving elements; a slot that nobody fills.
+pub fn order(phases: Vec<Wired>, catalog: &[Kernel], share: bool) -> Result<Schedule> {
+    let mut schedule = Schedule::default();
+    let mut constants = Constants::default();
+    let mut slots: BTreeMap<String, usize> = BTreeMap::new();
+    for Wired { fused, takes, leaves } in phases {
+        let (load, fused) = hoist(own_outputs(fused, catalog));
+        let views = Views::new(&fused.graph, &fused.body);
+        let linear = Linear::of(&load, &fused.body);
+        let coalesced = coalesce(&fused.graph, &views, &linear, share);
+        let mut phase = Orderer {
+            graph: &fused.graph,
+            views: &views,
+            linear: &linear,
+            coalesced: &coalesced,
+            first: schedule.phases.last().map_or(0, |p| p.end),
+            buffers: &mut schedule.buffers,
+            constants: &mut constants,
+            of_class: BTreeMap::new(),
+        };
+        let done = phase.run(&takes, &leaves, &mut slots)?;
+        schedule.phases.push(done);
+    }
+    let end = schedule.phases.last().map_or(0, |p| p.end).saturating_sub(1);
+    for buffer in schedule.buffers.iter_mut().filter(|b| b.lifetime == Lifetime::Derived) {
+        (buffer.first, buffer.last) = (0, end);
+    }
+    schedule.constants = constants.done();
+    Ok(schedule)
+}
+
+/// An output is a whole value made by a launch: what is not gets a copy.
+fn own_outputs(mut fused: Fused, catalog: &[Kernel]) -> Fused {
+    let copy = catalog.iter().position(|k| k.name == "copy").expect("the catalog has a copy kernel");
+    for i in 0..fused.graph.outputs.len() {
+        let value = fused.graph.outputs[i].value;
+        let views = Views::new(&fused.graph, &fused.body);
+        let root = views.root(value);
+        let made = matches!(fused.graph.info(root).def, Def::Op | Def::Carried | Def::Collected);
+        let shared = fused.graph.outputs[..i].iter().any(|o| views.root(o.value) == root);
+        if made && !shared && views.is_whole(value) {
+            continue;
+        }
+        let mut info = fused.graph.info(value).clone();
+        info.def = Def::Op;
+        fused.graph.values.push(info);
+        let own = Value(fused.graph.values.len() as u32 - 1);
+        fused.body.push(FusedStmt::Call(Call {
+            kernel: copy,
+            name: catalog[copy].name,
+            meaning: catalog[copy].meaning.clone(),
+            reads: vec![value],
+            write: own,
+            in_place: None,
+            covers: vec![own],
+            lost: Vec::new(),
+        }));
+        fused.graph.outputs[i].value = own;
+    }
+    fused
+}
+
+struct Orderer<'a> {
+    graph: &'a Graph,
+    views: &'a Views<'a>,
+    linear: &'a Linear<'a>,
+    coalesced: &'a Coalesced,
+    /// Number of the phase's first launch.
+    first: usize,
+    buffers: &'a mut Vec<Buffer>,
+    constants: &'a mut Constants,
+    of_class: BTreeMap<usize, usize>,
+}
+
+impl Orderer<'_> {
+    fn run(&mut self, takes: &[Wire], leaves: &[Wire], slots: &mut BTreeMap<String, usize>) -> Result<Phase> {
+        let end = self.first + self.coalesced.kept.iter().filter(|k| **k).count();
+        if end == self.first {
+            return self.wiring("the phase launches nothing".to_string());
+        }
+        self.make_buffers(takes, slots)?;
+        let inputs = self.inputs(takes)?;
+        let outputs = self.outputs(leaves, slots, end)?;
+        let segments = self.segments()?;
+        Ok(Phase { name: self.graph.name.clone(), first: self.first, end, segments, inputs, outputs })
+    }
+
+    fn wiring<T>(&self, message: String) -> Result<T> {
+        Err(Error::Wiring { phase: self.graph.name.clone(), message })
+    }
+
+    // -- buffers ------------------------------------------------------------------------------------------------
+
+    /// Entry positions count all copies; launch numbers only those that are kept.
+    fn number(&self, entry: usize) -> usize {
+        self.first + self.coalesced.kept[..entry.min(self.coalesced.kept.len())].iter().filter(|k| **k).count()
+    }
+
+    fn last_number(&self, entry: usize) -> usize {
+        let kept = self.coalesced.kept.get(entry).copied().unwrap_or(false);
+        if kept { self.number(entry) } else { self.number(entry).max(self.first + 1) - 1 }
+    }
+
+    fn make_buffers(&mut self, takes: &[Wire], slots: &BTreeMap<String, usize>) -> Result<()> {
+        let derived: Vec<Value> = self.linear.entries.iter().filter(|e| e.load).map(|e| e.write()).collect();
+        for (value, life) in &self.coalesced.lives {
+            let info = self.graph.info(*value);
+            let (mut first, mut last) = (self.number(life.first), self.last_number(life.last));
+            let mut lifetime = Lifetime::Scratch;
+            for span in &self.linear.spans {
+                if span.of.carried.iter().any(|c| c.inner == *value) {
+                    first = first.min(self.number(span.first));
+                    last = last.max(self.last_number(span.end - 1));
+                    if span.of.count == Count::Runtime {
+                        lifetime = Lifetime::State;
+                    }
+                }
+            }
+            if matches!(info.def, Def::Input { .. }) || self.graph.outputs.iter().any(|o| self.views.root(o.value) == *value) {
+                lifetime = Lifetime::Io;
+            }
+            if derived.contains(value) {
+                lifetime = Lifetime::Derived;
+            }
+            let class = self.coalesced.class(*value);
+            let wire = takes.iter().find(|w| matches!(info.def, Def::Input { .. }) && w.port == info.path);
+            if let Some(wire) = wire {
+                let Some(buffer) = slots.get(&wire.slot) else {
+                    return self.wiring(format!("input {} takes slot {}, which no earlier phase leaves", wire.port, wire.slot));
+                };
+                self.of_class.insert(class, *buffer);
+            }
+            let next = self.buffers.len();
+            let id = *self.of_class.entry(class).or_insert(next);
+            if id == next {
+                let (name, bytes) = (info.path.clone(), info.bytes() as u64);
+                self.buffers.push(Buffer { name, bytes, first, last, lifetime });
+            } else {
+                let buffer = &mut self.buffers[id];
+                if buffer.bytes != info.bytes() as u64 {
+                    let message = format!("{} has {} bytes where {} are left for it", info.path, info.bytes(), buffer.bytes);
+                    return self.wiring(message);
+                }
+                buffer.first = buffer.first.min(first);
+                buffer.last = buffer.last.max(last);
+                buffer.lifetime = buffer.lifetime.min(lifetime);
+            }
+        }
+        // A loop's state begins where its first value is copied in.
+        for (at, entry) in self.linear.entries.iter().enumerate().filter(|(at, _)| self.coalesced.kept[*at]) {
+            let (buffer, number) = (self.buffer(entry.write()), self.number(at));
+            self.buffers[buffer].first = self.buffers[buffer].first.min(number);
+            self.buffers[buffer].last = self.buffers[buffer].last.max(number);
+        }
+        Ok(())
+    }
+
+    fn buffer(&self, value: Value) -> usize {
+        self.of_class[&self.coalesced.class(self.views.root(value))]
+    }
+
+    fn inputs(&mut self, takes: &[Wire]) -> Result<Vec<Port>> {
+        let mut ports = Vec::new();
+        for (value, info) in self.graph.inputs() {
+            let slot = takes.iter().find(|w| w.port == info.path).map(|w| w.slot.clone());
+            let (buffer, per_step) = (self.buffer(value), info.def == Def::Input { per_step: true });
+            if !per_step && slot.is_none() {
+                // The host writes it before the phase begins.
+                self.buffers[buffer].first = self.first;
+            }
+            ports.push(Port { name: info.path.clone(), buffer, dtype: info.dtype, shape: info.shape.clone(), per_step, slot });
+        }
+        if let Some(wire) = takes.iter().find(|w| !ports.iter().any(|p| p.name == w.port)) {
+            return self.wiring(format!("there is no input {} to take slot {}", wire.port, wire.slot));
+        }
+        Ok(ports)
+    }
+
+    fn outputs(&mut self, leaves: &[Wire], slots: &mut BTreeMap<String, usize>, end: usize) -> Result<Vec<Port>> {
+        let mut ports = Vec::new();
+        for output in &self.graph.outputs {
+            let info = self.graph.info(output.value);
+            let buffer = self.buffer(output.value);
+            let slot = leaves.iter().find(|w| w.port == output.name).map(|w| w.slot.clone());
+            self.buffers[buffer].last = self.buffers[buffer].last.max(end - 1);
+            self.buffers[buffer].name.clone_from(&output.name);
+            if let Some(slot) = &slot {
+                self.buffers[buffer].lifetime = Lifetime::State;
+                self.buffers[buffer].name.clone_from(slot);
+                slots.insert(slot.clone(), buffer);
+            }
+            let (name, dtype, shape) = (output.name.clone(), info.dtype, info.shape.clone());
+            ports.push(Port { name, buffer, dtype, shape, per_step: false, slot });
+        }
+        if let Some(wire) = leaves.iter().find(|w| !ports.iter().any(|p| p.name == w.port)) {
+            return self.wiring(format!("there is no output {} to leave in slot {}", wire.port, wire.slot));
+        }
+        Ok(ports)
+    }
+
+    // -- launches -----------------------------------------------------------------------------------------------
+
+    fn segments(&mut self) -> Result<Vec<Segment>> {
+        let mut segments: Vec<Segment> = Vec::new();
+        let mut open: Option<(bool, Option<usize>)> = None;
+        let mut open_loop: Option<usize> = None;
+        let steps = self.linear.spans.iter().any(|s| s.of.count == Count::Runtime);
+        for at in 0..self.linear.entries.len() {
+            if !self.coalesced.kept[at] {
+                continue;
+            }
+            let entry = &self.linear.entries[at];
+            let runtime = self.linear.runtime(entry.span);
+            if open != Some((entry.load, runtime)) {
+                let after = segments.iter().any(|s| s.repeat == Repeat::Steps);
+                let (name, repeat) = match (entry.load, runtime) {
+                    (true, _) => ("load", Repeat::Load),
+                    (_, Some(span)) => (self.linear.spans[span].of.name.as_str(), Repeat::Steps),
+                    (_, None) if !steps => ("all", Repeat::Once),
+                    (_, None) => (if after { "finish" } else { "begin" }, Repeat::Once),
+                };
+                segments.push(Segment { name: name.to_string(), repeat, items: Vec::new() });
+                (open, open_loop) = (Some((entry.load, runtime)), None);
+            }
+            let fixed = self.linear.fixed(entry.span);
+            let items = &mut segments.last_mut().expect("a segment is open").items;
+            if fixed.is_some() && fixed != open_loop {
+                let of = self.linear.spans[fixed.expect("just checked")].of;
+                let Count::Fixed(count) = of.count else { unreachable!("a fixed loop has a fixed count") };
+                items.push(Item::Loop(Loop { name: of.name.clone(), count, rows: vec![Vec::new(); count], body: Vec::new() }));
+            }
+            open_loop = fixed;
+            let mut rows = match items.last_mut() {
+                Some(Item::Loop(l)) if fixed.is_some() => std::mem::take(&mut l.rows),
+                _ => Vec::new(),
+            };
+            let launch = self.launch(at, fixed.is_some().then_some(&mut rows))?;
+            match segments.last_mut().expect("a segment is open").items.last_mut() {
+                Some(Item::Loop(l)) if fixed.is_some() => {
+                    l.rows = rows;
+                    l.body.push(launch);
+                }
+                _ => segments.last_mut().expect("a segment is open").items.push(Item::Launch(Box::new(launch))),
+            }
+        }
+        Ok(segments)
+    }
+
+    fn launch(&mut self, at: usize, mut rows: Option<&mut Vec<Vec<usize>>>) -> Result<Launch> {
+        let entry = &self.linear.entries[at];
+        let path = self.graph.info(entry.write()).path.clone();
+        let mut reads = Vec::new();
+        for value in entry.reads() {
+            reads.push(self.access(*value, &path, rows.as_deref_mut())?);
+        }
+        let mut write = self.access(entry.write(), &path, None)?;
+        let (kernel, meaning, in_place) = match &entry.action {
+            Action::Call(call) => {
+                let over = call.in_place.filter(|i| reads.get(*i).is_some_and(|r| r.base == write.base));
+                (call.name, call.meaning.clone(), over)
+            }
+            Action::Copy { from, why, .. } => {
+                if *why == Copied::Collect {
+                    // One turn's place in the stack.
+                    write.shape.clone_from(&self.graph.info(*from).shape);
+                    write.row_stride = write.shape.last().copied().unwrap_or(1);
+                    write.step = write.bytes();
+                }
+                ("copy", Meaning { ops: vec![MeaningOp { op: Op::Copy {}, inputs: vec![Ref::Operand(0)] }] }, None)
+            }
+        };
+        let flops = match &entry.action {
+            Action::Call(call) => self.flops(call),
+            Action::Copy { .. } => 0,
+        };
+        Ok(Launch { kernel, meaning, reads, write, in_place, path, flops })
+    }
+
+    fn flops(&self, call: &Call) -> u64 {
+        let of = |(op, output): (&MeaningOp, &Value)| {
+            let inputs: Vec<_> = op
+                .inputs
+                .iter()
+                .map(|r| match r {
+                    Ref::Operand(i) => self.graph.info(call.reads[*i]),
+                    Ref::Inner(i) => self.graph.info(call.covers[*i]),
+                })
+                .collect();
+            flops(&op.op, &inputs, self.graph.info(*output))
+        };
+        call.meaning.ops.iter().zip(&call.covers).map(of).sum()
+    }
+
+    fn access(&mut self, value: Value, path: &str, rows: Option<&mut Vec<Vec<usize>>>) -> Result<Access> {
+        let info = self.graph.info(value);
+        let unreadable = |why: &str| Error::View { what: info.type_text(), path: path.to_string(), why: why.to_string() };
+        let view = self.views.view(value).ok_or_else(|| unreadable("the reshape moves elements"))?;
+        let row_stride = view.row_stride().ok_or_else(|| unreadable("its rows are unevenly spaced"))?;
+        let root = self.graph.info(view.root);
+        let base = match &root.def {
+            Def::Weight { .. } | Def::Constant(_) | Def::PerIteration(_) => {
+                self.constants.base(self.graph, view.root, rows).map_err(|m| unreadable(&m))?
+            }
+            Def::Input { .. } | Def::Op | Def::Carried | Def::Collected => Base::Buffer(self.buffer(view.root)),
+        };
+        let dtype: Dtype = root.dtype;
+        Ok(Access { base, offset: (view.offset * dtype.bytes()) as u64, step: 0, dtype, shape: info.shape.clone(), row_stride })
+    }
+}

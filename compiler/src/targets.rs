@@ -1,0 +1,146 @@
+//! From a target to its plan: where the dimensions come from, and which phases are wanted.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error as ThisError;
+use zoetrope_model_spec::lang::{Dtype, ShapeError};
+use zoetrope_model_spec::ltx::builtin::ltx_2_3_22b;
+use zoetrope_model_spec::ltx::config::ModelConfig;
+use zoetrope_model_spec::ltx::demo::demo;
+use zoetrope_model_spec::ltx::pipeline::{PHASES, Recorder};
+use zoetrope_model_spec::ltx::read_config::{ConfigError, ConfigTexts, read_config};
+use zoetrope_model_spec::program::{Phase, Program};
+use zoetrope_model_spec::target::{Model, Target, TargetError};
+use zoetrope_runtime::files::{FileError, TensorFile};
+use zoetrope_runtime::plan::{self, Facts, Plan};
+
+use crate::{Levels, Options, levels};
+
+/// Why a target has no plan. The variants say whose mistake it is.
+#[derive(Debug, ThisError)]
+pub enum CompileError {
+    #[error("cannot read {path}: {error}")]
+    Read { path: PathBuf, error: std::io::Error },
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error("the model files do not describe a model that can be compiled\n  {}", .0.problems.join("\n  "))]
+    Config(#[from] ConfigError),
+    #[error("the model's dimensions do not fit together\n  at {}", .0.0)]
+    Shape(ShapeError),
+    #[error("there is no phase {name}; the phases are {known}, run")]
+    NoPhase { name: String, known: String },
+    #[error("{phase} has no inner value {tap}; it offers {known}")]
+    NoTap { phase: String, tap: String, known: String },
+    #[error(transparent)]
+    Compiler(#[from] crate::Error),
+}
+
+impl CompileError {
+    /// True when the model files are at fault, false when the request is.
+    pub fn is_about_files(&self) -> bool {
+        matches!(self, CompileError::File(_) | CompileError::Config(_) | CompileError::Shape(_))
+    }
+}
+
+/// Which part of a target is compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part<'a> {
+    /// Prompt to picture and sound.
+    Run,
+    /// One phase, with its ports in the shapes of docs/phases.md.
+    Phase(&'a str),
+}
+
+/// Reads a target file; its name without ending is the target's.
+///
+/// # Errors
+/// The file cannot be read, or says something that cannot be compiled.
+pub fn load_target(path: &Path) -> Result<Target, CompileError> {
+    let text = fs::read_to_string(path).map_err(|error| CompileError::Read { path: path.to_path_buf(), error })?;
+    let name = path.file_stem().map_or("custom".to_string(), |s| s.to_string_lossy().into_owned());
+    Ok(Target::parse(&name, &text)?)
+}
+
+/// The dimensions that a target is compiled for. `folder` is what relative paths in it count from.
+///
+/// # Errors
+/// Files that cannot be read, or describe another model.
+pub fn dimensions(target: &Target, folder: &Path) -> Result<ModelConfig, CompileError> {
+    match &target.model {
+        Model::Ltx23 => Ok(ltx_2_3_22b()),
+        Model::Demo => Ok(demo()),
+        Model::Files { checkpoint, text_encoder, spatial_upscaler } => {
+            let name = checkpoint.file_name().map_or(String::new(), |n| n.to_string_lossy().into_owned());
+            let checkpoint = TensorFile::open(&folder.join(checkpoint))?;
+            let upscaler = TensorFile::open(&folder.join(spatial_upscaler))?;
+            let gemma_path = folder.join(text_encoder).join("config.json");
+            let gemma = fs::read_to_string(&gemma_path)
+                .map_err(|error| CompileError::Read { path: gemma_path, error })?;
+            let texts = ConfigTexts {
+                name: &name,
+                checkpoint: checkpoint.metadata().get("config").map(String::as_str),
+                model_version: checkpoint.metadata().get("model_version").map(String::as_str),
+                gemma: Some(&gemma),
+                upscaler: upscaler.metadata().get("config").map(String::as_str),
+            };
+            Ok(read_config(&texts, &ltx_2_3_22b())?)
+        }
+    }
+}
+
+/// The plan of a whole run.
+///
+/// # Errors
+/// See [`compile_part`].
+pub fn compile_target(target: &Target, folder: &Path) -> Result<Plan, CompileError> {
+    let model = dimensions(target, folder)?;
+    Ok(compile_part(target, &model, Part::Run, &[], Options::default())?.plan)
+}
+
+/// Compiles a part of a target, keeping every level. `taps` are inner values that become outputs.
+///
+/// # Errors
+/// Unknown phases and taps, dimensions that do not fit together, or a compiler's gate.
+pub fn compile_part(
+    target: &Target,
+    model: &ModelConfig,
+    part: Part<'_>,
+    taps: &[String],
+    options: Options,
+) -> Result<Levels, CompileError> {
+    let recorder = Recorder { target, model, taps };
+    let program = match part {
+        Part::Run => recorder.run().map_err(CompileError::Shape)?,
+        Part::Phase(name) => {
+            let recorded = recorder.phase(name).ok_or_else(|| CompileError::NoPhase { name: name.to_string(), known: PHASES.join(", ") })?;
+            Program { phases: vec![Phase::alone(recorded.map_err(CompileError::Shape)?)] }
+        }
+    };
+    let known: Vec<_> = program.phases.iter().flat_map(|p| p.graph.tap_names.iter().cloned()).collect();
+    if let Some(tap) = taps.iter().find(|t| !known.contains(t)) {
+        let phase = match part {
+            Part::Run => "run",
+            Part::Phase(name) => name,
+        };
+        let known = if known.is_empty() { "none".to_string() } else { known.join(", ") };
+        return Err(CompileError::NoTap { phase: phase.to_string(), tap: tap.clone(), known });
+    }
+    Ok(levels(program, &target.name, facts(target, model), options)?)
+}
+
+fn facts(target: &Target, model: &ModelConfig) -> Facts {
+    let size = &target.size;
+    Facts {
+        width: size.width as u32,
+        height: size.height as u32,
+        frames: size.frames as u32,
+        fps: size.fps,
+        dtype: if target.dtype == Dtype::F32 { plan::Dtype::F32 } else { plan::Dtype::Bf16 },
+        pipeline: target.pipeline.name().into(),
+        model: model.name.clone().into(),
+        model_version: "2.3 up to but not including 2.4".into(),
+    }
+}

@@ -1,0 +1,78 @@
+//! The gate behind the Graph level.
+//!
+//! 1. Every value is defined before it is read, and in a body that encloses the reader.
+//! 2. Every op's result has the shape that its inputs give.
+//! 3. A loop's state keeps its type from turn to turn; a collected value is the stack of all turns.
+//! 4. Every tensor of a file is one weight.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use zoetrope_model_spec::lang::{Count, Def, Graph, Loop, Stmt, Value, infer};
+
+use super::rule;
+use crate::error::Result;
+
+/// Checks the rules above.
+///
+/// # Errors
+/// The first broken rule.
+pub fn graph(graph: &Graph) -> Result<()> {
+    let outside = |def: &Def| !matches!(def, Def::Op | Def::Carried | Def::Collected);
+    let mut known: BTreeSet<Value> = graph.iter().filter(|(_, i)| outside(&i.def)).map(|(v, _)| v).collect();
+    body(graph, &graph.body, &mut known)?;
+    for output in &graph.outputs {
+        rule(known.contains(&output.value), "graph", "an output is defined", || output.name.clone())?;
+    }
+    let mut tensors = BTreeMap::new();
+    for (value, info) in graph.iter() {
+        if let Def::Weight { source, tensor, .. } = &info.def {
+            let before = tensors.insert((source, tensor, info.dtype), (value, &info.shape));
+            let same = before.is_none_or(|(_, shape)| *shape == info.shape);
+            rule(same, "graph", "a tensor has one shape", || tensor.clone())?;
+        }
+    }
+    Ok(())
+}
+
+fn body(graph: &Graph, stmts: &[Stmt], known: &mut BTreeSet<Value>) -> Result<()> {
+    for stmt in stmts {
+        match stmt {
+            Stmt::Op(op) => {
+                let path = || format!("{} at {}", op.op, graph.info(op.output).path);
+                rule(op.inputs.iter().all(|v| known.contains(v)), "graph", "an input is defined before its reader", path)?;
+                let inputs: Vec<_> =
+                    op.inputs.iter().map(|v| (graph.info(*v).dtype, graph.info(*v).shape.as_slice())).collect();
+                let shape = infer(&op.op, &inputs).map(|(_, shape)| shape);
+                rule(shape.as_ref() == Ok(&graph.info(op.output).shape), "graph", "a result has its op's shape", path)?;
+                known.insert(op.output);
+            }
+            Stmt::Loop(l) => repeated(graph, l, known)?,
+        }
+    }
+    Ok(())
+}
+
+fn repeated(graph: &Graph, l: &Loop, known: &mut BTreeSet<Value>) -> Result<()> {
+    let name = || l.name.clone();
+    rule(l.carried.iter().all(|c| known.contains(&c.init)), "graph", "a loop's state has a first value", name)?;
+    let mut inner = known.clone();
+    inner.extend(l.carried.iter().map(|c| c.inner));
+    body(graph, &l.body, &mut inner)?;
+    for c in &l.carried {
+        rule(inner.contains(&c.next), "graph", "a loop's state has a next value", name)?;
+        let kind = |v: Value| (graph.info(v).dtype, &graph.info(v).shape);
+        let same = [c.inner, c.next, c.result].into_iter().all(|v| kind(v) == kind(c.init));
+        rule(same, "graph", "a loop's state keeps its type", name)?;
+    }
+    for c in &l.collected {
+        rule(inner.contains(&c.value), "graph", "a collected value is defined", name)?;
+        let Count::Fixed(count) = l.count else {
+            return rule(false, "graph", "values are collected in loops of fixed count", name);
+        };
+        let stacked = [&[count], graph.info(c.value).shape.as_slice()].concat();
+        rule(graph.info(c.stack).shape == stacked, "graph", "a stack holds every turn", name)?;
+    }
+    known.extend(l.carried.iter().map(|c| c.result));
+    known.extend(l.collected.iter().map(|c| c.stack));
+    Ok(())
+}

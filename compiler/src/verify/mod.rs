@@ -1,0 +1,18 @@
+//! The gates. Each lists its rules, and shares no code with the pass whose work it checks.
+
+mod fused;
+mod graph;
+mod plan;
+mod schedule;
+
+pub use fused::fused;
+pub use graph::graph;
+pub use plan::plan;
+pub use schedule::schedule;
+
+use crate::error::{Error, Result};
+
+/// Passes when `holds`; otherwise the gate behind `level` says which rule is broken, and where.
+fn rule(holds: bool, level: &'static str, rule: &'static str, what: impl FnOnce() -> String) -> Result<()> {
+    if holds { Ok(()) } else { Err(Error::Gate { level, rule, what: what() }) }
+}

@@ -1,0 +1,112 @@
+//! The gate behind the Plan level: the checker that trusts no placer.
+//!
+//! 1. No two buffers that are alive at the same launch share a byte.
+//! 2. Every buffer is aligned and inside the arena.
+//! 3. Every operand in the arena lies inside exactly one buffer that is alive at its launch, in every turn.
+//! 4. A result shares no byte with an operand, except the one that it is written over, which it covers.
+//! 5. Every kernel, constant and table that a row names exists; table bytes are inside the blob.
+
+use zoetrope_runtime::plan::{ALIGN, Base, Buffer, Item, Launch, Loop, Operand, Origin, Plan};
+
+use super::rule;
+use crate::error::Result;
+
+/// Checks the rules above.
+///
+/// # Errors
+/// The first broken rule.
+pub fn plan(plan: &Plan) -> Result<()> {
+    let buffers = &plan.buffers;
+    let overlap = first_overlap(buffers);
+    rule(overlap.is_none(), "plan", "no two live buffers share a byte", || {
+        overlap.map_or(String::new(), |(a, b)| format!("{} and {}", buffers[a].name, buffers[b].name))
+    })?;
+    for b in buffers.iter() {
+        let fits = b.offset.is_multiple_of(ALIGN) && b.offset + b.bytes <= plan.arena_bytes;
+        rule(fits, "plan", "a buffer is aligned and inside the arena", || b.name.to_string())?;
+    }
+    for c in plan.constants.iter() {
+        if let Origin::Table { offset } = c.origin {
+            let inside = offset + c.bytes() <= plan.tables.len() as u64;
+            rule(inside, "plan", "a table is inside the blob", || c.name.to_string())?;
+        }
+    }
+    for phase in plan.phases.iter() {
+        let mut number = phase.first;
+        for item in phase.segments.iter().flat_map(|s| s.items.iter()) {
+            match item {
+                Item::Launch(l) => launch(plan, number, l, None)?,
+                Item::Loop(l) => {
+                    for (i, body) in l.body.iter().enumerate() {
+                        launch(plan, number + i as u32, body, Some(l))?;
+                    }
+                }
+            }
+            number += match item {
+                Item::Launch(_) => 1,
+                Item::Loop(l) => l.body.len() as u32,
+            };
+        }
+    }
+    Ok(())
+}
+
+/// The first pair of buffers that are alive together and share a byte.
+pub fn first_overlap(buffers: &[Buffer]) -> Option<(usize, usize)> {
+    // Sweep over addresses: only neighbours in the order of offsets can share bytes.
+    let mut by_offset: Vec<usize> = (0..buffers.len()).filter(|i| buffers[*i].bytes > 0).collect();
+    by_offset.sort_by_key(|i| buffers[*i].offset);
+    let mut open: Vec<usize> = Vec::new();
+    for i in by_offset {
+        let b = &buffers[i];
+        open.retain(|j| buffers[*j].offset + buffers[*j].bytes > b.offset);
+        let hit = open.iter().find(|j| buffers[**j].first <= b.last && b.first <= buffers[**j].last);
+        if let Some(j) = hit {
+            return Some((*j, i));
+        }
+        open.push(i);
+    }
+    None
+}
+
+fn launch(plan: &Plan, number: u32, launch: &Launch, of: Option<&Loop>) -> Result<()> {
+    let place = || format!("launch {number} at {}", launch.path);
+    rule((launch.kernel as usize) < plan.kernels.len(), "plan", "a kernel exists", place)?;
+    let turns = of.map_or(1, |l| u64::from(l.count));
+    for turn in [0, turns - 1] {
+        let write = span(&launch.write, turn);
+        rule(owned(plan, number, write), "plan", "a write is inside one live buffer", place)?;
+        for (i, operand) in launch.reads.iter().enumerate() {
+            match operand.base {
+                Base::Arena => {
+                    let read = span(operand, turn);
+                    rule(owned(plan, number, read), "plan", "a read is inside one live buffer", place)?;
+                    let meets = read.0 < write.1 && write.0 < read.1;
+                    let over = launch.in_place == Some(i as u32) && read == write;
+                    rule(!meets || over, "plan", "a result shares no byte with another operand", place)?;
+                }
+                Base::Constant(c) => {
+                    let fits = plan.constants.get(c as usize).is_some_and(|c| operand.offset + operand.extent() <= c.bytes());
+                    rule(fits, "plan", "a read is inside its constant", place)?;
+                }
+                Base::Column(column) => {
+                    let row = of.and_then(|l| l.rows.get((turn as u32 * l.columns + column) as usize));
+                    let constant = row.and_then(|c| plan.constants.get(*c as usize));
+                    let fits = constant.is_some_and(|c| operand.offset + operand.extent() <= c.bytes());
+                    rule(fits, "plan", "a read is inside its turn's constant", place)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn span(operand: &Operand, turn: u64) -> (u64, u64) {
+    let from = operand.offset + operand.step * turn;
+    (from, from + operand.extent())
+}
+
+fn owned(plan: &Plan, number: u32, (from, to): (u64, u64)) -> bool {
+    let holds = |b: &&Buffer| b.first <= number && number <= b.last && b.offset <= from && to <= b.offset + b.bytes;
+    plan.buffers.iter().filter(holds).count() == 1
+}

@@ -1,0 +1,69 @@
+//! Attention without a score matrix, with what surrounds it in a block.
+
+use zoetrope_model_spec::lang::{Builder, Op, Value};
+
+use crate::{IntRange, Kernel};
+
+fn attention(m: &Builder, heads: usize, q: Value, k: Value, v: Value) -> Value {
+    m.op(Op::Attention { heads, kv_heads: heads, scale: 0.125, causal: false }, &[q, k, v])
+}
+
+/// Attention, its gates, and rotary positions.
+pub fn declare() -> Vec<Kernel> {
+    vec![
+        Kernel::named("attention", "softmax(scale·q·kᵀ)·v per head")
+            .reads("q", &["queries", "width"])
+            .reads("k", &["keys", "inner"])
+            .reads("v", &["keys", "inner"])
+            .case(&[&[9, 64], &[21, 64], &[21, 64]])
+            .means("y", &["queries", "width"], |m, [q, k, v]| attention(m, 2, q, k, v)),
+        Kernel::named("attention_gate", "attention, each head of each query scaled by factor·sigmoid(logit)")
+            .reads("q", &["queries", "width"])
+            .reads("k", &["keys", "inner"])
+            .reads("v", &["keys", "inner"])
+            .reads("logits", &["queries", "heads"])
+            .case(&[&[9, 64], &[21, 64], &[21, 64], &[9, 2]])
+            .means("y", &["queries", "width"], |m, [q, k, v, logits]| {
+                let gates = m.affine(m.sigmoid(logits), 2.0, 0.0);
+                m.op(Op::HeadScale { heads: 2 }, &[attention(m, 2, q, k, v), gates])
+            }),
+        Kernel::named("attention_causal", "causal attention in a window, to valid keys, heads in groups")
+            .reads("q", &["tokens", "width"])
+            .reads("k", &["tokens", "inner"])
+            .reads("v", &["tokens", "inner"])
+            .reads_ints("valid", &["tokens"], IntRange::Below(2))
+            .reads_ints("window", &["1"], IntRange::Below(9))
+            .case(&[&[19, 64], &[19, 32], &[19, 32], &[19], &[1]])
+            .means("y", &["tokens", "width"], |m, [q, k, v, valid, window]| {
+                let op = Op::Attention { heads: 4, kv_heads: 2, scale: 0.25, causal: true };
+                m.op(op, &[q, k, v, valid, window])
+            }),
+        Kernel::named("head_gate", "each head of each token scaled by factor·sigmoid(logit)")
+            .reads("x", &["tokens", "width"])
+            .reads("logits", &["tokens", "heads"])
+            .case(&[&[9, 64], &[9, 2]])
+            .means("y", &["tokens", "width"], |m, [x, logits]| {
+                m.op(Op::HeadScale { heads: 2 }, &[x, m.affine(m.sigmoid(logits), 2.0, 0.0)])
+            }),
+        Kernel::named("rope", "split rotary embedding from per-axis tables")
+            .reads("x", &["tokens", "width"])
+            .reads("cos", &["positions", "n"])
+            .reads("sin", &["positions", "n"])
+            .reads_ints("index", &["tokens", "axes"], IntRange::RowsOf(1))
+            .case(&[&[6, 32], &[5, 5], &[5, 5], &[6, 3]])
+            .means("y", &["tokens", "width"], |m, [x, cos, sin, index]| {
+                m.op(Op::Rope { heads: 2, shared: false }, &[x, cos, sin, index])
+            }),
+        Kernel::named("rms_norm_rope", "weighted RMS norm, then split rotary embedding")
+            .reads("x", &["tokens", "width"])
+            .reads("weight", &["slice"])
+            .reads("cos", &["positions", "n"])
+            .reads("sin", &["positions", "n"])
+            .reads_ints("index", &["tokens", "axes"], IntRange::RowsOf(2))
+            .case(&[&[6, 32], &[32], &[5, 5], &[5, 5], &[6, 3]])
+            .means("y", &["tokens", "width"], |m, [x, weight, cos, sin, index]| {
+                let n = m.op(Op::RmsNorm { eps: 1e-6, offset: 0.0, groups: 1 }, &[x, weight]);
+                m.op(Op::Rope { heads: 2, shared: false }, &[n, cos, sin, index])
+            }),
+    ]
+}

@@ -1,0 +1,45 @@
+//! Filters along time, per channel.
+
+use zoetrope_model_spec::lang::{Builder, Op, Value};
+
+use crate::Kernel;
+
+fn up(m: &Builder, x: Value, filter: Value) -> Value {
+    m.op(Op::FilterUp { ratio: 2, pad: 5, crop_left: 15, crop_right: 15 }, &[x, filter])
+}
+
+fn down(m: &Builder, x: Value, filter: Value) -> Value {
+    m.op(Op::FilterDown { stride: 2, pad_left: 5, pad_right: 6 }, &[x, filter])
+}
+
+/// Resampling filters and the anti-aliased activation.
+pub fn declare() -> Vec<Kernel> {
+    vec![
+        Kernel::named("filter_up", "more samples, by a depthwise transposed convolution")
+            .reads("x", &["samples", "channels"])
+            .reads("filter", &["taps"])
+            .case(&[&[11, 3], &[12]])
+            .means("y", &["length", "channels"], |m, [x, filter]| up(m, x, filter)),
+        Kernel::named("filter_down", "fewer samples, by a depthwise convolution")
+            .reads("x", &["samples", "channels"])
+            .reads("filter", &["taps"])
+            .case(&[&[22, 3], &[12]])
+            .means("y", &["length", "channels"], |m, [x, filter]| down(m, x, filter)),
+        Kernel::named("snake", "x + sin²(x·e^alpha)/e^beta")
+            .reads("x", &["samples", "channels"])
+            .reads("alpha", &["channels"])
+            .reads("beta", &["channels"])
+            .case(&[&[11, 3], &[3], &[3]])
+            .means("y", &["samples", "channels"], |m, [x, a, b]| m.op(Op::Snake {}, &[x, a, b])),
+        Kernel::named("filtered_snake", "snake at twice the rate: filter up, snake, filter down")
+            .reads("x", &["samples", "channels"])
+            .reads("up", &["taps"])
+            .reads("alpha", &["channels"])
+            .reads("beta", &["channels"])
+            .reads("down", &["taps"])
+            .case(&[&[11, 3], &[12], &[3], &[3], &[12]])
+            .means("y", &["samples", "channels"], |m, [x, u, a, b, d]| {
+                down(m, m.op(Op::Snake {}, &[up(m, x, u), a, b]), d)
+            }),
+    ]
+}

@@ -1,0 +1,88 @@
+//! Convolutions over channels-last maps, with the norm before and the sum or unfolding after.
+
+use zoetrope_model_spec::lang::{Builder, Op, Value};
+
+use crate::Kernel;
+
+fn conv(m: &Builder, x: Value, w: Value, bias: Value) -> Value {
+    m.op(Op::Conv { pads: vec![1; 6], replicate: true, stride: 1, dilation: 1 }, &[x, w, bias])
+}
+
+fn norm_silu(m: &Builder, x: Value) -> Value {
+    m.silu(m.rms(x, 1e-8))
+}
+
+const UNFOLD: Op = Op::DepthToSpace { st: 2, sh: 2, sw: 2, drop: 1 };
+
+/// Convolutions over one to three axes.
+pub fn declare() -> Vec<Kernel> {
+    vec![
+        Kernel::named("conv", "convolution without bias")
+            .reads("x", &["..", "in"])
+            .reads("w", &["out", "in", ".."])
+            .case(&[&[3, 4, 5, 6], &[8, 6, 3, 3, 3]])
+            .means("y", &["..", "out"], |m, [x, w]| {
+                m.op(Op::Conv { pads: vec![1; 6], replicate: true, stride: 1, dilation: 1 }, &[x, w])
+            }),
+        Kernel::named("conv_bias", "convolution")
+            .reads("x", &["..", "in"])
+            .reads("w", &["out", "in", ".."])
+            .reads("bias", &["out"])
+            .case(&[&[3, 4, 5, 6], &[8, 6, 3, 3, 3], &[8]])
+            .means("y", &["..", "out"], |m, [x, w, bias]| conv(m, x, w, bias)),
+        Kernel::named("conv_bias_residual", "residual + convolution")
+            .reads("x", &["..", "in"])
+            .reads("w", &["out", "in", ".."])
+            .reads("bias", &["out"])
+            .reads("residual", &["..", "out"])
+            .or_in_place()
+            .case(&[&[3, 4, 5, 6], &[8, 6, 3, 3, 3], &[8], &[3, 4, 5, 8]])
+            .means("y", &["..", "out"], |m, [x, w, bias, residual]| m.add(residual, conv(m, x, w, bias))),
+        Kernel::named("rms_norm_silu_conv_bias", "RMS norm over channels, SiLU, convolution")
+            .reads("x", &["..", "in"])
+            .reads("w", &["out", "in", ".."])
+            .reads("bias", &["out"])
+            .case(&[&[3, 4, 5, 6], &[8, 6, 3, 3, 3], &[8]])
+            .means("y", &["..", "out"], |m, [x, w, bias]| conv(m, norm_silu(m, x), w, bias)),
+        Kernel::named("rms_norm_silu_conv_bias_residual", "residual + convolution of SiLU of RMS norm over channels")
+            .reads("x", &["..", "in"])
+            .reads("w", &["out", "in", ".."])
+            .reads("bias", &["out"])
+            .reads("residual", &["..", "out"])
+            .or_in_place()
+            .case(&[&[3, 4, 5, 6], &[8, 6, 3, 3, 3], &[8], &[3, 4, 5, 8]])
+            .means("y", &["..", "out"], |m, [x, w, bias, residual]| {
+                m.add(residual, conv(m, norm_silu(m, x), w, bias))
+            }),
+        Kernel::named("conv_bias_depth_to_space", "convolution whose channels unfold into space and time")
+            .reads("x", &["..", "in"])
+            .reads("w", &["out", "in", ".."])
+            .reads("bias", &["out"])
+            .case(&[&[3, 4, 5, 6], &[16, 6, 3, 3, 3], &[16]])
+            .means("y", &["..", "channels"], |m, [x, w, bias]| m.op(UNFOLD, &[conv(m, x, w, bias)])),
+        Kernel::named("rms_norm_silu_conv_bias_unpatchify", "RMS norm, SiLU, convolution, pixels of each patch")
+            .reads("x", &["..", "in"])
+            .reads("w", &["out", "in", ".."])
+            .reads("bias", &["out"])
+            .case(&[&[3, 4, 5, 6], &[12, 6, 3, 3, 3], &[12]])
+            .means("y", &["..", "channels"], |m, [x, w, bias]| {
+                m.op(Op::Unpatchify { patch: 2 }, &[conv(m, norm_silu(m, x), w, bias)])
+            }),
+        Kernel::named("depth_to_space", "channels unfold into space and time")
+            .reads("x", &["..", "in"])
+            .case(&[&[3, 4, 5, 16]])
+            .means("y", &["..", "channels"], |m, [x]| m.op(UNFOLD, &[x])),
+        Kernel::named("unpatchify", "channels unfold into the pixels of a patch, column offset slower")
+            .reads("x", &["..", "in"])
+            .case(&[&[3, 4, 5, 12]])
+            .means("y", &["..", "channels"], |m, [x]| m.op(Op::Unpatchify { patch: 2 }, &[x])),
+        Kernel::named("conv_transpose_bias", "transposed convolution over one axis")
+            .reads("x", &["samples", "in"])
+            .reads("w", &["in", "out", "k"])
+            .reads("bias", &["out"])
+            .case(&[&[9, 6], &[6, 3, 11], &[3]])
+            .means("y", &["length", "out"], |m, [x, w, bias]| {
+                m.op(Op::ConvTranspose { stride: 5, pad: 3 }, &[x, w, bias])
+            }),
+    ]
+}

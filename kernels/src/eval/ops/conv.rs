@@ -1,0 +1,57 @@
+//! Convolutions.
+
+use crate::eval::Tensor;
+use crate::eval::product::{Image, Matrix, Packed, multiply, multiply_wide};
+use crate::eval::step::{Prepared, Setup, fresh};
+
+use super::linear::{Weight, add_bias, elements};
+
+/// `[cout, cin, k..]` laid out as `[k.., cin, cout]`.
+pub(crate) fn pack(weight: &Tensor<'_>) -> Option<Packed> {
+    let (n, channels) = (weight.shape[0], *weight.shape.get(1)?);
+    let taps: usize = weight.shape[2..].iter().product();
+    let order: Vec<usize> = (0..taps).flat_map(|tap| (0..channels).map(move |c| c * taps + tap)).collect();
+    let part = Matrix::pack(&elements(weight)?, n, channels * taps, &order);
+    Some(Packed { parts: vec![part] })
+}
+
+/// The last three of `values`, with `fill` in front where there are fewer.
+fn three(values: &[usize], fill: usize) -> [usize; 3] {
+    let mut out = [fill; 3];
+    out[3 - values.len()..].copy_from_slice(values);
+    out
+}
+
+/// One product of the patches and the weight; the sum of an element runs over taps, and in a tap over channels.
+pub(crate) fn prepare<'a>(
+    setup: &Setup<'a, '_>,
+    pads: &[usize],
+    replicate: bool,
+    stride: usize,
+    dilation: usize,
+) -> Prepared<'a> {
+    let (x, w, n) = (setup.input(0), setup.input(1), setup.cols());
+    let axes = x.shape.len() - 1;
+    let channels = x.cols();
+    let kernel = three(&w.shape[2..], 1);
+    let weight = Weight::of(setup, (1, channels * kernel.iter().product::<usize>(), n), pack)?;
+    let bias = setup.inputs.get(2).map(|b| b.values()).transpose()?;
+    let before: Vec<usize> = pads.iter().step_by(2).copied().collect();
+    let image = Image {
+        x: x.values()?,
+        extent: three(&x.shape[..axes], 1),
+        channels,
+        kernel,
+        before: three(&before, 0),
+        result: three(&setup.shape[..axes], 1),
+        replicate: replicate.then_some(3 - axes),
+        stride,
+        dilation,
+        zeros: vec![0.0; channels],
+    };
+    fresh(move |panel, out| {
+        let product = if panel.wide { multiply_wide } else { multiply };
+        product(&image, panel.rows.start, panel.rows.len(), &weight.parts()[0], out);
+        add_bias(out, bias.as_deref());
+    })
+}

@@ -1,0 +1,87 @@
+//! Linear layers.
+
+use std::borrow::Cow;
+
+use crate::eval::product::{Elements, Matrix, Packed, Stored, Strided, multiply, multiply_wide};
+use crate::eval::step::{Prepared, Setup, fresh};
+use crate::eval::{Data, EvalError, Tensor};
+
+/// A packed weight, given or made for this call.
+pub(crate) enum Weight<'a> {
+    Given(&'a Packed),
+    Made(Packed),
+}
+
+impl Weight<'_> {
+    /// The packed form of input 1, in `parts` matrices with k rows together and n columns.
+    pub fn of<'a>(
+        setup: &Setup<'a, '_>,
+        (parts, k, n): (usize, usize, usize),
+        pack: impl Fn(&Tensor<'a>) -> Option<Packed>,
+    ) -> Result<Weight<'a>, EvalError> {
+        let input = setup.input(1);
+        let weight = match input.packed {
+            Some(packed) => Weight::Given(packed),
+            None => {
+                pack(&input.tensor()?).map(Weight::Made).ok_or(EvalError::Packed { op: setup.op.name() })?
+            }
+        };
+        let fits = weight.parts().len() == parts
+            && weight.parts().iter().map(|m| m.k).sum::<usize>() == k
+            && weight.parts().iter().all(|m| m.n == n);
+        if fits { Ok(weight) } else { Err(EvalError::Packed { op: setup.op.name() }) }
+    }
+
+    pub fn parts(&self) -> &[Matrix] {
+        match self {
+            Weight::Given(packed) => &packed.parts,
+            Weight::Made(packed) => &packed.parts,
+        }
+    }
+}
+
+/// All elements of a weight, contiguous, in its own dtype; `None` for integers.
+pub(crate) fn elements<'a>(weight: &Tensor<'a>) -> Option<Stored<'a>> {
+    fn joined<'a, T: Copy>(data: &'a [T], t: &Tensor<'_>) -> Cow<'a, [T]> {
+        let (rows, cols) = (t.rows(), t.cols());
+        if t.row_stride == cols || rows <= 1 {
+            return Cow::Borrowed(&data[..rows * cols]);
+        }
+        Cow::Owned((0..rows).flat_map(|r| &data[r * t.row_stride..][..cols]).copied().collect())
+    }
+    match weight.data {
+        Data::F32(d) => Some(Elements::F32(joined(d, weight))),
+        Data::Bf16(d) => Some(Elements::Bf16(joined(d, weight))),
+        Data::I32(_) => None,
+    }
+}
+
+/// `[n, k]` laid out as `[k, n]`.
+pub(crate) fn pack(weight: &Tensor<'_>) -> Option<Packed> {
+    let (n, k) = (weight.rows(), weight.cols());
+    let order: Vec<usize> = (0..k).collect();
+    let part = Matrix::pack(&elements(weight)?, n, k, &order);
+    Some(Packed { parts: vec![part] })
+}
+
+/// Adds a bias to every row.
+pub(crate) fn add_bias(out: &mut [f32], bias: Option<&[f32]>) {
+    if let Some(bias) = bias.filter(|b| !b.is_empty()) {
+        for out in out.chunks_exact_mut(bias.len()) {
+            out.iter_mut().zip(bias).for_each(|(out, b)| *out += b);
+        }
+    }
+}
+
+/// x·wᵀ + bias; the bias is added to the finished sum.
+pub(crate) fn prepare<'a>(setup: &Setup<'a, '_>) -> Prepared<'a> {
+    let (k, n) = (setup.input(0).cols(), setup.cols());
+    let weight = Weight::of(setup, (1, k, n), pack)?;
+    let bias = setup.inputs.get(2).map(|b| b.values()).transpose()?;
+    fresh(move |panel, out| {
+        let source = Strided(panel.inputs[0]);
+        let product = if panel.wide { multiply_wide } else { multiply };
+        product(&source, 0, panel.rows.len(), &weight.parts()[0], out);
+        add_bias(out, bias.as_deref());
+    })
+}

@@ -1,0 +1,58 @@
+//! Channels to space, and nearest-neighbour growth.
+
+use crate::eval::scratch::Scratch;
+use crate::eval::step::{Prepared, Setup, fresh};
+
+/// Channel ((c·st + a)·sh + b)·sw + d of a position goes to its offset (a, b, d); the first `drop` frames are left out
+/// (docs/model/video-vae.md 4).
+pub(crate) fn depth_to_space<'a>(
+    setup: &Setup<'a, '_>,
+    [st, sh, sw]: [usize; 3],
+    drop: usize,
+) -> Prepared<'a> {
+    let offset = move |t: usize, h: usize, w: usize| ((t % st) * sh + h % sh) * sw + w % sw;
+    unfold(setup, [st, sh, sw], drop, offset)
+}
+
+/// Channel c·p² + column·p + row goes to offset (row, column): the column offset is the slower one
+/// (docs/model/video-vae.md 4).
+pub(crate) fn unpatchify<'a>(setup: &Setup<'a, '_>, patch: usize) -> Prepared<'a> {
+    unfold(setup, [1, patch, patch], 0, move |_, h, w| (w % patch) * patch + h % patch)
+}
+
+/// Row (t, h, w) of the result takes every `st·sh·sw`-th channel of position (t/st, h/sh, w/sw), from `offset` on.
+fn unfold<'a>(
+    setup: &Setup<'a, '_>,
+    [st, sh, sw]: [usize; 3],
+    drop: usize,
+    offset: impl Fn(usize, usize, usize) -> usize + Send + Sync + 'a,
+) -> Prepared<'a> {
+    let x = setup.input(0).tensor()?;
+    let ([height, width], c) = ([setup.shape[1], setup.shape[2]], setup.cols());
+    let step = st * sh * sw;
+    fresh(move |panel, out| {
+        let mut channels = Scratch::new(x.cols());
+        let mut loaded = usize::MAX;
+        for (row, out) in panel.rows.clone().zip(out.chunks_exact_mut(c.max(1))) {
+            let (t, h, w) = (row / (width * height) + drop, row / width % height, row % width);
+            let from = ((t / st) * x.shape[1] + h / sh) * x.shape[2] + w / sw;
+            if from != loaded {
+                x.load(from, 0..x.cols(), &mut channels);
+                loaded = from;
+            }
+            let taken = channels[offset(t, h, w)..].iter().step_by(step);
+            out.iter_mut().zip(taken).for_each(|(out, x)| *out = *x);
+        }
+    })
+}
+
+/// Every position four times.
+pub(crate) fn upsample<'a>(setup: &Setup<'a, '_>) -> Prepared<'a> {
+    let x = setup.input(0).tensor()?;
+    let (width, c) = (setup.shape[1], setup.cols());
+    fresh(move |panel, out| {
+        for (row, out) in panel.rows.clone().zip(out.chunks_exact_mut(c.max(1))) {
+            x.load(row / width / 2 * x.shape[1] + row % width / 2, 0..c, out);
+        }
+    })
+}

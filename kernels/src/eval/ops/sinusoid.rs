@@ -1,0 +1,20 @@
+//! The sinusoidal embedding of numbers.
+
+use crate::eval::step::{Prepared, Setup, fresh};
+
+/// cos then sin of t·exp(−ln(10000)·i/half) (docs/model/transformer.md 5). The frequency is rounded to f32 once, the
+/// product is that of f32, and its cosine is taken in f64.
+pub(crate) fn prepare<'a>(setup: &Setup<'a, '_>, half: usize) -> Prepared<'a> {
+    let t = setup.input(0).values()?;
+    let rate = -libm::log(10000.0) / half as f64;
+    let frequencies: Vec<f32> = (0..half).map(|i| libm::exp(rate * i as f64) as f32).collect();
+    fresh(move |panel, out| {
+        for (row, out) in panel.rows.clone().zip(out.chunks_exact_mut((2 * half).max(1))) {
+            for (i, f) in frequencies.iter().enumerate() {
+                let angle = f64::from(t[row] * f);
+                out[i] = libm::cos(angle) as f32;
+                out[half + i] = libm::sin(angle) as f32;
+            }
+        }
+    })
+}

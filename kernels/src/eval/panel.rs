@@ -1,0 +1,186 @@
+//! One stage, evaluated panel by panel on all threads.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+use zoetrope_model_spec::lang::Op;
+
+use super::rows::Rows;
+use super::scratch::Scratch;
+use super::step::{BoxedStep, Panel};
+use super::{DataMut, Tensor};
+
+/// Where a step finds the rows of an input.
+#[derive(Clone, Copy)]
+pub(crate) enum RowInput<'a> {
+    /// Nowhere: it holds the whole.
+    Whole,
+    /// Made by an earlier step of the stage.
+    Made(usize),
+    Tensor(Tensor<'a>),
+    /// In the result's memory, at the rows that the panel is about to write.
+    InResult,
+}
+
+/// One op of a stage, ready to run.
+pub(crate) struct Link<'a> {
+    pub step: BoxedStep<'a>,
+    pub inputs: Vec<RowInput<'a>>,
+    /// Length of a row of each input.
+    pub widths: Vec<usize>,
+    /// Length of a row of the result.
+    pub width: usize,
+    /// Nobody else reads input 0, which an earlier step made: its buffer may be changed.
+    pub takes_over: bool,
+}
+
+/// What the panels of a stage write.
+pub(crate) struct Output<'a> {
+    /// The step whose result it is.
+    pub step: usize,
+    pub data: DataMut<'a>,
+}
+
+/// Rows of a panel of a product, at most: a multiple of a tile's rows.
+const PRODUCT_ROWS: usize = 252;
+const TILE_ROWS: usize = 12;
+
+/// Elements of the widest buffer of a panel of elementwise ops: a few such buffers fit the second-level cache.
+const ELEMENTS: usize = 1 << 14;
+
+/// True for ops that do many operations for each element: large panels, shared out evenly among the threads.
+pub(crate) fn is_product(op: &Op) -> bool {
+    matches!(op, Op::Linear {} | Op::Attention { .. } | Op::Conv { .. } | Op::ConvTranspose { .. })
+}
+
+/// Rows of a panel, and whether there are then fewer panels than threads. No result depends on this.
+fn panel_rows(rows: usize, widest: usize, products: bool) -> (usize, bool) {
+    let threads = rayon::current_num_threads();
+    if !products {
+        return ((ELEMENTS / widest.max(1)).clamp(1, rows), false);
+    }
+    let panels = rows.div_ceil(PRODUCT_ROWS).next_multiple_of(threads);
+    let size = rows.div_ceil(panels).next_multiple_of(TILE_ROWS).clamp(4 * TILE_ROWS, PRODUCT_ROWS);
+    (size, rows.div_ceil(size) < threads)
+}
+
+/// Evaluates a stage of `rows` rows.
+pub(crate) fn run(links: &[Link<'_>], rows: usize, products: bool, outputs: Vec<Output<'_>>) {
+    if rows == 0 {
+        return;
+    }
+    let widest = links.iter().map(|l| l.width).max().unwrap_or(1);
+    let (size, wide) = panel_rows(rows, widest, products);
+    let mut tasks: Vec<Vec<Output<'_>>> = (0..rows.div_ceil(size)).map(|_| Vec::new()).collect();
+    for output in outputs {
+        let chunks = output.data.chunks((size * links[output.step].width).max(1));
+        tasks.iter_mut().zip(chunks).for_each(|(task, data)| task.push(Output { step: output.step, data }));
+    }
+    tasks.into_par_iter().enumerate().for_each(|(i, outputs)| {
+        panel(links, i * size..rows.min((i + 1) * size), wide, outputs);
+    });
+}
+
+fn panel(links: &[Link<'_>], rows: Range<usize>, wide: bool, mut outputs: Vec<Output<'_>>) {
+    let mut made: Vec<Option<Scratch>> = links.iter().map(|_| None).collect();
+    for (place, link) in links.iter().enumerate() {
+        let taken = match link.inputs.first() {
+            Some(RowInput::Made(maker)) if link.takes_over => made[*maker].take(),
+            _ => None,
+        };
+        let here = Here { made: &made, outputs: &outputs, rows: rows.clone() };
+        let in_place = link.step.in_place();
+        let mut out = match taken {
+            Some(buffer) => buffer,
+            None => {
+                let mut buffer = Scratch::new(rows.len() * link.width);
+                if in_place {
+                    here.copy(link.inputs[0], link.widths[0], &mut buffer);
+                }
+                buffer
+            }
+        };
+        let held: Vec<Held<'_>> = link
+            .inputs
+            .iter()
+            .zip(&link.widths)
+            .enumerate()
+            .map(
+                |(i, (input, width))| {
+                    if i == 0 && in_place { Held::NOTHING } else { here.hold(*input, *width) }
+                },
+            )
+            .collect();
+        let views: Vec<Rows<'_>> = held.iter().map(Held::rows).collect();
+        link.step.run(&Panel { rows: rows.clone(), inputs: &views, wide }, &mut out);
+        made[place] = Some(out);
+    }
+    for output in &mut outputs {
+        if let Some(made) = &made[output.step] {
+            output.data.store(made);
+        }
+    }
+}
+
+/// What a panel has so far.
+struct Here<'a> {
+    made: &'a [Option<Scratch>],
+    outputs: &'a [Output<'a>],
+    rows: Range<usize>,
+}
+
+/// Rows of an input: where they lie, or a converted copy.
+enum Held<'a> {
+    There(Rows<'a>),
+    Copy(Scratch, usize),
+}
+
+impl Held<'_> {
+    const NOTHING: Held<'static> = Held::There(Rows { data: &[], stride: 0 });
+
+    fn rows(&self) -> Rows<'_> {
+        match self {
+            Held::There(rows) => *rows,
+            Held::Copy(buffer, stride) => Rows { data: buffer, stride: *stride },
+        }
+    }
+}
+
+impl<'a> Here<'a> {
+    fn hold(&self, input: RowInput<'a>, width: usize) -> Held<'a> {
+        let there = match input {
+            RowInput::Whole => return Held::NOTHING,
+            RowInput::Made(place) => self.made[place].as_deref().map(|data| Rows { data, stride: width }),
+            RowInput::Tensor(tensor) => tensor.borrow_rows(self.rows.clone()),
+            RowInput::InResult => None,
+        };
+        there.map_or_else(
+            || {
+                let mut buffer = Scratch::new(self.rows.len() * width);
+                self.copy(input, width, &mut buffer);
+                Held::Copy(buffer, width)
+            },
+            Held::There,
+        )
+    }
+
+    fn copy(&self, input: RowInput<'_>, width: usize, to: &mut [f32]) {
+        match input {
+            RowInput::Whole => {}
+            RowInput::Made(place) => {
+                if let Some(from) = &self.made[place] {
+                    to.copy_from_slice(from);
+                }
+            }
+            RowInput::Tensor(tensor) => tensor.load_rows(self.rows.clone(), to),
+            // The result is the last output of its stage.
+            RowInput::InResult => {
+                if let Some(output) = self.outputs.last() {
+                    let shape = [self.rows.len(), width];
+                    let tensor = Tensor { data: output.data.as_data(), shape: &shape, row_stride: width };
+                    tensor.load_rows(0..self.rows.len(), to);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! A product of a panel of rows and a packed weight.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::{DEPTH, HEIGHT, LANES, Matrix, Source, height, tile};
+use crate::eval::scratch::Scratch;
+
+/// `out[i·n + c] = Σ_k source[first + i][k]·weight[k][c]` for `rows` rows.
+pub(crate) fn multiply(source: &dyn Source, first: usize, rows: usize, weight: &Matrix, out: &mut [f32]) {
+    columns(source, first, rows, weight, 0..weight.tiles(), out, weight.n);
+}
+
+/// As [`multiply`], to the same bits, with the columns shared out among threads: for few rows and a large weight.
+pub(crate) fn multiply_wide(
+    source: &dyn Source,
+    first: usize,
+    rows: usize,
+    weight: &Matrix,
+    out: &mut [f32],
+) {
+    let tiles = weight.tiles();
+    let share = tiles.div_ceil(4 * rayon::current_num_threads()).max(1);
+    let parts: Vec<(usize, usize, Vec<f32>)> = (0..tiles.div_ceil(share))
+        .into_par_iter()
+        .map(|i| {
+            let range = i * share..tiles.min((i + 1) * share);
+            let (from, to) = (range.start * LANES, weight.n.min(range.end * LANES));
+            let mut part = vec![0.0; rows * (to - from)];
+            columns(source, first, rows, weight, range, &mut part, to - from);
+            (from, to, part)
+        })
+        .collect();
+    for (from, to, part) in parts {
+        for (out, part) in out.chunks_exact_mut(weight.n).zip(part.chunks_exact(to - from)) {
+            out[from..to].copy_from_slice(part);
+        }
+    }
+}
+
+/// Tiles `tiles` of the product, to `out` with rows `stride` apart.
+fn columns(
+    source: &dyn Source,
+    first: usize,
+    rows: usize,
+    weight: &Matrix,
+    tiles: Range<usize>,
+    out: &mut [f32],
+    stride: usize,
+) {
+    if weight.k == 0 {
+        out.fill(0.0);
+        return;
+    }
+    let padded = rows / HEIGHT * HEIGHT + if rows.is_multiple_of(HEIGHT) { 0 } else { height(rows % HEIGHT) };
+    let mut left = Scratch::new(padded * DEPTH.min(weight.k));
+    let mut right = Scratch::new(DEPTH.min(weight.k) * LANES);
+    let mut edge = [0.0f32; HEIGHT * LANES];
+    for start in (0..weight.k).step_by(DEPTH) {
+        let k = start..weight.k.min(start + DEPTH);
+        let add = start > 0;
+        for row in (0..rows).step_by(HEIGHT) {
+            let count = HEIGHT.min(rows - row);
+            let h = height(count);
+            source.pack(first + row, count, k.clone(), h, &mut left[row * k.len()..][..h * k.len()]);
+        }
+        for t in tiles.clone() {
+            let b = weight.tile(k.clone(), t, &mut right);
+            let width = LANES.min(weight.n - t * LANES);
+            let column = (t - tiles.start) * LANES;
+            for row in (0..rows).step_by(HEIGHT) {
+                let count = HEIGHT.min(rows - row);
+                let h = height(count);
+                let a = &left[row * k.len()..][..h * k.len()];
+                let out = &mut out[row * stride + column..];
+                if count == h && width == LANES {
+                    tile(h, a, b, out, stride, width, add);
+                } else {
+                    // The tile goes past the edge of the result.
+                    tile(h, a, b, &mut edge, LANES, width, false);
+                    for (out, sums) in out.chunks_mut(stride).zip(edge.chunks_exact(LANES)).take(count) {
+                        for (out, sum) in out.iter_mut().zip(&sums[..width]) {
+                            *out = if add { *out + sum } else { *sum };
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! The order of evaluation: ops fall into stages, and a stage goes through its rows panel by panel.
+//!
+//! Every op computes a row of its result from the same row of some inputs and from the whole of others. Ops of one
+//! stage have the same number of rows and find what they read whole in operands and earlier stages.
+
+use zoetrope_model_spec::lang::{Dtype, Op, infer};
+
+use super::rows::rows;
+use super::{EvalError, Meaning, Ref};
+
+/// Dtype and shape of a value.
+#[derive(Clone, Debug)]
+pub(crate) struct Kind {
+    pub dtype: Dtype,
+    pub shape: Vec<usize>,
+}
+
+/// Ops that are evaluated together, by place in the meaning, in order.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    pub ops: Vec<usize>,
+    /// Rows of every result of the stage.
+    pub rows: usize,
+}
+
+/// A meaning with the shapes of a call.
+#[derive(Debug)]
+pub(crate) struct Schedule {
+    pub operands: Vec<Kind>,
+    /// The results of the ops.
+    pub results: Vec<Kind>,
+    pub stages: Vec<Stage>,
+    /// The stage of every op.
+    pub stage_of: Vec<usize>,
+}
+
+impl Schedule {
+    pub fn new(meaning: &Meaning, operands: Vec<Kind>) -> Result<Schedule, EvalError> {
+        let mut results: Vec<Kind> = Vec::with_capacity(meaning.ops.len());
+        for op in &meaning.ops {
+            let inputs: Vec<&Kind> =
+                op.inputs.iter().map(|r| kind(&operands, &results, *r)).collect::<Result<_, _>>()?;
+            check_dtypes(&op.op, &inputs)?;
+            let of: Vec<_> = inputs.iter().map(|k| (k.dtype, k.shape.as_slice())).collect();
+            let (dtype, shape) = infer(&op.op, &of)?;
+            results.push(Kind { dtype, shape });
+        }
+        // As late as possible: an op stands in the stage of its reader if that reads it by rows, else before it.
+        let mut depth = vec![0; meaning.ops.len()];
+        for (reader, op) in meaning.ops.iter().enumerate().rev() {
+            let shapes: Vec<&[usize]> = op
+                .inputs
+                .iter()
+                .map(|r| kind(&operands, &results, *r).map(|k| k.shape.as_slice()))
+                .collect::<Result<_, _>>()?;
+            for (input, r) in op.inputs.iter().enumerate() {
+                let Ref::Inner(made) = *r else { continue };
+                let together =
+                    reads_rows(&op.op, input, &shapes) && rows(shapes[input]) == rows(&results[reader].shape);
+                depth[made] = depth[made].max(depth[reader] + usize::from(!together));
+            }
+        }
+        let mut stages: Vec<Stage> = Vec::new();
+        let mut stage_of = vec![0; depth.len()];
+        for level in (0..=depth.iter().max().copied().unwrap_or(0)).rev() {
+            let first = stages.len();
+            for op in (0..depth.len()).filter(|op| depth[*op] == level) {
+                let rows = rows(&results[op].shape);
+                let place = (first..stages.len()).find(|s| stages[*s].rows == rows).unwrap_or(stages.len());
+                if place == stages.len() {
+                    stages.push(Stage { ops: Vec::new(), rows });
+                }
+                stages[place].ops.push(op);
+                stage_of[op] = place;
+            }
+        }
+        Ok(Schedule { operands, results, stages, stage_of })
+    }
+
+    pub fn kind(&self, r: Ref) -> &Kind {
+        match r {
+            Ref::Operand(i) => &self.operands[i],
+            Ref::Inner(i) => &self.results[i],
+        }
+    }
+}
+
+fn kind<'a>(operands: &'a [Kind], results: &'a [Kind], r: Ref) -> Result<&'a Kind, EvalError> {
+    match r {
+        Ref::Operand(index) => {
+            operands.get(index).ok_or(EvalError::MissingOperand { index, given: operands.len() })
+        }
+        Ref::Inner(i) => {
+            results.get(i).ok_or_else(|| EvalError::Shape(format!("op {i} is read before it is made")))
+        }
+    }
+}
+
+/// True when the op reads row i of this input for row i of its result; false when it reads the whole.
+pub(crate) fn reads_rows(op: &Op, input: usize, shapes: &[&[usize]]) -> bool {
+    match op {
+        Op::Binary { .. } => input == 0 || rows(shapes[1]) == rows(shapes[0]),
+        Op::HeadScale { .. } => true,
+        Op::Unary { .. }
+        | Op::Affine { .. }
+        | Op::Clamp { .. }
+        | Op::Cast { .. }
+        | Op::Linear {}
+        | Op::RmsNorm { .. }
+        | Op::LayerNorm { .. }
+        | Op::Rope { .. }
+        | Op::Attention { .. }
+        | Op::MaskRows {}
+        | Op::Snake {}
+        | Op::Copy {} => input == 0,
+        Op::GroupNorm { .. }
+        | Op::Gather {}
+        | Op::Sinusoid { .. }
+        | Op::PlaceRegisters {}
+        | Op::Conv { .. }
+        | Op::ConvTranspose { .. }
+        | Op::DepthToSpace { .. }
+        | Op::Unpatchify { .. }
+        | Op::Upsample {}
+        | Op::FilterUp { .. }
+        | Op::FilterDown { .. }
+        | Op::Normal { .. }
+        | Op::Reshape { .. }
+        | Op::Slice { .. }
+        | Op::Permute { .. }
+        | Op::Concat {} => false,
+    }
+}
+
+/// Integers where the op counts or points, real numbers where it computes; moves take both.
+fn check_dtypes(op: &Op, inputs: &[&Kind]) -> Result<(), EvalError> {
+    for (input, kind) in inputs.iter().enumerate() {
+        let fits = match (op, input) {
+            (
+                Op::Copy {} | Op::Cast { .. } | Op::Reshape { .. } | Op::Slice { .. } | Op::Permute { .. },
+                _,
+            ) => true,
+            (Op::Gather {}, 0) => true,
+            (Op::Concat {}, _) => kind.dtype.is_float() == inputs[0].dtype.is_float(),
+            (Op::Gather {} | Op::MaskRows {} | Op::PlaceRegisters {}, 1)
+            | (Op::Rope { .. } | Op::Attention { .. }, 3)
+            | (Op::Attention { .. }, 4)
+            | (Op::Normal { .. }, _) => kind.dtype == Dtype::I32,
+            _ => kind.dtype.is_float(),
+        };
+        if !fits {
+            return Err(EvalError::InputDtype { op: op.name(), input, found: kind.dtype });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,128 @@
+//! The values that exist between stages, and how the ops of a stage find them.
+
+use zoetrope_model_spec::lang::Dtype;
+
+use super::panel::{Link, RowInput};
+use super::stages::{Kind, Schedule, Stage, reads_rows};
+use super::step::{Input, Setup};
+use super::{Data, DataMut, EvalError, Operand, Packed, Tensor, TensorMut, ops, rows};
+use crate::{Meaning, Ref};
+
+/// A value between two stages, or saved from the result's memory.
+pub(crate) enum Temporary {
+    F32(Vec<f32>, Vec<usize>),
+    I32(Vec<i32>, Vec<usize>),
+}
+
+impl Temporary {
+    pub fn new(kind: &Kind) -> Temporary {
+        let n = kind.shape.iter().product();
+        match kind.dtype {
+            Dtype::I32 => Temporary::I32(vec![0; n], kind.shape.clone()),
+            Dtype::F32 | Dtype::Bf16 => Temporary::F32(vec![0.0; n], kind.shape.clone()),
+        }
+    }
+
+    pub fn copy_of(out: &TensorMut<'_>) -> Temporary {
+        let tensor = Tensor { data: out.data.as_data(), shape: out.shape, row_stride: rows::cols(out.shape) };
+        match out.data {
+            DataMut::I32(_) => Temporary::I32(tensor.to_ints(), out.shape.to_vec()),
+            _ => Temporary::F32(tensor.to_f32().into_owned(), out.shape.to_vec()),
+        }
+    }
+
+    fn tensor(&self) -> Tensor<'_> {
+        let (data, shape) = match self {
+            Temporary::F32(d, shape) => (Data::F32(d), shape),
+            Temporary::I32(d, shape) => (Data::I32(d), shape),
+        };
+        Tensor { data, shape, row_stride: rows::cols(shape) }
+    }
+
+    pub fn data_mut(&mut self) -> DataMut<'_> {
+        match self {
+            Temporary::F32(d, _) => DataMut::F32(d),
+            Temporary::I32(d, _) => DataMut::I32(d),
+        }
+    }
+}
+
+/// Everything that exists when a stage begins.
+pub(crate) struct Values<'a> {
+    pub operands: &'a [Operand<'a>],
+    pub packed: &'a [Option<&'a Packed>],
+    pub saved: &'a [Option<Temporary>],
+    pub made: &'a [Option<Temporary>],
+    pub schedule: &'a Schedule,
+}
+
+impl<'a> Values<'a> {
+    /// A value's tensor; `None` for what is in the result's memory or not made yet.
+    fn tensor(&self, r: Ref) -> Option<Tensor<'a>> {
+        match r {
+            Ref::Inner(i) => self.made[i].as_ref().map(Temporary::tensor),
+            Ref::Operand(i) => match &self.operands[i] {
+                Operand::Tensor(t) => Some(*t),
+                Operand::InPlace => self.saved[i].as_ref().map(Temporary::tensor),
+            },
+        }
+    }
+
+    pub fn links(&self, meaning: &'a Meaning, stage: &Stage) -> Result<Vec<Link<'a>>, EvalError> {
+        stage.ops.iter().enumerate().map(|(place, op)| self.link(meaning, stage, place, *op)).collect()
+    }
+
+    fn link(
+        &self,
+        meaning: &'a Meaning,
+        stage: &Stage,
+        place: usize,
+        op: usize,
+    ) -> Result<Link<'a>, EvalError> {
+        let this = &meaning.ops[op];
+        let kinds: Vec<&'a Kind> = this.inputs.iter().map(|r| self.schedule.kind(*r)).collect();
+        let shapes: Vec<&[usize]> = kinds.iter().map(|k| k.shape.as_slice()).collect();
+        let mut inputs = Vec::with_capacity(kinds.len());
+        let mut row_inputs = Vec::with_capacity(kinds.len());
+        for (i, r) in this.inputs.iter().enumerate() {
+            let whole = !reads_rows(&this.op, i, &shapes);
+            let tensor = self.tensor(*r);
+            let packed = match r {
+                Ref::Operand(o) => self.packed.get(*o).copied().flatten(),
+                Ref::Inner(_) => None,
+            };
+            row_inputs.push(match (r, tensor) {
+                _ if whole => RowInput::Whole,
+                (_, Some(tensor)) => RowInput::Tensor(tensor),
+                (Ref::Operand(_), None) => RowInput::InResult,
+                (Ref::Inner(i), None) => RowInput::Made(stage.ops.iter().position(|o| o == i).unwrap_or(0)),
+            });
+            let (dtype, shape) = (kinds[i].dtype, kinds[i].shape.as_slice());
+            inputs.push(Input { dtype, shape, whole: tensor.filter(|_| whole), packed });
+        }
+        let result = &self.schedule.results[op];
+        let step = ops::prepare(&Setup {
+            op: &this.op,
+            inputs: &inputs,
+            dtype: result.dtype,
+            shape: &result.shape,
+        })?;
+        // Read once, here, and kept by nobody.
+        let wanted = |later: &usize| {
+            meaning.ops[*later].inputs.iter().filter(|r| this.inputs.first() == Some(r)).count()
+        };
+        let elsewhere = (0..meaning.ops.len())
+            .filter(|o| !stage.ops[..place].contains(o))
+            .map(|o| wanted(&o))
+            .sum::<usize>();
+        Ok(Link {
+            takes_over: step.in_place()
+                && matches!(row_inputs.first(), Some(RowInput::Made(_)))
+                && elsewhere == 1,
+            step,
+            inputs: row_inputs,
+            widths: shapes.iter().map(|s| rows::cols(s)).collect(),
+            width: rows::cols(&result.shape),
+        })
+    }
+}

@@ -1,0 +1,94 @@
+//! Products with a weight: `x [rows, k]` times `w [n, k]` transposed, with what follows folded into the epilogue.
+
+use zoetrope_model_spec::lang::{Builder, Op, Value};
+
+use crate::{IntRange, Kernel};
+
+fn linear(m: &Builder, x: Value, w: Value, bias: Value) -> Value {
+    m.op(Op::Linear {}, &[x, w, bias])
+}
+
+/// The products of the model.
+pub fn declare() -> Vec<Kernel> {
+    vec![
+        Kernel::named("linear", "x·wᵀ")
+            .reads("x", &["..", "k"])
+            .reads("w", &["n", "k"])
+            .case(&[&[5, 32], &[48, 32]])
+            .case(&[&[2, 3, 17], &[9, 17]])
+            .means("y", &["..", "n"], |m, [x, w]| m.op(Op::Linear {}, &[x, w])),
+        Kernel::named("linear_bias", "x·wᵀ + bias")
+            .reads("x", &["..", "k"])
+            .reads("w", &["n", "k"])
+            .reads("bias", &["n"])
+            .case(&[&[7, 64], &[80, 64], &[80]])
+            .case(&[&[1, 33], &[5, 33], &[5]])
+            .means("y", &["..", "n"], |m, [x, w, bias]| linear(m, x, w, bias)),
+        Kernel::named("linear_bias_gelu", "gelu(x·wᵀ + bias)")
+            .reads("x", &["..", "k"])
+            .reads("w", &["n", "k"])
+            .reads("bias", &["n"])
+            .case(&[&[7, 64], &[80, 64], &[80]])
+            .means("y", &["..", "n"], |m, [x, w, bias]| m.gelu(linear(m, x, w, bias))),
+        Kernel::named("linear_bias_silu", "silu(x·wᵀ + bias)")
+            .reads("x", &["..", "k"])
+            .reads("w", &["n", "k"])
+            .reads("bias", &["n"])
+            .case(&[&[3, 64], &[80, 64], &[80]])
+            .means("y", &["..", "n"], |m, [x, w, bias]| m.silu(linear(m, x, w, bias))),
+        Kernel::named("silu_linear_bias", "silu(x)·wᵀ + bias")
+            .reads("x", &["..", "k"])
+            .reads("w", &["n", "k"])
+            .reads("bias", &["n"])
+            .case(&[&[3, 64], &[80, 64], &[80]])
+            .means("y", &["..", "n"], |m, [x, w, bias]| linear(m, m.silu(x), w, bias)),
+        Kernel::named("linear_bias_residual", "residual + x·wᵀ + bias")
+            .reads("x", &["tokens", "k"])
+            .reads("w", &["n", "k"])
+            .reads("bias", &["n"])
+            .reads("residual", &["tokens", "n"])
+            .or_in_place()
+            .case(&[&[7, 64], &[80, 64], &[80], &[7, 80]])
+            .means("y", &["tokens", "n"], |m, [x, w, bias, residual]| m.add(residual, linear(m, x, w, bias))),
+        Kernel::named("linear_bias_gate_residual", "residual + (x·wᵀ + bias)·gate, one gate row for all tokens")
+            .reads("x", &["tokens", "k"])
+            .reads("w", &["n", "k"])
+            .reads("bias", &["n"])
+            .reads("gate", &["1", "n"])
+            .reads("residual", &["tokens", "n"])
+            .or_in_place()
+            .case(&[&[7, 64], &[80, 64], &[80], &[1, 80], &[7, 80]])
+            .means("y", &["tokens", "n"], |m, [x, w, bias, gate, residual]| {
+                m.add(residual, m.mul(linear(m, x, w, bias), gate))
+            }),
+        Kernel::named("linear_bias_class_gate_residual", "residual + (x·wᵀ + bias)·gate, the gate row of each token's class")
+            .reads("x", &["tokens", "k"])
+            .reads("w", &["n", "k"])
+            .reads("bias", &["n"])
+            .reads("gate", &["classes", "n"])
+            .reads_ints("class", &["tokens"], IntRange::RowsOf(3))
+            .reads("residual", &["tokens", "n"])
+            .or_in_place()
+            .case(&[&[7, 64], &[80, 64], &[80], &[3, 80], &[7], &[7, 80]])
+            .means("y", &["tokens", "n"], |m, [x, w, bias, gate, class, residual]| {
+                m.add(residual, m.mul(linear(m, x, w, bias), m.gather(gate, class)))
+            }),
+        Kernel::named("linear_gelu", "gelu(x·wᵀ)")
+            .reads("x", &["..", "k"])
+            .reads("w", &["n", "k"])
+            .case(&[&[7, 64], &[80, 64]])
+            .means("y", &["..", "n"], |m, [x, w]| m.gelu(m.op(Op::Linear {}, &[x, w]))),
+        Kernel::named("linear_times", "factor·(x·wᵀ): the second half of a gated unit")
+            .reads("x", &["tokens", "k"])
+            .reads("w", &["n", "k"])
+            .reads("factor", &["tokens", "n"])
+            .or_in_place()
+            .case(&[&[7, 64], &[80, 64], &[7, 80]])
+            .means("y", &["tokens", "n"], |m, [x, w, factor]| m.mul(factor, m.op(Op::Linear {}, &[x, w]))),
+        Kernel::named("linear_clamp_log", "log(clamp(x·wᵀ)): mel energies")
+            .reads("x", &["..", "k"])
+            .reads("w", &["n", "k"])
+            .case(&[&[2, 5, 33], &[16, 33]])
+            .means("y", &["..", "n"], |m, [x, w]| m.log(m.clamp(m.op(Op::Linear {}, &[x, w]), 1e-5, f32::MAX))),
+    ]
+}

@@ -1,0 +1,41 @@
+//! What turns tokens into contexts, beside products and attention.
+
+use zoetrope_model_spec::lang::Op;
+
+use crate::{IntRange, Kernel};
+
+/// Look-ups, masks, registers, timestep embeddings.
+pub fn declare() -> Vec<Kernel> {
+    vec![
+        Kernel::named("gather", "rows of a table by index")
+            .reads("table", &["rows", ".."])
+            .reads_ints("index", &["n"], IntRange::RowsOf(0))
+            .case(&[&[7, 16], &[5]])
+            .means("y", &["n", ".."], |m, [table, index]| m.gather(table, index)),
+        Kernel::named("gather_scale", "rows of a table by index, times one number")
+            .reads("table", &["rows", "dim"])
+            .reads_ints("index", &["n"], IntRange::RowsOf(0))
+            .reads("scale", &["1"])
+            .case(&[&[7, 16], &[5], &[1]])
+            .means("y", &["n", "dim"], |m, [table, index, scale]| m.mul(m.gather(table, index), scale)),
+        Kernel::named("mask_rows", "rows with mask 0 become zeros")
+            .reads("x", &["n", "dim"])
+            .reads_ints("mask", &["n"], IntRange::Below(2))
+            .case(&[&[7, 16], &[7]])
+            .means("y", &["n", "dim"], |m, [x, mask]| m.op(Op::MaskRows {}, &[x, mask])),
+        Kernel::named("place_registers", "valid rows first, registers after them")
+            .reads("x", &["n", "dim"])
+            .reads_ints("mask", &["n"], IntRange::Below(2))
+            .reads("registers", &["registers", "dim"])
+            .case(&[&[8, 16], &[8], &[4, 16]])
+            .means("y", &["n", "dim"], |m, [x, mask, registers]| m.op(Op::PlaceRegisters {}, &[x, mask, registers])),
+        Kernel::named("sinusoid", "cosines and sines of a timestep")
+            .reads("t", &["n"])
+            .case(&[&[3]])
+            .means("y", &["n", "dim"], |m, [t]| m.op(Op::Sinusoid { half: 8 }, &[t])),
+        Kernel::named("affine_sinusoid", "cosines and sines of t·scale + offset")
+            .reads("t", &["n"])
+            .case(&[&[3]])
+            .means("y", &["n", "dim"], |m, [t]| m.op(Op::Sinusoid { half: 8 }, &[m.affine(t, 1000.0, 0.0)])),
+    ]
+}

@@ -1,0 +1,68 @@
+//! The attention module of transformer and connectors (docs/model/transformer.md 7).
+
+use super::config::Heads;
+use super::rope::Rotary;
+use crate::lang::{Builder, Op, Value};
+
+/// Gated multi-head attention of `x` [tokens, d] to `context` [keys, d'], result [tokens, d]: q and k normalised
+/// over all heads together and rotated where a table is given; every head of every query scaled by
+/// 2·sigmoid(`to_gate_logits`(x)).
+pub fn gated(
+    b: &Builder,
+    heads: Heads,
+    eps: f32,
+    x: Value,
+    context: Value,
+    q_rope: Option<&Rotary>,
+    k_rope: Option<&Rotary>,
+) -> Value {
+    let v = b.linear("to_v", context, heads.width());
+    let k = b.linear("to_k", context, heads.width());
+    let q = b.linear("to_q", x, heads.width());
+    let k = rotated(b, heads, norm(b, "k_norm", k, eps), k_rope);
+    let q = rotated(b, heads, norm(b, "q_norm", q, eps), q_rope);
+    let scale = 1.0 / (heads.head_dim as f32).sqrt();
+    let attention = Op::Attention { heads: heads.heads, kv_heads: heads.heads, scale, causal: false };
+    project(b, heads, x, b.op(attention, &[q, k, v]))
+}
+
+/// Gates, made from the x that feeds `to_q`, and the output projection back to the width of x.
+fn project(b: &Builder, heads: Heads, x: Value, attended: Value) -> Value {
+    let gates = b.affine(b.sigmoid(b.linear("to_gate_logits", x, heads.heads)), 2.0, 0.0);
+    let attended = b.op(Op::HeadScale { heads: heads.heads }, &[attended, gates]);
+    b.linear("to_out.0", attended, b.width(x))
+}
+
+fn norm(b: &Builder, name: &str, x: Value, eps: f32) -> Value {
+    let weight = b.scope(name, || b.weight("weight", &[b.width(x)]));
+    b.op(Op::RmsNorm { eps, offset: 0.0, groups: 1 }, &[x, weight])
+}
+
+fn rotated(b: &Builder, heads: Heads, x: Value, rope: Option<&Rotary>) -> Value {
+    rope.map_or(x, |rope| rope.rotate(b, heads.heads, x))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lang::Dtype;
+    use crate::ltx::rope::{self, Axis};
+
+    /// Kernels are matched on this order: norm then rotation, attention then gate.
+    #[test]
+    fn ops_that_fuse_follow_each_other() {
+        let b = Builder::new("test", Dtype::Bf16);
+        let heads = Heads { heads: 3, head_dim: 10 };
+        let (x, context) = (b.input("x", Dtype::Bf16, &[5, 18]), b.input("context", Dtype::Bf16, &[7, 11]));
+        let axis = Axis { mids: vec![0.5; 5], max_pos: 20.0 };
+        let rope = rope::axial(&b, "rope", heads.width(), &[axis], 10_000.0, (0..5).collect());
+        let out = gated(&b, heads, 1e-6, x, context, Some(&rope), None);
+        assert_eq!(b.shape(out), [5, 18]);
+        let graph = b.finish().expect("recorded");
+        let labels: Vec<_> = graph.statements().iter().map(|(_, stmt)| stmt.op.label()).collect();
+        let tables = ["cos", "cast", "sin", "cast"];
+        let inner = ["linear", "linear", "linear", "rms_norm", "rms_norm", "rope", "attention"];
+        let outer = ["linear", "sigmoid", "affine", "head_scale", "linear"];
+        assert_eq!(labels, [&tables[..], &inner, &outer].concat());
+    }
+}

@@ -1,0 +1,12 @@
+//! Convolutions by the names of their weights.
+
+use crate::lang::{Builder, Op, Value};
+
+/// The convolution `op` of `x` [space.., channels] to `out` channels whose `weight` [out, channels, kernel..] and
+/// `bias` stand at path `name`.
+pub fn conv(b: &Builder, name: &str, x: Value, out: usize, kernel: &[usize], op: Op) -> Value {
+    b.scope(name, || {
+        let weight = b.weight("weight", &[&[out, b.width(x)], kernel].concat());
+        b.op(op, &[x, weight, b.weight("bias", &[out])])
+    })
+}

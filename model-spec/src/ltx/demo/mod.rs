@@ -1,0 +1,35 @@
+//! The demo model: LTX-2.3's architecture with small numbers, described as model files describe themselves.
+
+use super::builtin::ltx_2_3_22b;
+use super::config::ModelConfig;
+use super::read_config::{ConfigTexts, read_config};
+
+/// The texts of the demo model's files.
+pub const TEXTS: ConfigTexts<'static> = ConfigTexts {
+    name: "demo",
+    checkpoint: Some(include_str!("checkpoint.config.json")),
+    model_version: Some("2.3.0"),
+    gemma: Some(include_str!("gemma.config.json")),
+    upscaler: Some(include_str!("upscaler.config.json")),
+};
+
+/// Its dimensions.
+///
+/// # Panics
+/// When the texts beside this file do not describe a model: a mistake in them, held by a test.
+pub fn demo() -> ModelConfig {
+    read_config(&TEXTS, &ltx_2_3_22b()).unwrap_or_else(|e| panic!("the demo model's texts: {e}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_texts_describe_a_model_with_the_real_head_widths() {
+        let model = demo();
+        assert_eq!(model.transformer.video.head_dim, 128);
+        assert_eq!(model.transformer.audio.head_dim, 64);
+        assert_eq!(model.video_connector.registers, 128);
+    }
+}

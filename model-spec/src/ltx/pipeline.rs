@@ -1,0 +1,285 @@
+//! The phases of a run, and how they follow each other (docs/model/pipelines.md 6).
+//!
+//! A phase's ports have the names and shapes of docs/phases.md. Inside, channels come last and there is no batch.
+
+use super::config::{ModelConfig, TEXT_TOKENS};
+use super::sizes::Size;
+use super::transformer::{Stream, one_class, velocity};
+use super::{audio_vae, connector, text_encoder, upscaler, video_vae, vocoder};
+use crate::lang::{Builder, Dtype, Graph, Op, ShapeError, Value};
+use crate::program::{Phase, Program};
+use crate::target::{Pipeline, Target};
+
+/// Sigmas of the distilled model's first stage, and of a run in one stage (docs/model/sampling.md 5.2).
+pub const DISTILLED_SIGMAS: [f32; 9] = [1.0, 0.99375, 0.9875, 0.98125, 0.975, 0.909375, 0.725, 0.421875, 0.0];
+/// Sigmas of the second stage.
+pub const STAGE_2_SIGMAS: [f32; 4] = [0.909375, 0.725, 0.421875, 0.0];
+
+/// The phases that can be compiled alone, in the order of a run.
+pub const PHASES: [&str; 8] =
+    ["text-encode", "connect", "velocity", "denoise", "upscale", "video-decode", "audio-decode", "vocode"];
+
+type Recorded = Result<Graph, ShapeError>;
+
+/// Records phases of one target.
+pub struct Recorder<'a> {
+    pub target: &'a Target,
+    pub model: &'a ModelConfig,
+    /// Inner values that become outputs.
+    pub taps: &'a [String],
+}
+
+impl Recorder<'_> {
+    fn builder(&self, name: &str) -> Builder {
+        Builder::new(name, self.target.dtype).with_taps(self.taps)
+    }
+
+    /// One phase by its name in [`PHASES`]; sizes are those of the last stage (`upscale` reads the one before).
+    ///
+    /// # Errors
+    /// Dimensions that do not fit together, with the path where it shows.
+    pub fn phase(&self, name: &str) -> Option<Recorded> {
+        let size = self.target.size;
+        Some(match name {
+            "text-encode" => self.text_encode(),
+            "connect" => self.connect(),
+            "velocity" => self.velocity(size),
+            "denoise" => self.denoise(name, size, self.target.text_tokens, true),
+            "upscale" => self.upscale(size.half()),
+            "video-decode" => self.video_decode(size),
+            "audio-decode" => self.audio_decode(size),
+            "vocode" => self.vocode(size),
+            _ => return None,
+        })
+    }
+
+    /// The whole run: prompt to picture and sound.
+    pub fn run(&self) -> Result<Program, ShapeError> {
+        let full = self.target.size;
+        let mut phases = vec![
+            Phase::alone(self.text_encode()?).leaves("hidden", "hidden"),
+            Phase::alone(self.connect()?)
+                .takes("hidden", "hidden")
+                .leaves("v.context", "v.context")
+                .leaves("a.context", "a.context"),
+        ];
+        let stage = |n: usize, size: Size, later: bool| -> Result<[Phase; 2], ShapeError> {
+            let slot = |what: &str| format!("stage{n}.{what}");
+            let noise = Phase::alone(self.noise(&format!("noise-{n}"), size, 2 * (n - 1))?)
+                .leaves("v.noise", &slot("v.noise"))
+                .leaves("a.noise", &slot("a.noise"));
+            let denoise = Phase::alone(self.denoise(&format!("denoise-{n}"), size, TEXT_TOKENS, later)?)
+                .takes("v.noise", &slot("v.noise"))
+                .takes("a.noise", &slot("a.noise"))
+                .takes("v.context", "v.context")
+                .takes("a.context", "a.context")
+                .leaves("v.latent", &slot("v.latent"))
+                .leaves("a.latent", &slot("a.latent"));
+            Ok([noise, denoise])
+        };
+        let last = match self.target.pipeline {
+            Pipeline::DistilledSingleStage => {
+                phases.extend(stage(1, full, false)?);
+                1
+            }
+            Pipeline::Distilled => {
+                phases.extend(stage(1, full.half(), false)?);
+                let upscale = Phase::alone(self.upscale(full.half())?);
+                phases.push(upscale.takes("v.latent", "stage1.v.latent").leaves("v.latent", "upscaled.v.latent"));
+                let [noise, denoise] = stage(2, full, true)?;
+                let denoise = denoise.takes("v.initial", "upscaled.v.latent").takes("a.initial", "stage1.a.latent");
+                phases.extend([noise, denoise]);
+                2
+            }
+        };
+        phases.extend([
+            Phase::alone(self.frames(full)?).takes("v.latent", &format!("stage{last}.v.latent")),
+            Phase::alone(self.audio_decode(full)?).takes("a.latent", &format!("stage{last}.a.latent")).leaves("mel", "mel"),
+            Phase::alone(self.vocode(full)?).takes("mel", "mel"),
+        ]);
+        Ok(Program { phases })
+    }
+
+    fn text_encode(&self) -> Recorded {
+        let b = self.builder("text-encode");
+        let ids = b.input("input_ids", Dtype::I32, &[TEXT_TOKENS]);
+        let mask = b.input("attention_mask", Dtype::I32, &[TEXT_TOKENS]);
+        b.output("hidden", text_encoder::text_encoder(&b, &self.model.gemma, ids, mask));
+        b.finish()
+    }
+
+    fn connect(&self) -> Recorded {
+        let b = self.builder("connect");
+        let gemma = &self.model.gemma;
+        let hidden = b.input("hidden", b.dtype(), &[gemma.layers + 1, TEXT_TOKENS, gemma.hidden]);
+        let mask = b.input("attention_mask", Dtype::I32, &[TEXT_TOKENS]);
+        let (video, audio) = (&self.model.video_connector, &self.model.audio_connector);
+        let features = connector::features(&b, video, audio, hidden, mask);
+        let (v, a) = connector::connect(&b, video, audio, features, mask);
+        for (name, context) in [("v.context", v), ("a.context", a)] {
+            b.output(name, b.reshape(context, &[1, TEXT_TOKENS, b.width(context)]));
+        }
+        b.finish()
+    }
+
+    fn velocity(&self, size: Size) -> Recorded {
+        let b = self.builder("velocity");
+        let t = &self.model.transformer;
+        let stream = |name: &str, tokens: usize, channels: usize, width: usize| {
+            let port = |what: &str| format!("{name}.{what}");
+            let classes = self.target.timestep_classes.min(tokens);
+            let latent = b.input(&port("latent"), b.dtype(), &[1, tokens, channels]);
+            let context = b.input(&port("context"), b.dtype(), &[1, self.target.text_tokens, width]);
+            Stream {
+                latent: b.reshape(latent, &[tokens, channels]),
+                timesteps: b.input(&port("timesteps"), Dtype::F32, &[classes]),
+                class: b.input(&port("class"), Dtype::I32, &[tokens]),
+                sigma: b.input(&port("sigma"), Dtype::F32, &[1]),
+                context: b.reshape(context, &[self.target.text_tokens, width]),
+            }
+        };
+        let video = stream("v", size.video_tokens(), t.video_channels, t.video.width());
+        let audio = stream("a", size.audio_tokens(), t.audio_channels, t.audio.width());
+        let (v, a) = velocity(&b, t, &size, video, audio);
+        b.output("v.velocity", b.reshape(v, &[1, size.video_tokens(), t.video_channels]));
+        b.output("a.velocity", b.reshape(a, &[1, size.audio_tokens(), t.audio_channels]));
+        b.finish()
+    }
+
+    /// Noise of both streams for one stage: random streams `first` (video) and `first + 1` (audio) of the seed.
+    fn noise(&self, name: &str, size: Size, first: usize) -> Recorded {
+        let b = self.builder(name);
+        let t = &self.model.transformer;
+        let seed = b.input("seed", Dtype::I32, &[2]);
+        let streams =
+            [("v.noise", size.video_tokens(), t.video_channels), ("a.noise", size.audio_tokens(), t.audio_channels)];
+        for (i, (port, tokens, channels)) in streams.into_iter().enumerate() {
+            let normal = b.op(Op::Normal { stream: first + i, shape: vec![1, tokens, channels] }, &[seed]);
+            b.output(port, b.round(normal));
+        }
+        b.finish()
+    }
+
+    /// The denoising loop with deterministic Euler steps (docs/model/sampling.md 4, 6.1). With `initial`, it starts
+    /// from given latents mixed with noise: initial + noise_scale·(noise − initial).
+    fn denoise(&self, name: &str, size: Size, text_tokens: usize, initial: bool) -> Recorded {
+        let b = self.builder(name);
+        let t = &self.model.transformer;
+        let [frames, rows, cols] = size.latent();
+        let (n_v, n_a) = (size.video_tokens(), size.audio_tokens());
+        let bins = self.model.audio_vae.latent_bins;
+        let context = |port: &str, width: usize| {
+            b.reshape(b.input(port, b.dtype(), &[1, text_tokens, width]), &[text_tokens, width])
+        };
+        let (c_v, c_a) = (context("v.context", t.video.width()), context("a.context", t.audio.width()));
+        let noise = |port: &str, n: usize, channels: usize| {
+            b.reshape(b.input(port, b.dtype(), &[1, n, channels]), &[n, channels])
+        };
+        let (mut x_v, mut x_a) = (noise("v.noise", n_v, t.video_channels), noise("a.noise", n_a, t.audio_channels));
+        if initial {
+            let scale = b.input("noise_scale", Dtype::F32, &[1]);
+            let start_v = b.input("v.initial", b.dtype(), &[1, t.video_channels, frames, rows, cols]);
+            let start_a = b.input("a.initial", b.dtype(), &[1, t.audio_channels / bins, n_a, bins]);
+            x_v = mix(&b, video_tokens(&b, start_v), x_v, scale);
+            x_a = mix(&b, audio_tokens(&b, start_a), x_a, scale);
+        }
+        let out = b.steps("step", &[x_v, x_a], |x| {
+            let sigmas = b.step_input("sigmas", Dtype::F32, &[2]);
+            let (sigma, next) = (b.slice(sigmas, 0, 0, 1), b.slice(sigmas, 0, 1, 1));
+            let d_sigma = b.sub(next, sigma);
+            let stream = |x, class, context| Stream { latent: x, timesteps: sigma, class, sigma, context };
+            let video = stream(x[0], one_class(&b, "v.class", n_v), c_v);
+            let audio = stream(x[1], one_class(&b, "a.class", n_a), c_a);
+            let (v, a) = velocity(&b, t, &size, video, audio);
+            let euler = |x, velocity| {
+                let x0 = b.sub(x, b.mul(velocity, sigma));
+                b.round(b.add(x, b.mul(b.div(b.sub(x, x0), sigma), d_sigma)))
+            };
+            vec![euler(x[0], v), euler(x[1], a)]
+        });
+        let latent_v = b.permute(b.reshape(out[0], &[frames, rows, cols, t.video_channels]), &[3, 0, 1, 2]);
+        b.output("v.latent", b.reshape(latent_v, &[1, t.video_channels, frames, rows, cols]));
+        let latent_a = b.permute(b.reshape(out[1], &[n_a, t.audio_channels / bins, bins]), &[1, 0, 2]);
+        b.output("a.latent", b.reshape(latent_a, &[1, t.audio_channels / bins, n_a, bins]));
+        b.finish()
+    }
+
+    /// `size` is that of the stage whose latents come in.
+    fn upscale(&self, size: Size) -> Recorded {
+        let b = self.builder("upscale");
+        let [frames, rows, cols] = size.latent();
+        let channels = self.model.upscaler.channels;
+        let z = b.input("v.latent", b.dtype(), &[1, channels, frames, rows, cols]);
+        let up = upscaler::upscale(&b, &self.model.upscaler, channels_last(&b, z));
+        let up = b.permute(up, &[3, 0, 1, 2]);
+        b.output("v.latent", b.reshape(up, &[1, channels, frames, 2 * rows, 2 * cols]));
+        b.finish()
+    }
+
+    fn video_decoded(&self, b: &Builder, size: Size) -> Value {
+        let [frames, rows, cols] = size.latent();
+        let z = b.input("v.latent", b.dtype(), &[1, self.model.video_vae.latent_channels, frames, rows, cols]);
+        video_vae::decode(b, &self.model.video_vae, channels_last(b, z))
+    }
+
+    fn video_decode(&self, size: Size) -> Recorded {
+        let b = self.builder("video-decode");
+        let video = b.permute(self.video_decoded(&b, size), &[3, 0, 1, 2]);
+        b.output("video", b.reshape(video, &[1, 3, size.frames, size.height, size.width]));
+        b.finish()
+    }
+
+    /// As `video-decode`, with the picture as a run wants it: frames of RGB in 0..1.
+    fn frames(&self, size: Size) -> Recorded {
+        let b = self.builder("video-decode");
+        let video = self.video_decoded(&b, size);
+        b.output("video", b.clamp(b.affine(video, 0.5, 0.5), 0.0, 1.0));
+        b.finish()
+    }
+
+    fn audio_decode(&self, size: Size) -> Recorded {
+        let b = self.builder("audio-decode");
+        let vae = &self.model.audio_vae;
+        let z = b.input("a.latent", b.dtype(), &[1, vae.z_channels, size.audio_tokens(), vae.latent_bins]);
+        let mel = audio_vae::decode(&b, vae, audio_tokens(&b, z));
+        let shape = b.shape(mel);
+        let mel = b.permute(mel, &[2, 0, 1]);
+        b.output("mel", b.reshape(mel, &[1, vae.out_channels, shape[0], shape[1]]));
+        b.finish()
+    }
+
+    fn vocode(&self, size: Size) -> Recorded {
+        let b = self.builder("vocode");
+        let bins = self.model.vocoder.mel_bins;
+        let frames = 4 * size.audio_tokens() - 3;
+        let mel = b.input("mel", b.dtype(), &[1, 2, frames, bins]);
+        let mel = b.permute(b.reshape(mel, &[2, frames, bins]), &[1, 2, 0]);
+        let wave = vocoder::vocode(&b, &self.model.vocoder, b.cast(mel, Dtype::F32));
+        b.output("waveform", b.permute(wave, &[1, 0]));
+        b.finish()
+    }
+}
+
+/// [1, c, f, h, w] → [f, h, w, c].
+fn channels_last(b: &Builder, z: Value) -> Value {
+    let shape = b.shape(z);
+    b.permute(b.reshape(z, &shape[1..]), &[1, 2, 3, 0])
+}
+
+/// [1, c, f, h, w] → [f·h·w, c].
+fn video_tokens(b: &Builder, z: Value) -> Value {
+    let shape = b.shape(z);
+    b.reshape(channels_last(b, z), &[shape[2..].iter().product(), shape[1]])
+}
+
+/// [1, c, t, f] → [t, c·f].
+fn audio_tokens(b: &Builder, z: Value) -> Value {
+    let shape = b.shape(z);
+    let tokens = b.permute(b.reshape(z, &shape[1..]), &[1, 0, 2]);
+    b.reshape(tokens, &[shape[2], shape[1] * shape[3]])
+}
+
+/// start + scale·(noise − start).
+fn mix(b: &Builder, start: Value, noise: Value, scale: Value) -> Value {
+    b.round(b.add(start, b.mul(b.sub(noise, start), scale)))
+}

@@ -1,0 +1,78 @@
+//! From pixels to tokens (docs/model/video-vae.md 1, docs/model/audio.md 1).
+
+use super::rope::Axis;
+
+/// Pixels per latent cell along height and width.
+pub const SPACE: usize = 32;
+/// Pixel frames per latent frame.
+pub const TIME: usize = 8;
+
+/// The size of one stage.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Size {
+    pub width: usize,
+    pub height: usize,
+    pub frames: usize,
+    pub fps: f64,
+}
+
+impl Size {
+    /// Latent frames, rows and columns.
+    pub fn latent(&self) -> [usize; 3] {
+        [(self.frames - 1) / TIME + 1, self.height / SPACE, self.width / SPACE]
+    }
+
+    pub fn video_tokens(&self) -> usize {
+        self.latent().iter().product()
+    }
+
+    /// round(25·frames/fps), halves to even.
+    pub fn audio_tokens(&self) -> usize {
+        (self.frames as f64 / self.fps * 25.0).round_ties_even() as usize
+    }
+
+    /// Half of width and height: the first of two stages.
+    pub fn half(&self) -> Size {
+        Size { width: self.width / 2, height: self.height / 2, ..*self }
+    }
+
+    /// Midpoints of the latent cells along time (seconds), height and width (pixels), each from its rounded f32
+    /// start and end (docs/model/transformer.md 3).
+    pub fn video_axes(&self, max_pos: [f32; 3]) -> [Axis; 3] {
+        let [t, h, w] = self.latent();
+        let frame = |f: usize| ((TIME * f + 1).saturating_sub(TIME)) as f32 / self.fps as f32;
+        let pixels = |n: usize| (0..n).map(|i| mid((SPACE * i) as f32, (SPACE * (i + 1)) as f32)).collect();
+        let mids = [(0..t).map(|f| mid(frame(f), frame(f + 1))).collect(), pixels(h), pixels(w)];
+        let mut max = max_pos.into_iter();
+        mids.map(|mids| Axis { mids, max_pos: max.next().unwrap_or(1.0) })
+    }
+
+    /// Midpoints of the audio tokens, in seconds.
+    pub fn audio_axis(&self, max_pos: f32) -> Axis {
+        let start = |i: usize| (4 * i + 1).saturating_sub(4) as f32 * 160.0 / 16000.0;
+        let mids = (0..self.audio_tokens()).map(|i| mid(start(i), start(i + 1))).collect();
+        Axis { mids, max_pos }
+    }
+
+    /// For every video token its row in the table of all three axes.
+    pub fn video_index(&self) -> Vec<i32> {
+        let [t, h, w] = self.latent();
+        let token = |f, y, x| [f, t + y, t + h + x].map(|i| i as i32);
+        (0..t).flat_map(|f| (0..h).flat_map(move |y| (0..w).flat_map(move |x| token(f, y, x)))).collect()
+    }
+
+    /// For every video token its row in the table of the time axis.
+    pub fn video_time_index(&self) -> Vec<i32> {
+        let [t, h, w] = self.latent();
+        (0..t).flat_map(|f| std::iter::repeat_n(f as i32, h * w)).collect()
+    }
+
+    /// For every audio token its row in the table of the audio axis.
+    pub fn audio_index(&self) -> Vec<i32> {
+        (0..self.audio_tokens() as i32).collect()
+    }
+}
+
+fn mid(start: f32, end: f32) -> f32 {
+    (start + end) / 2.0
+}

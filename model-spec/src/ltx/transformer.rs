@@ -1,0 +1,229 @@
+//! The audio-video diffusion transformer (docs/model/transformer.md).
+
+use super::attention::gated;
+use super::config::{Heads, Transformer};
+use super::feed_forward::feed_forward;
+use super::rope::{Rotary, axial};
+use super::sizes::Size;
+use crate::lang::{Builder, Op, Source, Value};
+
+/// What one stream brings to an evaluation.
+#[derive(Clone, Copy, Debug)]
+pub struct Stream {
+    /// Noisy tokens [tokens, 128].
+    pub latent: Value,
+    /// The distinct timesteps of the stream's tokens, sigma times mask, f32 [classes].
+    pub timesteps: Value,
+    /// Which of them each token has, i32 [tokens].
+    pub class: Value,
+    /// The noise level of the stream as a whole, f32 [1].
+    pub sigma: Value,
+    /// The text context [text tokens, width].
+    pub context: Value,
+}
+
+/// Rotary tables of one stage.
+struct Ropes {
+    video: Rotary,
+    audio: Rotary,
+    /// The time axis of the video tokens, for attention between the streams.
+    video_time: Rotary,
+}
+
+/// Modulation vectors of one stream, one row per distinct timestep (docs/model/transformer.md 5).
+struct Modulation {
+    /// [classes, 9·width]
+    main: Value,
+    /// [classes, width]: what the output head adds to its table.
+    embedded: Value,
+    /// [1, 2·width]: shift and scale of the text context.
+    prompt: Value,
+    /// [classes, 4·width]: scale and shift towards the other stream.
+    cross: Value,
+    /// [1, width]: the gate of what enters this stream; made from the other stream's noise level.
+    cross_gate: Value,
+}
+
+/// A stream on its way through the blocks.
+struct State<'a> {
+    /// `""` or `"audio_"`, as the checkpoint's names begin.
+    prefix: &'a str,
+    heads: Heads,
+    class: Value,
+    context: Value,
+    modulation: Modulation,
+}
+
+/// Velocities of both streams, [tokens, 128] each.
+pub fn velocity(b: &Builder, cfg: &Transformer, size: &Size, video: Stream, audio: Stream) -> (Value, Value) {
+    b.component(Source::Checkpoint, "model.diffusion_model", || {
+        let ropes = ropes(b, cfg, size);
+        let v = State {
+            prefix: "",
+            heads: cfg.video,
+            class: video.class,
+            context: video.context,
+            modulation: modulation(b, cfg, "", "video", "a2v", cfg.video.width(), video, audio.sigma),
+        };
+        let a = State {
+            prefix: "audio_",
+            heads: cfg.audio,
+            class: audio.class,
+            context: audio.context,
+            modulation: modulation(b, cfg, "audio_", "audio", "v2a", cfg.audio.width(), audio, video.sigma),
+        };
+        let x_v = b.linear("patchify_proj", video.latent, cfg.video.width());
+        let x_a = b.linear("audio_patchify_proj", audio.latent, cfg.audio.width());
+        let out = b.scope("transformer_blocks.*", || {
+            b.repeat("transformer_blocks", cfg.layers, &[x_v, x_a], |x| block(b, cfg, &ropes, &v, &a, x[0], x[1]))
+        });
+        let velocity_v = head(b, cfg, &v, out[0], cfg.video_channels);
+        let velocity_a = head(b, cfg, &a, out[1], cfg.audio_channels);
+        (velocity_v, velocity_a)
+    })
+}
+
+fn ropes(b: &Builder, cfg: &Transformer, size: &Size) -> Ropes {
+    let [time, height, width] = size.video_axes(cfg.video_max_pos);
+    let audio = size.audio_axis(cfg.audio_max_pos);
+    // Both sides of the attention between the streams count seconds against the larger of the two ranges.
+    let cross_max = cfg.video_max_pos[0].max(cfg.audio_max_pos);
+    let cross_time = super::rope::Axis { max_pos: cross_max, ..time.clone() };
+    let inner = cfg.audio.width();
+    Ropes {
+        video: axial(b, "rope.video", cfg.video.width(), &[time, height, width], cfg.theta, size.video_index()),
+        audio: axial(b, "rope.audio", inner, &[audio], cfg.theta, size.audio_index()),
+        video_time: axial(b, "rope.video_time", inner, &[cross_time], cfg.theta, size.video_time_index()),
+    }
+}
+
+#[allow(clippy::too_many_arguments)]
+fn modulation(
+    b: &Builder,
+    cfg: &Transformer,
+    prefix: &str,
+    stream: &str,
+    entering: &str,
+    width: usize,
+    own: Stream,
+    other_sigma: Value,
+) -> Modulation {
+    let scaled = |t: Value, scale: f32| b.affine(t, scale, 0.0);
+    let t = scaled(own.timesteps, cfg.timestep_scale);
+    let sigma = scaled(own.sigma, cfg.timestep_scale);
+    let (main, embedded) = adaln(b, &format!("{prefix}adaln_single"), t, width, 9);
+    let (prompt, _) = adaln(b, &format!("{prefix}prompt_adaln_single"), sigma, width, 2);
+    let (cross, _) = adaln(b, &format!("av_ca_{stream}_scale_shift_adaln_single"), t, width, 4);
+    let entering_sigma = scaled(other_sigma, cfg.cross_timestep_scale);
+    let (cross_gate, _) = adaln(b, &format!("av_ca_{entering}_gate_adaln_single"), entering_sigma, width, 1);
+    Modulation { main, embedded, prompt, cross, cross_gate }
+}
+
+/// AdaLN-single: `rows` vectors per timestep, [n, rows·width], and the embedded timestep [n, width].
+fn adaln(b: &Builder, name: &str, t: Value, width: usize, rows: usize) -> (Value, Value) {
+    b.scope(name, || {
+        let sinusoid = b.round(b.op(Op::Sinusoid { half: 128 }, &[t]));
+        let embedded = b.scope("emb.timestep_embedder", || {
+            b.linear("linear_2", b.silu(b.linear("linear_1", sinusoid, width)), width)
+        });
+        (b.linear("linear", b.silu(embedded), rows * width), embedded)
+    })
+}
+
+/// A table of modulation rows plus what the timestep adds: vectors `row` of [n, width], read by index.
+struct Rows {
+    sum: Value,
+    width: usize,
+}
+
+impl Rows {
+    /// `made` [n, rows·width] plus the first `rows` rows of the table `name` [total, width].
+    fn new(b: &Builder, name: &str, total: usize, made: Value, rows: usize, width: usize) -> Rows {
+        let table = b.slice(b.weight(name, &[total, width]), 0, 0, rows);
+        let sum = b.add(made, b.reshape(table, &[1, rows * width]));
+        Rows { sum, width }
+    }
+
+    fn row(&self, b: &Builder, row: usize) -> Value {
+        b.slice(self.sum, 1, row * self.width, self.width)
+    }
+}
+
+/// rms(x)·(1 + scale) + shift, with the rows of each token's timestep.
+fn modulated(b: &Builder, eps: f32, x: Value, class: Value, scale: Value, shift: Value) -> Value {
+    b.modulate(b.rms(x, eps), b.gather(scale, class), b.gather(shift, class))
+}
+
+/// x + y·gate, with the gate row of each token's timestep.
+fn gated_residual(b: &Builder, x: Value, y: Value, class: Value, gate: Value) -> Value {
+    b.add(x, b.mul(y, b.gather(gate, class)))
+}
+
+fn block(b: &Builder, cfg: &Transformer, ropes: &Ropes, v: &State, a: &State, x_v: Value, x_a: Value) -> Vec<Value> {
+    let eps = cfg.norm_eps;
+    let m_v = Rows::new(b, "scale_shift_table", 9, v.modulation.main, 9, v.heads.width());
+    let m_a = Rows::new(b, "audio_scale_shift_table", 9, a.modulation.main, 9, a.heads.width());
+    let x_v = self_and_text(b, eps, v, &m_v, &ropes.video, x_v);
+    let x_a = self_and_text(b, eps, a, &m_a, &ropes.audio, x_a);
+    let (x_v, x_a) = across(b, cfg, ropes, v, a, x_v, x_a);
+    let x_v = mlp(b, eps, v, &m_v, x_v);
+    let x_a = mlp(b, eps, a, &m_a, x_a);
+    vec![b.tap("block*.v", x_v), b.tap("block*.a", x_a)]
+}
+
+/// Self-attention, then attention to the text.
+fn self_and_text(b: &Builder, eps: f32, s: &State, m: &Rows, rope: &Rotary, x: Value) -> Value {
+    let n = modulated(b, eps, x, s.class, m.row(b, 1), m.row(b, 0));
+    let y = b.scope(&format!("{}attn1", s.prefix), || gated(b, s.heads, eps, n, n, Some(rope), Some(rope)));
+    let x = gated_residual(b, x, y, s.class, m.row(b, 2));
+
+    let p = Rows::new(b, &format!("{}prompt_scale_shift_table", s.prefix), 2, s.modulation.prompt, 2, s.heads.width());
+    let q = modulated(b, eps, x, s.class, m.row(b, 7), m.row(b, 6));
+    let text = b.modulate(s.context, p.row(b, 1), p.row(b, 0));
+    let y = b.scope(&format!("{}attn2", s.prefix), || gated(b, s.heads, eps, q, text, None, None));
+    gated_residual(b, x, y, s.class, m.row(b, 8))
+}
+
+/// Attention between the streams; both directions read the states from before either.
+fn across(b: &Builder, cfg: &Transformer, r: &Ropes, v: &State, a: &State, x_v: Value, x_a: Value) -> (Value, Value) {
+    let eps = cfg.norm_eps;
+    let rows = |name: &str, s: &State| {
+        let width = s.heads.width();
+        let table = b.weight(name, &[5, width]);
+        let sum = b.add(s.modulation.cross, b.reshape(b.slice(table, 0, 0, 4), &[1, 4 * width]));
+        let gate = b.add(s.modulation.cross_gate, b.slice(table, 0, 4, 1));
+        (Rows { sum, width }, gate)
+    };
+    let (rows_v, gate_v) = rows("scale_shift_table_a2v_ca_video", v);
+    let (rows_a, gate_a) = rows("scale_shift_table_a2v_ca_audio", a);
+    let side = |s: &State, rows: &Rows, x: Value, first: usize| {
+        modulated(b, eps, x, s.class, rows.row(b, first), rows.row(b, first + 1))
+    };
+    let (q_v, kv_a) = (side(v, &rows_v, x_v, 0), side(a, &rows_a, x_a, 0));
+    let (q_a, kv_v) = (side(a, &rows_a, x_a, 2), side(v, &rows_v, x_v, 2));
+    // The inner width of both directions is the audio stream's.
+    let inner = cfg.audio;
+    let (time, audio) = (Some(&r.video_time), Some(&r.audio));
+    let into_v = b.scope("audio_to_video_attn", || gated(b, inner, eps, q_v, kv_a, time, audio));
+    let into_a = b.scope("video_to_audio_attn", || gated(b, inner, eps, q_a, kv_v, audio, time));
+    (b.add(x_v, b.mul(into_v, gate_v)), b.add(x_a, b.mul(into_a, gate_a)))
+}
+
+fn mlp(b: &Builder, eps: f32, s: &State, m: &Rows, x: Value) -> Value {
+    let n = modulated(b, eps, x, s.class, m.row(b, 4), m.row(b, 3));
+    let y = b.scope(&format!("{}ff", s.prefix), || feed_forward(b, n));
+    gated_residual(b, x, y, s.class, m.row(b, 5))
+}
+
+/// LayerNorm, modulated by the embedded timestep, projected to the latent channels.
+fn head(b: &Builder, cfg: &Transformer, s: &State, x: Value, channels: usize) -> Value {
+    let table = b.weight(&format!("{}scale_shift_table", s.prefix), &[2, s.heads.width()]);
+    let row = |r: usize| b.gather(b.add(s.modulation.embedded, b.slice(table, 0, r, 1)), s.class);
+    let n = b.op(Op::LayerNorm { eps: cfg.norm_eps }, &[x]);
+    b.linear(&format!("{}proj_out", s.prefix), b.modulate(n, row(1), row(0)), channels)
+}
+
+/// The timestep class of every token when all tokens of a stream share one: zeros.
+pub fn one_class(b: &Builder, name: &str, tokens: usize) -> Value {
+    b.index(name, &[tokens], vec![0; tokens])
+}

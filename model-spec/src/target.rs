@@ -1,0 +1,268 @@
+//! Targets: what one plan is compiled for.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use thiserror::Error as ThisError;
+
+use crate::lang::Dtype;
+use crate::ltx::config::TEXT_TOKENS;
+use crate::ltx::sizes::{SPACE, Size, TIME};
+
+/// Which sequence of stages makes the clip (docs/model/pipelines.md 6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pipeline {
+    /// Half size, x2 in latent space, refined at full size.
+    Distilled,
+    /// The distilled model at full size at once.
+    DistilledSingleStage,
+}
+
+impl Pipeline {
+    pub fn name(self) -> &'static str {
+        match self {
+            Pipeline::Distilled => "distilled",
+            Pipeline::DistilledSingleStage => "distilled-single-stage",
+        }
+    }
+
+    /// What width and height must be divisible by.
+    pub fn grid(self) -> usize {
+        match self {
+            Pipeline::Distilled => 2 * SPACE,
+            Pipeline::DistilledSingleStage => SPACE,
+        }
+    }
+}
+
+/// Where a target's dimensions come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Model {
+    /// The published model.
+    Ltx23,
+    /// The small model that the program makes itself.
+    Demo,
+    /// Whatever these files say in their headers.
+    Files { checkpoint: PathBuf, text_encoder: PathBuf, spatial_upscaler: PathBuf },
+}
+
+/// What one plan is compiled for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target {
+    pub name: String,
+    /// The finished clip's size.
+    pub size: Size,
+    pub pipeline: Pipeline,
+    /// Storage of activations and weights.
+    pub dtype: Dtype,
+    /// Tokens of the contexts in `velocity` and `denoise`; a run always uses 1024.
+    pub text_tokens: usize,
+    /// The most distinct timesteps that `velocity` accepts in one stream.
+    pub timestep_classes: usize,
+    pub model: Model,
+}
+
+/// A target that cannot be compiled, with everything that is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq, ThisError)]
+#[error("target {name} cannot be compiled\n  {}", .problems.join("\n  "))]
+pub struct TargetError {
+    pub name: String,
+    pub problems: Vec<String>,
+}
+
+/// The presets: one row each, a feature `res-*` of the same name.
+pub const PRESETS: [(&str, Preset); 1] =
+    [("res-tiny", Preset { width: 256, height: 192, frames: 25, fps: 24.0, model: Model::Demo })];
+
+/// What differs between presets; all are two-stage, bf16.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Preset {
+    pub width: usize,
+    pub height: usize,
+    pub frames: usize,
+    pub fps: f64,
+    pub model: Model,
+}
+
+/// The largest extents that are accepted: far beyond any card, small enough for sums of bytes in 64 bits.
+const MAX_SIDE: usize = 1 << 14;
+const MAX_FRAMES: usize = 1 << 14;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    width: usize,
+    height: usize,
+    frames: usize,
+    fps: f64,
+    pipeline: Pipeline,
+    dtype: String,
+    text_tokens: Option<usize>,
+    timestep_classes: Option<usize>,
+    model: ModelField,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum ModelField {
+    Named(String),
+    Files(BTreeMap<String, PathBuf>),
+}
+
+impl Target {
+    /// The preset of this name.
+    pub fn preset(name: &str) -> Option<Target> {
+        let (_, p) = PRESETS.iter().find(|(n, _)| *n == name)?;
+        Some(Target {
+            name: name.to_string(),
+            size: Size { width: p.width, height: p.height, frames: p.frames, fps: p.fps },
+            pipeline: Pipeline::Distilled,
+            dtype: Dtype::Bf16,
+            text_tokens: TEXT_TOKENS,
+            timestep_classes: 1,
+            model: p.model.clone(),
+        })
+    }
+
+    /// Reads a target file (docs/targets.md).
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, and for sizes the nearest legal ones.
+    pub fn parse(name: &str, text: &str) -> Result<Target, TargetError> {
+        let fail = |problems| TargetError { name: name.to_string(), problems };
+        let file: File = toml::from_str(text).map_err(|e| fail(vec![e.to_string().trim_end().to_string()]))?;
+        let mut problems = Vec::new();
+        let dtype = Dtype::from_name(&file.dtype).filter(|d| d.is_float()).unwrap_or_else(|| {
+            problems.push(format!("dtype is {:?}, wanted \"bf16\" or \"f32\"", file.dtype));
+            Dtype::Bf16
+        });
+        let model = model(file.model).unwrap_or_else(|problem| {
+            problems.push(problem);
+            Model::Demo
+        });
+        let target = Target {
+            name: name.to_string(),
+            size: Size { width: file.width, height: file.height, frames: file.frames, fps: file.fps },
+            pipeline: file.pipeline,
+            dtype,
+            text_tokens: file.text_tokens.unwrap_or(TEXT_TOKENS),
+            timestep_classes: file.timestep_classes.unwrap_or(1),
+            model,
+        };
+        problems.extend(target.problems());
+        if problems.is_empty() { Ok(target) } else { Err(fail(problems)) }
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let mut out = Vec::new();
+        let (grid, s) = (self.pipeline.grid(), &self.size);
+        for (name, side) in [("width", s.width), ("height", s.height)] {
+            if side == 0 || side % grid != 0 || side > MAX_SIDE {
+                let (below, above) = (side / grid * grid, (side / grid + 1) * grid);
+                let near = match (below, above) {
+                    (0, above) => format!("the smallest is {above}"),
+                    (below, above) if above > MAX_SIDE => format!("the nearest is {}", below.min(MAX_SIDE)),
+                    (below, above) => format!("the nearest are {below} and {above}"),
+                };
+                out.push(format!("{name} is {side}; a {} target wants a multiple of {grid}: {near}", self.pipeline.name()));
+            }
+        }
+        if s.frames == 0 || s.frames % TIME != 1 || s.frames > MAX_FRAMES {
+            let below = (s.frames.saturating_sub(1) / TIME * TIME + 1).min(MAX_FRAMES - TIME + 1);
+            out.push(format!("frames is {}; wanted 8k + 1: the nearest are {below} and {}", s.frames, below + TIME));
+        }
+        if !(s.fps.is_finite() && s.fps > 0.0 && s.fps <= 1000.0) {
+            out.push(format!("fps is {}; wanted a number above 0 and up to 1000", s.fps));
+        } else if s.frames > 0 && s.audio_tokens() == 0 {
+            let fastest = s.frames as f64 * 50.0;
+            out.push(format!(
+                "{} frames at {} fps leave no audio token; wanted fewer than {fastest} fps, or more frames",
+                s.frames, s.fps
+            ));
+        } else if s.frames > 0 && s.audio_tokens() > 1 << 20 {
+            out.push(format!("{} frames at {} fps make {} audio tokens; wanted at most 1048576", s.frames, s.fps, s.audio_tokens()));
+        }
+        if self.text_tokens == 0 || self.text_tokens > 1 << 16 {
+            out.push(format!("text_tokens is {}; wanted 1 to 65536", self.text_tokens));
+        }
+        if self.timestep_classes == 0 {
+            out.push("timestep_classes is 0; wanted at least 1".to_string());
+        }
+        out
+    }
+}
+
+fn model(field: ModelField) -> Result<Model, String> {
+    match field {
+        ModelField::Named(name) => match name.as_str() {
+            "ltx-2.3-22b" => Ok(Model::Ltx23),
+            "demo" => Ok(Model::Demo),
+            _ => Err(format!("model is {name:?}; wanted \"ltx-2.3-22b\", \"demo\" or a table of files")),
+        },
+        ModelField::Files(mut files) => {
+            let mut take = |key: &str| {
+                files.remove(key).ok_or(format!("model has no {key}; wanted checkpoint, text_encoder and spatial_upscaler"))
+            };
+            let model = Model::Files {
+                checkpoint: take("checkpoint")?,
+                text_encoder: take("text_encoder")?,
+                spatial_upscaler: take("spatial_upscaler")?,
+            };
+            match files.into_keys().next() {
+                Some(key) => Err(format!("model has {key}; wanted checkpoint, text_encoder and spatial_upscaler")),
+                None => Ok(model),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(changes: &[(&str, &str)]) -> String {
+        let mut fields = BTreeMap::from([
+            ("width", "256"),
+            ("height", "192"),
+            ("frames", "25"),
+            ("fps", "24"),
+            ("pipeline", "\"distilled\""),
+            ("dtype", "\"f32\""),
+            ("model", "\"demo\""),
+        ]);
+        fields.extend(changes.iter().copied());
+        fields.iter().map(|(k, v)| format!("{k} = {v}\n")).collect()
+    }
+
+    #[test]
+    fn what_is_not_said_has_a_default() {
+        let target = Target::parse("my", &text(&[("fps", "29.97")])).unwrap();
+        assert_eq!((target.text_tokens, target.timestep_classes), (1024, 1));
+        assert_eq!((target.size.video_tokens(), target.size.audio_tokens()), (192, 21));
+    }
+
+    #[test]
+    fn an_illegal_size_names_the_nearest_legal_ones() {
+        let error = Target::parse("my", &text(&[("width", "1000"), ("frames", "24")])).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("960 and 1024"), "{text}");
+        assert!(text.contains("17 and 25"), "{text}");
+    }
+
+    #[test]
+    fn one_frame_is_legal_where_it_leaves_an_audio_token() {
+        assert!(Target::parse("my", &text(&[("frames", "1")])).is_ok());
+        let error = Target::parse("my", &text(&[("frames", "1"), ("fps", "60")])).unwrap_err().to_string();
+        assert!(error.contains("no audio token"), "{error}");
+    }
+
+    #[test]
+    fn nonsense_is_refused_in_words() {
+        for (key, value) in [("fps", "nan"), ("fps", "0"), ("dtype", "\"i32\""), ("model", "\"ltx-9\""), ("depth", "3")] {
+            assert!(Target::parse("my", &text(&[(key, value)])).is_err(), "{key} = {value}");
+        }
+        assert!(Target::parse("my", "width = ").is_err());
+    }
+}

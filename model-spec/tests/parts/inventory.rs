@@ -1,0 +1,67 @@
+//! The tensors of the published files, and the tensors that a recorded phase reads.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use zoetrope_model_spec::lang::{Count, Def, Graph, Source, Stmt, Value};
+
+/// Shapes by name.
+pub type Tensors = BTreeMap<String, Vec<usize>>;
+
+/// The tensors of published components, by their files in `tests/inventory`.
+pub fn published(components: &[&str]) -> Tensors {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/inventory");
+    let mut tensors = Tensors::new();
+    for component in components {
+        let text = std::fs::read_to_string(folder.join(format!("{component}.txt"))).expect("inventory file");
+        for line in text.lines() {
+            let [name, _, shape] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
+            let shape = shape.split(',').map(|n| n.parse().expect("extent")).collect();
+            assert!(tensors.insert(name.to_string(), shape).is_none(), "{name} is listed twice");
+        }
+    }
+    tensors
+}
+
+/// The tensors that `graph` reads from each file, loops spelled out. Panics when two weights stand for the same
+/// tensor, or when a weight is named and not used.
+pub fn weights(graph: &Graph) -> BTreeMap<Source, Tensors> {
+    let mut turns = BTreeMap::new();
+    count_turns(&graph.body, 1, &mut turns);
+    let mut tensors: BTreeMap<Source, Tensors> = BTreeMap::new();
+    for (value, info) in graph.iter() {
+        let Def::Weight { source, tensor, first } = &info.def else { continue };
+        let turns = turns.get(&value).copied().unwrap_or_else(|| panic!("{tensor} is not used"));
+        let turns = if tensor.contains('*') { turns } else { 1 };
+        for turn in *first..first + turns {
+            let name = tensor.replacen('*', &turn.to_string(), 1);
+            let known = tensors.entry(*source).or_default().insert(name, info.shape.clone());
+            assert!(known.is_none(), "turn {turn} of {tensor} is read by another weight, too");
+        }
+    }
+    tensors
+}
+
+/// For every value an op reads: the turns of the innermost loop of fixed count around it.
+fn count_turns(body: &[Stmt], turns: usize, of: &mut BTreeMap<Value, usize>) {
+    for stmt in body {
+        match stmt {
+            Stmt::Op(op) => of.extend(op.inputs.iter().map(|input| (*input, turns))),
+            Stmt::Loop(inner) => match inner.count {
+                Count::Fixed(count) => count_turns(&inner.body, count, of),
+                Count::Runtime => count_turns(&inner.body, turns, of),
+            },
+        }
+    }
+}
+
+/// Panics with every difference between what a phase reads and what the files hold.
+pub fn assert_same(read: &Tensors, published: &Tensors) {
+    let differences: Vec<_> = read
+        .keys()
+        .chain(published.keys().filter(|name| !read.contains_key(*name)))
+        .filter(|name| read.get(*name) != published.get(*name))
+        .map(|name| format!("{name}: read {:?}, published {:?}", read.get(name), published.get(name)))
+        .collect();
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+}

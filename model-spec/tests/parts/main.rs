@@ -1,0 +1,74 @@
+//! Every part of the model, recorded: the weights it names are the tensors of the published files, and its results
+//! have the documented shapes also at sizes without a common factor.
+
+mod inventory;
+mod names;
+mod odd;
+mod shapes;
+
+use zoetrope_model_spec::lang::{Builder, Dtype, Graph, Source, Value};
+use zoetrope_model_spec::ltx::config::ModelConfig;
+use zoetrope_model_spec::ltx::{audio_vae, connector, text_encoder, upscaler, video_vae, vocoder};
+
+/// A bf16 phase whose results are `out.0`, `out.1`, ..
+fn record(part: impl FnOnce(&Builder) -> Vec<Value>) -> Graph {
+    let b = Builder::new("part", Dtype::Bf16);
+    for (i, value) in part(&b).into_iter().enumerate() {
+        b.output(&format!("out.{i}"), value);
+    }
+    b.finish().expect("the part records")
+}
+
+fn text_encoder_of(cfg: &ModelConfig, tokens: usize) -> Graph {
+    record(|b| {
+        let ids = b.input("input_ids", Dtype::I32, &[tokens]);
+        let mask = b.input("attention_mask", Dtype::I32, &[tokens]);
+        vec![text_encoder::text_encoder(b, &cfg.gemma, ids, mask)]
+    })
+}
+
+/// Features of both streams, then contexts of both.
+fn connectors_of(cfg: &ModelConfig, tokens: usize) -> Graph {
+    record(|b| {
+        let hidden = b.input("hidden", Dtype::Bf16, &[cfg.gemma.layers + 1, tokens, cfg.gemma.hidden]);
+        let mask = b.input("attention_mask", Dtype::I32, &[tokens]);
+        let (video, audio) = (&cfg.video_connector, &cfg.audio_connector);
+        let features = connector::features(b, video, audio, hidden, mask);
+        let contexts = connector::connect(b, video, audio, features, mask);
+        vec![features.0, features.1, contexts.0, contexts.1]
+    })
+}
+
+fn video_decoder_of(cfg: &ModelConfig, [t, h, w]: [usize; 3]) -> Graph {
+    record(|b| {
+        let z = b.input("z", Dtype::F32, &[t, h, w, cfg.video_vae.latent_channels]);
+        vec![video_vae::decode(b, &cfg.video_vae, z)]
+    })
+}
+
+fn upscaler_of(cfg: &ModelConfig, [t, h, w]: [usize; 3]) -> Graph {
+    record(|b| {
+        let z = b.input("z", Dtype::F32, &[t, h, w, cfg.upscaler.channels]);
+        vec![upscaler::upscale(b, &cfg.upscaler, z)]
+    })
+}
+
+fn audio_decoder_of(cfg: &ModelConfig, tokens: usize) -> Graph {
+    record(|b| {
+        let width = cfg.audio_vae.z_channels * cfg.audio_vae.latent_bins;
+        let z = b.input("z", Dtype::F32, &[tokens, width]);
+        vec![audio_vae::decode(b, &cfg.audio_vae, z)]
+    })
+}
+
+fn vocoder_of(cfg: &ModelConfig, frames: usize) -> Graph {
+    record(|b| {
+        let mel = b.input("mel", Dtype::Bf16, &[frames, cfg.vocoder.mel_bins, 2]);
+        vec![vocoder::vocode(b, &cfg.vocoder, mel)]
+    })
+}
+
+/// The weights of `graph` that come from `source`.
+fn tensors_of(graph: &Graph, source: Source) -> inventory::Tensors {
+    inventory::weights(graph).remove(&source).unwrap_or_default()
+}

@@ -1,0 +1,24 @@
+//! What can go wrong while a plan is loaded or replayed.
+
+use thiserror::Error as ThisError;
+
+/// An error of the runtime. Messages are lower case and carry what, where, and what was wanted.
+#[derive(Debug, ThisError)]
+pub enum Error {
+    #[error("the plan has no phase {0}")]
+    NoPhase(String),
+    #[error("phase {phase} has no input or output {name} (it has {known})")]
+    NoPort { phase: String, name: String, known: String },
+    #[error("{name} has {have} bytes, the plan wants {want}")]
+    PortSize { name: String, have: usize, want: u64 },
+    #[error("kernel {kernel} at {path}: {message}")]
+    Kernel { kernel: String, path: String, message: String },
+    #[error("constant {name}: {message}")]
+    Constant { name: String, message: String },
+    #[error("the arena needs {bytes} bytes of memory, and the system does not give them")]
+    Memory { bytes: u64 },
+    #[error("stopped")]
+    Stopped,
+}
+
+pub type Result<T> = std::result::Result<T, Error>;

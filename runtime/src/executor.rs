@@ -1,0 +1,40 @@
+//! The two things a replay is generic over: who computes, and who watches.
+
+use crate::error::Result;
+use crate::plan::{Launch, Loop, Phase, Plan, Port, Segment};
+
+/// Carries out launches. `number` counts launches through the whole plan; in a loop, `turn` is the iteration.
+pub trait Executor {
+    /// Before the first segment of a phase: its constants are made resident.
+    fn enter(&mut self, plan: &Plan, phase: &Phase) -> Result<()>;
+
+    /// One launch; `row` is the current turn of the enclosing loop.
+    fn launch(&mut self, plan: &Plan, number: u32, launch: &Launch, row: Option<(&Loop, u32)>) -> Result<()>;
+
+    /// Bytes of a port, for the host to read.
+    fn read(&self, port: &Port) -> &[u8];
+
+    /// Bytes of a port, for the host to write.
+    fn write(&mut self, port: &Port) -> &mut [u8];
+}
+
+/// Watches a replay and feeds it at the seams. Does nothing unless told.
+pub trait Observer<E> {
+    /// How often a segment that repeats as the host says is to run.
+    fn steps(&mut self, _segment: &Segment) -> u32 {
+        1
+    }
+
+    /// Before turn `turn` of `turns` of a segment: write step inputs, report progress, or stop by an error.
+    fn seam(&mut self, _executor: &mut E, _phase: &Phase, _segment: &Segment, _turn: u32, _turns: u32) -> Result<()> {
+        Ok(())
+    }
+
+    /// After one launch.
+    fn launched(&mut self, _number: u32, _launch: &Launch) {}
+}
+
+/// An observer that only lets the steps run once.
+pub struct Silent;
+
+impl<E> Observer<E> for Silent {}

@@ -1,0 +1,34 @@
+//! The executor that computes nothing: it counts, on any machine.
+
+use crate::error::Result;
+use crate::executor::Executor;
+use crate::plan::{Launch, Loop, Phase, Plan, Port};
+
+/// Counts launches and what they would have cost.
+#[derive(Debug, Default)]
+pub struct Null {
+    pub launches: u64,
+    pub flops: u64,
+    pub bytes: u64,
+}
+
+impl Executor for Null {
+    fn enter(&mut self, _plan: &Plan, _phase: &Phase) -> Result<()> {
+        Ok(())
+    }
+
+    fn launch(&mut self, _plan: &Plan, _number: u32, launch: &Launch, _row: Option<(&Loop, u32)>) -> Result<()> {
+        self.launches += 1;
+        self.flops += launch.flops;
+        self.bytes += launch.bytes;
+        Ok(())
+    }
+
+    fn read(&self, _port: &Port) -> &[u8] {
+        &[]
+    }
+
+    fn write(&mut self, _port: &Port) -> &mut [u8] {
+        &mut []
+    }
+}

@@ -1,0 +1,337 @@
+//! The plan: the contract between the compiler, which writes it, and the runtime, which replays it.
+//!
+//! Everything here can stand in a `static`: the emitted tables borrow, a plan compiled in memory owns.
+//! The meaning of every field is written down in docs/plan-format.md.
+
+mod print;
+pub mod rows;
+
+pub use print::{Detail, bytes_text, flops_text};
+
+use std::borrow::Cow;
+
+/// A list that is either static or owned.
+pub type List<T> = Cow<'static, [T]>;
+/// Text that is either static or owned.
+pub type Text = Cow<'static, str>;
+
+/// How elements are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Dtype {
+    F32,
+    Bf16,
+    I32,
+}
+
+impl Dtype {
+    /// Bytes of one element.
+    pub const fn bytes(self) -> u64 {
+        match self {
+            Dtype::F32 | Dtype::I32 => 4,
+            Dtype::Bf16 => 2,
+        }
+    }
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Dtype::F32 => "f32",
+            Dtype::Bf16 => "bf16",
+            Dtype::I32 => "i32",
+        }
+    }
+}
+
+/// One attribute of a kernel.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Number {
+    Int(i64),
+    Real(f32),
+}
+
+/// A kernel as this plan uses it: a family with its attributes bound.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kernel {
+    /// The declaration's name.
+    pub name: Text,
+    /// The attributes of the ops of its meaning, one list after the other.
+    pub attrs: List<Number>,
+}
+
+/// Which model file a weight comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Source {
+    Checkpoint,
+    TextEncoder,
+    SpatialUpscaler,
+}
+
+impl Source {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Source::Checkpoint => "checkpoint",
+            Source::TextEncoder => "text encoder",
+            Source::SpatialUpscaler => "spatial upscaler",
+        }
+    }
+}
+
+/// Where the bytes of a constant come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Origin {
+    /// A tensor of a model file, under its name there, converted to the constant's dtype.
+    Weight { source: Source, tensor: Text },
+    /// Folded at build time: an offset into [`Plan::tables`].
+    Table { offset: u64 },
+}
+
+/// Something read-only that is there before a phase begins.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Constant {
+    pub name: Text,
+    pub dtype: Dtype,
+    pub shape: List<u32>,
+    pub origin: Origin,
+}
+
+impl Constant {
+    pub fn bytes(&self) -> u64 {
+        self.shape.iter().map(|d| u64::from(*d)).product::<u64>() * self.dtype.bytes()
+    }
+}
+
+/// What an operand's offset counts from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Base {
+    Arena,
+    /// A constant, by its place in [`Plan::constants`].
+    Constant(u32),
+    /// In a loop: the constant that the current turn's row names in this column.
+    Column(u32),
+}
+
+/// A view of memory: rows of contiguous elements, `row_stride` elements apart.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Operand {
+    pub base: Base,
+    /// Bytes from the base.
+    pub offset: u64,
+    /// Bytes added with every turn of the enclosing loop.
+    pub step: u64,
+    pub dtype: Dtype,
+    pub shape: List<u32>,
+    pub row_stride: u32,
+}
+
+impl Operand {
+    pub fn rows(&self) -> u64 {
+        self.shape.iter().rev().skip(1).map(|d| u64::from(*d)).product()
+    }
+
+    pub fn cols(&self) -> u64 {
+        self.shape.last().copied().map_or(1, u64::from)
+    }
+
+    /// Bytes from the first element to the end of the last.
+    pub fn extent(&self) -> u64 {
+        let rows = self.rows();
+        if rows == 0 { 0 } else { ((rows - 1) * u64::from(self.row_stride) + self.cols()) * self.dtype.bytes() }
+    }
+}
+
+/// One launch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Launch {
+    /// By place in [`Plan::kernels`].
+    pub kernel: u32,
+    pub reads: List<Operand>,
+    /// Contiguous.
+    pub write: Operand,
+    /// The operand that the result is written over.
+    pub in_place: Option<u32>,
+    /// The path in the model.
+    pub path: Text,
+    pub flops: u64,
+    pub bytes: u64,
+}
+
+/// One body of launches and a row of constants per turn.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loop {
+    pub name: Text,
+    pub count: u32,
+    pub columns: u32,
+    /// `count` rows of `columns` constants.
+    pub rows: List<u32>,
+    pub body: List<Launch>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Item {
+    Launch(Launch),
+    Loop(Loop),
+}
+
+/// How often a segment runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeat {
+    /// Once after the weights are there; what depends on them alone.
+    Load,
+    /// Once per replay of the phase.
+    Once,
+    /// As often as the host says: the denoising steps.
+    Steps,
+}
+
+/// A straight run of items with a seam before and after it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Segment {
+    pub name: Text,
+    pub repeat: Repeat,
+    pub items: List<Item>,
+}
+
+/// A named place that the host reads or writes. Contiguous in the arena.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Port {
+    pub name: Text,
+    pub offset: u64,
+    pub dtype: Dtype,
+    pub shape: List<u32>,
+    /// Written before every turn of the steps segment.
+    pub per_step: bool,
+    /// Filled by an earlier phase of the plan (inputs), or read by a later one (outputs): the slot's name.
+    pub slot: Option<Text>,
+}
+
+impl Port {
+    pub fn bytes(&self) -> u64 {
+        self.shape.iter().map(|d| u64::from(*d)).product::<u64>() * self.dtype.bytes()
+    }
+}
+
+/// Why a buffer is there and how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lifetime {
+    /// Made from weights alone, once per load.
+    Derived,
+    /// Survives seams: loop state, and what one phase leaves for another.
+    State,
+    /// Written or read by the host.
+    Io,
+    /// Inside a segment.
+    Scratch,
+}
+
+impl Lifetime {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Lifetime::Derived => "derived",
+            Lifetime::State => "state",
+            Lifetime::Scratch => "scratch",
+            Lifetime::Io => "io",
+        }
+    }
+}
+
+/// A placed buffer: `offset..offset + bytes` of the arena belongs to it from launch `first` to launch `last`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Buffer {
+    pub name: Text,
+    pub offset: u64,
+    pub bytes: u64,
+    /// Launches are numbered through the whole plan, a loop's body once.
+    pub first: u32,
+    pub last: u32,
+    pub lifetime: Lifetime,
+}
+
+/// A part of the run with its own resident weights.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Phase {
+    pub name: Text,
+    /// Number of its first launch.
+    pub first: u32,
+    pub segments: List<Segment>,
+    pub inputs: List<Port>,
+    pub outputs: List<Port>,
+    /// Constants that it reads, ascending.
+    pub constants: List<u32>,
+    /// The end of the highest buffer that lives in it.
+    pub arena_bytes: u64,
+    /// The largest sum of live bytes at any of its launches: no placement needs less.
+    pub lower_bound_bytes: u64,
+}
+
+/// What the plan was made for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Facts {
+    pub width: u32,
+    pub height: u32,
+    pub frames: u32,
+    pub fps: f64,
+    pub dtype: Dtype,
+    pub pipeline: Text,
+    pub model: Text,
+    /// Which model version range the plan is for, in words.
+    pub model_version: Text,
+}
+
+/// A compiled target.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    pub name: Text,
+    /// The compiler's version and the hashes of what went in.
+    pub made_by: Text,
+    pub facts: Facts,
+    pub kernels: List<Kernel>,
+    pub constants: List<Constant>,
+    pub tables: List<u8>,
+    pub phases: List<Phase>,
+    pub buffers: List<Buffer>,
+    pub arena_bytes: u64,
+}
+
+/// Alignment of every buffer in the arena, in bytes.
+pub const ALIGN: u64 = 256;
+
+impl Segment {
+    /// Number of launches, a loop's body once.
+    pub fn launches(&self) -> u32 {
+        let of = |item: &Item| match item {
+            Item::Launch(_) => 1,
+            Item::Loop(l) => l.body.len() as u32,
+        };
+        self.items.iter().map(of).sum()
+    }
+}
+
+impl Plan {
+    pub fn phase(&self, name: &str) -> Option<&Phase> {
+        self.phases.iter().find(|p| p.name == name)
+    }
+}
+
+impl Phase {
+    /// All launches in order, a loop's body once, with the loop they stand in.
+    pub fn launches(&self) -> impl Iterator<Item = (&Launch, Option<&Loop>)> {
+        self.segments.iter().flat_map(|s| s.items.iter()).flat_map(|item| match item {
+            Item::Launch(launch) => vec![(launch, None)],
+            Item::Loop(l) => l.body.iter().map(|launch| (launch, Some(l))).collect(),
+        })
+    }
+
+    /// Bytes of weights resident in this phase.
+    pub fn weight_bytes(&self, plan: &Plan) -> u64 {
+        self.sum(plan, |c| matches!(c.origin, Origin::Weight { .. }))
+    }
+
+    /// Bytes of folded tables resident in this phase.
+    pub fn table_bytes(&self, plan: &Plan) -> u64 {
+        self.sum(plan, |c| matches!(c.origin, Origin::Table { .. }))
+    }
+
+    fn sum(&self, plan: &Plan, keep: impl Fn(&Constant) -> bool) -> u64 {
+        let kept = self.constants.iter().map(|i| &plan.constants[*i as usize]).filter(|c| keep(c));
+        kept.map(|c| c.bytes().next_multiple_of(ALIGN)).sum()
+    }
+}

@@ -1,0 +1,158 @@
+//! The text forms of a plan: its listing (what a person reviews) and the lines of one launch.
+
+use std::fmt::{self, Write};
+
+use super::{Base, Item, Launch, Loop, Number, Operand, Plan, Port, Repeat};
+
+/// How much of a plan is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// Every launch, without addresses: the golden listing.
+    Listing,
+    /// Every launch with addresses.
+    Addresses,
+}
+
+/// Bytes in the unit a person would use.
+pub fn bytes_text(bytes: u64) -> String {
+    const UNITS: [(&str, f64); 4] = [("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1.0)];
+    let (unit, size) = UNITS.into_iter().find(|(_, size)| bytes as f64 >= *size).unwrap_or(("B", 1.0));
+    if unit == "B" { format!("{bytes} B") } else { format!("{:.2} {unit}", bytes as f64 / size) }
+}
+
+/// Floating-point operations in the unit a person would use.
+pub fn flops_text(flops: u64) -> String {
+    const UNITS: [(&str, f64); 5] = [("PF", 1e15), ("TF", 1e12), ("GF", 1e9), ("MF", 1e6), ("kF", 1e3)];
+    let unit = UNITS.into_iter().find(|(_, size)| flops as f64 >= *size);
+    unit.map_or_else(|| format!("{flops} F"), |(unit, size)| format!("{:.2} {unit}", flops as f64 / size))
+}
+
+impl Plan {
+    /// The plan as text: consequences first, then every launch.
+    pub fn text(&self, detail: Detail) -> String {
+        let mut out = String::new();
+        self.write_text(&mut out, detail).expect("writing to a string does not fail");
+        out
+    }
+
+    fn write_text(&self, out: &mut String, detail: Detail) -> fmt::Result {
+        let f = &self.facts;
+        let launches: u64 = self.phases.iter().map(|p| p.launches().count() as u64).sum();
+        writeln!(out, "plan {}   {}", self.name, self.made_by)?;
+        writeln!(
+            out,
+            "target {}x{} {} frames at {} fps, {}, {}, {}",
+            f.width,
+            f.height,
+            f.frames,
+            f.fps,
+            f.pipeline,
+            f.dtype.name(),
+            f.model
+        )?;
+        writeln!(out, "launches {launches} of {} kernels   arena {}", self.kernels.len(), bytes_text(self.arena_bytes))?;
+        for (i, kernel) in self.kernels.iter().enumerate() {
+            writeln!(out, "kernel {i} {}", kernel_text(kernel))?;
+        }
+        for phase in self.phases.iter() {
+            let waste = phase.arena_bytes as f64 / phase.lower_bound_bytes.max(1) as f64;
+            writeln!(
+                out,
+                "phase {}   weights {}   tables {}   arena {} (lower bound {}, ratio {waste:.3})",
+                phase.name,
+                bytes_text(phase.weight_bytes(self)),
+                bytes_text(phase.table_bytes(self)),
+                bytes_text(phase.arena_bytes),
+                bytes_text(phase.lower_bound_bytes),
+            )?;
+            phase.inputs.iter().try_for_each(|p| writeln!(out, "  in   {}", port_text(p, detail)))?;
+            let mut number = phase.first;
+            for segment in phase.segments.iter() {
+                let times = match segment.repeat {
+                    Repeat::Load => "once per load",
+                    Repeat::Once => "once",
+                    Repeat::Steps => "x steps",
+                };
+                writeln!(out, "  segment {} {times}", segment.name)?;
+                for item in segment.items.iter() {
+                    match item {
+                        Item::Launch(l) => {
+                            self.launch_text(out, number, l, None, detail, "    ")?;
+                            number += 1;
+                        }
+                        Item::Loop(l) => {
+                            writeln!(out, "    loop {} x{}", l.name, l.count)?;
+                            for launch in l.body.iter() {
+                                self.launch_text(out, number, launch, Some(l), detail, "      ")?;
+                                number += 1;
+                            }
+                        }
+                    }
+                }
+            }
+            phase.outputs.iter().try_for_each(|p| writeln!(out, "  out  {}", port_text(p, detail)))?;
+        }
+        Ok(())
+    }
+
+    fn launch_text(
+        &self,
+        out: &mut String,
+        number: u32,
+        launch: &Launch,
+        of: Option<&Loop>,
+        detail: Detail,
+        pad: &str,
+    ) -> fmt::Result {
+        let reads: Vec<_> = launch.reads.iter().map(|o| self.operand_text(o, of, detail)).collect();
+        let over = launch.in_place.map_or(String::new(), |i| format!(" over operand {i}"));
+        let cost = if launch.flops > 0 { flops_text(launch.flops) } else { "-".to_string() };
+        writeln!(
+            out,
+            "{pad}{number:>4}  {:<32} {} -> {}{over}   {} {cost}   {}",
+            self.kernels[launch.kernel as usize].name,
+            reads.join(" "),
+            self.operand_text(&launch.write, of, detail),
+            bytes_text(launch.bytes),
+            launch.path,
+        )
+    }
+
+    fn operand_text(&self, operand: &Operand, of: Option<&Loop>, detail: Detail) -> String {
+        let dims: Vec<_> = operand.shape.iter().map(u32::to_string).collect();
+        let type_text = format!("{}[{}]", operand.dtype.name(), dims.join(","));
+        let name = |i: u32| self.constants[i as usize].name.rsplit('.').take(2).collect::<Vec<_>>();
+        let short = |i: u32| name(i).into_iter().rev().collect::<Vec<_>>().join(".");
+        let place = match operand.base {
+            Base::Arena if detail == Detail::Listing => String::new(),
+            Base::Arena => format!("A+{:#x}:", operand.offset),
+            Base::Constant(i) => format!("{}:", short(i)),
+            Base::Column(c) => {
+                let first = of.and_then(|l| l.rows.get(c as usize)).copied();
+                first.map_or_else(String::new, |i| format!("{}:", short(i)))
+            }
+        };
+        let step = if operand.step > 0 { format!("+{}*turn", operand.step) } else { String::new() };
+        format!("{place}{type_text}{step}")
+    }
+}
+
+fn kernel_text(kernel: &super::Kernel) -> String {
+    let attrs: Vec<_> = kernel
+        .attrs
+        .iter()
+        .map(|a| match a {
+            Number::Int(i) => i.to_string(),
+            Number::Real(x) => format!("{x:?}"),
+        })
+        .collect();
+    format!("{} ({})", kernel.name, attrs.join(" "))
+}
+
+fn port_text(port: &Port, detail: Detail) -> String {
+    let dims: Vec<_> = port.shape.iter().map(u32::to_string).collect();
+    let slot = port.slot.as_ref().map_or(String::new(), |s| format!("   slot {s}"));
+    let step = if port.per_step { "   every step" } else { "" };
+    let at = if detail == Detail::Addresses { format!("   A+{:#x}", port.offset) } else { String::new() };
+    format!("{} : {}[{}]{at}{step}{slot}", port.name, port.dtype.name(), dims.join(","))
+}

@@ -1,0 +1,53 @@
+//! The replay: the whole of it.
+
+use crate::error::Result;
+use crate::executor::{Executor, Observer};
+use crate::plan::{Item, Phase, Plan, Repeat};
+
+/// Runs one phase of a plan. `first_load` says that the phase's weights are new, so that what depends on them
+/// alone is made again.
+///
+/// # Errors
+/// Whatever the executor or the observer reports; the phase is then unfinished and its outputs are undefined.
+pub fn replay<E: Executor, O: Observer<E>>(
+    plan: &Plan,
+    phase: &Phase,
+    first_load: bool,
+    executor: &mut E,
+    observer: &mut O,
+) -> Result<()> {
+    executor.enter(plan, phase)?;
+    let mut first = phase.first;
+    for segment in phase.segments.iter() {
+        let turns = match segment.repeat {
+            Repeat::Load => u32::from(first_load),
+            Repeat::Once => 1,
+            Repeat::Steps => observer.steps(segment),
+        };
+        let mut end = first;
+        for turn in 0..turns {
+            observer.seam(executor, phase, segment, turn, turns)?;
+            end = first;
+            for item in segment.items.iter() {
+                match item {
+                    Item::Launch(launch) => {
+                        executor.launch(plan, end, launch, None)?;
+                        observer.launched(end, launch);
+                        end += 1;
+                    }
+                    Item::Loop(inner) => {
+                        for row in 0..inner.count {
+                            for (number, launch) in (end..).zip(inner.body.iter()) {
+                                executor.launch(plan, number, launch, Some((inner, row)))?;
+                                observer.launched(number, launch);
+                            }
+                        }
+                        end += inner.body.len() as u32;
+                    }
+                }
+            }
+        }
+        first = if turns > 0 { end } else { first + segment.launches() };
+    }
+    Ok(())
+}

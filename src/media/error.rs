@@ -1,0 +1,128 @@
+//! What can go wrong between finished frames and a file.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why a clip was not written. No variant leaves a file behind.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MediaError {
+    /// The picture size cannot be encoded.
+    #[error(
+        "a {width}x{height} clip cannot be written as H.264 4:2:0: sides must be even, 16 or more, and fit \
+         3840x2160 or 2160x3840; choose another size (multiples of 32 are what the model produces)"
+    )]
+    Size {
+        /// Width in pixels.
+        width: usize,
+        /// Height in pixels.
+        height: usize,
+    },
+    /// The frame rate cannot be encoded.
+    #[error(
+        "{0} frames per second cannot be written: wanted a number from 1 to 60; choose a rate in that range"
+    )]
+    FrameRate(f64),
+    /// There was no frame to write.
+    #[error("a clip without frames cannot be written: wanted 1 frame or more; push frames before finishing")]
+    NoFrames,
+    /// A clip's pixel buffer has the wrong length.
+    #[error(
+        "the clip's pixel buffer has {got} values, wanted frames x height x width x 3 = \
+         {frames} x {height} x {width} x 3; pass a buffer of that shape"
+    )]
+    ClipLength {
+        /// Values passed.
+        got: usize,
+        /// Frames of the clip.
+        frames: usize,
+        /// Height in pixels.
+        height: usize,
+        /// Width in pixels.
+        width: usize,
+    },
+    /// One frame's pixel buffer has the wrong length.
+    #[error(
+        "frame {frame} has {got} values, wanted height x width x 3 = {wanted}; pass one RGB frame of the size \
+         the writer was created with"
+    )]
+    FrameLength {
+        /// Index of the frame, from 0.
+        frame: usize,
+        /// Values passed.
+        got: usize,
+        /// Values wanted.
+        wanted: usize,
+    },
+    /// A planar stereo buffer cannot be halved.
+    #[error("the waveform has {0} values, wanted an even number: [2, samples], left channel first")]
+    OddWaveform(usize),
+    /// The two channels of a piece of sound differ in length.
+    #[error("the left channel has {left} samples and the right one {right}: wanted the same number in both")]
+    Channels {
+        /// Samples in the left channel.
+        left: usize,
+        /// Samples in the right channel.
+        right: usize,
+    },
+    /// A metadata key is empty.
+    #[error("a metadata entry has an empty key (its value starts \"{0}\"): name it, for example \"comment\"")]
+    EmptyKey(String),
+    /// The output path does not name a file.
+    #[error("{0} does not name a file: wanted a path like folder/clip.mp4")]
+    NoFileName(PathBuf),
+    /// The output path is a folder.
+    #[error("{0} is a folder: wanted the path of a file to write; add a file name such as clip.mp4")]
+    IsFolder(PathBuf),
+    /// The folder of the output path does not exist.
+    #[error("the output folder {0} does not exist or is not a folder: create it or choose another one")]
+    NoFolder(PathBuf),
+    /// The temporary file could not be created.
+    #[error("cannot create a file in {folder}: {source}; choose a folder that you may write to")]
+    Create {
+        /// The folder of the output path.
+        folder: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The temporary file could not be filled.
+    #[error(
+        "writing {path} failed: {source}; no partial file was left, free space in its folder and try again"
+    )]
+    Write {
+        /// The output path.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The complete file could not be given its final name.
+    #[error("the finished file could not be renamed to {path}: {source}; nothing was left, check that path")]
+    Rename {
+        /// The output path.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The video encoder failed.
+    #[error(
+        "the H.264 encoder failed at frame {frame}: {reason}; check the size and memory, or shorten the clip"
+    )]
+    Video {
+        /// Index of the frame, from 0.
+        frame: usize,
+        /// What the encoder said, or what was missing in its output.
+        reason: String,
+    },
+    /// The sound encoder failed.
+    #[error("the AAC encoder failed: {0}; write the clip without sound to keep the pictures")]
+    Sound(String),
+    /// This build has no sound encoder.
+    #[error(
+        "this build cannot write sound: it was made without the feature aac-fdk; rebuild with it or pass an \
+         empty waveform"
+    )]
+    NoSoundEncoder,
+    /// The movie does not fit the tables of an MP4 file.
+    #[error("the MP4 tables could not be written: {0}; shorten the clip or its metadata")]
+    Tables(String),
+}

@@ -1,0 +1,207 @@
+//! Encoded tracks, and where their bytes lie in an MP4 file.
+//!
+//! The order is `ftyp`, `moov`, `mdat`: with the tables in front, a player can start before it has the whole file.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+
+use shiguredo_mp4::boxes::{Brand, FtypBox, MdatBox};
+use shiguredo_mp4::{BoxHeader, BoxSize, Encode};
+
+use super::{FrameRate, MediaError, SAMPLE_RATE, tables};
+
+/// H.264 samples, each a sequence of NAL units with 4-byte lengths.
+pub(super) struct VideoTrack {
+    /// Pixels.
+    pub(super) width: u16,
+    /// Pixels.
+    pub(super) height: u16,
+    pub(super) rate: FrameRate,
+    /// The SPS NAL unit.
+    pub(super) sequence_parameters: Vec<u8>,
+    /// The PPS NAL unit.
+    pub(super) picture_parameters: Vec<u8>,
+    /// Indices of the frames that need no other frame, from 0.
+    pub(super) key_frames: Vec<u32>,
+    /// Bytes of every frame.
+    pub(super) sizes: Vec<u32>,
+    /// All frames, one after the other.
+    pub(super) data: Vec<u8>,
+}
+
+/// AAC frames at [`SAMPLE_RATE`], stereo.
+pub(super) struct SoundTrack {
+    /// AudioSpecificConfig, ISO/IEC 14496-3.
+    pub(super) config: Vec<u8>,
+    /// Samples per channel in a frame.
+    pub(super) frame_length: u32,
+    /// Samples per channel that a decoder gives before the first real one.
+    pub(super) priming: u32,
+    /// Real samples per channel.
+    pub(super) samples: u64,
+    /// Bits per second.
+    pub(super) bit_rate: u32,
+    /// Bytes of every frame.
+    pub(super) sizes: Vec<u32>,
+    /// All frames, one after the other.
+    pub(super) data: Vec<u8>,
+}
+
+/// Everything a file holds.
+pub(super) struct Movie {
+    pub(super) video: VideoTrack,
+    pub(super) sound: Option<SoundTrack>,
+    pub(super) metadata: Vec<(String, String)>,
+}
+
+/// Consecutive frames of one track that lie together in the file.
+pub(super) struct Chunk {
+    pub(super) sound: bool,
+    /// Number of frames, video or AAC.
+    pub(super) frames: u32,
+    pub(super) bytes: u64,
+}
+
+/// What to write: the head, then the chunks.
+pub(super) struct Layout {
+    /// `ftyp`, `moov` and the header of `mdat`.
+    head: Vec<u8>,
+    chunks: Vec<Chunk>,
+}
+
+/// Places the tracks of `movie` in a file.
+pub(super) fn layout(movie: &Movie) -> Result<Layout, MediaError> {
+    let chunks = interleave(movie);
+    let payload = chunks.iter().map(|c| c.bytes).sum::<u64>();
+    let ftyp = FtypBox {
+        major_brand: Brand::ISOM,
+        minor_version: 512,
+        compatible_brands: vec![Brand::ISOM, Brand::ISO2, Brand::AVC1, Brand::MP41],
+    };
+    let mdat =
+        BoxHeader { box_type: MdatBox::TYPE, box_size: BoxSize::with_payload_size(MdatBox::TYPE, payload) };
+    let (ftyp, mdat) = (bytes(&ftyp)?, bytes(&mdat)?);
+    // The length of the tables does not depend on the offsets in them, only on whether these have 32 or 64 bits.
+    let mut wide = false;
+    let mut length = bytes(&tables::moov(movie, &chunks, 0, wide)?)?.len();
+    let start = |length: usize| (ftyp.len() + length + mdat.len()) as u64;
+    if start(length) + payload > u64::from(u32::MAX) {
+        wide = true;
+        length = bytes(&tables::moov(movie, &chunks, 0, wide)?)?.len();
+    }
+    let moov = bytes(&tables::moov(movie, &chunks, start(length), wide)?)?;
+    Ok(Layout { head: [ftyp, moov, mdat].concat(), chunks })
+}
+
+impl Layout {
+    /// Writes the file of `movie`, for which this layout was made.
+    pub(super) fn write(&self, movie: &Movie, file: &mut File) -> io::Result<()> {
+        let mut out = BufWriter::with_capacity(1 << 20, file);
+        out.write_all(&self.head)?;
+        let mut video = &movie.video.data[..];
+        let mut sound = movie.sound.as_ref().map_or(&[][..], |s| &s.data);
+        for chunk in &self.chunks {
+            let track = if chunk.sound { &mut sound } else { &mut video };
+            let (now, later) = track.split_at(chunk.bytes as usize);
+            out.write_all(now)?;
+            *track = later;
+        }
+        out.flush()
+    }
+}
+
+/// Half a second of pictures, the sound of that time, and so on, so that a player reads the file front to back.
+fn interleave(movie: &Movie) -> Vec<Chunk> {
+    let rate = movie.video.rate;
+    let per_chunk = (rate.fps() / 2.0).ceil() as usize;
+    let mut chunks = Vec::new();
+    let mut sound = movie.sound.as_ref().map(|s| (s, &s.sizes[..]));
+    let mut frames_done = 0;
+    for pictures in movie.video.sizes.chunks(per_chunk) {
+        chunks.push(chunk(false, pictures));
+        frames_done += pictures.len();
+        if let Some((track, left)) = &mut sound {
+            let until = rate.time(frames_done as u64, SAMPLE_RATE) + u64::from(track.priming);
+            let wanted = until.div_ceil(u64::from(track.frame_length)) as usize;
+            let done = track.sizes.len() - left.len();
+            // What outlasts the pictures follows the last of them.
+            let last = frames_done == movie.video.sizes.len();
+            let now = if last { left.len() } else { wanted.saturating_sub(done).min(left.len()) };
+            if now > 0 {
+                chunks.push(chunk(true, &left[..now]));
+                *left = &left[now..];
+            }
+        }
+    }
+    chunks
+}
+
+fn chunk(sound: bool, sizes: &[u32]) -> Chunk {
+    Chunk { sound, frames: sizes.len() as u32, bytes: sizes.iter().map(|s| u64::from(*s)).sum() }
+}
+
+/// The bytes of a box.
+fn bytes(part: &impl Encode) -> Result<Vec<u8>, MediaError> {
+    part.encode_to_vec().map_err(|e| MediaError::Tables(e.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn movie(fps: f64, frames: usize, samples: u64) -> Movie {
+        let video = VideoTrack {
+            width: 32,
+            height: 32,
+            rate: FrameRate::new(fps).unwrap(),
+            sequence_parameters: vec![0x67, 66, 0, 10],
+            picture_parameters: vec![0x68],
+            key_frames: vec![0],
+            sizes: vec![10; frames],
+            data: vec![1; 10 * frames],
+        };
+        let count = (samples + 2048).div_ceil(1024) as usize;
+        let sound = (samples > 0).then(|| SoundTrack {
+            config: vec![0x11, 0x90],
+            frame_length: 1024,
+            priming: 2048,
+            samples,
+            bit_rate: 192_000,
+            sizes: vec![3; count],
+            data: vec![2; 3 * count],
+        });
+        Movie { video, sound, metadata: Vec::new() }
+    }
+
+    #[test]
+    fn chunks_alternate_and_cover_everything() {
+        for (frames, samples) in [(1, 0), (1, 48_000), (25, 50_000), (241, 482_000), (48, 100), (24, 480_000)]
+        {
+            let movie = movie(24.0, frames, samples);
+            let chunks = interleave(&movie);
+            let count =
+                |sound| chunks.iter().filter(|c| c.sound == sound).map(|c| c.frames as usize).sum::<usize>();
+            assert_eq!(count(false), frames);
+            assert_eq!(count(true), movie.sound.as_ref().map_or(0, |s| s.sizes.len()));
+            assert!(chunks.iter().all(|c| c.frames > 0));
+            assert!(chunks.windows(2).all(|w| !(w[0].sound && w[1].sound)));
+            let bytes = movie.video.data.len() + movie.sound.as_ref().map_or(0, |s| s.data.len());
+            assert_eq!(chunks.iter().map(|c| c.bytes).sum::<u64>(), bytes as u64);
+        }
+    }
+
+    #[test]
+    fn sound_is_never_far_from_its_pictures() {
+        let movie = movie(24.0, 240, 480_000);
+        let (mut pictures, mut frames) = (0u64, 0u64);
+        for chunk in interleave(&movie) {
+            if chunk.sound {
+                frames += u64::from(chunk.frames);
+                let heard = frames as f64 * 1024.0 / 48_000.0 - 2048.0 / 48_000.0;
+                assert!((heard - pictures as f64 / 24.0).abs() < 0.05, "{heard} {pictures}");
+            } else {
+                pictures += u64::from(chunk.frames);
+            }
+        }
+    }
+}

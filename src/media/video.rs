@@ -1,0 +1,170 @@
+//! H.264 by OpenH264.
+
+use openh264::OpenH264API;
+use openh264::Timestamp;
+use openh264::encoder::{
+    BitRate, Complexity, Encoder, EncoderConfig, FrameRate as EncoderRate, FrameType, IntraFramePeriod,
+    RateControlMode, VuiConfig,
+};
+use openh264::formats::YUVSlices;
+
+use super::mp4::VideoTrack;
+use super::quiet::quiet;
+use super::{FrameRate, MediaError, Yuv420, video_bit_rate};
+
+/// Seconds between pictures at which a player may start.
+const KEY_FRAME_SECONDS: f64 = 2.0;
+
+// NAL unit types, ITU-T H.264 table 7-1.
+const SEQUENCE_PARAMETERS: u8 = 7;
+const PICTURE_PARAMETERS: u8 = 8;
+const DELIMITER: u8 = 9;
+
+/// Takes pictures, gives a track of H.264 samples.
+pub(super) struct VideoEncoder {
+    encoder: Encoder,
+    picture: Yuv420,
+    track: VideoTrack,
+}
+
+/// Refuses sizes that the encoder or 4:2:0 cannot take.
+pub(super) fn check_size(width: usize, height: usize) -> Result<(), MediaError> {
+    let even = width.is_multiple_of(2) && height.is_multiple_of(2);
+    if even && width.min(height) >= 16 && width.max(height) <= 3840 && width.min(height) <= 2160 {
+        return Ok(());
+    }
+    Err(MediaError::Size { width, height })
+}
+
+impl VideoEncoder {
+    pub(super) fn new(width: usize, height: usize, rate: FrameRate) -> Result<Self, MediaError> {
+        check_size(width, height)?;
+        let config = EncoderConfig::new()
+            .bitrate(BitRate::from_bps(video_bit_rate(width, height, rate)))
+            .max_frame_rate(EncoderRate::from_hz(rate.fps() as f32))
+            .rate_control_mode(RateControlMode::Quality)
+            // Every frame must come out: a clip has a fixed number of them.
+            .skip_frames(false)
+            .complexity(Complexity::High)
+            // Made for still cameras: it repeats old blocks where it sees little change, and colours smear.
+            .background_detection(false)
+            .intra_frame_period(IntraFramePeriod::from_num_frames(
+                (rate.fps() * KEY_FRAME_SECONDS).round() as u32
+            ))
+            .vui(VuiConfig::bt709())
+            // The number of threads changes the bytes.
+            .num_threads(1);
+        let mut encoder = Encoder::with_api_config(OpenH264API::from_source(), config)
+            .map_err(|e| MediaError::Video { frame: 0, reason: e.to_string() })?;
+        quiet(&mut encoder);
+        let track = VideoTrack {
+            width: width as u16,
+            height: height as u16,
+            rate,
+            sequence_parameters: Vec::new(),
+            picture_parameters: Vec::new(),
+            key_frames: Vec::new(),
+            sizes: Vec::new(),
+            data: Vec::new(),
+        };
+        Ok(Self { encoder, picture: Yuv420::new(width, height), track })
+    }
+
+    /// Encodes one frame of RGB in 0..1, row-major [height, width, 3].
+    pub(super) fn push(&mut self, rgb: &[f32]) -> Result<(), MediaError> {
+        let frame = self.track.sizes.len();
+        let (width, height) = (self.picture.width, self.picture.height);
+        if rgb.len() != width * height * 3 {
+            return Err(MediaError::FrameLength { frame, got: rgb.len(), wanted: width * height * 3 });
+        }
+        self.picture.fill_from_rgb(rgb);
+        let planes = (&self.picture.y[..], &self.picture.cb[..], &self.picture.cr[..]);
+        let source = YUVSlices::new(planes, (width, height), (width, width / 2, width / 2));
+        let time = Timestamp::from_millis(self.track.rate.time(frame as u64, 1000));
+        let failed = |reason: String| MediaError::Video { frame, reason };
+        let bits = self.encoder.encode_at(&source, time).map_err(|e| failed(e.to_string()))?;
+        let key = matches!(bits.frame_type(), FrameType::IDR);
+        let start = self.track.data.len();
+        for layer in (0..bits.num_layers()).filter_map(|i| bits.layer(i)) {
+            for unit in (0..layer.nal_count()).filter_map(|i| layer.nal_unit(i)) {
+                self.track.push_unit(without_start_code(unit));
+            }
+        }
+        let size = self.track.data.len() - start;
+        if size == 0 {
+            return Err(failed("it gave no data".into()));
+        }
+        if frame == 0
+            && (!key || self.track.sequence_parameters.is_empty() || self.track.picture_parameters.is_empty())
+        {
+            return Err(failed("the first frame is no key frame with parameter sets".into()));
+        }
+        self.track.sizes.push(size as u32);
+        if key {
+            self.track.key_frames.push(frame as u32);
+        }
+        Ok(())
+    }
+
+    /// The finished track; without frames if none were pushed.
+    pub(super) fn finish(self) -> VideoTrack {
+        self.track
+    }
+}
+
+impl VideoTrack {
+    /// Appends one NAL unit, without start code, to the current sample. Parameter sets go to the track's header,
+    /// as `avc1` tracks demand, and delimiters are dropped: sample sizes already delimit.
+    fn push_unit(&mut self, unit: &[u8]) {
+        match unit.first().map(|b| b & 0x1f) {
+            None | Some(DELIMITER) => {}
+            Some(SEQUENCE_PARAMETERS) => self.sequence_parameters = unit.into(),
+            Some(PICTURE_PARAMETERS) => self.picture_parameters = unit.into(),
+            Some(_) => {
+                self.data.extend((unit.len() as u32).to_be_bytes());
+                self.data.extend_from_slice(unit);
+            }
+        }
+    }
+}
+
+/// A NAL unit without the start code before it.
+fn without_start_code(unit: &[u8]) -> &[u8] {
+    unit.strip_prefix(&[0, 0, 0, 1]).or_else(|| unit.strip_prefix(&[0, 0, 1])).unwrap_or(unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        for (width, height) in [(1920, 1088), (3840, 2160), (2160, 3840), (16, 16), (768, 512)] {
+            check_size(width, height).unwrap();
+        }
+        for (width, height) in
+            [(0, 0), (31, 32), (32, 33), (14, 32), (4096, 2160), (2176, 3840), (2400, 2400)]
+        {
+            assert!(check_size(width, height).is_err(), "{width}x{height}");
+        }
+    }
+
+    #[test]
+    fn start_codes() {
+        assert_eq!(without_start_code(&[0, 0, 0, 1, 0x67, 0, 0]), [0x67, 0, 0]);
+        assert_eq!(without_start_code(&[0, 0, 1, 0x68]), [0x68]);
+        assert_eq!(without_start_code(&[0x41, 0, 0, 1]), [0x41, 0, 0, 1]);
+    }
+
+    #[test]
+    fn key_frames_come_every_two_seconds() {
+        let rate = FrameRate::new(5.0).unwrap();
+        let mut encoder = VideoEncoder::new(32, 32, rate).unwrap();
+        for _ in 0..21 {
+            encoder.push(&[0.5; 32 * 32 * 3]).unwrap();
+        }
+        let track = encoder.finish();
+        assert_eq!(track.key_frames, [0, 10, 20]);
+        assert_eq!(track.sizes.len(), 21);
+    }
+}

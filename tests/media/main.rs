@@ -1,0 +1,206 @@
+//! Written files, read back by a parser and by decoders that share no code with the writer.
+
+mod failures;
+mod read;
+
+use std::path::{Path, PathBuf};
+
+use read::{Read, bitstream_colour};
+use zoetrope::media::{Clip, Yuv420, write_mp4};
+
+/// A folder for one test, and a path in it.
+fn folder() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("clip.mp4");
+    (folder, path)
+}
+
+/// Smooth colours that move, [frames, height, width, 3].
+fn smooth(width: usize, height: usize, frames: usize) -> Vec<f32> {
+    let mut rgb = Vec::new();
+    for t in 0..frames {
+        let t = t as f32 * 0.1;
+        for y in 0..height {
+            for x in 0..width {
+                let (u, v) = (x as f32 / width as f32, y as f32 / height as f32);
+                rgb.push(0.5 + 0.4 * (5.0 * u + t).sin() * (3.0 * v).cos());
+                rgb.push(0.5 + 0.4 * (4.0 * v - t).sin());
+                rgb.push(0.5 + 0.4 * (3.0 * (u - v) + t).cos());
+            }
+        }
+    }
+    rgb
+}
+
+/// 440 Hz left, 1000 Hz right, [2, samples].
+fn tones(samples: usize) -> Vec<f32> {
+    let tone = |hertz: f32| {
+        (0..samples).map(move |i| 0.4 * (i as f32 * hertz * std::f32::consts::TAU / 48_000.0).sin())
+    };
+    tone(440.0).chain(tone(1000.0)).collect()
+}
+
+fn write(path: &Path, clip: &Clip) {
+    write_mp4(path, clip, &[("comment".into(), "a red fox \u{1f98a}".into())], |_, _| ()).unwrap();
+}
+
+fn psnr(a: &[u8], b: &[u8]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    let square = |(a, b): (&u8, &u8)| (f64::from(*a) - f64::from(*b)).powi(2);
+    let mse = a.iter().zip(b).map(square).sum::<f64>() / a.len() as f64;
+    10.0 * (255.0 * 255.0 / mse.max(1e-9)).log10()
+}
+
+#[test]
+fn pictures_come_back() {
+    let (_folder, path) = folder();
+    let (width, height, frames) = (192, 128, 30);
+    let rgb = smooth(width, height, frames);
+    write(&path, &Clip { width, height, frames, fps: 23.976, rgb: &rgb, waveform: &[] });
+
+    let read = Read::file(&path);
+    assert_eq!(read.mp4.tracks().len(), 1, "no sound, no sound track");
+    let pictures = read.pictures();
+    assert_eq!(pictures.len(), frames);
+    let mut wanted = Yuv420::new(width, height);
+    for (picture, rgb) in pictures.iter().zip(rgb.chunks_exact(width * height * 3)) {
+        wanted.fill_from_rgb(rgb);
+        for (got, wanted) in [(&picture.y, &wanted.y), (&picture.cb, &wanted.cb), (&picture.cr, &wanted.cr)] {
+            let psnr = psnr(got, wanted);
+            assert!(psnr > 40.0, "{psnr} dB");
+        }
+    }
+}
+
+#[test]
+fn flat_colours_come_back() {
+    let (_folder, path) = folder();
+    // RGB and, by hand, Y, Cb, Cr.
+    let colours = [
+        ([1.0, 0.0, 0.0], [62, 102, 240]),
+        ([0.0, 1.0, 0.0], [172, 41, 26]),
+        ([0.0, 0.0, 1.0], [31, 240, 117]),
+        ([1.0, 1.0, 1.0], [235, 128, 128]),
+        ([0.0, 0.0, 0.0], [16, 128, 128]),
+    ];
+    for (rgb, yuv) in colours {
+        let rgb = rgb.repeat(64 * 32);
+        write(&path, &Clip { width: 64, height: 32, frames: 1, fps: 24.0, rgb: &rgb, waveform: &[] });
+        let pictures = Read::file(&path).pictures();
+        assert_eq!(pictures.len(), 1);
+        for (plane, wanted) in [&pictures[0].y, &pictures[0].cb, &pictures[0].cr].into_iter().zip(yuv) {
+            assert!(plane.iter().all(|got| got.abs_diff(wanted) <= 1), "{} for {wanted}", plane[0]);
+        }
+    }
+}
+
+#[test]
+fn video_track_says_what_it_is() {
+    let (_folder, path) = folder();
+    let rgb = smooth(96, 64, 50);
+    write(&path, &Clip { width: 96, height: 64, frames: 50, fps: 29.97, rgb: &rgb, waveform: &[] });
+    let read = Read::file(&path);
+    let track = read.video();
+    assert_eq!((track.width, track.height), (96, 64));
+    assert_eq!((track.timescale, track.duration), (30_000, 50 * 1001));
+    assert_eq!(track.samples.len(), 50);
+    for (i, sample) in track.samples.iter().enumerate() {
+        assert_eq!((sample.decode_timestamp, sample.duration), (i as i64 * 1001, 1001));
+        assert_eq!(sample.composition_timestamp, sample.decode_timestamp);
+    }
+    assert!(track.samples[0].is_sync && !track.samples[1].is_sync);
+    assert_eq!(read.mp4.moov.mvhd.timescale, 48_000);
+    assert_eq!(read.mp4.moov.mvhd.duration, 80_080);
+    // BT.709 three times, limited range: in the container and in the bit stream.
+    assert!(read.contains(b"colrnclx\x00\x01\x00\x01\x00\x01\x00"));
+    assert_eq!(bitstream_colour(&read.parameter_sets().0), (false, [1, 1, 1]));
+    assert!(read.contains(b"comment") && read.contains("a red fox \u{1f98a}".as_bytes()));
+    let place = |kind: &[u8]| read.bytes.windows(4).position(|w| w == kind).unwrap();
+    assert!(place(b"moov") < place(b"mdat"), "tables come first");
+}
+
+#[cfg(feature = "aac-fdk")]
+#[test]
+fn sound_comes_back() {
+    let (_folder, path) = folder();
+    let (rgb, samples) = (smooth(64, 64, 48), 96_000);
+    write(
+        &path,
+        &Clip { width: 64, height: 64, frames: 48, fps: 24.0, rgb: &rgb, waveform: &tones(samples) },
+    );
+    let read = Read::file(&path);
+    let track = read.sound();
+    assert_eq!(track.timescale, 48_000);
+    let elst = track.trak(&read.mp4).edts.as_ref().unwrap().elst.as_ref().unwrap();
+    let (priming, real) = (elst.entries[0].media_time as usize, elst.entries[0].segment_duration as usize);
+    assert_eq!((elst.entries.len(), real), (1, samples));
+    assert!(track.duration as usize >= priming + samples);
+    assert_eq!(read.sound_config(), (2, 3, 2), "AAC-LC, 48 kHz, stereo");
+
+    let sound = read.decoded_sound();
+    assert_eq!(sound.len(), track.samples.len() * 2048, "a whole frame for every packet");
+    for (channel, hertz) in [(0, 440.0), (1, 1000.0)] {
+        let wave: Vec<i16> = sound.iter().skip(channel).step_by(2).copied().collect();
+        let middle = &wave[24_000..72_000];
+        let crossings = middle.windows(2).filter(|w| (w[0] < 0) != (w[1] < 0)).count() as f64;
+        assert!((crossings / 2.0 - hertz).abs() < 2.0, "{crossings} zero crossings for {hertz} Hz");
+        let peak = middle.iter().map(|s| s.unsigned_abs()).max().unwrap();
+        assert!((12_000..14_500).contains(&peak), "{peak}");
+    }
+}
+
+#[cfg(feature = "aac-fdk")]
+#[test]
+fn sound_may_be_shorter_or_longer_than_the_pictures() {
+    let (_folder, path) = folder();
+    let rgb = smooth(32, 32, 24);
+    for samples in [1, 10_000, 48_000, 100_000] {
+        write(
+            &path,
+            &Clip { width: 32, height: 32, frames: 24, fps: 24.0, rgb: &rgb, waveform: &tones(samples) },
+        );
+        let read = Read::file(&path);
+        assert_eq!(read.mp4.moov.mvhd.duration, samples.max(48_000) as u64);
+        assert_eq!(read.pictures().len(), 24);
+        assert!(!read.decoded_sound().is_empty());
+    }
+}
+
+#[cfg(feature = "aac-fdk")]
+#[test]
+fn the_same_clip_gives_the_same_bytes_in_any_order() {
+    let (_folder, path) = folder();
+    let (rgb, waveform) = (smooth(64, 32, 20), tones(40_000));
+    let clip = Clip { width: 64, height: 32, frames: 20, fps: 25.0, rgb: &rgb, waveform: &waveform };
+    let mut progress = Vec::new();
+    write_mp4(&path, &clip, &[], |done, all| progress.push((done, all))).unwrap();
+    assert_eq!(progress, (1..=20).map(|done| (done, 20)).collect::<Vec<_>>());
+    let whole = std::fs::read(&path).unwrap();
+
+    let mut writer = zoetrope::media::Mp4Writer::create(&path, 64, 32, 25.0, &[]).unwrap();
+    let (left, right) = waveform.split_at(40_000);
+    let mut sound = left.chunks(1234).zip(right.chunks(1234));
+    for frame in rgb.chunks(64 * 32 * 3) {
+        writer.push_frame(frame).unwrap();
+        if let Some((left, right)) = sound.next() {
+            writer.push_sound(left, right).unwrap();
+        }
+    }
+    for (left, right) in sound {
+        writer.push_sound(left, right).unwrap();
+    }
+    assert_eq!(std::fs::read(&path).unwrap(), whole, "untouched until it is finished");
+    writer.finish().unwrap();
+    assert!(std::fs::read(&path).unwrap() == whole);
+}
+
+#[cfg(not(feature = "aac-fdk"))]
+#[test]
+fn sound_is_refused_without_an_encoder() {
+    let (folder, path) = folder();
+    let (rgb, waveform) = (smooth(32, 32, 1), tones(2000));
+    let clip = Clip { width: 32, height: 32, frames: 1, fps: 24.0, rgb: &rgb, waveform: &waveform };
+    let error = write_mp4(&path, &clip, &[], |_, _| ()).unwrap_err();
+    assert!(error.to_string().contains("aac-fdk"), "{error}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
