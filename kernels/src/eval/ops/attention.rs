@@ -6,7 +6,7 @@
 use rayon::prelude::*;
 
 use super::softmax::{State, absorb};
-use crate::eval::product::{HEIGHT, LANES, height, interleave, tile};
+use crate::eval::product::{HEIGHT, LANES, Tile, height, interleave};
 use crate::eval::scratch::Scratch;
 use crate::eval::step::{Panel, Prepared, Setup, fresh};
 
@@ -139,7 +139,8 @@ impl Attention {
                 let q = &queries[group * d * LANES..][..d * LANES];
                 for key in (0..count).step_by(HEIGHT) {
                     let a = &kv.keys[(first + key) * d..][..HEIGHT * d];
-                    tile(HEIGHT, a, q, &mut scores[key * LANES..], LANES, LANES, false);
+                    let out = &mut scores[key * LANES..];
+                    Tile { height: HEIGHT, a, b: q, out, stride: LANES, width: LANES, add: false }.compute();
                 }
                 let scores = &mut scores[..count * LANES];
                 self.hide(query, first, scores);
@@ -148,7 +149,8 @@ impl Attention {
                 for x in (0..d).step_by(HEIGHT) {
                     let h = height(HEIGHT.min(d - x));
                     let a = &kv.values[first * padded(d) + x * count..][..h * count];
-                    tile(h, a, scores, &mut sums[x * LANES..], LANES, LANES, true);
+                    let out = &mut sums[x * LANES..];
+                    Tile { height: h, a, b: scores, out, stride: LANES, width: LANES, add: true }.compute();
                 }
             }
         }

@@ -47,7 +47,7 @@ pub(crate) fn prepare<'a>(
         replicate: replicate.then_some(3 - axes),
         stride,
         dilation,
-        zeros: vec![0.0; channels],
+        zeros: vec![0.0; channels * kernel[2]],
     };
     fresh(move |panel, out| {
         let product = if panel.wide { multiply_wide } else { multiply };

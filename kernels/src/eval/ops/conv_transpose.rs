@@ -53,7 +53,7 @@ pub(crate) fn prepare<'a>(setup: &Setup<'a, '_>, stride: usize, pad: usize) -> P
                 replicate: None,
                 stride: 1,
                 dilation: 1,
-                zeros: vec![0.0; channels],
+                zeros: vec![0.0; channels * count],
             };
             let mut part = Scratch::new((last - first) * n);
             multiply(&image, first, last - first, matrix, &mut part);

@@ -16,7 +16,7 @@ pub(crate) use multiply::{multiply, multiply_wide};
 pub use packed::Packed;
 pub(crate) use packed::{Elements, Matrix, Stored};
 pub(crate) use source::{Source, Strided, interleave};
-pub(crate) use tile::{HEIGHT, LANES, height, tile};
+pub(crate) use tile::{HEIGHT, LANES, Tile, height};
 
 /// Places of k summed in one chain: a tile of weights of this depth stays in the first-level cache.
 pub(crate) const DEPTH: usize = 384;

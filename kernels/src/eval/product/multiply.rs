@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::{DEPTH, HEIGHT, LANES, Matrix, Source, height, tile};
+use super::{DEPTH, HEIGHT, LANES, Matrix, Source, Tile, height};
 use crate::eval::scratch::Scratch;
 
 /// `out[i·n + c] = Σ_k source[first + i][k]·weight[k][c]` for `rows` rows.
@@ -75,10 +75,10 @@ fn columns(
                 let a = &left[row * k.len()..][..h * k.len()];
                 let out = &mut out[row * stride + column..];
                 if count == h && width == LANES {
-                    tile(h, a, b, out, stride, width, add);
+                    Tile { height: h, a, b, out, stride, width, add }.compute();
                 } else {
                     // The tile goes past the edge of the result.
-                    tile(h, a, b, &mut edge, LANES, width, false);
+                    Tile { height: h, a, b, out: &mut edge, stride: LANES, width, add: false }.compute();
                     for (out, sums) in out.chunks_mut(stride).zip(edge.chunks_exact(LANES)).take(count) {
                         for (out, sum) in out.iter_mut().zip(&sums[..width]) {
                             *out = if add { *out + sum } else { *sum };

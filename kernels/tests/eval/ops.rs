@@ -1,10 +1,7 @@
 //! Every op of the evaluator against f64 loops, over fixed and random shapes.
 
-mod cases;
-mod naive;
-
-use cases::{Random, Storage, check, close, run, single};
-use naive::Array;
+use crate::cases::{Random, Storage, check, close, run, single};
+use crate::naive::{self, Array};
 use proptest::prelude::*;
 use zoetrope_model_spec::lang::{BinaryFn, Dtype, Op, UnaryFn};
 

@@ -1,0 +1,6 @@
+//! The evaluator against f64 loops.
+
+mod cases;
+mod meanings;
+mod naive;
+mod ops;

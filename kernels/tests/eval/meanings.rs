@@ -1,0 +1,252 @@
+//! Meanings of several ops, the promises about bits, and what is refused.
+
+use crate::cases::{Random, Storage, Stored, close, run, single};
+use crate::naive::{self, Array};
+use zoetrope_kernels::eval::{EvalError, Operand, Tensor, TensorMut, evaluate};
+use zoetrope_kernels::{Meaning, Ref};
+use zoetrope_model_spec::lang::{Builder, Dtype, Op, Value};
+
+/// A meaning as a kernel's declaration writes it.
+fn meaning(inputs: &[Array], f: impl Fn(&Builder, &[Value]) -> Value) -> Meaning {
+    let b = Builder::new("test", Dtype::F32);
+    let dtype = |a: &Array| if a.ints { Dtype::I32 } else { Dtype::F32 };
+    let values: Vec<Value> = inputs.iter().map(|a| b.input("x", dtype(a), &a.shape)).collect();
+    let result = f(&b, &values);
+    b.output("out", result);
+    Meaning::of(&b.finish().unwrap())
+}
+
+/// The naive ops one after the other.
+fn chain(meaning: &Meaning, inputs: &[Array]) -> Array {
+    let mut made: Vec<Array> = Vec::new();
+    for op in &meaning.ops {
+        let find = |r: &Ref| match r {
+            Ref::Operand(i) => inputs[*i].clone(),
+            Ref::Inner(i) => made[*i].clone(),
+        };
+        let inputs: Vec<Array> = op.inputs.iter().map(find).collect();
+        made.push(naive::evaluate(&op.op, &inputs));
+    }
+    made.pop().unwrap()
+}
+
+fn check(what: &str, inputs: &[Array], in_place: Option<usize>, f: impl Fn(&Builder, &[Value]) -> Value) {
+    let meaning = meaning(inputs, f);
+    let want = chain(&meaning, inputs);
+    for storage in [Storage::F32, Storage::Bf16] {
+        for place in [None, in_place] {
+            for packs in [false, true] {
+                let got = run(&meaning, inputs, &want, storage, (0, place, packs)).unwrap();
+                close(what, &got, &want, storage, 3e-6);
+            }
+        }
+    }
+}
+
+#[test]
+fn transformer_pieces() {
+    let mut r = Random(1);
+    let (t, d, n) = (301, 48, 70);
+    let x = r.reals(&[t, d], -2.0, 2.0);
+    let (scale, shift) = (r.reals(&[1, d], -1.0, 1.0), r.reals(&[d], -1.0, 1.0));
+    let (w, b) = (r.reals(&[n, d], -1.0, 1.0), r.reals(&[n], -1.0, 1.0));
+    check("norm, modulation, linear, gelu", &[x.clone(), scale, shift, w, b], None, |g, v| {
+        let modulated = g.modulate(g.rms(v[0], 1e-6), v[1], v[2]);
+        g.gelu(g.op(Op::Linear {}, &[modulated, v[3], v[4]]))
+    });
+    let (y, gate) = (r.reals(&[t, n], -2.0, 2.0), r.reals(&[t, d], -1.0, 1.0));
+    let w = r.reals(&[d, n], -0.3, 0.3);
+    check("gated residual", &[x.clone(), y, w, gate], Some(0), |g, v| {
+        g.add(v[0], g.mul(g.op(Op::Linear {}, &[v[1], v[2]]), v[3]))
+    });
+    let heads = 4;
+    let qkv = [0; 3].map(|_| r.reals(&[t, d], -2.0, 2.0));
+    let logits = r.reals(&[t, heads], -2.0, 2.0);
+    let [q, k, v] = qkv;
+    check("gated attention", &[q, k, v, logits], Some(0), |g, v| {
+        let attention = Op::Attention { heads, kv_heads: heads, scale: 0.25, causal: false };
+        let gates = g.affine(g.sigmoid(v[3]), 2.0, 0.0);
+        g.op(Op::HeadScale { heads }, &[g.op(attention, &v[..3]), gates])
+    });
+    check("attention to what the meaning makes", std::slice::from_ref(&x), Some(0), |g, v| {
+        let normed = g.rms(v[0], 1e-6);
+        let attention = Op::Attention { heads, kv_heads: heads, scale: 0.25, causal: false };
+        g.add(g.op(attention, &[normed, normed, v[0]]), v[0])
+    });
+    check("x read three ways", &[x], Some(0), |g, v| g.mul(g.add(v[0], v[0]), g.silu(v[0])));
+}
+
+#[test]
+fn convolution_pieces() {
+    let mut r = Random(2);
+    let (x, w) = (r.reals(&[3, 6, 7, 8], -2.0, 2.0), r.reals(&[8, 8, 3, 3, 3], -0.3, 0.3));
+    let bias = r.reals(&[8], -1.0, 1.0);
+    let conv = Op::Conv { pads: vec![1; 6], replicate: true, stride: 1, dilation: 1 };
+    check("half a residual block", &[x.clone(), w.clone(), bias.clone(), x.clone()], Some(3), |g, v| {
+        let h = g.silu(g.rms(v[0], 1e-8));
+        g.add(v[3], g.op(conv.clone(), &[h, v[1], v[2]]))
+    });
+    check(
+        "a residual block's input in the result's place",
+        &[x.clone(), w.clone(), bias.clone()],
+        Some(0),
+        |g, v| {
+            let h = g.silu(g.rms(v[0], 1e-8));
+            g.add(v[0], g.op(conv.clone(), &[h, v[1], v[2]]))
+        },
+    );
+    check("up", &[x.clone(), w.clone(), bias.clone()], None, |g, v| {
+        g.op(Op::DepthToSpace { st: 2, sh: 2, sw: 1, drop: 1 }, &[g.op(conv.clone(), v)])
+    });
+    let (gamma, beta) = (r.reals(&[8], -1.0, 1.0), r.reals(&[8], -1.0, 1.0));
+    check("norm after, with a skip", &[x.clone(), gamma, beta, w, bias], Some(0), |g, v| {
+        let h = g.op(conv.clone(), &[v[0], v[3], v[4]]);
+        let h = g.op(Op::GroupNorm { groups: 4, eps: 1e-5 }, &[h, v[1], v[2]]);
+        g.silu(g.add(h, v[0]))
+    });
+    let (l, c) = (50, 6);
+    let samples = r.reals(&[l, c], -2.0, 2.0);
+    let taps = r.reals(&[12], -0.5, 0.5);
+    let (alpha, beta) = (r.reals(&[c], -1.0, 1.0), r.reals(&[c], -1.0, 1.0));
+    check("an anti-aliased activation", &[samples, taps, alpha, beta], Some(0), |g, v| {
+        let up = g.op(Op::FilterUp { ratio: 2, pad: 5, crop_left: 15, crop_right: 15 }, &[v[0], v[1]]);
+        let active = g.op(Op::Snake {}, &[up, v[2], v[3]]);
+        g.op(Op::FilterDown { stride: 2, pad_left: 5, pad_right: 6 }, &[active, v[1]])
+    });
+    check("views and moves", &[x], None, |g, v| {
+        let tokens = g.reshape(g.permute(v[0], &[1, 2, 0, 3]), &[42, 24]);
+        g.slice(g.concat(&[tokens, g.affine(tokens, -1.0, 0.5)]), 0, 11, 40)
+    });
+}
+
+/// Rows `from..to` of an array of rows.
+fn part(a: &Array, from: usize, to: usize) -> Array {
+    let inner = a.data.len() / a.shape[0];
+    Array::new(&[&[to - from], &a.shape[1..]].concat(), a.data[from * inner..to * inner].to_vec())
+}
+
+fn floats(stored: &Stored) -> Vec<u32> {
+    stored.values().iter().map(|x| (*x as f32).to_bits()).collect()
+}
+
+#[test]
+fn a_row_of_a_product_has_the_same_bits_in_any_chunk() {
+    let mut r = Random(3);
+    let (t, k, n) = (700, 900, 75);
+    let x = r.reals(&[t, k], -1.0, 1.0);
+    let (w, b) = (r.reals(&[n, k], -1.0, 1.0), r.reals(&[n], -1.0, 1.0));
+    let linear = single(&Op::Linear {}, 3);
+    let go = |from: usize, to: usize| {
+        let like = Array::new(&[to - from, n], vec![0.0; (to - from) * n]);
+        let inputs = [part(&x, from, to), w.clone(), b.clone()];
+        floats(&run(&linear, &inputs, &like, Storage::F32, (0, None, false)).unwrap())
+    };
+    let whole = go(0, t);
+    for (from, to) in [(0, 1), (0, 13), (256, 512), (512, 700), (3, 7), (699, 700), (1, 700)] {
+        assert!(go(from, to) == whole[from * n..to * n], "rows {from}..{to}");
+    }
+}
+
+#[test]
+fn a_frame_of_a_convolution_has_the_same_bits_in_any_clip() {
+    let mut r = Random(4);
+    let (frames, h, w, cin, cout) = (7, 9, 20, 50, 37);
+    let x = r.reals(&[frames, h, w, cin], -1.0, 1.0);
+    let weight = r.reals(&[cout, cin, 3, 3, 3], -1.0, 1.0);
+    // No padding in time: a clip is cut with its neighbours.
+    let conv =
+        single(&Op::Conv { pads: vec![0, 0, 1, 1, 1, 1], replicate: false, stride: 1, dilation: 1 }, 2);
+    let go = |from: usize, to: usize| {
+        let like = Array::new(&[to - from, h, w, cout], vec![0.0; (to - from) * h * w * cout]);
+        let inputs = [part(&x, from, to + 2), weight.clone()];
+        floats(&run(&conv, &inputs, &like, Storage::F32, (0, None, false)).unwrap())
+    };
+    let whole = go(0, 5);
+    let frame = h * w * cout;
+    for (from, to) in [(0, 1), (1, 2), (2, 5), (4, 5), (0, 3)] {
+        assert!(go(from, to) == whole[from * frame..to * frame], "frames {from}..{to}");
+    }
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    let mut r = Random(5);
+    let (t, d) = (400, 64);
+    let x = r.reals(&[t, d], -2.0, 2.0);
+    let (w, small) = (r.reals(&[d, d], -0.3, 0.3), r.reals(&[5, d], -2.0, 2.0));
+    let norm = [r.reals(&[d], -1.0, 1.0), r.reals(&[d], -1.0, 1.0)];
+    let attention = Op::Attention { heads: 4, kv_heads: 2, scale: 0.25, causal: false };
+    let kv = [0; 2].map(|_| r.reals(&[t, d / 2], -2.0, 2.0));
+    let jobs: Vec<(Meaning, Vec<Array>, Array)> = vec![
+        (single(&Op::Linear {}, 2), vec![x.clone(), w.clone()], x.clone()),
+        (single(&Op::Linear {}, 2), vec![small.clone(), w.clone()], small),
+        (single(&attention, 3), vec![x.clone(), kv[0].clone(), kv[1].clone()], x.clone()),
+        (
+            single(&Op::GroupNorm { groups: 8, eps: 1e-5 }, 3),
+            vec![r.reals(&[5000, d], -1.0, 2.0), norm[0].clone(), norm[1].clone()],
+            Array::new(&[5000, d], vec![0.0; 5000 * d]),
+        ),
+    ];
+    for (meaning, inputs, like) in &jobs {
+        let with = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            floats(&pool.install(|| run(meaning, inputs, like, Storage::F32, (0, None, false))).unwrap())
+        };
+        let one = with(1);
+        assert!([2, 3, 16].into_iter().all(|threads| with(threads) == one), "{}", meaning.ops[0].op.name());
+    }
+}
+
+#[test]
+fn random_numbers_do_not_depend_on_their_neighbours() {
+    let seed = Array { ints: true, ..Array::new(&[2], vec![7.0, -3.0]) };
+    let draw = |shape: &[usize], stream: usize| {
+        let op = Op::Normal { stream, shape: shape.to_vec() };
+        let like = Array::new(shape, vec![0.0; shape.iter().product()]);
+        floats(
+            &run(&single(&op, 1), std::slice::from_ref(&seed), &like, Storage::F32, (0, None, false))
+                .unwrap(),
+        )
+    };
+    let long = draw(&[50_000], 0);
+    assert_eq!(draw(&[10_000, 5], 0), long);
+    assert_eq!(draw(&[7, 3], 0), long[..21]);
+    assert_ne!(draw(&[7, 3], 1), long[..21]);
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let mut r = Random(6);
+    let x = r.reals(&[4, 6], -1.0, 1.0);
+    let fails = |op: Op, inputs: &[Array], shape: &[usize]| {
+        let like = Array::new(shape, vec![0.0; shape.iter().product()]);
+        run(&single(&op, inputs.len()), inputs, &like, Storage::F32, (0, None, false)).err().unwrap()
+    };
+    let index = |values: &[f64]| Array { ints: true, ..Array::new(&[values.len()], values.to_vec()) };
+    let error = fails(Op::Gather {}, &[x.clone(), index(&[0.0, 4.0])], &[2, 6]);
+    assert_eq!(error, EvalError::Index { op: "gather", index: 4, rows: 4 });
+    let error = fails(Op::Gather {}, &[x.clone(), index(&[-1.0])], &[1, 6]);
+    assert_eq!(error, EvalError::Index { op: "gather", index: -1, rows: 4 });
+    let error = fails(Op::Gather {}, &[x.clone(), Array::new(&[1], vec![0.0])], &[1, 6]);
+    assert!(matches!(error, EvalError::InputDtype { op: "gather", input: 1, .. }));
+    let rope = [x.clone(), r.reals(&[2, 1], 0.0, 1.0), r.reals(&[2, 1], 0.0, 1.0)];
+    let places = Array { ints: true, ..Array::new(&[4, 1], vec![0.0, 1.0, 2.0, 0.0]) };
+    let error = fails(Op::Rope { heads: 1, shared: false }, &[rope.as_slice(), &[places]].concat(), &[4, 6]);
+    assert_eq!(error, EvalError::Index { op: "rope", index: 2, rows: 2 });
+    assert!(matches!(
+        fails(Op::Linear {}, &[x.clone(), r.reals(&[3, 5], 0.0, 1.0)], &[4, 3]),
+        EvalError::Shape(_)
+    ));
+    assert!(matches!(fails(Op::Copy {}, std::slice::from_ref(&x), &[6, 4]), EvalError::Result { .. }));
+    let missing = single(&Op::Copy {}, 1);
+    let mut out = [0.0f32; 24];
+    let mut go = |meaning: &Meaning, operands: &[Operand<'_>]| {
+        let data = zoetrope_kernels::eval::DataMut::F32(&mut out);
+        evaluate(meaning, operands, &[], TensorMut { data, shape: &[4, 6] }).err().unwrap()
+    };
+    assert_eq!(go(&missing, &[]), EvalError::MissingOperand { index: 0, given: 0 });
+    assert_eq!(go(&Meaning { ops: vec![] }, &[]), EvalError::Empty);
+    let stored = Stored::new(&x, Storage::F32, 0);
+    let short = Tensor { data: stored.data(), shape: &[4, 6], row_stride: 7 };
+    assert!(matches!(go(&missing, &[Operand::Tensor(short)]), EvalError::Storage { index: 0, .. }));
+}

@@ -1,0 +1,108 @@
+//! Upscaler, video decoder, audio decoder, vocoder, the denoising loop.
+
+use zoetrope::tensors::{Named, Tensor};
+use zoetrope_test_support::golden::Case;
+
+use crate::model::{eval, input, renamed, target};
+
+fn size(width: usize, height: usize, frames: usize, fps: f64, dtype: &str) -> String {
+    format!(
+        "width = {width}\nheight = {height}\nframes = {frames}\nfps = {fps:?}\n\
+         pipeline = \"distilled-single-stage\"\ndtype = \"{dtype}\"\ntext_tokens = 29"
+    )
+}
+
+fn one(name: &str, tensor: Tensor) -> Named {
+    Named::from([(name.to_string(), tensor)])
+}
+
+fn holds(case: &Case, outputs: &Named, names: &[(&str, &str)], scale: f64) {
+    let report = case.check(&renamed(outputs, names), scale).unwrap_or_else(|e| panic!("{e}"));
+    println!("{report}");
+}
+
+fn upscale(dtype: &str, scale: f64) {
+    let case = Case::load("upsampler").unwrap();
+    let out = eval(&target(&size(192, 320, 17, 25.0, dtype)), "upscale", &one("v.latent", input(&case, "in.latent")), &[]);
+    holds(&case, &out, &[("v.latent", "spatial_x2.latent")], scale);
+}
+
+#[test]
+fn upscaler_f32() {
+    upscale("f32", 1.0);
+}
+
+#[test]
+fn upscaler_bf16() {
+    upscale("bf16", 500.0);
+}
+
+fn decode(dtype: &str, scale: f64) {
+    let case = Case::load("vae_decode").unwrap();
+    for (i, (width, height, frames)) in [(32, 64, 9), (96, 64, 1)].into_iter().enumerate() {
+        let latent = input(&case, &format!("in.latent{i}"));
+        let out = eval(&target(&size(width, height, frames, 24.0, dtype)), "video-decode", &one("v.latent", latent), &[]);
+        holds(&case, &out, &[("video", &format!("video{i}"))], scale);
+    }
+}
+
+#[test]
+fn video_decoder_f32() {
+    decode("f32", 1.0);
+}
+
+#[test]
+fn video_decoder_bf16() {
+    decode("bf16", 500.0);
+}
+
+/// 9 frames at 25 fps are 9 audio tokens.
+fn sound(dtype: &str, scale: f64) {
+    let case = Case::load("audio_decode").unwrap();
+    let target = target(&size(32, 32, 9, 25.0, dtype));
+    let mel = eval(&target, "audio-decode", &one("a.latent", input(&case, "in.latent")), &[]);
+    holds(&case, &mel, &[("mel", "mel")], scale);
+    // The vocoder is f32 in every run, so it is held on the mel of this run only where that one is f32.
+    let taps = ["waveform16k", "bwe_residual", "skip48k"];
+    let loud = eval(&target, "vocode", &one("mel", input(&case, "in.loud_mel")), &["waveform16k"]);
+    holds(&case, &loud, &[("waveform16k", "loud.waveform16k"), ("waveform", "loud.waveform")], scale);
+    if dtype == "f32" {
+        let wave = eval(&target, "vocode", &one("mel", mel["mel"].clone()), &taps);
+        let names: Vec<_> = taps.iter().chain(&["waveform"]).map(|n| (*n, *n)).collect();
+        holds(&case, &wave, &names, scale);
+    }
+}
+
+#[test]
+fn audio_decoder_and_vocoder_f32() {
+    sound("f32", 1.0);
+}
+
+#[test]
+fn audio_decoder_and_vocoder_bf16() {
+    sound("bf16", 250.0);
+}
+
+fn denoise(dtype: &str, scale: f64) {
+    let case = Case::load("denoise_t2v_distilled").unwrap();
+    let contexts = Case::load("denoise_contexts").unwrap();
+    let inputs = Named::from([
+        ("v.noise".to_string(), input(&case, "in.noise.v")),
+        ("a.noise".to_string(), input(&case, "in.noise.a")),
+        ("sigmas".to_string(), input(&case, "in.sigmas")),
+        ("v.context".to_string(), input(&contexts, "in.context.v")),
+        ("a.context".to_string(), input(&contexts, "in.context.a")),
+    ]);
+    let out = eval(&target(&size(96, 128, 17, 25.0, dtype)), "denoise", &inputs, &[]);
+    holds(&case, &out, &[("v.latent", "final.v"), ("a.latent", "final.a")], scale);
+}
+
+#[test]
+fn distilled_loop_f32() {
+    denoise("f32", 1.0);
+}
+
+#[test]
+fn distilled_loop_bf16() {
+    denoise("bf16", 500.0);
+}

@@ -1,0 +1,6 @@
+//! The program against what the official code computes on a small model (tests/fixtures/gamma/README.md).
+
+mod decoders;
+mod model;
+mod text;
+mod transformer;

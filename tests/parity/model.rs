@@ -1,0 +1,90 @@
+//! The small model's files, and phases run on them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use zoetrope::eval::Phase;
+use zoetrope::tensors::{Named, Tensor, Values};
+use zoetrope_compiler::targets::dimensions;
+use zoetrope_model_spec::target::Target;
+use zoetrope_runtime::Weights;
+use zoetrope_runtime::files::{Tensor as FileTensor, TensorSet};
+use zoetrope_runtime::plan::Source;
+use zoetrope_test_support::golden::Case;
+use zoetrope_test_support::tensor;
+
+/// The opened files.
+pub struct Model {
+    checkpoint: TensorSet,
+    text_encoder: TensorSet,
+    upscaler: TensorSet,
+}
+
+fn folder() -> PathBuf {
+    zoetrope_test_support::recipe::gamma_models_in(env!("CARGO_TARGET_TMPDIR"))
+}
+
+impl Model {
+    pub fn open() -> Model {
+        let open = |name: &str| TensorSet::open(&[folder().join(name)], &[]).expect("the recipe's files open");
+        Model {
+            checkpoint: open("ltx-2.3-tiny.safetensors"),
+            text_encoder: open("gemma-3-tiny"),
+            upscaler: open("ltx-2.3-tiny-spatial-upscaler-x2.safetensors"),
+        }
+    }
+}
+
+impl Weights for Model {
+    fn tensor(&self, source: Source, name: &str) -> Option<FileTensor<'_>> {
+        match source {
+            Source::Checkpoint => self.checkpoint.get(name),
+            Source::TextEncoder => self.text_encoder.get(name),
+            Source::SpatialUpscaler => self.upscaler.get(name),
+        }
+    }
+}
+
+/// A target on the small model; `fields` are lines of a target file.
+pub fn target(fields: &str) -> Target {
+    let text = format!(
+        "{fields}\nmodel = {{ checkpoint = \"ltx-2.3-tiny.safetensors\", text_encoder = \"gemma-3-tiny\", \
+         spatial_upscaler = \"ltx-2.3-tiny-spatial-upscaler-x2.safetensors\" }}\n"
+    );
+    Target::parse("gamma", &text).expect("a legal target")
+}
+
+/// Runs a phase on named inputs.
+pub fn eval(target: &Target, phase: &str, inputs: &Named, taps: &[&str]) -> Named {
+    let model = dimensions(target, &folder()).expect("the files describe a model");
+    let taps: Vec<String> = taps.iter().map(|t| (*t).to_string()).collect();
+    let phase = Phase::compile(target, &model, phase, &taps).expect("the phase compiles");
+    phase.run(&Model::open(), inputs, 1).expect("the phase runs").outputs
+}
+
+/// A case's tensor as an input.
+pub fn input(case: &Case, name: &str) -> Tensor {
+    let t = case.tensor(name);
+    let values = match &t.values {
+        tensor::Values::F32(v) => Values::Real(v.clone()),
+        tensor::Values::I64(v) => Values::Int(v.iter().map(|i| *i as i32).collect()),
+    };
+    Tensor { shape: t.shape.clone(), values }
+}
+
+/// One sample of a batch.
+pub fn sample(t: &Tensor, i: usize) -> Tensor {
+    let len = t.elements() / t.shape[0];
+    Tensor::real(&[&[1], &t.shape[1..]].concat(), t.reals()[i * len..(i + 1) * len].to_vec())
+}
+
+/// Outputs under the names of a case.
+pub fn renamed(outputs: &Named, names: &[(&str, &str)]) -> BTreeMap<String, tensor::Tensor> {
+    names
+        .iter()
+        .map(|(ours, theirs)| {
+            let t = &outputs[*ours];
+            ((*theirs).to_string(), tensor::Tensor::f32(&t.shape, t.reals()))
+        })
+        .collect()
+}
