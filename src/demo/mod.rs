@@ -16,7 +16,7 @@ use zoetrope_model_spec::ltx::demo::TEXTS;
 use zoetrope_runtime::files::{FileDtype, FileError, NewTensor, TensorFile, write_tensors};
 use zoetrope_runtime::plan::Source;
 
-use crate::model_files::{ModelFiles, ModelPaths, ModelTensor};
+use crate::model_files::{ModelFiles, ModelPaths, Wanted};
 
 /// `tokenizer.json` of the demo model's Gemma folder.
 pub const TOKENIZER: &str = include_str!("tokenizer.json");
@@ -52,7 +52,7 @@ const UPSCALER: &str = "ltx-2.3-demo-spatial-upscaler-x2.safetensors";
 ///
 /// # Errors
 /// A tensor of an unknown kind, or a file that cannot be written.
-pub fn write_demo_model(dir: &Path, tensors: &[ModelTensor]) -> Result<ModelPaths, DemoError> {
+pub fn write_demo_model(dir: &Path, tensors: &[Wanted]) -> Result<ModelPaths, DemoError> {
     let folder = dir.join(TEXT_ENCODER);
     let files = [
         (dir.join(CHECKPOINT), weights(Source::Checkpoint, tensors)?),
@@ -74,7 +74,7 @@ pub fn write_demo_model(dir: &Path, tensors: &[ModelTensor]) -> Result<ModelPath
 ///
 /// # Errors
 /// A tensor of an unknown kind.
-pub fn demo_in_memory(tensors: &[ModelTensor]) -> Result<ModelFiles, DemoError> {
+pub fn demo_in_memory(tensors: &[Wanted]) -> Result<ModelFiles, DemoError> {
     let file = |name: &str, source| -> Result<Vec<TensorFile>, DemoError> {
         Ok(vec![TensorFile::from_bytes(name, weights(source, tensors)?)?])
     };
@@ -96,9 +96,9 @@ fn text(text: Option<&'static str>) -> &'static str {
 }
 
 /// The bytes of one weight file.
-fn weights(source: Source, tensors: &[ModelTensor]) -> Result<Vec<u8>, DemoError> {
+fn weights(source: Source, tensors: &[Wanted]) -> Result<Vec<u8>, DemoError> {
     let mut made = Vec::new();
-    for (_, name, shape) in tensors.iter().filter(|(from, ..)| *from == source) {
+    for Wanted { tensor: name, shape, .. } in tensors.iter().filter(|wanted| wanted.source == source) {
         let values = rules::values(source, name, shape)
             .ok_or_else(|| DemoError::NoRule { tensor: format!("{}:{name}", source.name()) })?;
         // As in the official files.

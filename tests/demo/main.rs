@@ -5,7 +5,7 @@ mod documented;
 use half::bf16;
 use sha2::{Digest, Sha256};
 use zoetrope::demo::{DemoError, demo_in_memory, write_demo_model};
-use zoetrope::model_files::{ModelFiles, ModelTensor};
+use zoetrope::model_files::{ModelFiles, Wanted};
 use zoetrope_model_spec::ltx::builtin::ltx_2_3_22b;
 use zoetrope_model_spec::ltx::config::ModelConfig;
 use zoetrope_model_spec::ltx::demo::demo;
@@ -17,10 +17,8 @@ use zoetrope_runtime::plan::Source;
 fn the_lists_of_the_documents_are_the_published_ones() {
     let list = documented::tensors(&ltx_2_3_22b());
     let count = |source, prefix: &str| {
-        let of_prefix = list.iter().filter(|(from, name, _)| *from == source && name.starts_with(prefix));
-        of_prefix.fold((0, 0), |(n, parameters), (.., shape)| {
-            (n + 1, parameters + shape.iter().product::<usize>())
-        })
+        let of_prefix = list.iter().filter(|w| w.source == source && w.tensor.starts_with(prefix));
+        of_prefix.fold((0, 0), |(n, parameters), w| (n + 1, parameters + w.shape.iter().product::<usize>()))
     };
     let checkpoint = |prefix| count(Source::Checkpoint, prefix);
     assert_eq!(checkpoint("model.diffusion_model."), (4444, 21_005_004_544));
@@ -35,8 +33,21 @@ fn the_lists_of_the_documents_are_the_published_ones() {
     assert_eq!(count(Source::SpatialUpscaler, ""), (72, 497_867_904));
 }
 
-fn same(a: &ModelFiles, b: &ModelFiles, list: &[ModelTensor]) {
-    for (source, name, shape) in list {
+#[test]
+#[cfg(feature = "res-tiny")]
+fn the_plan_reads_the_documented_tensors() {
+    use std::collections::BTreeSet;
+    use zoetrope::model_files::tensors_of;
+
+    let read: BTreeSet<Wanted> =
+        tensors_of(zoetrope_generated::plan("res-tiny").unwrap()).into_iter().collect();
+    let documented: BTreeSet<Wanted> = documented::tensors(&demo()).into_iter().collect();
+    let difference: Vec<&Wanted> = read.symmetric_difference(&documented).collect();
+    assert!(difference.is_empty(), "{difference:#?}");
+}
+
+fn same(a: &ModelFiles, b: &ModelFiles, list: &[Wanted]) {
+    for Wanted { source, tensor: name, shape } in list {
         let (a, b) = (a.tensor(*source, name).unwrap(), b.tensor(*source, name).unwrap());
         assert_eq!(a.shape, shape, "{name}");
         assert_eq!((a.shape, a.dtype), (b.shape, b.dtype), "{name}");
@@ -60,7 +71,7 @@ fn files_and_memory_hold_the_same_model() {
     assert_eq!(read, ModelConfig { name: "ltx-2.3-demo".to_string(), ..demo() });
     assert_eq!(memory.config(&fallback).unwrap(), read);
     // The order of the list does not matter.
-    let backwards: Vec<ModelTensor> = list.iter().rev().cloned().collect();
+    let backwards: Vec<Wanted> = list.iter().rev().cloned().collect();
     let again = write_demo_model(&folder.path().join("again"), &backwards).unwrap();
     assert_eq!(std::fs::read(&paths.checkpoint[0]).unwrap(), std::fs::read(&again.checkpoint[0]).unwrap());
 }
@@ -99,7 +110,8 @@ fn designed_weights_are_not_random() {
 
 #[test]
 fn an_unknown_kind_of_tensor_is_an_error() {
-    let list = [(Source::Checkpoint, "model.diffusion_model.new_thing".to_string(), vec![3])];
+    let tensor = "model.diffusion_model.new_thing".to_string();
+    let list = [Wanted { source: Source::Checkpoint, tensor, shape: vec![3] }];
     let error = demo_in_memory(&list).unwrap_err();
     assert!(matches!(error, DemoError::NoRule { .. }));
     assert!(error.to_string().contains("checkpoint:model.diffusion_model.new_thing"), "{error}");
