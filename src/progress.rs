@@ -60,7 +60,10 @@ impl Progress {
 }
 
 impl Watch for Progress {
-    fn seam(&mut self, phase: &str, _segment: &str, turn: u32, turns: u32) -> Result<()> {
+    fn seam(&mut self, phase: &str, segment: &str, turn: u32, turns: u32) -> Result<()> {
+        if segment == "finish" {
+            return Ok(());
+        }
         let step = if turns > 1 { format!(" step {} of {turns}", turn + 1) } else { String::new() };
         let left = self.bar.eta().as_secs();
         let eta = if self.lines && left > 0 { format!(", about {left} s left") } else { String::new() };

@@ -2,12 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use zoetrope_model_spec::lang::Source;
 use zoetrope_model_spec::ltx::pipeline::{DISTILLED_SIGMAS, STAGE_2_SIGMAS};
 use zoetrope_runtime::Result;
-use zoetrope_runtime::plan::{self, Origin, Phase, Plan};
+use zoetrope_runtime::plan::{Phase, Plan};
 
-use crate::demo::ModelTensor;
 use crate::session::{Session, Watch};
 use crate::tensors::{Named, Tensor};
 use crate::tokenize::Encoded;
@@ -29,23 +27,6 @@ pub struct Finished {
     pub video: Tensor,
     /// [2, samples] at 48 kHz.
     pub waveform: Tensor,
-}
-
-/// The tensors that a plan reads from model files, in its order.
-pub fn wanted(plan: &Plan) -> Vec<ModelTensor> {
-    let of = |c: &plan::Constant| match &c.origin {
-        Origin::Weight { source, tensor } => {
-            let source = match source {
-                plan::Source::Checkpoint => Source::Checkpoint,
-                plan::Source::TextEncoder => Source::TextEncoder,
-                plan::Source::SpatialUpscaler => Source::SpatialUpscaler,
-            };
-            Some((source, tensor.to_string(), c.shape.iter().map(|d| *d as usize).collect()))
-        }
-        Origin::Table { .. } => None,
-    };
-    let mut seen = std::collections::BTreeSet::new();
-    plan.constants.iter().filter_map(of).filter(|t| seen.insert((t.0, t.1.clone()))).collect()
 }
 
 /// The noise tensors of a plan, by the names of [`Request::noise`], with their shapes.

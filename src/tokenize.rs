@@ -112,7 +112,7 @@ mod tests {
     use super::{TEXT_TOKENS, TokenizeError, Tokenizer};
 
     fn demo() -> Tokenizer {
-        Tokenizer::from_bytes(crate::demo::config().tokenizer.as_bytes()).unwrap()
+        Tokenizer::from_bytes(crate::demo::TOKENIZER.as_bytes()).unwrap()
     }
 
     /// The tokens without the padding.
@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn a_start_token_is_there_once() {
         assert_eq!(tokens("<bos>two"), [&[2], &tokens("two")[..]].concat(), "typed, it is a token as any");
-        let mut json: serde_json::Value = serde_json::from_str(crate::demo::config().tokenizer).unwrap();
+        let mut json: serde_json::Value = serde_json::from_str(crate::demo::TOKENIZER).unwrap();
         json["post_processor"] = serde_json::Value::Null;
         let bare = Tokenizer::from_bytes(json.to_string().as_bytes()).unwrap();
         assert_eq!(bare.encode("two").unwrap(), demo().encode("two").unwrap());
@@ -163,7 +163,7 @@ mod tests {
         let said = |bytes: &[u8]| Tokenizer::from_bytes(bytes).unwrap_err().to_string();
         assert!(said(b"{").starts_with("tokenizer.json is not readable"));
         assert!(said(b"").starts_with("tokenizer.json is not readable"));
-        let other = crate::demo::config().tokenizer.replace("<bos>", "<s>");
+        let other = crate::demo::TOKENIZER.replace("<bos>", "<s>");
         assert_eq!(said(other.as_bytes()), "tokenizer.json is not Gemma 3's: <bos> is missing, 2 wanted");
         let missing = Tokenizer::from_file(std::path::Path::new("none/tokenizer.json")).unwrap_err();
         assert!(matches!(missing, TokenizeError::Io { .. }));

@@ -8,7 +8,7 @@ use zoetrope_model_spec::target::Target;
 
 use crate::demo::write_demo_model;
 use crate::failure::Failure;
-use crate::run::wanted;
+use crate::model_files::tensors_of;
 
 /// Write the demo model's files into a folder
 #[derive(Args, Debug)]
@@ -25,7 +25,7 @@ impl DemoModel {
     pub fn run(self) -> Result<(), Failure> {
         let target = Target::preset("res-tiny").ok_or_else(|| Failure::usage("there is no preset res-tiny"))?;
         let plan = compile_target(&target, &PathBuf::new())?;
-        let paths = write_demo_model(&self.dir, &wanted(&plan))?;
+        let paths = write_demo_model(&self.dir, &tensors_of(&plan))?;
         for path in paths.checkpoint.iter().chain([&paths.text_encoder]).chain(&paths.upscaler) {
             println!("{}", path.display());
         }

@@ -94,7 +94,7 @@ impl Eval {
                 std::fs::read(&path)
                     .map_err(|e| Failure::new(Kind::ModelFiles, format!("cannot read {}: {e}", path.display())))?
             }
-            None => crate::demo::config().tokenizer.as_bytes().to_vec(),
+            None => crate::demo::TOKENIZER.as_bytes().to_vec(),
         };
         let encoded = self.encoded(&tokenizer)?;
         let tensor = |v: &[i32]| Tensor::int(&[v.len()], v.to_vec());

@@ -1,15 +1,13 @@
 //! Which model files a command uses.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
-use zoetrope_model_spec::lang::Source;
-use zoetrope_runtime::plan::Plan;
+use zoetrope_runtime::plan::{Plan, Source};
 
 use crate::demo::demo_in_memory;
 use crate::failure::{Failure, Kind};
-use crate::model_files::{ModelFiles, ModelPaths};
-use crate::run::wanted;
+use crate::model_files::{ModelFiles, ModelPaths, tensors_of};
 
 /// Where the model's files are. The official command line's names are accepted too.
 #[derive(Args, Clone, Debug, Default)]
@@ -35,7 +33,7 @@ impl ModelArgs {
     /// # Errors
     /// A file that is needed and was not given, or cannot be used.
     pub fn open(&self, plan: &Plan) -> Result<ModelFiles, Failure> {
-        let tensors = wanted(plan);
+        let tensors = tensors_of(plan);
         if !self.given() {
             if plan.facts.model == "demo" {
                 return Ok(demo_in_memory(&tensors)?);
@@ -48,7 +46,7 @@ impl ModelArgs {
                 ),
             ));
         }
-        let needs = |source| tensors.iter().any(|(from, ..)| *from == source);
+        let needs = |source| tensors.iter().any(|t| t.source == source);
         let flags = [
             (Source::Checkpoint, "--checkpoint FILE", !self.checkpoint.is_empty()),
             (Source::TextEncoder, "--text-encoder DIR", self.text_encoder.is_some()),
@@ -63,13 +61,8 @@ impl ModelArgs {
             text_encoder: self.text_encoder.clone().unwrap_or_default(),
             upscaler: self.spatial_upscaler.clone(),
         });
-        let used = |path: &Path| {
-            let under = |root: &PathBuf| path.starts_with(root);
-            (needs(Source::Checkpoint) && self.checkpoint.iter().any(under))
-                || (needs(Source::TextEncoder) && self.text_encoder.iter().any(under))
-                || (needs(Source::SpatialUpscaler) && self.spatial_upscaler.iter().any(under))
-        };
-        let broken: Vec<_> = files.unreadable.iter().filter(|e| used(e.path())).map(ToString::to_string).collect();
+        let needed = files.unreadable.iter().filter(|(source, _)| needs(*source));
+        let broken: Vec<_> = needed.map(|(_, error)| error.to_string()).collect();
         if !broken.is_empty() {
             return Err(Failure::new(Kind::ModelFiles, format!("model files cannot be used\n  {}", broken.join("\n  "))));
         }

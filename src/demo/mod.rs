@@ -12,40 +12,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use half::bf16;
-use zoetrope_model_spec::lang::Source;
 use zoetrope_model_spec::ltx::demo::TEXTS;
 use zoetrope_runtime::files::{FileDtype, FileError, NewTensor, TensorFile, write_tensors};
+use zoetrope_runtime::plan::Source;
 
-use crate::model_files::{ModelFiles, ModelPaths};
+use crate::model_files::{ModelFiles, ModelPaths, Wanted};
 
-/// The demo model's texts, in the form that its files have them.
-#[derive(Clone, Copy, Debug)]
-pub struct DemoConfig {
-    /// `config` in the checkpoint's metadata.
-    pub checkpoint: &'static str,
-    /// `model_version` in the checkpoint's metadata.
-    pub model_version: &'static str,
-    /// `config.json` of the Gemma folder.
-    pub gemma: &'static str,
-    /// `tokenizer.json` of the Gemma folder.
-    pub tokenizer: &'static str,
-    /// `tokenizer_config.json` of the Gemma folder.
-    pub tokenizer_config: &'static str,
-    /// `config` in the upscaler's metadata.
-    pub upscaler: &'static str,
-}
-
-/// The demo model's texts.
-pub fn config() -> DemoConfig {
-    DemoConfig {
-        checkpoint: TEXTS.checkpoint.unwrap_or_default(),
-        model_version: TEXTS.model_version.unwrap_or_default(),
-        gemma: TEXTS.gemma.unwrap_or_default(),
-        tokenizer: include_str!("tokenizer.json"),
-        tokenizer_config: include_str!("tokenizer_config.json"),
-        upscaler: TEXTS.upscaler.unwrap_or_default(),
-    }
-}
+/// `tokenizer.json` of the demo model's Gemma folder.
+pub const TOKENIZER: &str = include_str!("tokenizer.json");
+const TOKENIZER_CONFIG: &str = include_str!("tokenizer_config.json");
 
 /// Why the demo model could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -69,25 +44,21 @@ pub enum DemoError {
     File(#[from] FileError),
 }
 
-/// A tensor of the model: which file it is in, its name, its shape.
-pub type ModelTensor = (Source, String, Vec<usize>);
-
 const CHECKPOINT: &str = "ltx-2.3-demo.safetensors";
 const TEXT_ENCODER: &str = "gemma-3-demo";
 const UPSCALER: &str = "ltx-2.3-demo-spatial-upscaler-x2.safetensors";
 
-/// Writes the demo model's files into `dir`, which is made if it is not there. `tensors` is the list of the spec.
+/// Writes the demo model's files into `dir`, which is made if it is not there.
 ///
 /// # Errors
 /// A tensor of an unknown kind, or a file that cannot be written.
-pub fn write_demo_model(dir: &Path, tensors: &[ModelTensor]) -> Result<ModelPaths, DemoError> {
+pub fn write_demo_model(dir: &Path, tensors: &[Wanted]) -> Result<ModelPaths, DemoError> {
     let folder = dir.join(TEXT_ENCODER);
-    let DemoConfig { gemma, tokenizer, tokenizer_config, .. } = config();
     let files = [
         (dir.join(CHECKPOINT), weights(Source::Checkpoint, tensors)?),
-        (folder.join("config.json"), gemma.as_bytes().to_vec()),
-        (folder.join("tokenizer.json"), tokenizer.as_bytes().to_vec()),
-        (folder.join("tokenizer_config.json"), tokenizer_config.as_bytes().to_vec()),
+        (folder.join("config.json"), text(TEXTS.gemma).as_bytes().to_vec()),
+        (folder.join("tokenizer.json"), TOKENIZER.as_bytes().to_vec()),
+        (folder.join("tokenizer_config.json"), TOKENIZER_CONFIG.as_bytes().to_vec()),
         (folder.join("model.safetensors"), weights(Source::TextEncoder, tensors)?),
         (dir.join(UPSCALER), weights(Source::SpatialUpscaler, tensors)?),
     ];
@@ -103,7 +74,7 @@ pub fn write_demo_model(dir: &Path, tensors: &[ModelTensor]) -> Result<ModelPath
 ///
 /// # Errors
 /// A tensor of an unknown kind.
-pub fn demo_in_memory(tensors: &[ModelTensor]) -> Result<ModelFiles, DemoError> {
+pub fn demo_in_memory(tensors: &[Wanted]) -> Result<ModelFiles, DemoError> {
     let file = |name: &str, source| -> Result<Vec<TensorFile>, DemoError> {
         Ok(vec![TensorFile::from_bytes(name, weights(source, tensors)?)?])
     };
@@ -112,18 +83,22 @@ pub fn demo_in_memory(tensors: &[ModelTensor]) -> Result<ModelFiles, DemoError> 
         file(TEXT_ENCODER, Source::TextEncoder)?,
         file(UPSCALER, Source::SpatialUpscaler)?,
     );
-    let DemoConfig { gemma, tokenizer, .. } = config();
     Ok(ModelFiles {
-        gemma_config: Some(gemma.to_string()),
-        tokenizer: Some(tokenizer.as_bytes().to_vec()),
+        gemma_config: Some(text(TEXTS.gemma).to_string()),
+        tokenizer: Some(TOKENIZER.as_bytes().to_vec()),
         ..files
     })
 }
 
+/// One of [`TEXTS`], which has them all.
+fn text(text: Option<&'static str>) -> &'static str {
+    text.unwrap_or_default()
+}
+
 /// The bytes of one weight file.
-fn weights(source: Source, tensors: &[ModelTensor]) -> Result<Vec<u8>, DemoError> {
+fn weights(source: Source, tensors: &[Wanted]) -> Result<Vec<u8>, DemoError> {
     let mut made = Vec::new();
-    for (_, name, shape) in tensors.iter().filter(|(from, ..)| *from == source) {
+    for Wanted { tensor: name, shape, .. } in tensors.iter().filter(|wanted| wanted.source == source) {
         let values = rules::values(source, name, shape)
             .ok_or_else(|| DemoError::NoRule { tensor: format!("{}:{name}", source.name()) })?;
         // As in the official files.
@@ -144,11 +119,12 @@ fn weights(source: Source, tensors: &[ModelTensor]) -> Result<Vec<u8>, DemoError
         .iter()
         .map(|(name, dtype, shape, bytes)| NewTensor { name, dtype: *dtype, shape, bytes })
         .collect();
-    let config = config();
     let metadata: &[(&str, &str)] = match source {
-        Source::Checkpoint => &[("config", config.checkpoint), ("model_version", config.model_version)],
+        Source::Checkpoint => {
+            &[("config", text(TEXTS.checkpoint)), ("model_version", text(TEXTS.model_version))]
+        }
         Source::TextEncoder => &[("format", "pt")],
-        Source::SpatialUpscaler => &[("config", config.upscaler)],
+        Source::SpatialUpscaler => &[("config", text(TEXTS.upscaler))],
     };
     Ok(write_tensors(metadata, &made))
 }

@@ -4,7 +4,7 @@
 //! exceptions below are what makes the model behave: gates that let something through, norms near one, outputs in
 //! the range of pictures and sound.
 
-use zoetrope_model_spec::lang::Source;
+use zoetrope_runtime::plan::Source;
 
 use super::random::Stream;
 use super::tables;
@@ -25,7 +25,13 @@ enum Rule {
 /// The values of a tensor, row-major; `None` for a kind that is not known.
 pub fn values(source: Source, name: &str, shape: &[usize]) -> Option<Vec<f64>> {
     let elements = shape.iter().product();
-    let mut stream = Stream::named(&format!("{}/{name}", source.name()));
+    // Not the source's display name: a better word for it must not change the model.
+    let file = match source {
+        Source::Checkpoint => "checkpoint",
+        Source::TextEncoder => "text-encoder",
+        Source::SpatialUpscaler => "spatial-upscaler",
+    };
+    let mut stream = Stream::named(&format!("{file}/{name}"));
     let (mean, deviation) = match rule(source, name, shape)? {
         Rule::Constant(value) => (value, 0.0),
         Rule::Random(mean, deviation) => (mean, deviation),

@@ -2,15 +2,16 @@
 
 mod names;
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use zoetrope_model_spec::lang::Source;
 use zoetrope_model_spec::ltx::config::ModelConfig;
 use zoetrope_model_spec::ltx::read_config::{ConfigError, ConfigTexts, read_config};
+use zoetrope_runtime::Weights;
 use zoetrope_runtime::files::{FileError, Tensor, TensorFile, TensorSet, tensor_files};
-use zoetrope_runtime::{Weights, plan};
+use zoetrope_runtime::plan::{Origin, Plan, Source};
 
 /// A config text is a few kilobytes; what is longer than this is none.
 const MAX_CONFIG_BYTES: u64 = 10_000_000;
@@ -41,8 +42,8 @@ pub struct ModelFiles {
     pub gemma_config: Option<String>,
     /// Gemma's `tokenizer.json`.
     pub tokenizer: Option<Vec<u8>>,
-    /// Files that are needed and could not be used.
-    pub unreadable: Vec<FileError>,
+    /// Files that are needed and could not be used, with what they were given as.
+    pub unreadable: Vec<(Source, FileError)>,
 }
 
 impl ModelFiles {
@@ -50,7 +51,7 @@ impl ModelFiles {
     /// problems at once.
     pub fn open(paths: &ModelPaths) -> ModelFiles {
         let mut unreadable = Vec::new();
-        let mut open = |paths: &[PathBuf]| {
+        let mut open = |source, paths: &[PathBuf]| {
             let mut files = Vec::new();
             for path in paths {
                 match tensor_files(path) {
@@ -58,11 +59,14 @@ impl ModelFiles {
                     Err(error) => files.push(Err(error)),
                 }
             }
-            files.into_iter().filter_map(|file| file.map_err(|error| unreadable.push(error)).ok()).collect()
+            files
+                .into_iter()
+                .filter_map(|file| file.map_err(|error| unreadable.push((source, error))).ok())
+                .collect()
         };
-        let checkpoint = open(&paths.checkpoint);
-        let text_encoder = open(std::slice::from_ref(&paths.text_encoder));
-        let upscaler = open(paths.upscaler.as_slice());
+        let checkpoint = open(Source::Checkpoint, &paths.checkpoint);
+        let text_encoder = open(Source::TextEncoder, std::slice::from_ref(&paths.text_encoder));
+        let upscaler = open(Source::SpatialUpscaler, paths.upscaler.as_slice());
         // Of a single weight file, its folder.
         let folder = match paths.text_encoder.is_dir() {
             true => paths.text_encoder.as_path(),
@@ -71,7 +75,9 @@ impl ModelFiles {
         let mut read = |name: &str, limit: u64| {
             let path = folder.join(name);
             let bytes = read_limited(&path, limit);
-            bytes.map_err(|source| unreadable.push(FileError::Io { path, source })).ok()
+            bytes
+                .map_err(|source| unreadable.push((Source::TextEncoder, FileError::Io { path, source })))
+                .ok()
         };
         let gemma_config = read("config.json", MAX_CONFIG_BYTES);
         let tokenizer = read("tokenizer.json", MAX_TOKENIZER_BYTES);
@@ -107,11 +113,6 @@ impl ModelFiles {
         }
     }
 
-    /// A tensor by its official name.
-    pub fn get(&self, source: Source, tensor: &str) -> Option<Tensor<'_>> {
-        self.source(source).get(tensor)
-    }
-
     /// The model's dimensions, from the texts in the files; parts without a text are those of `fallback`.
     ///
     /// # Errors
@@ -131,13 +132,33 @@ impl ModelFiles {
 }
 
 impl Weights for ModelFiles {
-    fn tensor(&self, source: plan::Source, name: &str) -> Option<Tensor<'_>> {
-        match source {
-            plan::Source::Checkpoint => self.checkpoint.get(name),
-            plan::Source::TextEncoder => self.text_encoder.get(name),
-            plan::Source::SpatialUpscaler => self.upscaler.get(name),
-        }
+    fn tensor(&self, source: Source, name: &str) -> Option<Tensor<'_>> {
+        self.source(source).get(name)
     }
+}
+
+/// A tensor that a plan reads.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Wanted {
+    /// Which file it is in.
+    pub source: Source,
+    /// Its official name.
+    pub tensor: String,
+    /// Its shape.
+    pub shape: Vec<usize>,
+}
+
+/// The tensors that a plan reads, each once.
+pub fn tensors_of(plan: &Plan) -> Vec<Wanted> {
+    let weights = plan.constants.iter().filter_map(|constant| match &constant.origin {
+        Origin::Weight { source, tensor } => Some(Wanted {
+            source: *source,
+            tensor: tensor.to_string(),
+            shape: constant.shape.iter().map(|&n| n as usize).collect(),
+        }),
+        Origin::Table { .. } => None,
+    });
+    weights.collect::<BTreeSet<Wanted>>().into_iter().collect()
 }
 
 /// A whole file of at most `limit` bytes.

@@ -1,15 +1,15 @@
 //! The tensors of a model, as the documents list them (docs/model: transformer.md, text.md, video-vae.md 7,
 //! audio.md 5, 6 and 10, upsampler.md 4); without the encoders, which text-to-video does not use.
 
-use zoetrope::demo::ModelTensor;
-use zoetrope_model_spec::lang::Source;
+use zoetrope::model_files::Wanted;
 use zoetrope_model_spec::ltx::config::{Connector, DecoderBlock, Generator, ModelConfig};
+use zoetrope_runtime::plan::Source;
 
-struct List(Source, Vec<ModelTensor>);
+struct List(Source, Vec<Wanted>);
 
 impl List {
     fn add(&mut self, name: String, shape: &[usize]) {
-        self.1.push((self.0, name, shape.to_vec()));
+        self.1.push(Wanted { source: self.0, tensor: name, shape: shape.to_vec() });
     }
 
     fn biased(&mut self, name: &str, shape: &[usize]) {
@@ -34,7 +34,7 @@ impl List {
     }
 }
 
-pub fn tensors(config: &ModelConfig) -> Vec<ModelTensor> {
+pub fn tensors(config: &ModelConfig) -> Vec<Wanted> {
     let mut list = List(Source::Checkpoint, Vec::new());
     transformer(&mut list, config);
     connector(&mut list, "video", &config.video_connector);

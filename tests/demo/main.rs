@@ -1,38 +1,24 @@
 //! The demo model: complete, the same everywhere, on disk as in memory.
 
 mod documented;
-#[path = "../../model-spec/tests/read_config/documented.rs"]
-mod documented_config;
 
 use half::bf16;
 use sha2::{Digest, Sha256};
-use zoetrope::demo::{DemoError, ModelTensor, config, demo_in_memory, write_demo_model};
-use zoetrope::model_files::ModelFiles;
-use zoetrope_model_spec::lang::Source;
+use zoetrope::demo::{DemoError, demo_in_memory, write_demo_model};
+use zoetrope::model_files::{ModelFiles, Wanted};
+use zoetrope_model_spec::ltx::builtin::ltx_2_3_22b;
 use zoetrope_model_spec::ltx::config::ModelConfig;
-use zoetrope_model_spec::ltx::read_config::{ConfigTexts, read_config};
+use zoetrope_model_spec::ltx::demo::demo;
+use zoetrope_runtime::Weights;
 use zoetrope_runtime::files::FileDtype;
-
-fn demo() -> ModelConfig {
-    let texts = config();
-    let texts = ConfigTexts {
-        name: "demo",
-        checkpoint: Some(texts.checkpoint),
-        model_version: Some(texts.model_version),
-        gemma: Some(texts.gemma),
-        upscaler: Some(texts.upscaler),
-    };
-    read_config(&texts, &documented_config::documented()).unwrap()
-}
+use zoetrope_runtime::plan::Source;
 
 #[test]
 fn the_lists_of_the_documents_are_the_published_ones() {
-    let list = documented::tensors(&documented_config::documented());
+    let list = documented::tensors(&ltx_2_3_22b());
     let count = |source, prefix: &str| {
-        let of_prefix = list.iter().filter(|(from, name, _)| *from == source && name.starts_with(prefix));
-        of_prefix.fold((0, 0), |(n, parameters), (.., shape)| {
-            (n + 1, parameters + shape.iter().product::<usize>())
-        })
+        let of_prefix = list.iter().filter(|w| w.source == source && w.tensor.starts_with(prefix));
+        of_prefix.fold((0, 0), |(n, parameters), w| (n + 1, parameters + w.shape.iter().product::<usize>()))
     };
     let checkpoint = |prefix| count(Source::Checkpoint, prefix);
     assert_eq!(checkpoint("model.diffusion_model."), (4444, 21_005_004_544));
@@ -47,9 +33,22 @@ fn the_lists_of_the_documents_are_the_published_ones() {
     assert_eq!(count(Source::SpatialUpscaler, ""), (72, 497_867_904));
 }
 
-fn same(a: &ModelFiles, b: &ModelFiles, list: &[ModelTensor]) {
-    for (source, name, shape) in list {
-        let (a, b) = (a.get(*source, name).unwrap(), b.get(*source, name).unwrap());
+#[test]
+#[cfg(feature = "res-tiny")]
+fn the_plan_reads_the_documented_tensors() {
+    use std::collections::BTreeSet;
+    use zoetrope::model_files::tensors_of;
+
+    let read: BTreeSet<Wanted> =
+        tensors_of(zoetrope_generated::plan("res-tiny").unwrap()).into_iter().collect();
+    let documented: BTreeSet<Wanted> = documented::tensors(&demo()).into_iter().collect();
+    let difference: Vec<&Wanted> = read.symmetric_difference(&documented).collect();
+    assert!(difference.is_empty(), "{difference:#?}");
+}
+
+fn same(a: &ModelFiles, b: &ModelFiles, list: &[Wanted]) {
+    for Wanted { source, tensor: name, shape } in list {
+        let (a, b) = (a.tensor(*source, name).unwrap(), b.tensor(*source, name).unwrap());
         assert_eq!(a.shape, shape, "{name}");
         assert_eq!((a.shape, a.dtype), (b.shape, b.dtype), "{name}");
         assert!(a.bytes == b.bytes, "{name}");
@@ -67,12 +66,12 @@ fn files_and_memory_hold_the_same_model() {
     same(&files, &memory, &list);
     assert_eq!(files.gemma_config, memory.gemma_config);
     assert_eq!(files.tokenizer, memory.tokenizer);
-    let fallback = documented_config::documented();
+    let fallback = ltx_2_3_22b();
     let read = files.config(&fallback).unwrap();
     assert_eq!(read, ModelConfig { name: "ltx-2.3-demo".to_string(), ..demo() });
     assert_eq!(memory.config(&fallback).unwrap(), read);
     // The order of the list does not matter.
-    let backwards: Vec<ModelTensor> = list.iter().rev().cloned().collect();
+    let backwards: Vec<Wanted> = list.iter().rev().cloned().collect();
     let again = write_demo_model(&folder.path().join("again"), &backwards).unwrap();
     assert_eq!(std::fs::read(&paths.checkpoint[0]).unwrap(), std::fs::read(&again.checkpoint[0]).unwrap());
 }
@@ -94,7 +93,7 @@ fn values_are_the_same_on_every_machine() {
 fn designed_weights_are_not_random() {
     let memory = demo_in_memory(&documented::tensors(&demo())).unwrap();
     let first = |name: &str| {
-        let tensor = memory.get(Source::Checkpoint, name).unwrap();
+        let tensor = memory.tensor(Source::Checkpoint, name).unwrap();
         assert_eq!(tensor.dtype, FileDtype::Bf16, "{name}");
         tensor
             .bytes
@@ -106,12 +105,13 @@ fn designed_weights_are_not_random() {
     assert_eq!(first("vae.per_channel_statistics.std-of-means"), [1.0; 3]);
     assert_eq!(first("vocoder.vocoder.act_post.upsample.filter"), [0.002_029_419, 0.009399414, -0.025512695]);
     let table = "model.diffusion_model.transformer_blocks.1.scale_shift_table";
-    assert_eq!(memory.get(Source::Checkpoint, table).unwrap().dtype, FileDtype::F32);
+    assert_eq!(memory.tensor(Source::Checkpoint, table).unwrap().dtype, FileDtype::F32);
 }
 
 #[test]
 fn an_unknown_kind_of_tensor_is_an_error() {
-    let list = [(Source::Checkpoint, "model.diffusion_model.new_thing".to_string(), vec![3])];
+    let tensor = "model.diffusion_model.new_thing".to_string();
+    let list = [Wanted { source: Source::Checkpoint, tensor, shape: vec![3] }];
     let error = demo_in_memory(&list).unwrap_err();
     assert!(matches!(error, DemoError::NoRule { .. }));
     assert!(error.to_string().contains("checkpoint:model.diffusion_model.new_thing"), "{error}");

@@ -1,10 +1,9 @@
 //! Reading the configs of real files, and of many broken ones.
 
-mod documented;
 mod robustness;
 
-use documented::documented;
 use serde_json::{Value, json};
+use zoetrope_model_spec::ltx::builtin::ltx_2_3_22b;
 use zoetrope_model_spec::ltx::config::ModelConfig;
 use zoetrope_model_spec::ltx::read_config::{ConfigTexts, read_config};
 
@@ -20,17 +19,17 @@ fn read(checkpoint: &str, gemma: &str, upscaler: &str) -> Result<ModelConfig, Ve
         gemma: Some(gemma),
         upscaler: Some(upscaler),
     };
-    read_config(&texts, &documented()).map_err(|error| error.problems)
+    read_config(&texts, &ltx_2_3_22b()).map_err(|error| error.problems)
 }
 
 #[test]
-fn the_published_configs_are_the_documented_model() {
-    assert_eq!(read(CHECKPOINT, GEMMA, UPSCALER), Ok(documented()));
+fn the_published_configs_are_the_built_in_model() {
+    assert_eq!(read(CHECKPOINT, GEMMA, UPSCALER), Ok(ltx_2_3_22b()));
 }
 
 #[test]
 fn missing_texts_are_the_fallbacks() {
-    let mut fallback = documented();
+    let mut fallback = ltx_2_3_22b();
     fallback.gemma.layers = 3;
     fallback.transformer.layers = 5;
     let none = ConfigTexts { name: "split", ..ConfigTexts::default() };
@@ -47,7 +46,7 @@ fn gemma_may_leave_out_its_defaults_or_group_them() {
         "hidden_size": 3840, "intermediate_size": 15360, "num_hidden_layers": 48, "sliding_window": 1024,
         "rope_scaling": { "factor": 8.0, "rope_type": "linear" },
     }});
-    assert_eq!(read(CHECKPOINT, &stock.to_string(), UPSCALER), Ok(documented()));
+    assert_eq!(read(CHECKPOINT, &stock.to_string(), UPSCALER), Ok(ltx_2_3_22b()));
     let kinds: Vec<&str> =
         (1..=48).map(|n| if n % 6 == 0 { "full_attention" } else { "sliding_attention" }).collect();
     let newer = json!({ "model_type": "gemma3", "text_config": {
@@ -58,7 +57,7 @@ fn gemma_may_leave_out_its_defaults_or_group_them() {
             "sliding_attention": { "rope_type": "default", "rope_theta": 10000.0 },
         },
     }});
-    assert_eq!(read(CHECKPOINT, &newer.to_string(), UPSCALER), Ok(documented()));
+    assert_eq!(read(CHECKPOINT, &newer.to_string(), UPSCALER), Ok(ltx_2_3_22b()));
     let mut wrong = newer.clone();
     wrong["text_config"]["layer_types"][3] = json!("full_attention");
     let problems = read(CHECKPOINT, &wrong.to_string(), UPSCALER).unwrap_err();
@@ -253,7 +252,7 @@ fn all_problems_come_at_once() {
         gemma: Some("{"),
         ..ConfigTexts::default()
     };
-    let problems = read_config(&texts, &documented()).unwrap_err().problems;
+    let problems = read_config(&texts, &ltx_2_3_22b()).unwrap_err().problems;
     assert_eq!(problems.len(), 5, "{problems:#?}");
 }
 
