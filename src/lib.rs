@@ -7,3 +7,4 @@ pub mod model_files;
 pub mod session;
 pub mod tensors;
 pub mod tokenize;
+pub mod verify;
