@@ -11,3 +11,4 @@ pub mod run;
 pub mod session;
 pub mod tensors;
 pub mod tokenize;
+pub mod verify;

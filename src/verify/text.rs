@@ -1,0 +1,130 @@
+//! A report in words.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use zoetrope_runtime::files::FileDtype;
+use zoetrope_runtime::plan::{Source, bytes_text};
+
+use super::components::component;
+use super::{Problem, Report};
+use crate::model_files::ModelFiles;
+
+/// Problems of one kind that are shown unless all are asked for.
+const FEW: usize = 3;
+
+/// The whole report.
+pub fn report(report: &Report, all: bool) -> String {
+    let mut out = String::new();
+    // Writing to a string does not fail.
+    let _ = write(&mut out, report, all);
+    out
+}
+
+fn write(out: &mut String, report: &Report, all: bool) -> std::fmt::Result {
+    match report.problems.len() {
+        0 => writeln!(out, "the model files have all {} tensors that this plan reads", report.wanted)?,
+        1 => writeln!(out, "the model files do not fit this plan: 1 problem")?,
+        n => writeln!(out, "the model files do not fit this plan: {n} problems")?,
+    }
+    let mut rest = report.problems.as_slice();
+    while let Some(first) = rest.first() {
+        let same = rest.iter().take_while(|problem| kind(problem) == kind(first)).count();
+        let shown = if all || same <= FEW + 1 { same } else { FEW };
+        for problem in &rest[..shown] {
+            writeln!(out, "  {}", line(problem))?;
+        }
+        if shown < same {
+            writeln!(out, "  … and {} more {}", same - shown, kind(first).0)?;
+        }
+        rest = &rest[same..];
+    }
+    for help in &report.help {
+        writeln!(out, "  help: {help}")?;
+    }
+    if report.replaced > 0 {
+        writeln!(
+            out,
+            "  note: {} tensors stand in more than one file; the last file counts",
+            report.replaced
+        )?;
+    }
+    for unneeded in &report.unneeded {
+        let (tensors, bytes) = (unneeded.tensors, bytes_text(unneeded.bytes));
+        let (source, component) = (unneeded.source.name(), unneeded.component);
+        writeln!(out, "  not needed: {component} in the {source}, {tensors} tensors, {bytes}")?;
+    }
+    Ok(())
+}
+
+/// What neighbouring problems are counted together by.
+fn kind(problem: &Problem) -> (&'static str, Option<Source>) {
+    match problem {
+        Problem::NotGiven { .. } => ("sources without files", None),
+        Problem::Unreadable { .. } => ("unusable files", None),
+        Problem::Config { .. } => ("wrong settings", None),
+        Problem::LanguageModel { .. } => ("wrong language models", None),
+        Problem::Missing { wanted } => ("missing tensors", Some(wanted.source)),
+        Problem::Shape { wanted, .. } => ("tensors of another shape", Some(wanted.source)),
+        Problem::Dtype { wanted, .. } => ("tensors of another type", Some(wanted.source)),
+    }
+}
+
+fn line(problem: &Problem) -> String {
+    match problem {
+        Problem::NotGiven { source } => format!("no {} was given", source.name()),
+        Problem::Unreadable { source, message } => format!("{}: {message}", source.name()),
+        Problem::Config { message } => message.clone(),
+        Problem::LanguageModel { found, wanted } => {
+            format!("the text encoder is {found}, this plan is for {wanted}")
+        }
+        Problem::Missing { wanted } => {
+            let part = component(wanted.source, &wanted.tensor);
+            format!(
+                "missing from the {} ({part}): {} {:?}",
+                wanted.source.name(),
+                wanted.tensor,
+                wanted.shape
+            )
+        }
+        Problem::Shape { wanted, found, file } => {
+            format!("{}: {} has shape {found:?}, {:?} wanted", file.display(), wanted.tensor, wanted.shape)
+        }
+        Problem::Dtype { wanted, found, file } => {
+            format!("{}: {} is {found}, BF16, F16 or F32 wanted", file.display(), wanted.tensor)
+        }
+    }
+}
+
+/// What to do, as far as the files show what they are instead.
+pub fn help(problems: &[Problem], files: &ModelFiles) -> Vec<String> {
+    // A set: one hint for any number of tensors.
+    let mut help = BTreeSet::new();
+    let holds = |source, sign: &str| files.source(source).iter().any(|(name, _)| name.contains(sign));
+    for problem in problems {
+        match problem {
+            Problem::Dtype { found: FileDtype::F8E4M3 | FileDtype::F8E5M2, .. } => {
+                help.insert("this checkpoint holds fp8 weights; use the one without fp8 in its name");
+            }
+            Problem::LanguageModel { wanted, .. } if wanted.name() == Some("Gemma 3 12B") => {
+                help.insert("use the folder of google/gemma-3-12b-it-qat-q4_0-unquantized");
+            }
+            Problem::Missing { wanted } if wanted.source == Source::Checkpoint => {
+                let lora = holds(Source::Checkpoint, ".lora_A.") || holds(Source::Checkpoint, ".lora_down.");
+                help.insert(match () {
+                    () if lora => "this is a LoRA, which comes on top of a checkpoint",
+                    () if holds(Source::Checkpoint, ".norm_q.") => {
+                        "this file is in the diffusers format; use the original, for example \
+                         ltx-2.3-22b-distilled-1.1.safetensors"
+                    }
+                    () => "give the whole checkpoint, or every part that it was split into",
+                });
+            }
+            Problem::Missing { wanted } if wanted.source == Source::TextEncoder => {
+                help.insert("give the whole folder of the text encoder, with every model-*.safetensors");
+            }
+            _ => {}
+        }
+    }
+    help.into_iter().map(str::to_string).collect()
+}

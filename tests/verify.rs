@@ -1,0 +1,225 @@
+//! Model files against what a plan reads: everything wrong is found and said, nothing more.
+
+#[path = "demo/documented.rs"]
+mod documented;
+
+use std::fs;
+use std::path::Path;
+
+use zoetrope::demo::{demo_in_memory, write_demo_model};
+use zoetrope::model_files::{ModelFiles, ModelPaths, Wanted};
+use zoetrope::verify::{EXIT_MODEL_FILES, LanguageModel, Problem, verify};
+use zoetrope_model_spec::ltx::builtin::ltx_2_3_22b;
+use zoetrope_model_spec::ltx::demo::{TEXTS, demo};
+use zoetrope_runtime::files::{FileDtype, NewTensor, TensorFile, write_tensors};
+use zoetrope_runtime::plan::Source;
+
+fn wanted() -> Vec<Wanted> {
+    documented::tensors(&demo())
+}
+
+fn tensor(source: Source, name: &str, shape: &[usize]) -> Wanted {
+    Wanted { source, tensor: name.to_string(), shape: shape.to_vec() }
+}
+
+/// Files of tensors that are there for their names only.
+fn named(source: Source, names: &[(&str, FileDtype, &[usize])]) -> ModelFiles {
+    let bytes = vec![0; 1 << 16];
+    let tensors: Vec<NewTensor<'_>> = names
+        .iter()
+        .map(|(name, dtype, shape)| {
+            let size = dtype.bytes_of(shape.iter().product()).unwrap();
+            NewTensor { name, dtype: *dtype, shape, bytes: &bytes[..size] }
+        })
+        .collect();
+    let file = vec![TensorFile::from_bytes("given.safetensors", write_tensors(&[], &tensors)).unwrap()];
+    match source {
+        Source::Checkpoint => ModelFiles::of(file, Vec::new(), Vec::new()),
+        Source::TextEncoder => ModelFiles::of(Vec::new(), file, Vec::new()),
+        Source::SpatialUpscaler => ModelFiles::of(Vec::new(), Vec::new(), file),
+    }
+}
+
+fn on_disk(folder: &Path) -> ModelPaths {
+    write_demo_model(folder, &wanted()).unwrap()
+}
+
+#[test]
+fn the_demo_model_has_what_its_plan_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = verify(&wanted(), &ModelFiles::open(&on_disk(folder.path())), Some(&demo()));
+    assert!(report.is_good(), "{report}");
+    assert_eq!(report.exit_code(), 0);
+    let n = wanted().len();
+    assert_eq!(report.to_string(), format!("the model files have all {n} tensors that this plan reads\n"));
+}
+
+#[test]
+fn what_a_plan_does_not_read_is_counted_by_part() {
+    let mut more = wanted();
+    more.push(tensor(Source::Checkpoint, "vae.encoder.conv_in.conv.weight", &[8, 48, 3, 3, 3]));
+    more.push(tensor(Source::Checkpoint, "vae.encoder.conv_in.conv.bias", &[8]));
+    more.push(tensor(Source::TextEncoder, "vision_tower.vision_model.post_layernorm.weight", &[4]));
+    let report = verify(&wanted(), &demo_in_memory(&more).unwrap(), Some(&demo()));
+    assert!(report.is_good(), "{report}");
+    let text = report.to_string();
+    assert!(text.contains("  not needed: video encoder in the checkpoint, 2 tensors, 20.75 kB\n"), "{text}");
+    assert!(text.contains("  not needed: image tower in the text encoder, 1 tensors, 8 B\n"), "{text}");
+}
+
+#[test]
+fn every_missing_and_misshapen_tensor_is_listed() {
+    let mut want = wanted();
+    let missing = want.iter().filter(|w| w.tensor.contains("audio_attn1")).count();
+    let files = {
+        let there: Vec<Wanted> = want.iter().filter(|w| !w.tensor.contains("audio_attn1")).cloned().collect();
+        demo_in_memory(&there).unwrap()
+    };
+    let patchify = want.iter_mut().find(|w| w.tensor.ends_with(".patchify_proj.weight")).unwrap();
+    patchify.shape = vec![256, 64];
+    let report = verify(&want, &files, Some(&demo()));
+    assert_eq!(report.problems.len(), missing + 1);
+    assert_eq!(report.exit_code(), EXIT_MODEL_FILES);
+    let (few, all) = (report.text(false), report.text(true));
+    assert!(
+        few.starts_with(&format!("the model files do not fit this plan: {} problems\n", missing + 1)),
+        "{few}"
+    );
+    assert!(few.contains(&format!("… and {} more missing tensors", missing - 3)), "{few}");
+    assert!(few.contains("patchify_proj.weight has shape [256, 128], [256, 64] wanted"), "{few}");
+    assert!(few.contains("help: give the whole checkpoint, or every part"), "{few}");
+    assert_eq!(all.lines().filter(|line| line.contains("audio_attn1")).count(), missing);
+}
+
+#[test]
+fn a_cut_file_is_said_to_be_cut_and_its_tensors_are_not_called_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = on_disk(folder.path());
+    let checkpoint = fs::read(&paths.checkpoint[0]).unwrap();
+    fs::write(&paths.checkpoint[0], &checkpoint[..checkpoint.len() - 1000]).unwrap();
+    fs::remove_file(paths.text_encoder.join("tokenizer.json")).unwrap();
+    let report = verify(&wanted(), &ModelFiles::open(&paths), Some(&demo()));
+    let text = report.to_string();
+    assert_eq!(report.problems.len(), 2, "{text}");
+    let (have, want) = (checkpoint.len() - 1000, checkpoint.len());
+    assert!(text.contains(&format!("truncated: {want} bytes wanted, {have} found")), "{text}");
+    assert!(text.contains("tokenizer.json: cannot be read"), "{text}");
+}
+
+#[test]
+fn an_upscaler_that_is_not_given_is_one_problem() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = ModelPaths { upscaler: None, ..on_disk(folder.path()) };
+    let report = verify(&wanted(), &ModelFiles::open(&paths), Some(&demo()));
+    assert_eq!(report.problems, [Problem::NotGiven { source: Source::SpatialUpscaler }]);
+    let single_stage: Vec<Wanted> =
+        wanted().into_iter().filter(|w| w.source != Source::SpatialUpscaler).collect();
+    assert!(verify(&single_stage, &ModelFiles::open(&paths), Some(&demo())).is_good());
+}
+
+#[test]
+fn another_size_of_gemma_is_called_by_its_name() {
+    let want: Vec<Wanted> =
+        documented::tensors(&ltx_2_3_22b()).into_iter().filter(|w| w.source == Source::TextEncoder).collect();
+    let files = named(
+        Source::TextEncoder,
+        &[
+            ("model.language_model.embed_tokens.weight", FileDtype::Bf16, &[2, 2560]),
+            ("model.language_model.layers.33.input_layernorm.weight", FileDtype::Bf16, &[2560]),
+        ],
+    );
+    let report = verify(&want, &files, None);
+    let (found, wanted) =
+        (LanguageModel { hidden: 2560, layers: 34 }, LanguageModel { hidden: 3840, layers: 48 });
+    assert!(report.problems.contains(&Problem::LanguageModel { found, wanted }));
+    let text = report.to_string();
+    let said = "the text encoder is Gemma 3 4B (width 2560, 34 layers), this plan is for Gemma 3 12B (width 3840, 48 layers)";
+    assert!(text.contains(said), "{text}");
+    assert!(text.contains("help: use the folder of google/gemma-3-12b-it-qat-q4_0-unquantized"), "{text}");
+}
+
+#[test]
+fn another_generation_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = on_disk(folder.path());
+    let metadata = [("model_version", "2.5.0"), ("config", TEXTS.checkpoint.unwrap())];
+    fs::write(&paths.checkpoint[0], write_tensors(&metadata, &[])).unwrap();
+    let text = verify(&wanted(), &ModelFiles::open(&paths), Some(&demo())).to_string();
+    assert!(text.contains("model_version is 2.5.0: this checkpoint is LTX-2.5, LTX-2.3 wanted"), "{text}");
+}
+
+#[test]
+fn settings_that_no_shape_shows_count_too() {
+    let mut other = demo();
+    other.transformer.theta = 500.0;
+    let report = verify(&wanted(), &demo_in_memory(&wanted()).unwrap(), Some(&other));
+    let message =
+        "the transformer's configuration is not the one of demo, which this plan is for".to_string();
+    assert_eq!(report.problems, [Problem::Config { message }]);
+}
+
+#[test]
+fn what_a_file_is_instead_is_said() {
+    let name = "model.diffusion_model.transformer_blocks.0.attn1.to_q.weight";
+    let want = [tensor(Source::Checkpoint, name, &[2, 2])];
+    let said = |name, dtype, shape| {
+        let files = named(Source::Checkpoint, &[(name, dtype, shape)]);
+        verify(&want, &files, None).to_string()
+    };
+    let fp8 = said(name, FileDtype::F8E4M3, &[2, 2]);
+    assert!(
+        fp8.contains("given.safetensors: ") && fp8.contains("is F8_E4M3, BF16, F16 or F32 wanted"),
+        "{fp8}"
+    );
+    assert!(fp8.contains("help: this checkpoint holds fp8 weights"), "{fp8}");
+    let lora =
+        said("diffusion_model.transformer_blocks.0.attn1.to_q.lora_A.weight", FileDtype::Bf16, &[2, 2]);
+    assert!(lora.contains("help: this is a LoRA"), "{lora}");
+    let diffusers = said("transformer_blocks.0.attn1.norm_q.weight", FileDtype::Bf16, &[2]);
+    assert!(diffusers.contains("help: this file is in the diffusers format"), "{diffusers}");
+}
+
+#[test]
+fn a_checkpoint_may_come_in_parts_and_a_part_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = on_disk(folder.path());
+    let whole = TensorFile::open(&paths.checkpoint[0]).unwrap();
+    let part = |name: &str, prefix: &str, belongs: &dyn Fn(&str) -> bool| {
+        let tensors: Vec<NewTensor<'_>> = whole
+            .iter()
+            .filter(|t| belongs(t.name))
+            .map(|t| NewTensor {
+                name: t.name.strip_prefix(prefix).unwrap(),
+                dtype: t.dtype,
+                shape: t.shape,
+                bytes: t.bytes,
+            })
+            .collect();
+        let path = folder.path().join(name);
+        fs::write(&path, write_tensors(&[], &tensors)).unwrap();
+        path
+    };
+    let starts = |prefix: &'static str| move |name: &str| name.starts_with(prefix);
+    let checkpoint = vec![
+        part("transformer.safetensors", "model.diffusion_model.", &|name| {
+            name.starts_with("model.diffusion_model.") && !name.contains("_connector.")
+        }),
+        part("connectors.safetensors", "model.", &|name| name.contains("_connector.")),
+        part("projections.safetensors", "text_embedding_projection.", &starts("text_embedding_projection.")),
+        part("vae.safetensors", "vae.", &starts("vae.")),
+        part("audio_vae.safetensors", "audio_vae.", &starts("audio_vae.")),
+        part("vocoder.safetensors", "vocoder.", &starts("vocoder.")),
+    ];
+    let parts = ModelPaths { checkpoint, ..paths };
+    let report = verify(&wanted(), &ModelFiles::open(&parts), Some(&demo()));
+    assert!(report.is_good(), "{report}");
+    assert!(report.unneeded.is_empty(), "{report}");
+    let mut twice = parts;
+    twice.checkpoint.push(twice.checkpoint[3].clone());
+    let report = verify(&wanted(), &ModelFiles::open(&twice), Some(&demo()));
+    assert!(report.is_good() && report.replaced > 0);
+    assert!(
+        report.to_string().contains("tensors stand in more than one file; the last file counts"),
+        "{report}"
+    );
+}
