@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 use zoetrope::commands::demo_model::DemoModel;
 use zoetrope::commands::generate::Generate;
 use zoetrope::commands::plan::ShowPlan;
+use zoetrope::commands::verify::Verify;
 
 /// Clips with sound from prompts, by LTX-2.3, compiled ahead of time
 #[derive(Parser)]
@@ -19,6 +20,7 @@ struct Cli {
 enum Command {
     Generate(Box<Generate>),
     Plan(ShowPlan),
+    Verify(Verify),
     DemoModel(DemoModel),
 }
 
@@ -26,6 +28,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Generate(command) => command.run(),
         Command::Plan(command) => command.run(),
+        Command::Verify(command) => command.run(),
         Command::DemoModel(command) => command.run(),
     };
     done.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)

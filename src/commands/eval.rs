@@ -109,7 +109,7 @@ impl Eval {
         let phase = Phase::compile(target, &model, &self.phase, &self.tap)?;
         let inputs = self.inputs()?;
         phase.check(&inputs)?;
-        let files = self.model.open(&phase.plan)?;
+        let files = self.model.open(&phase.plan, Some(&model))?;
         let done = phase.run(&files, &inputs, self.repeat)?;
         if self.repeat > 1 {
             let seconds: Vec<_> = done.seconds.iter().map(|s| format!("{s:.4}")).collect();
@@ -132,7 +132,7 @@ impl Eval {
             return Err(Failure::usage(format!("phase run wants its initial noise\n  missing  {list}\n  help     --inputs FILE; docs/phases.md")));
         }
         noise.retain(|name, _| name.ends_with(".noise"));
-        let files = self.model.open(&plan)?;
+        let files = self.model.open(&plan, Some(&model))?;
         let tokenizer = files.tokenizer.as_deref();
         let tokenizer = tokenizer.ok_or_else(|| Failure::new(Kind::ModelFiles, "the text encoder's folder has no tokenizer.json"))?;
         let encoded = self.encoded(tokenizer)?;

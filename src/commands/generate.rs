@@ -8,6 +8,7 @@ use zoetrope_generated::PLANS;
 use zoetrope_runtime::Error as RuntimeError;
 use zoetrope_runtime::plan::Plan;
 
+use super::model::built_in;
 use super::{ModelArgs, write_whole};
 use crate::failure::{Failure, Kind};
 use crate::media::Mp4Writer;
@@ -88,7 +89,7 @@ impl Generate {
             })?;
         }
         let noise = self.noise.as_deref().map_or_else(|| Ok(Named::new()), |path| load_noise(plan, path))?;
-        let files = self.model.open(plan)?;
+        let files = self.model.open(plan, built_in(&facts.model).as_ref())?;
         let tokenizer = files.tokenizer.as_deref().ok_or_else(|| {
             Failure::new(Kind::ModelFiles, "the text encoder's folder has no tokenizer.json")
         })?;

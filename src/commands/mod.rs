@@ -6,6 +6,7 @@ pub mod generate;
 mod model;
 pub mod plan;
 pub mod show;
+pub mod verify;
 
 pub use model::ModelArgs;
 
