@@ -72,8 +72,19 @@ impl<'a> Linear<'a> {
 
     fn walk(&mut self, body: &'a [FusedStmt], span: Option<usize>, load: bool) {
         let collected = span.map_or(&[][..], |s| &self.spans[s].of.collected);
+        // A view is there when what it looks into is.
+        let root = |mut value| {
+            for stmt in body.iter().rev() {
+                match stmt {
+                    FusedStmt::View(view) if view.output == value => value = view.inputs[0],
+                    _ => {}
+                }
+            }
+            value
+        };
         let made_here = |value| {
-            body.iter().any(|stmt| matches!(stmt, FusedStmt::Call(call) if call.write == value))
+            let root = root(value);
+            body.iter().any(|stmt| matches!(stmt, FusedStmt::Call(call) if call.write == root))
         };
         let push = |linear: &mut Self, action, span| linear.entries.push(Entry { action, span, load });
         let keep = |linear: &mut Self, c: &zoetrope_model_spec::lang::Collected| {
@@ -86,7 +97,7 @@ impl<'a> Linear<'a> {
                 FusedStmt::View(_) => {}
                 FusedStmt::Call(call) => {
                     push(self, Action::Call(call), span);
-                    collected.iter().filter(|c| c.value == call.write).for_each(|c| keep(self, c));
+                    collected.iter().filter(|c| root(c.value) == call.write).for_each(|c| keep(self, c));
                 }
                 FusedStmt::Loop(l) => {
                     for c in &l.carried {
