@@ -46,7 +46,7 @@ fn run(out: &Path) -> Result<(), String> {
     }
     let plans: Vec<_> =
         targets.iter().map(|(t, _)| format!("&plan_{}::PLAN", t.name.replace(|c: char| !c.is_ascii_alphanumeric(), "_").to_lowercase())).collect();
-    list += &format!("/// The plans in this binary.\npub static PLANS: [&Plan; {}] = [{}];\n", plans.len(), plans.join(", "));
+    list += &format!("/// The plans in this binary.\npub static PLANS: &[&Plan] = &[{}];\n", plans.join(", "));
     fs::write(out.join("plans.rs"), list).map_err(|e| e.to_string())
 }
 

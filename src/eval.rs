@@ -66,6 +66,15 @@ impl Phase {
         Ok(Phase { plan: levels.plan, name: name.to_string(), taps })
     }
 
+    /// Checks inputs without running anything.
+    ///
+    /// # Errors
+    /// Inputs that are missing or do not fit.
+    pub fn check(&self, inputs: &Named) -> Result<(), EvalError> {
+        let ports = self.plan.phases.first().map_or(&[][..], |p| &p.inputs);
+        Request::new(&self.name, ports, inputs).map(|_| ())
+    }
+
     /// Replays the phase `repeat` times on `inputs`.
     ///
     /// # Errors

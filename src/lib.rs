@@ -1,9 +1,13 @@
 //! What the `zoetrope` and `zoetropec` commands are made of.
 
+pub mod commands;
 pub mod demo;
 pub mod eval;
+pub mod failure;
 pub mod media;
 pub mod model_files;
+pub mod progress;
+pub mod run;
 pub mod session;
 pub mod tensors;
 pub mod tokenize;

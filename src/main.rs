@@ -1,1 +1,35 @@
-fn main() {}
+//! `zoetrope`: clips from prompts, by a plan decided when this program was built.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use zoetrope::commands::demo_model::DemoModel;
+use zoetrope::commands::generate::Generate;
+use zoetrope::commands::plan::ShowPlan;
+use zoetrope::commands::verify::Verify;
+
+/// Clips with sound from prompts, by LTX-2.3, compiled ahead of time
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Generate(Box<Generate>),
+    Plan(ShowPlan),
+    Verify(Verify),
+    DemoModel(DemoModel),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Generate(command) => command.run(),
+        Command::Plan(command) => command.run(),
+        Command::Verify(command) => command.run(),
+        Command::DemoModel(command) => command.run(),
+    };
+    done.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
+}

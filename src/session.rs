@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use zoetrope_runtime::plan::{Phase, Plan, Port, Segment};
+use zoetrope_runtime::plan::{Launch, Phase, Plan, Port, Segment};
 use zoetrope_runtime::{Cpu, Error, Observer, Result, Weights, replay};
 
 use crate::tensors::Tensor;
@@ -11,6 +11,9 @@ use crate::tensors::Tensor;
 pub trait Watch {
     /// Before turn `turn` of `turns` of a segment of `phase`.
     fn seam(&mut self, phase: &str, segment: &str, turn: u32, turns: u32) -> Result<()>;
+
+    /// After a launch of so many floating-point operations.
+    fn launched(&mut self, _flops: u64) {}
 }
 
 /// Watches nothing.
@@ -134,5 +137,9 @@ impl<'a> Observer<Cpu<'a>> for Feed<'_> {
             }
         }
         self.watch.seam(&phase.name, &segment.name, turn, turns)
+    }
+
+    fn launched(&mut self, _number: u32, launch: &Launch) {
+        self.watch.launched(launch.flops);
     }
 }

@@ -3,10 +3,12 @@
 //! Queries lie across the lanes: scores are tiles of keys × 32 queries, whose softmax runs down the lanes without any
 //! sum across them, and which then are the right operand of the product with the values.
 
+use std::borrow::Cow;
+
 use rayon::prelude::*;
 
 use super::softmax::{State, absorb};
-use crate::eval::product::{HEIGHT, LANES, Tile, height, interleave};
+use crate::eval::product::{HEIGHT, LANES, Left, Tile, height};
 use crate::eval::scratch::Scratch;
 use crate::eval::step::{Panel, Prepared, Setup, fresh};
 
@@ -22,80 +24,46 @@ pub(crate) struct Shape {
 /// Keys of a block, always from a multiple of itself: no result depends on which queries go together.
 const BLOCK: usize = 16 * HEIGHT;
 
-/// One kv head, laid out for products.
-struct Head {
-    /// Tiles of 12 keys, each `[d, 12]`.
-    keys: Vec<f32>,
-    /// Blocks of keys, in each the features in tiles of up to 12, each `[keys, height]`.
-    values: Vec<f32>,
-}
-
 /// What a causal query may see.
 struct Mask {
     valid: Vec<i32>,
     window: i64,
 }
 
-struct Attention {
+struct Attention<'a> {
     shape: Shape,
     d: usize,
     keys: usize,
-    heads: Vec<Head>,
+    k: Cow<'a, [f32]>,
+    /// Heads as wide as the tiles that hold them.
+    v: Cow<'a, [f32]>,
     mask: Option<Mask>,
+}
+
+/// Features of a head of values: tiles have 4, 8 or 12 rows.
+fn padded(d: usize) -> usize {
+    d.next_multiple_of(4)
 }
 
 /// softmax(scale·q·kᵀ)·v per head; with `causal`, key j is seen by query i when i − window < j ≤ i and valid[j] ≠ 0.
 pub(crate) fn prepare<'a>(setup: &Setup<'a, '_>, shape: Shape) -> Prepared<'a> {
     let d = setup.cols() / shape.heads;
-    let (k, v) = (setup.input(1).values()?, setup.input(2).values()?);
-    let keys = setup.input(1).rows();
+    let (k, mut v) = (setup.input(1).values()?, setup.input(2).values()?);
+    if padded(d) != d {
+        let fill = vec![0.0; padded(d) - d];
+        v = v.chunks_exact(d.max(1)).flat_map(|head| [head, &fill].concat()).collect();
+    }
     let mask = if shape.causal {
         let window = setup.input(4).ints()?;
         Some(Mask { valid: setup.input(3).ints()?, window: window.first().map_or(0, |w| i64::from(*w)) })
     } else {
         None
     };
-    let heads = (0..shape.kv_heads)
-        .into_par_iter()
-        .map(|head| Head::new(&k, &v, keys, d, shape.kv_heads, head))
-        .collect();
-    let attention = Attention { shape, d, keys, heads, mask };
+    let attention = Attention { shape, d, keys: setup.input(1).rows(), k, v, mask };
     fresh(move |panel, out| attention.rows(panel, out))
 }
 
-/// Features of a head, filled up to whole tiles.
-fn padded(d: usize) -> usize {
-    d / HEIGHT * HEIGHT + if d.is_multiple_of(HEIGHT) { 0 } else { height(d % HEIGHT) }
-}
-
-impl Head {
-    fn new(k: &[f32], v: &[f32], keys: usize, d: usize, heads: usize, head: usize) -> Head {
-        let row = |key: usize| (key * heads + head) * d..(key * heads + head + 1) * d;
-        let empty: &[f32] = &[];
-        let mut packed_keys = vec![0.0; keys.next_multiple_of(HEIGHT) * d];
-        for (tile, out) in packed_keys.chunks_mut((HEIGHT * d).max(1)).enumerate() {
-            let mut rows = [empty; HEIGHT];
-            let count = HEIGHT.min(keys - tile * HEIGHT);
-            for (r, slot) in rows[..count].iter_mut().enumerate() {
-                *slot = &k[row(tile * HEIGHT + r)];
-            }
-            interleave(&rows[..count], d, HEIGHT, out);
-        }
-        let mut values = vec![0.0; keys * padded(d)];
-        for (block, out) in values.chunks_mut((BLOCK * padded(d)).max(1)).enumerate() {
-            let count = BLOCK.min(keys - block * BLOCK);
-            for first in (0..d).step_by(HEIGHT) {
-                let (len, h) = (HEIGHT.min(d - first), height(HEIGHT.min(d - first)));
-                for (key, out) in out[first * count..][..h * count].chunks_exact_mut(h).enumerate() {
-                    out[..len].copy_from_slice(&v[row(block * BLOCK + key)][first..first + len]);
-                }
-            }
-        }
-        Head { keys: packed_keys, values }
-    }
-}
-
-impl Attention {
+impl Attention<'_> {
     fn rows(&self, panel: &Panel<'_>, out: &mut [f32]) {
         let (rows, d, width) = (panel.rows.len(), self.d, self.shape.heads * self.d);
         if d == 0 {
@@ -116,7 +84,7 @@ impl Attention {
     /// The panel's rows of one query head, to `part` `[rows, d]`.
     fn head(&self, panel: &Panel<'_>, head: usize, part: &mut [f32]) {
         let (rows, d) = (panel.rows.len(), self.d);
-        let kv = &self.heads[head * self.shape.kv_heads / self.shape.heads];
+        let kv = head * self.shape.kv_heads / self.shape.heads;
         let groups = rows.div_ceil(LANES);
         let mut queries = Scratch::new(groups * d * LANES);
         queries.fill(0.0);
@@ -129,28 +97,32 @@ impl Attention {
         sums.fill(0.0);
         let mut states = vec![State::new(); groups];
         let mut scores = Scratch::new(BLOCK * LANES);
+        let stride = self.shape.kv_heads * padded(d);
         for first in (0..self.keys).step_by(BLOCK) {
             let count = BLOCK.min(self.keys - first);
+            let keys: Vec<&[f32]> = (first..first + count.next_multiple_of(4))
+                .map(|key| &self.k[(key.min(self.keys - 1) * self.shape.kv_heads + kv) * d..][..d])
+                .collect();
+            let values = &self.v[(first * self.shape.kv_heads + kv) * padded(d)..];
             for group in 0..groups {
                 let query = panel.rows.start + group * LANES;
                 if !self.sees(query, panel.rows.end, first, first + count) {
                     continue;
                 }
-                let q = &queries[group * d * LANES..][..d * LANES];
+                let right = &queries[group * d * LANES..][..d * LANES];
                 for key in (0..count).step_by(HEIGHT) {
-                    let a = &kv.keys[(first + key) * d..][..HEIGHT * d];
+                    let left = Left::Rows(&keys[key..][..height(HEIGHT.min(count - key))]);
                     let out = &mut scores[key * LANES..];
-                    Tile { height: HEIGHT, a, b: q, out, stride: LANES, width: LANES, add: false }.compute();
+                    Tile { left, right, out, stride: LANES, width: LANES, add: false }.compute();
                 }
                 let scores = &mut scores[..count * LANES];
                 self.hide(query, first, scores);
                 let sums = &mut sums[group * padded(d) * LANES..][..padded(d) * LANES];
                 absorb(&mut states[group], scores, sums);
                 for x in (0..d).step_by(HEIGHT) {
-                    let h = height(HEIGHT.min(d - x));
-                    let a = &kv.values[first * padded(d) + x * count..][..h * count];
+                    let left = Left::Columns { data: &values[x..], stride, rows: height(HEIGHT.min(d - x)) };
                     let out = &mut sums[x * LANES..];
-                    Tile { height: h, a, b: scores, out, stride: LANES, width: LANES, add: true }.compute();
+                    Tile { left, right: scores, out, stride: LANES, width: LANES, add: true }.compute();
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! Convolutions.
 
 use crate::eval::Tensor;
-use crate::eval::product::{Image, Matrix, Packed, multiply, multiply_wide};
+use crate::eval::product::{Image, Matrix, Packed, multiply, multiply_wide, unit};
 use crate::eval::step::{Prepared, Setup, fresh};
 
 use super::linear::{Weight, add_bias, elements};
@@ -11,7 +11,7 @@ pub(crate) fn pack(weight: &Tensor<'_>) -> Option<Packed> {
     let (n, channels) = (weight.shape[0], *weight.shape.get(1)?);
     let taps: usize = weight.shape[2..].iter().product();
     let order: Vec<usize> = (0..taps).flat_map(|tap| (0..channels).map(move |c| c * taps + tap)).collect();
-    let part = Matrix::pack(&elements(weight)?, n, channels * taps, &order);
+    let part = Matrix::pack(&elements(weight)?, n, channels * taps, &order, unit(channels, taps));
     Some(Packed { parts: vec![part] })
 }
 

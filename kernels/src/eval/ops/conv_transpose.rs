@@ -1,7 +1,7 @@
 //! Transposed convolutions of one axis.
 
 use crate::eval::Tensor;
-use crate::eval::product::{Image, Matrix, Packed, multiply};
+use crate::eval::product::{Image, Matrix, Packed, multiply, unit};
 use crate::eval::scratch::Scratch;
 use crate::eval::step::{Prepared, Setup, fresh};
 
@@ -24,7 +24,7 @@ pub(crate) fn pack(weight: &Tensor<'_>, stride: usize) -> Option<Packed> {
             .flat_map(|t| (0..channels).map(move |c| (c, t)))
             .map(|(c, t)| c * n * k + tap(t))
             .collect();
-        Matrix::pack(&data, n, k, &order)
+        Matrix::pack(&data, n, k, &order, unit(channels, count))
     });
     Some(Packed { parts: parts.collect() })
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::eval::product::{Elements, Matrix, Packed, Stored, Strided, multiply, multiply_wide};
+use crate::eval::product::{Elements, Matrix, Packed, Stored, multiply, multiply_wide};
 use crate::eval::step::{Prepared, Setup, fresh};
 use crate::eval::{Data, EvalError, Tensor};
 
@@ -60,7 +60,7 @@ pub(crate) fn elements<'a>(weight: &Tensor<'a>) -> Option<Stored<'a>> {
 pub(crate) fn pack(weight: &Tensor<'_>) -> Option<Packed> {
     let (n, k) = (weight.rows(), weight.cols());
     let order: Vec<usize> = (0..k).collect();
-    let part = Matrix::pack(&elements(weight)?, n, k, &order);
+    let part = Matrix::pack(&elements(weight)?, n, k, &order, k);
     Some(Packed { parts: vec![part] })
 }
 
@@ -79,9 +79,8 @@ pub(crate) fn prepare<'a>(setup: &Setup<'a, '_>) -> Prepared<'a> {
     let weight = Weight::of(setup, (1, k, n), pack)?;
     let bias = setup.inputs.get(2).map(|b| b.values()).transpose()?;
     fresh(move |panel, out| {
-        let source = Strided(panel.inputs[0]);
         let product = if panel.wide { multiply_wide } else { multiply };
-        product(&source, 0, panel.rows.len(), &weight.parts()[0], out);
+        product(&panel.inputs[0], 0, panel.rows.len(), &weight.parts()[0], out);
         add_bias(out, bias.as_deref());
     })
 }

@@ -1,9 +1,13 @@
-//! The left operand of a convolution: patches of an image, gathered while they are packed.
+//! The left operand of a convolution: patches of an image.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::{HEIGHT, Source, interleave};
+use super::Source;
+
+/// With fewer channels than this, the numbers under all taps are gathered for the product; with more, every tap is a
+/// product of its own, of the image where it lies.
+const FEW: usize = 64;
 
 /// Patches of an image `[t, h, w, channels]` (leading axes 1 where there are fewer): row r is output position r in
 /// row-major order, and place k of it is channel k % channels under tap k / channels in row-major order.
@@ -21,6 +25,11 @@ pub(crate) struct Image<'a> {
     pub dilation: usize,
     /// As many zeros as a run of taps along the last axis has numbers.
     pub zeros: Vec<f32>,
+}
+
+/// Places of k that stay together when the weight of a convolution falls into blocks.
+pub(crate) fn unit(channels: usize, taps: usize) -> usize {
+    if channels < FEW { channels * taps } else { channels }
 }
 
 impl Image<'_> {
@@ -54,33 +63,57 @@ impl Image<'_> {
             None => &self.zeros[..len],
         }
     }
+
+    fn taps(&self, tap: usize) -> [usize; 3] {
+        let [_, b, j] = self.kernel;
+        [tap / j / b, tap / j % b, tap % j]
+    }
+
+    /// Output positions from row `first` on.
+    fn positions(&self, first: usize) -> impl Iterator<Item = [usize; 3]> {
+        let [_, height, width] = self.result;
+        let start = [first / width / height, first / width % height, first % width];
+        std::iter::successors(Some(start), move |[t, h, w]| {
+            Some(match (h + 1 < height, w + 1 < width) {
+                (_, true) => [*t, *h, w + 1],
+                (true, false) => [*t, h + 1, 0],
+                (false, false) => [t + 1, 0, 0],
+            })
+        })
+    }
+
+    /// Places `k` of one row, copied to `out`.
+    fn gather(&self, position: [usize; 3], k: Range<usize>, out: &mut [f32]) {
+        let across = if self.inside(position[2]) { self.kernel[2] } else { 1 };
+        let run = across * self.channels;
+        let mut at = k.start;
+        while at < k.end {
+            let within = at % run;
+            let len = (run - within).min(k.end - at);
+            let from = self.run(position, self.taps(at / run * across), within, len);
+            out[at - k.start..][..len].copy_from_slice(from);
+            at += len;
+        }
+    }
 }
 
 impl Source for Image<'_> {
-    fn pack(&self, row: usize, count: usize, k: Range<usize>, height: usize, out: &mut [f32]) {
-        let [_, rows, columns] = self.result;
-        let position = |r: usize| [r / columns / rows, r / columns % rows, r % columns];
-        let mut positions = [[0; 3]; HEIGHT];
-        positions[..count].iter_mut().enumerate().for_each(|(r, p)| *p = position(row + r));
-        let positions = &positions[..count];
-        let across = if positions.iter().all(|p| self.inside(p[2])) { self.kernel[2] } else { 1 };
-        let run = across * self.channels;
-        let empty: &[f32] = &[];
-        let mut slices = [empty; HEIGHT];
-        let mut at = k.start;
-        while at < k.end {
-            let (tap, within) = (at / run * across, at % run);
-            let len = (run - within).min(k.end - at);
-            let taps = [
-                tap / self.kernel[2] / self.kernel[1],
-                tap / self.kernel[2] % self.kernel[1],
-                tap % self.kernel[2],
-            ];
-            for (slice, position) in slices.iter_mut().zip(positions) {
-                *slice = self.run(*position, taps, within, len);
-            }
-            interleave(&slices[..count], len, height, &mut out[(at - k.start) * height..][..len * height]);
-            at += len;
+    fn rows<'a>(
+        &'a self,
+        first: usize,
+        count: usize,
+        k: Range<usize>,
+        scratch: &'a mut [f32],
+    ) -> Vec<&'a [f32]> {
+        let positions = self.positions(first).take(count);
+        if self.channels < FEW {
+            let copy = |(position, out): ([usize; 3], &'a mut [f32])| {
+                self.gather(position, k.clone(), out);
+                &*out
+            };
+            return positions.zip(scratch.chunks_exact_mut(k.len())).map(copy).collect();
         }
+        let (taps, channel) = (self.taps(k.start / self.channels), k.start % self.channels);
+        positions.map(|position| self.run(position, taps, channel, k.len())).collect()
     }
 }

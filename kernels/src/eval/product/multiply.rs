@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::{DEPTH, HEIGHT, LANES, Matrix, Source, Tile, height};
+use super::{DEPTH, HEIGHT, LANES, Left, Matrix, Source, Tile, height};
 use crate::eval::scratch::Scratch;
 
 /// `out[i·n + c] = Σ_k source[first + i][k]·weight[k][c]` for `rows` rows.
@@ -49,36 +49,35 @@ fn columns(
     out: &mut [f32],
     stride: usize,
 ) {
-    if weight.k == 0 {
+    if weight.blocks.is_empty() {
         out.fill(0.0);
         return;
     }
-    let padded = rows / HEIGHT * HEIGHT + if rows.is_multiple_of(HEIGHT) { 0 } else { height(rows % HEIGHT) };
-    let mut left = Scratch::new(padded * DEPTH.min(weight.k));
-    let mut right = Scratch::new(DEPTH.min(weight.k) * LANES);
+    let deepest = DEPTH.min(weight.k);
+    let mut gathered = Scratch::new(rows * deepest);
+    let mut widened = Scratch::new(deepest * LANES);
     let mut edge = [0.0f32; HEIGHT * LANES];
-    for start in (0..weight.k).step_by(DEPTH) {
-        let k = start..weight.k.min(start + DEPTH);
-        let add = start > 0;
-        for row in (0..rows).step_by(HEIGHT) {
-            let count = HEIGHT.min(rows - row);
-            let h = height(count);
-            source.pack(first + row, count, k.clone(), h, &mut left[row * k.len()..][..h * k.len()]);
+    for k in &weight.blocks {
+        let add = k.start > 0;
+        let mut left = source.rows(first, rows, k.clone(), &mut gathered);
+        // A tile has 4, 8 or 12 rows; those after the last one repeat it and go nowhere.
+        if let Some(last) = left.last().copied() {
+            left.resize(rows.next_multiple_of(4), last);
         }
         for t in tiles.clone() {
-            let b = weight.tile(k.clone(), t, &mut right);
+            let right = weight.tile(k, t, &mut widened);
             let width = LANES.min(weight.n - t * LANES);
             let column = (t - tiles.start) * LANES;
             for row in (0..rows).step_by(HEIGHT) {
                 let count = HEIGHT.min(rows - row);
                 let h = height(count);
-                let a = &left[row * k.len()..][..h * k.len()];
+                let left = Left::Rows(&left[row..row + h]);
                 let out = &mut out[row * stride + column..];
                 if count == h && width == LANES {
-                    Tile { height: h, a, b, out, stride, width, add }.compute();
+                    Tile { left, right, out, stride, width, add }.compute();
                 } else {
                     // The tile goes past the edge of the result.
-                    Tile { height: h, a, b, out: &mut edge, stride: LANES, width, add: false }.compute();
+                    Tile { left, right, out: &mut edge, stride: LANES, width, add: false }.compute();
                     for (out, sums) in out.chunks_mut(stride).zip(edge.chunks_exact(LANES)).take(count) {
                         for (out, sum) in out.iter_mut().zip(&sums[..width]) {
                             *out = if add { *out + sum } else { *sum };

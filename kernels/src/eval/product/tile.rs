@@ -18,18 +18,24 @@ pub(crate) fn height(rows: usize) -> usize {
 /// What the machine's vectors can do, asked once.
 static ARCH: LazyLock<Arch> = LazyLock::new(Arch::new);
 
-/// One tile of a product: `out[r·stride + c] (+)= Σ_k a[k·height + r]·b[k·32 + c]`, each element a chain of fused
+/// The left operand of a tile.
+#[derive(Clone, Copy)]
+pub(crate) enum Left<'a> {
+    /// 4, 8 or 12 rows, each with its places of k together.
+    Rows(&'a [&'a [f32]]),
+    /// Place k of row r is at `k·stride + r`; the number of rows is 4, 8 or 12.
+    Columns { data: &'a [f32], stride: usize, rows: usize },
+}
+
+/// One tile of a product: `out[r·stride + c] (+)= Σ_k left(r, k)·right[k·32 + c]`, each element a chain of fused
 /// multiply-adds from 0, in the order of k.
 pub(crate) struct Tile<'a> {
-    /// 4, 8 or 12; all these rows are written.
-    pub height: usize,
-    /// `[k, height]`.
-    pub a: &'a [f32],
+    pub left: Left<'a>,
     /// `[k, LANES]`.
-    pub b: &'a [f32],
+    pub right: &'a [f32],
     pub out: &'a mut [f32],
     pub stride: usize,
-    /// Columns that are wanted; up to the next multiple of 16 are written.
+    /// Columns that are wanted; up to the next multiple of 16 are written, and all rows.
     pub width: usize,
     /// Adds to `out` what would else replace it.
     pub add: bool,
@@ -39,6 +45,13 @@ impl Tile<'_> {
     pub fn compute(self) {
         ARCH.dispatch(self);
     }
+
+    fn height(&self) -> usize {
+        match self.left {
+            Left::Rows(rows) => rows.len(),
+            Left::Columns { rows, .. } => rows,
+        }
+    }
 }
 
 impl WithSimd for Tile<'_> {
@@ -47,7 +60,7 @@ impl WithSimd for Tile<'_> {
     /// The tile is made in pieces whose sums fit the registers: 32 of 512 bits, 16 of 256 bits, or 32 of 128 bits.
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        match (S::F32_LANES, self.height, self.width > 16) {
+        match (S::F32_LANES, self.height(), self.width > 16) {
             (16, 4, true) => pieces::<S, 4, 4, 2>(simd, self),
             (16, 8, true) => pieces::<S, 8, 8, 2>(simd, self),
             (16, _, true) => pieces::<S, 12, 12, 2>(simd, self),
@@ -70,7 +83,12 @@ fn pieces<S: Simd, const H: usize, const R: usize, const V: usize>(simd: S, tile
     let columns = V * S::F32_LANES;
     for column in (0..tile.width).step_by(columns) {
         for row in (0..H).step_by(R) {
-            let sums = piece::<S, H, R, V>(simd, tile.a, tile.b, row, column);
+            let sums = match tile.left {
+                Left::Rows(rows) => by_rows::<S, R, V>(simd, &rows[row..row + R], tile.right, column),
+                Left::Columns { data, stride, .. } => {
+                    by_columns::<S, R, V>(simd, &data[row..], stride, tile.right, column)
+                }
+            };
             for (r, sums) in sums.iter().enumerate() {
                 let out = &mut tile.out[(row + r) * tile.stride + column..][..columns];
                 let out = S::as_mut_simd_f32s(out).0;
@@ -83,61 +101,95 @@ fn pieces<S: Simd, const H: usize, const R: usize, const V: usize>(simd: S, tile
 }
 
 #[inline(always)]
-fn piece<S: Simd, const H: usize, const R: usize, const V: usize>(
+fn by_rows<S: Simd, const R: usize, const V: usize>(
     simd: S,
-    a: &[f32],
-    b: &[f32],
-    row: usize,
+    rows: &[&[f32]],
+    right: &[f32],
     column: usize,
 ) -> [[S::f32s; V]; R] {
+    let right = right.as_chunks::<LANES>().0;
+    let rows: [&[f32]; R] = std::array::from_fn(|r| &rows[r][..right.len()]);
     let mut sums = [[simd.splat_f32s(0.0); V]; R];
-    for (a, b) in a.as_chunks::<H>().0.iter().zip(b.as_chunks::<LANES>().0) {
-        let b = S::as_simd_f32s(&b[column..column + V * S::F32_LANES]).0;
-        let b: [S::f32s; V] = std::array::from_fn(|v| b[v]);
+    for (k, right) in right.iter().enumerate() {
+        let right = vectors::<S, V>(right, column);
         for r in 0..R {
-            let a = simd.splat_f32s(a[row + r]);
+            let left = simd.splat_f32s(rows[r][k]);
             for v in 0..V {
-                sums[r][v] = simd.mul_add_f32s(a, b[v], sums[r][v]);
+                sums[r][v] = simd.mul_add_f32s(left, right[v], sums[r][v]);
             }
         }
     }
     sums
 }
 
+#[inline(always)]
+fn by_columns<S: Simd, const R: usize, const V: usize>(
+    simd: S,
+    data: &[f32],
+    stride: usize,
+    right: &[f32],
+    column: usize,
+) -> [[S::f32s; V]; R] {
+    let mut sums = [[simd.splat_f32s(0.0); V]; R];
+    for (left, right) in data.chunks(stride).zip(right.as_chunks::<LANES>().0) {
+        let right = vectors::<S, V>(right, column);
+        let left = &left[..R];
+        for r in 0..R {
+            let left = simd.splat_f32s(left[r]);
+            for v in 0..V {
+                sums[r][v] = simd.mul_add_f32s(left, right[v], sums[r][v]);
+            }
+        }
+    }
+    sums
+}
+
+#[inline(always)]
+fn vectors<S: Simd, const V: usize>(row: &[f32; LANES], column: usize) -> [S::f32s; V] {
+    let vectors = S::as_simd_f32s(&row[column..column + V * S::F32_LANES]).0;
+    std::array::from_fn(|v| vectors[v])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn with<S: Simd>(simd: S, tile: Tile<'_>) {
-        Simd::vectorize(simd, tile);
-    }
 
     /// The definition of an element, one at a time, and every width of vectors that the machine has.
     #[test]
     fn every_element_is_its_chain() {
         let k = 37;
         let value = |i: usize| ((i * 7919 + 13) % 101) as f32 / 37.0 - 1.3;
+        let right: Vec<f32> = (0..k * LANES).map(|i| value(i + 5)).collect();
         for height in [4, 8, 12] {
-            let a: Vec<f32> = (0..k * height).map(value).collect();
-            let b: Vec<f32> = (0..k * LANES).map(|i| value(i + 5)).collect();
+            let rows: Vec<f32> = (0..height * k).map(value).collect();
+            let slices: Vec<&[f32]> = rows.chunks(k).collect();
+            let stride = height + 3;
+            let columns: Vec<f32> =
+                (0..k * stride).map(|i| rows[i % stride % height * k + i / stride]).collect();
+            let lefts = [Left::Rows(&slices), Left::Columns { data: &columns, stride, rows: height }];
             for (width, add) in [(32, false), (32, true), (16, true), (3, false)] {
-                let compute = |by: &dyn Fn(Tile<'_>)| {
-                    let mut out = vec![0.25; height * LANES];
-                    by(Tile { height, a: &a, b: &b, out: &mut out, stride: LANES, width, add });
-                    out
+                let chain = |r: usize, c: usize| {
+                    let sum = slices[r]
+                        .iter()
+                        .zip(right.chunks(LANES))
+                        .fold(0.0f32, |s, (l, r)| l.mul_add(r[c], s));
+                    if add { 0.25 + sum } else { sum }
                 };
-                let out = compute(&|tile| tile.compute());
-                assert_eq!(out[..width], compute(&|tile| with(pulp::Scalar::new(), tile))[..width]);
-                #[cfg(target_arch = "x86_64")]
-                if let Some(v3) = pulp::x86::V3::try_new() {
-                    assert_eq!(out[..width], compute(&|tile| with(v3, tile))[..width]);
-                }
-                for r in 0..height {
-                    for c in 0..width {
-                        let chain =
-                            (0..k).fold(0.0f32, |s, k| a[k * height + r].mul_add(b[k * LANES + c], s));
-                        let want = if add { 0.25 + chain } else { chain };
-                        assert_eq!(out[r * LANES + c].to_bits(), want.to_bits());
+                let compute = |left: Left<'_>, by: &dyn Fn(Tile<'_>)| {
+                    let mut out = vec![0.25; height * LANES];
+                    by(Tile { left, right: &right, out: &mut out, stride: LANES, width, add });
+                    for r in 0..height {
+                        for c in 0..width {
+                            assert_eq!(out[r * LANES + c].to_bits(), chain(r, c).to_bits());
+                        }
+                    }
+                };
+                for left in lefts {
+                    compute(left, &|tile| tile.compute());
+                    compute(left, &|tile| Simd::vectorize(pulp::Scalar::new(), tile));
+                    #[cfg(target_arch = "x86_64")]
+                    if let Some(v3) = pulp::x86::V3::try_new() {
+                        compute(left, &|tile| Simd::vectorize(v3, tile));
                     }
                 }
             }

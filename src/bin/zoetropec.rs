@@ -1,0 +1,29 @@
+//! `zoetropec`: the compiler's own tool.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use zoetrope::commands::eval::Eval;
+use zoetrope::commands::show::Show;
+
+/// Look into the compiler, and run single phases
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Show(Show),
+    Eval(Box<Eval>),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Show(command) => command.run(),
+        Command::Eval(command) => command.run(),
+    };
+    done.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
+}

@@ -1,0 +1,34 @@
+//! `zoetrope demo-model`: the small model as files in the official format.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use zoetrope_compiler::targets::compile_target;
+use zoetrope_model_spec::target::Target;
+
+use crate::demo::write_demo_model;
+use crate::failure::Failure;
+use crate::model_files::tensors_of;
+
+/// Write the demo model's files into a folder
+#[derive(Args, Debug)]
+pub struct DemoModel {
+    /// The folder; made if it is not there
+    dir: PathBuf,
+}
+
+impl DemoModel {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn run(self) -> Result<(), Failure> {
+        let target = Target::preset("res-tiny").ok_or_else(|| Failure::usage("there is no preset res-tiny"))?;
+        let plan = compile_target(&target, &PathBuf::new())?;
+        let paths = write_demo_model(&self.dir, &tensors_of(&plan))?;
+        for path in paths.checkpoint.iter().chain([&paths.text_encoder]).chain(&paths.upscaler) {
+            println!("{}", path.display());
+        }
+        Ok(())
+    }
+}

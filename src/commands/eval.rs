@@ -1,0 +1,147 @@
+//! `zoetropec eval`: one phase on given inputs (docs/phases.md).
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use zoetrope_compiler::Options;
+use zoetrope_compiler::targets::{Part, compile_part, dimensions};
+use zoetrope_model_spec::target::{Model, Target};
+
+use super::show::find_target;
+use super::{ModelArgs, write_whole};
+use crate::eval::Phase;
+use crate::failure::{Failure, Kind};
+use crate::run::{Request, noise_ports, run};
+use crate::session::{Session, Unwatched};
+use crate::tensors::{self, Named, Tensor};
+use crate::tokenize::{Encoded, Tokenizer};
+
+/// Run one phase of a target on given inputs
+#[derive(Args, Debug)]
+pub struct Eval {
+    /// A preset's name or a target file
+    target: String,
+    /// tokenize, text-encode, connect, velocity, denoise, upscale, video-decode, audio-decode, vocode, or run
+    phase: String,
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Named input tensors (safetensors)
+    #[arg(long, value_name = "FILE")]
+    inputs: Option<PathBuf>,
+    /// Where the outputs go (safetensors, f32)
+    #[arg(long, value_name = "FILE")]
+    outputs: PathBuf,
+    /// The prompt of tokenize and run
+    #[arg(long, value_name = "TEXT")]
+    prompt: Option<String>,
+    /// Also write this inner value
+    #[arg(long, value_name = "NAME")]
+    tap: Vec<String>,
+    /// Replay so often, and print the seconds of each replay
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    repeat: usize,
+}
+
+impl Eval {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// Says what the phase wants where something is missing.
+    pub fn run(mut self) -> Result<(), Failure> {
+        let (target, folder) = find_target(&self.target)?;
+        self.files_of(&target, &folder);
+        let outputs = match self.phase.as_str() {
+            "tokenize" => self.tokenize()?,
+            "run" => self.whole(&target, &folder)?,
+            _ => self.one(&target, &folder)?,
+        };
+        write_whole(&self.outputs, &tensors::to_bytes(&outputs))?;
+        for (name, tensor) in &outputs {
+            println!("{name} {:?}", tensor.shape);
+        }
+        Ok(())
+    }
+
+    /// Files that the command line does not name are those of the target.
+    fn files_of(&mut self, target: &Target, folder: &Path) {
+        if let Model::Files { checkpoint, text_encoder, spatial_upscaler } = &target.model {
+            if self.model.checkpoint.is_empty() {
+                self.model.checkpoint.push(folder.join(checkpoint));
+            }
+            self.model.text_encoder.get_or_insert_with(|| folder.join(text_encoder));
+            self.model.spatial_upscaler.get_or_insert_with(|| folder.join(spatial_upscaler));
+        }
+    }
+
+    fn inputs(&self) -> Result<Named, Failure> {
+        match &self.inputs {
+            Some(path) => tensors::load(path).map_err(|e| Failure::usage(e.to_string())),
+            None => Ok(Named::new()),
+        }
+    }
+
+    fn encoded(&self, tokenizer: &[u8]) -> Result<Encoded, Failure> {
+        let Some(prompt) = &self.prompt else {
+            return Err(Failure::usage(format!("phase {} wants a prompt\n  help  --prompt TEXT", self.phase)));
+        };
+        Ok(Tokenizer::from_bytes(tokenizer)?.encode(prompt)?)
+    }
+
+    fn tokenize(&self) -> Result<Named, Failure> {
+        let tokenizer = match &self.model.text_encoder {
+            Some(folder) => {
+                let path = folder.join("tokenizer.json");
+                std::fs::read(&path)
+                    .map_err(|e| Failure::new(Kind::ModelFiles, format!("cannot read {}: {e}", path.display())))?
+            }
+            None => crate::demo::TOKENIZER.as_bytes().to_vec(),
+        };
+        let encoded = self.encoded(&tokenizer)?;
+        let tensor = |v: &[i32]| Tensor::int(&[v.len()], v.to_vec());
+        Ok(Named::from([
+            ("input_ids".to_string(), tensor(&encoded.input_ids)),
+            ("attention_mask".to_string(), tensor(&encoded.attention_mask)),
+        ]))
+    }
+
+    fn one(&self, target: &Target, folder: &Path) -> Result<Named, Failure> {
+        let model = dimensions(target, folder)?;
+        let phase = Phase::compile(target, &model, &self.phase, &self.tap)?;
+        let inputs = self.inputs()?;
+        phase.check(&inputs)?;
+        let files = self.model.open(&phase.plan, Some(&model))?;
+        let done = phase.run(&files, &inputs, self.repeat)?;
+        if self.repeat > 1 {
+            let seconds: Vec<_> = done.seconds.iter().map(|s| format!("{s:.4}")).collect();
+            println!("replay seconds: {}", seconds.join(" "));
+        }
+        Ok(done.outputs)
+    }
+
+    fn whole(&self, target: &Target, folder: &Path) -> Result<Named, Failure> {
+        let model = dimensions(target, folder)?;
+        let plan = compile_part(target, &model, Part::Run, &self.tap, Options::default())?.plan;
+        let mut noise = self.inputs()?;
+        let missing: Vec<_> = noise_ports(&plan)
+            .into_iter()
+            .filter(|(name, shape)| noise.get(name).is_none_or(|t| t.elements() != shape.iter().product::<usize>()))
+            .map(|(name, shape)| format!("{name} {shape:?}"))
+            .collect();
+        if !missing.is_empty() {
+            let list = missing.join("\n           ");
+            return Err(Failure::usage(format!("phase run wants its initial noise\n  missing  {list}\n  help     --inputs FILE; docs/phases.md")));
+        }
+        noise.retain(|name, _| name.ends_with(".noise"));
+        let files = self.model.open(&plan, Some(&model))?;
+        let tokenizer = files.tokenizer.as_deref();
+        let tokenizer = tokenizer.ok_or_else(|| Failure::new(Kind::ModelFiles, "the text encoder's folder has no tokenizer.json"))?;
+        let encoded = self.encoded(tokenizer)?;
+        let mut session = Session::new(&plan, &files)?;
+        let request = Request { prompt: &encoded, seed: 0, noise };
+        let finished = run(&plan, &mut session, &request, &mut Unwatched, &mut |_, _| Ok(()))?;
+        let mut out = finished.latents;
+        out.insert("video".to_string(), finished.video);
+        out.insert("waveform".to_string(), finished.waveform);
+        Ok(out)
+    }
+}

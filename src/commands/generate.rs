@@ -1,0 +1,148 @@
+//! `zoetrope generate`: a prompt becomes a clip.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use clap::Args;
+use zoetrope_generated::PLANS;
+use zoetrope_runtime::Error as RuntimeError;
+use zoetrope_runtime::plan::Plan;
+
+use super::model::built_in;
+use super::{ModelArgs, write_whole};
+use crate::failure::{Failure, Kind};
+use crate::media::Mp4Writer;
+use crate::progress::Progress;
+use crate::run::{Finished, Request, noise_ports, run};
+use crate::session::Session;
+use crate::tensors::{self, Named};
+use crate::tokenize::Tokenizer;
+
+/// Make a clip from a prompt
+#[derive(Args, Debug)]
+pub struct Generate {
+    /// What the clip shows and sounds like
+    #[arg(required_unless_present = "prompt_flag")]
+    prompt: Option<String>,
+    #[arg(long = "prompt", value_name = "PROMPT", conflicts_with = "prompt", hide = true)]
+    prompt_flag: Option<String>,
+    /// The MP4 file to write
+    #[arg(short, long, value_name = "FILE", alias = "output-path")]
+    output: PathBuf,
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Which of the binary's plans to use
+    #[arg(long, value_name = "NAME")]
+    preset: Option<String>,
+    /// Picks the initial noise; the same seed makes the same clip
+    #[arg(long, default_value_t = 10)]
+    seed: u64,
+    /// Initial noise from a safetensors file instead of the seed (docs/phases.md)
+    #[arg(long, value_name = "FILE")]
+    noise: Option<PathBuf>,
+    /// Write the latents of every phase into this folder
+    #[arg(long, value_name = "DIR")]
+    dump: Option<PathBuf>,
+    /// No progress
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+/// The plan of this name, or the only one.
+///
+/// # Errors
+/// No such plan, or several and none named; says which there are.
+pub fn pick(name: Option<&str>) -> Result<&'static Plan, Failure> {
+    let known: Vec<_> = PLANS.iter().map(|p| p.name.as_ref()).collect();
+    let help = format!("this binary holds {}; others are built with --features res-*", known.join(", "));
+    match name {
+        Some(name) => zoetrope_generated::plan(name)
+            .ok_or_else(|| Failure::usage(format!("there is no plan {name}\n  help  {help}"))),
+        None => match PLANS {
+            [] => Err(Failure::usage("this binary holds no plan\n  help  build it with --features res-tiny, or with res-custom and ZOETROPE_TARGET=my.toml")),
+            [only] => Ok(only),
+            _ => Err(Failure::usage(format!("which plan?\n  help  --preset NAME: {help}"))),
+        },
+    }
+}
+
+impl Generate {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// Everything that can be known is checked before the first phase runs.
+    pub fn run(self) -> Result<(), Failure> {
+        let start = Instant::now();
+        let plan = pick(self.preset.as_deref())?;
+        let facts = &plan.facts;
+        let prompt = self.prompt.or(self.prompt_flag).unwrap_or_default();
+        let metadata = [
+            ("comment".to_string(), prompt.clone()),
+            ("encoder".to_string(), format!("zoetrope {}, plan {}, seed {}", env!("CARGO_PKG_VERSION"), plan.name, self.seed)),
+        ];
+        // Opened first: a folder that cannot be written is known before minutes of work.
+        let size = (facts.width as usize, facts.height as usize);
+        let writer = Mp4Writer::create(&self.output, size.0, size.1, facts.fps, &metadata)?;
+        if let Some(folder) = &self.dump {
+            std::fs::create_dir_all(folder).map_err(|e| {
+                Failure::new(Kind::Failure, format!("cannot make the folder {}: {e}", folder.display()))
+            })?;
+        }
+        let noise = self.noise.as_deref().map_or_else(|| Ok(Named::new()), |path| load_noise(plan, path))?;
+        let files = self.model.open(plan, built_in(&facts.model).as_ref())?;
+        let tokenizer = files.tokenizer.as_deref().ok_or_else(|| {
+            Failure::new(Kind::ModelFiles, "the text encoder's folder has no tokenizer.json")
+        })?;
+        let encoded = Tokenizer::from_bytes(tokenizer)?.encode(&prompt)?;
+        if encoded.tokens > encoded.input_ids.len() {
+            let limit = encoded.input_ids.len();
+            eprintln!("note: the prompt has {} tokens; only the first {limit} are used", encoded.tokens);
+        }
+        let request = Request { prompt: &encoded, seed: self.seed, noise };
+        let mut session = Session::new(plan, &files)?;
+        let mut progress = Progress::new(plan, self.quiet);
+        let dump = self.dump.as_deref();
+        let mut keep = |phase: &str, left: &Named| match dump {
+            Some(folder) if !left.is_empty() => {
+                let path = folder.join(format!("{phase}.safetensors"));
+                write_whole(&path, &tensors::to_bytes(left)).map_err(|e| RuntimeError::Host(e.message))
+            }
+            _ => Ok(()),
+        };
+        let finished = run(plan, &mut session, &request, &mut progress, &mut keep);
+        progress.done();
+        write_clip(writer, facts.frames as usize, &finished?)?;
+        if facts.model == "demo" {
+            println!("note: the demo model is untrained, so the picture is noise; the weights of LTX-2.3 make clips");
+        }
+        let seconds = start.elapsed().as_secs_f64();
+        println!("{}: {}x{}, {} frames, seed {}, {seconds:.1} s", self.output.display(), size.0, size.1, facts.frames, self.seed);
+        Ok(())
+    }
+}
+
+fn load_noise(plan: &Plan, path: &Path) -> Result<Named, Failure> {
+    let named = tensors::load(path).map_err(|e| Failure::usage(e.to_string()))?;
+    let mut noise = Named::new();
+    for (name, shape) in noise_ports(plan) {
+        let have = named.get(&name);
+        let fits = have.is_some_and(|t| t.elements() == shape.iter().product::<usize>());
+        let Some(tensor) = have.filter(|_| fits) else {
+            let have = have.map_or("no such tensor".to_string(), |t| format!("{:?}", t.shape));
+            return Err(Failure::usage(format!("the noise file does not fit the plan\n  want  {name} {shape:?}\n  have  {have}")));
+        };
+        noise.insert(name, tensor.clone());
+    }
+    Ok(noise)
+}
+
+fn write_clip(mut writer: Mp4Writer, frames: usize, finished: &Finished) -> Result<(), Failure> {
+    let rgb = finished.video.reals();
+    for frame in rgb.chunks_exact((rgb.len() / frames.max(1)).max(1)) {
+        writer.push_frame(frame)?;
+    }
+    let wave = finished.waveform.reals();
+    let (left, right) = wave.split_at(wave.len() / 2);
+    writer.push_sound(left, right)?;
+    Ok(writer.finish()?)
+}

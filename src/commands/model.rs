@@ -1,0 +1,81 @@
+//! Which model files a command uses.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use zoetrope_model_spec::ltx::builtin::ltx_2_3_22b;
+use zoetrope_model_spec::ltx::config::ModelConfig;
+use zoetrope_model_spec::ltx::demo::demo;
+use zoetrope_runtime::plan::{Plan, Source};
+
+use crate::demo::demo_in_memory;
+use crate::failure::{Failure, Kind};
+use crate::model_files::{ModelFiles, ModelPaths, tensors_of};
+use crate::verify::{Report, verify};
+
+/// Where the model's files are. The official command line's names are accepted too.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ModelArgs {
+    /// The LTX-2.3 checkpoint (ltx-2.3-22b-distilled-1.1.safetensors); several times if it is split
+    #[arg(long, value_name = "FILE", alias = "distilled-checkpoint-path")]
+    pub checkpoint: Vec<PathBuf>,
+    /// The Gemma 3 folder, with config.json, tokenizer.json and weights
+    #[arg(long, value_name = "DIR", alias = "gemma-root")]
+    pub text_encoder: Option<PathBuf>,
+    /// The spatial x2 upscaler
+    #[arg(long, value_name = "FILE", alias = "spatial-upsampler-path")]
+    pub spatial_upscaler: Option<PathBuf>,
+}
+
+/// The dimensions of a built-in model; `None` for those of other files.
+pub fn built_in(name: &str) -> Option<ModelConfig> {
+    match name {
+        "demo" => Some(demo()),
+        "ltx-2.3-22b" => Some(ltx_2_3_22b()),
+        _ => None,
+    }
+}
+
+impl ModelArgs {
+    fn given(&self) -> bool {
+        !self.checkpoint.is_empty() || self.text_encoder.is_some() || self.spatial_upscaler.is_some()
+    }
+
+    /// Opens the files given, or makes the demo model where the plan is for it, and compares them with what `plan`
+    /// reads. Files of sources that it does not read are not asked for.
+    ///
+    /// # Errors
+    /// The demo model cannot be made: a mistake in this program.
+    pub fn check(&self, plan: &Plan, built_for: Option<&ModelConfig>) -> Result<(ModelFiles, Report), Failure> {
+        let tensors = tensors_of(plan);
+        let files = if !self.given() && plan.facts.model == "demo" {
+            demo_in_memory(&tensors)?
+        } else {
+            let mut files = ModelFiles::open(&ModelPaths {
+                checkpoint: self.checkpoint.clone(),
+                text_encoder: self.text_encoder.clone().unwrap_or_default(),
+                upscaler: self.spatial_upscaler.clone(),
+            });
+            // What was not given is said as that, not as a file that cannot be read.
+            let given = |source| match source {
+                Source::Checkpoint => !self.checkpoint.is_empty(),
+                Source::TextEncoder => self.text_encoder.is_some(),
+                Source::SpatialUpscaler => self.spatial_upscaler.is_some(),
+            };
+            let reads = |source| tensors.iter().any(|t| t.source == source);
+            files.unreadable.retain(|(source, _)| given(*source) && reads(*source));
+            files
+        };
+        let report = verify(&tensors, &files, built_for);
+        Ok((files, report))
+    }
+
+    /// As [`ModelArgs::check`], refusing files that do not fit.
+    ///
+    /// # Errors
+    /// Everything that keeps the plan from running on the files.
+    pub fn open(&self, plan: &Plan, built_for: Option<&ModelConfig>) -> Result<ModelFiles, Failure> {
+        let (files, report) = self.check(plan, built_for)?;
+        if report.is_good() { Ok(files) } else { Err(Failure::new(Kind::ModelFiles, report.text(false).trim_end())) }
+    }
+}

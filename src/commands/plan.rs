@@ -1,0 +1,65 @@
+//! `zoetrope plan`: what this binary will do, before any weight is loaded.
+
+use clap::Args;
+use zoetrope_runtime::plan::{Detail, Plan, bytes_text, flops_text};
+
+use super::generate::pick;
+use crate::failure::Failure;
+use crate::run::turns;
+
+/// Show what a plan will do and how much memory it takes
+#[derive(Args, Debug)]
+pub struct ShowPlan {
+    /// Which of the binary's plans
+    #[arg(long, value_name = "NAME")]
+    preset: Option<String>,
+    /// Every launch
+    #[arg(long)]
+    launches: bool,
+    /// With --launches: arena addresses too
+    #[arg(long, requires = "launches")]
+    addresses: bool,
+}
+
+impl ShowPlan {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// No such plan.
+    pub fn run(self) -> Result<(), Failure> {
+        let plan = pick(self.preset.as_deref())?;
+        if self.launches {
+            let detail = if self.addresses { Detail::Addresses } else { Detail::Listing };
+            print!("{}", plan.text(detail));
+        } else {
+            print!("{}", summary(plan));
+        }
+        Ok(())
+    }
+}
+
+/// One line a phase: launches, work, memory.
+pub fn summary(plan: &Plan) -> String {
+    let f = &plan.facts;
+    let mut out = format!(
+        "{}: {}x{}, {} frames at {} fps, {}, {}, {}\n",
+        plan.name, f.width, f.height, f.frames, f.fps, f.pipeline, f.dtype.name(), f.model
+    );
+    out += &format!("{:<14} {:>8} {:>11} {:>11} {:>11} {:>11}\n", "phase", "launches", "work", "weights", "tables", "arena");
+    let mut peak = 0;
+    for phase in plan.phases.iter() {
+        let mut launches = 0;
+        let mut flops = 0;
+        for (launch, of) in phase.launches() {
+            let times = of.map_or(1, |l| u64::from(l.count)) * turns(phase);
+            launches += times;
+            flops += launch.flops * times;
+        }
+        let (weights, tables) = (phase.weight_bytes(plan), phase.table_bytes(plan));
+        peak = peak.max(weights + tables + phase.arena_bytes);
+        let texts = [flops_text(flops), bytes_text(weights), bytes_text(tables), bytes_text(phase.arena_bytes)];
+        let [work, weights, tables, arena] = texts;
+        out += &format!("{:<14} {launches:>8} {work:>11} {weights:>11} {tables:>11} {arena:>11}\n", phase.name);
+    }
+    out + &format!("peak {peak} bytes ({})\n", bytes_text(peak))
+}

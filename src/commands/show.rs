@@ -1,0 +1,92 @@
+//! `zoetropec show`: the levels of a compilation as text.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use zoetrope_compiler::targets::{Part, compile_part, dimensions, load_target};
+use zoetrope_compiler::{Levels, Options};
+use zoetrope_model_spec::target::Target;
+use zoetrope_runtime::plan::Detail;
+
+use super::write_whole;
+use crate::failure::{Failure, Kind};
+
+/// Show a level of the compilation of a target
+#[derive(Args, Debug)]
+pub struct Show {
+    /// A preset's name or a target file
+    target: String,
+    /// Only one phase, in the shapes of docs/phases.md
+    #[arg(long, value_name = "PHASE")]
+    phase: Option<String>,
+    /// The level to print
+    #[arg(long, value_enum, default_value_t = Level::Plan)]
+    after: Level,
+    /// Only lines that contain this
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+    /// Which kernels were tried at the calls whose path contains this, and why each lost
+    #[arg(long, value_name = "PATH")]
+    why: Option<String>,
+    /// Write every level into this folder instead
+    #[arg(long, value_name = "DIR")]
+    dump: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Level {
+    Graph,
+    Fused,
+    Schedule,
+    Plan,
+}
+
+/// A preset by name, or a target file; and the folder that the file's paths count from.
+///
+/// # Errors
+/// No such preset or file, or a target that cannot be compiled.
+pub fn find_target(name: &str) -> Result<(Target, PathBuf), Failure> {
+    match Target::preset(name) {
+        Some(target) => Ok((target, PathBuf::new())),
+        None => {
+            let path = Path::new(name);
+            Ok((load_target(path)?, path.parent().unwrap_or(Path::new("")).to_path_buf()))
+        }
+    }
+}
+
+impl Show {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// A target that cannot be compiled, a folder that cannot be written.
+    pub fn run(self) -> Result<(), Failure> {
+        let (target, folder) = find_target(&self.target)?;
+        let model = dimensions(&target, &folder)?;
+        let part = self.phase.as_deref().map_or(Part::Run, Part::Phase);
+        let levels = compile_part(&target, &model, part, &[], Options::default())?;
+        if let Some(path) = &self.why {
+            levels.fused.iter().for_each(|f| print!("{}", f.why(path)));
+        } else if let Some(dir) = &self.dump {
+            std::fs::create_dir_all(dir)
+                .map_err(|e| Failure::new(Kind::Failure, format!("cannot make the folder {}: {e}", dir.display())))?;
+            for (i, level) in Level::value_variants().iter().enumerate() {
+                let name = format!("{}.{level:?}.txt", i + 1).to_lowercase();
+                write_whole(&dir.join(name), text(&levels, *level).as_bytes())?;
+            }
+        } else {
+            let only = self.only.unwrap_or_default();
+            text(&levels, self.after).lines().filter(|l| l.contains(&only)).for_each(|l| println!("{l}"));
+        }
+        Ok(())
+    }
+}
+
+fn text(levels: &Levels, level: Level) -> String {
+    match level {
+        Level::Graph => levels.graphs.iter().map(ToString::to_string).collect(),
+        Level::Fused => levels.fused.iter().map(ToString::to_string).collect(),
+        Level::Schedule => levels.schedule.to_string(),
+        Level::Plan => levels.plan.text(Detail::Addresses),
+    }
+}

@@ -1,0 +1,77 @@
+//! Progress on the terminal: the phase, step k of n, and the time that is left.
+//!
+//! The bar counts floating-point operations, which the plan knows, so that a phase takes the room it costs.
+
+use std::io::IsTerminal;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use zoetrope_runtime::Result;
+use zoetrope_runtime::plan::{Item, Phase, Plan, Repeat};
+
+use crate::run::turns;
+use crate::session::Watch;
+
+/// A bar where there is a terminal, a line a phase where there is none.
+pub struct Progress {
+    bar: ProgressBar,
+    lines: bool,
+    said: String,
+}
+
+/// Operations of one replay of a phase, at least one so that every phase moves the bar.
+fn cost(phase: &Phase) -> u64 {
+    let of = |item: &Item| match item {
+        Item::Launch(l) => l.flops,
+        Item::Loop(l) => l.body.iter().map(|b| b.flops).sum::<u64>() * u64::from(l.count),
+    };
+    let segments = phase.segments.iter().map(|s| {
+        let times = if s.repeat == Repeat::Steps { turns(phase) } else { 1 };
+        s.items.iter().map(of).sum::<u64>() * times
+    });
+    segments.sum::<u64>().max(1)
+}
+
+impl Progress {
+    /// For one run of `plan`; shows nothing when `quiet`.
+    pub fn new(plan: &Plan, quiet: bool) -> Progress {
+        let total = plan.phases.iter().map(cost).sum();
+        let terminal = std::io::stderr().is_terminal();
+        let target = if quiet || !terminal { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        let bar = ProgressBar::with_draw_target(Some(total), target);
+        // The template is a constant; were it wrong, the default style would show.
+        if let Ok(style) = ProgressStyle::with_template("{msg:<28} {wide_bar} {elapsed} elapsed, {eta} left") {
+            bar.set_style(style);
+        }
+        Progress { bar, lines: !quiet && !terminal, said: String::new() }
+    }
+
+    /// Takes the bar away.
+    pub fn done(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    fn say(&mut self, text: String) {
+        if self.lines && text != self.said {
+            eprintln!("{text}");
+        }
+        self.bar.set_message(text.clone());
+        self.said = text;
+    }
+}
+
+impl Watch for Progress {
+    fn seam(&mut self, phase: &str, segment: &str, turn: u32, turns: u32) -> Result<()> {
+        if segment == "finish" {
+            return Ok(());
+        }
+        let step = if turns > 1 { format!(" step {} of {turns}", turn + 1) } else { String::new() };
+        let left = self.bar.eta().as_secs();
+        let eta = if self.lines && left > 0 { format!(", about {left} s left") } else { String::new() };
+        self.say(format!("{phase}{step}{eta}"));
+        Ok(())
+    }
+
+    fn launched(&mut self, flops: u64) {
+        self.bar.inc(flops);
+    }
+}
