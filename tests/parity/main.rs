@@ -2,5 +2,7 @@
 
 mod decoders;
 mod model;
+mod run;
+mod tables;
 mod text;
 mod transformer;

@@ -20,7 +20,7 @@ pub struct Model {
     upscaler: TensorSet,
 }
 
-fn folder() -> PathBuf {
+pub fn folder() -> PathBuf {
     zoetrope_test_support::recipe::gamma_models_in(env!("CARGO_TARGET_TMPDIR"))
 }
 

@@ -1,0 +1,101 @@
+//! The rules of the house, checked: what imports what, how long files are, where unsafe code lives.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The only files with unsafe code, each with the reason for every block.
+const UNSAFE: [&str; 3] = ["runtime/src/map.rs", "kernels/src/eval/product/gemm.rs", "src/media/quiet.rs"];
+
+/// Which of our crates a crate may name in its sources.
+const IMPORTS: [(&str, &[&str]); 4] = [
+    ("model-spec/src", &["zoetrope_model_spec"]),
+    ("kernels/src", &["zoetrope_model_spec::lang"]),
+    ("runtime/src", &["zoetrope_kernels", "zoetrope_model_spec::lang"]),
+    ("compiler/src", &["zoetrope_kernels", "zoetrope_model_spec", "zoetrope_runtime"]),
+];
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn sources(folder: &Path, out: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()) {
+        let name = entry.file_name().unwrap().to_string_lossy().into_owned();
+        if entry.is_dir() && name != "target" && !name.starts_with('.') {
+            sources(&entry, out);
+        } else if name.ends_with(".rs") {
+            out.push(entry);
+        }
+    }
+}
+
+/// All sources: path from the root, and text.
+fn all() -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    sources(&root(), &mut files);
+    let read = |path: PathBuf| {
+        let name = path.strip_prefix(root()).unwrap().to_string_lossy().replace('\\', "/");
+        (name, fs::read_to_string(&path).unwrap())
+    };
+    files.into_iter().map(read).collect()
+}
+
+#[test]
+fn files_hold_one_thing() {
+    for (name, text) in all() {
+        let lines = text.lines().count();
+        assert!(lines <= 450, "{name} has {lines} lines; a file holds one thing and stays under about 400");
+        let documented = text.starts_with("//!") || text.starts_with("#![");
+        assert!(documented, "{name} does not begin by saying what lives there");
+    }
+}
+
+#[test]
+fn unsafe_code_lives_in_few_files() {
+    for (name, text) in all() {
+        let lines: Vec<&str> = text.lines().collect();
+        for (i, line) in lines.iter().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            let block = ["unsafe {", "unsafe impl", "unsafe fn"].iter().any(|word| code.contains(word));
+            if block && !name.starts_with("tests/tidy") {
+                assert!(UNSAFE.contains(&name.as_str()), "{name}:{} has unsafe code", i + 1);
+                let reason = lines[i.saturating_sub(12)..=i].iter().any(|l| l.contains("SAFETY") || l.contains("# Safety"));
+                assert!(reason, "{name}:{} has an unsafe block without a reason", i + 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn crates_import_in_one_direction() {
+    for (name, text) in all() {
+        let Some((_, allowed)) = IMPORTS.iter().find(|(folder, _)| name.starts_with(folder)) else { continue };
+        for (i, line) in text.lines().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            if let Some(at) = code.find("zoetrope_") {
+                let fine = allowed.iter().any(|a| code[at..].starts_with(a));
+                assert!(fine, "{name}:{} imports what its crate must not: {}", i + 1, line.trim());
+            }
+        }
+    }
+}
+
+#[test]
+fn every_preset_is_a_feature_of_both_manifests() {
+    let manifests = ["Cargo.toml", "generated/Cargo.toml"].map(|m| fs::read_to_string(root().join(m)).unwrap());
+    for (name, _) in zoetrope_model_spec::target::PRESETS {
+        for manifest in &manifests {
+            assert!(manifest.lines().any(|l| l.starts_with(&format!("{name} = "))), "{name} is no feature");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_left_unfinished() {
+    let words = ["todo!(", "unimplemented!(", "TODO", "FIXME", "XXX"];
+    for (name, text) in all().into_iter().filter(|(name, _)| name != "tests/tidy.rs") {
+        for word in words {
+            assert!(!text.contains(word), "{name} has {word}");
+        }
+    }
+}
