@@ -106,7 +106,7 @@ fn checkpoint(name: &str, shape: &[usize]) -> Option<Rule> {
         _ if ends(".learnable_registers") => Rule::Random(0.0, 1.0),
         _ if ends("adaln_single.linear.weight") => Rule::Weight(0.5),
         // Without the blur the picture is noise. Decoders end in a SiLU of normalised values, of size 0.6.
-        "vae.decoder.conv_out.conv.weight" => Rule::Blur(0.7, group(name)),
+        "vae.decoder.conv_out.conv.weight" => Rule::Blur(1.0, group(name)),
         _ if name.starts_with("vae.decoder.up_blocks.")
             && !name.contains(".up_blocks.0.")
             && ends(".weight") =>
