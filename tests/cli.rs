@@ -1,0 +1,167 @@
+//! The commands as a user runs them: what they print, which exit code they end with, what they leave behind.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn zoetrope(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_zoetrope")).args(args).output().expect("the binary runs")
+}
+
+fn zoetropec(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_zoetropec")).args(args).output().expect("the binary runs")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// One clear error: the code, words that must be in it, no panic.
+fn refused(output: &Output, code: i32, words: &[&str]) {
+    let text = stderr(output);
+    assert_eq!(output.status.code(), Some(code), "{text}");
+    assert!(!text.contains("panicked"), "{text}");
+    for word in words {
+        assert!(text.contains(word), "{word:?} is not in: {text}");
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a UTF-8 path")
+}
+
+#[test]
+fn a_prompt_becomes_a_clip() {
+    let folder = tempfile::tempdir().unwrap();
+    let (clip, dump) = (folder.path().join("clip.mp4"), folder.path().join("latents"));
+    let args = ["generate", "a red ball", "-o", text(&clip), "--seed", "3", "--dump", text(&dump)];
+    let output = zoetrope(&args);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("seed 3") && said.contains("clip.mp4") && said.contains("untrained"), "{said}");
+    assert!(stderr(&output).contains("step 8 of 8"));
+    for phase in ["denoise-1", "upscale", "denoise-2"] {
+        assert!(dump.join(format!("{phase}.safetensors")).is_file(), "{phase}");
+    }
+    // The same clip from the noise of a file, and the same bytes from the same seed.
+    let again = folder.path().join("again.mp4");
+    assert!(zoetrope(&["generate", "a red ball", "-q", "-o", text(&again), "--seed", "3"]).status.success());
+    assert_eq!(fs::read(&clip).unwrap(), fs::read(&again).unwrap());
+    let other = folder.path().join("other.mp4");
+    assert!(zoetrope(&["generate", "a red ball", "-q", "-o", text(&other), "--seed", "4"]).status.success());
+    assert_ne!(fs::read(&clip).unwrap(), fs::read(&other).unwrap());
+}
+
+#[test]
+fn files_of_the_demo_model_give_the_clip_of_the_built_in_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model");
+    assert!(zoetrope(&["demo-model", text(&model)]).status.success());
+    let files = [
+        ("--distilled-checkpoint-path", model.join("ltx-2.3-demo.safetensors")),
+        ("--gemma-root", model.join("gemma-3-demo")),
+        ("--spatial-upsampler-path", model.join("ltx-2.3-demo-spatial-upscaler-x2.safetensors")),
+    ];
+    let mut args: Vec<&str> = vec!["verify"];
+    files.iter().for_each(|(flag, path)| args.extend([*flag, text(path)]));
+    let args: Vec<&str> = args.into_iter().collect();
+    let output = zoetrope(&args);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let clips = ["built-in.mp4", "from-files.mp4"].map(|name| folder.path().join(name));
+    assert!(zoetrope(&["generate", "x", "-q", "-o", text(&clips[0])]).status.success());
+    let mut args = vec!["generate", "x", "-q", "--output-path", text(&clips[1])];
+    files.iter().for_each(|(flag, path)| args.extend([*flag, text(path)]));
+    let output = zoetrope(&args);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(fs::read(&clips[0]).unwrap(), fs::read(&clips[1]).unwrap());
+
+    // One byte less is said before anything runs, and leaves nothing.
+    let bytes = fs::read(&files[0].1).unwrap();
+    fs::write(&files[0].1, &bytes[..bytes.len() - 1]).unwrap();
+    fs::remove_file(&clips[1]).unwrap();
+    refused(&zoetrope(&args), 3, &["truncated", "ltx-2.3-demo.safetensors"]);
+    assert!(!clips[1].exists());
+}
+
+#[test]
+fn bad_requests_are_refused_in_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let clip = folder.path().join("clip.mp4");
+    refused(&zoetrope(&["generate"]), 2, &["PROMPT"]);
+    refused(&zoetrope(&["generate", "x", "-o", text(&clip), "--preset", "res-9"]), 2, &["res-9", "res-tiny"]);
+    refused(&zoetrope(&["generate", "x", "-o", text(&folder.path().join("none/clip.mp4"))]), 1, &["none"]);
+    refused(&zoetrope(&["generate", "x", "-o", text(folder.path())]), 1, &[]);
+    refused(&zoetrope(&["generate", "x", "-o", text(&clip), "--checkpoint", "none.safetensors"]), 3, &["none.safetensors"]);
+    refused(&zoetrope(&["generate", "x", "-o", text(&clip), "--checkpoint", text(folder.path())]), 3, &[]);
+    refused(&zoetrope(&["generate", "x", "-o", text(&clip), "--noise", "none.safetensors"]), 2, &["none.safetensors"]);
+    assert!(fs::read_dir(folder.path()).unwrap().next().is_none(), "nothing is left behind");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_prompt_that_is_not_text_is_refused() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let output = Command::new(env!("CARGO_BIN_EXE_zoetrope"))
+        .args(["generate", "-o", "clip.mp4"])
+        .arg(OsStr::from_bytes(b"caf\xe9"))
+        .output()
+        .expect("the binary runs");
+    refused(&output, 2, &["UTF-8"]);
+}
+
+#[test]
+fn hostile_model_files_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let clip = folder.path().join("clip.mp4");
+    let header = |json: &str| [&(json.len() as u64).to_le_bytes()[..], json.as_bytes()].concat();
+    let cases: [(&str, Vec<u8>); 7] = [
+        ("empty", Vec::new()),
+        ("short", vec![1, 2, 3]),
+        ("endless", u64::MAX.to_le_bytes().to_vec()),
+        ("not json", header("{{{{")),
+        ("list", header("[1,2]")),
+        ("beyond", header(r#"{"a":{"dtype":"F32","shape":[9999999999999999999],"data_offsets":[0,4]}}"#)),
+        (
+            "overlap",
+            [header(r#"{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"b":{"dtype":"U8","shape":[4],"data_offsets":[2,6]}}"#), vec![0; 6]].concat(),
+        ),
+    ];
+    for (name, bytes) in cases {
+        let path = folder.path().join(format!("{name}.safetensors"));
+        fs::write(&path, bytes).unwrap();
+        let output = zoetrope(&["generate", "x", "-o", text(&clip), "--checkpoint", text(&path)]);
+        refused(&output, 3, &[name]);
+    }
+    assert!(!clip.exists());
+}
+
+#[test]
+fn a_plan_is_read_without_a_model() {
+    let output = zoetrope(&["plan"]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && said.contains("denoise-2") && said.contains("peak"), "{said}");
+    let launches = String::from_utf8_lossy(&zoetrope(&["plan", "--launches"]).stdout).into_owned();
+    assert!(launches.contains("loop transformer_blocks x2"), "{launches}");
+    let why = zoetropec(&["show", "res-tiny", "--why", "transformer_blocks.*.attn1"]);
+    assert!(String::from_utf8_lossy(&why.stdout).contains("chosen"));
+}
+
+#[test]
+fn eval_says_what_a_phase_wants() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out.safetensors");
+    let eval = |phase: &str, more: &[&str]| {
+        let mut args = vec!["eval", "res-tiny", phase, "--outputs", text(&out)];
+        args.extend(more);
+        zoetropec(&args)
+    };
+    refused(&eval("velocity", &[]), 2, &["v.latent", "a.context", "docs/phases.md"]);
+    refused(&eval("velocty", &[]), 2, &["velocity", "denoise"]);
+    refused(&eval("vocode", &["--tap", "nothing"]), 2, &["waveform16k"]);
+    refused(&eval("tokenize", &[]), 2, &["--prompt"]);
+    refused(&zoetropec(&["eval", "none.toml", "velocity", "--outputs", text(&out)]), 2, &["none.toml"]);
+    assert!(!out.exists());
+    assert!(eval("tokenize", &["--prompt", "a red ball"]).status.success());
+    assert!(eval("text-encode", &["--inputs", text(&out)]).status.success());
+}
