@@ -91,9 +91,17 @@ fn bad_requests_are_refused_in_words() {
     refused(&zoetrope(&["generate", "x", "-o", text(&clip), "--preset", "res-9"]), 2, &["res-9", "res-tiny"]);
     refused(&zoetrope(&["generate", "x", "-o", text(&folder.path().join("none/clip.mp4"))]), 1, &["none"]);
     refused(&zoetrope(&["generate", "x", "-o", text(folder.path())]), 1, &[]);
-    refused(&zoetrope(&["generate", "x", "-o", text(&clip), "--checkpoint", "none.safetensors"]), 3, &["none.safetensors"]);
+    refused(
+        &zoetrope(&["generate", "x", "-o", text(&clip), "--checkpoint", "none.safetensors"]),
+        3,
+        &["none.safetensors"],
+    );
     refused(&zoetrope(&["generate", "x", "-o", text(&clip), "--checkpoint", text(folder.path())]), 3, &[]);
-    refused(&zoetrope(&["generate", "x", "-o", text(&clip), "--noise", "none.safetensors"]), 2, &["none.safetensors"]);
+    refused(
+        &zoetrope(&["generate", "x", "-o", text(&clip), "--noise", "none.safetensors"]),
+        2,
+        &["none.safetensors"],
+    );
     assert!(fs::read_dir(folder.path()).unwrap().next().is_none(), "nothing is left behind");
 }
 

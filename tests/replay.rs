@@ -20,8 +20,8 @@ fn plan(share: bool) -> Plan {
 }
 
 fn clip(plan: &Plan, files: &ModelFiles, poisoned: bool) -> Finished {
-    let mut session =
-        if poisoned { Session::poisoned(plan, files) } else { Session::new(plan, files) }.expect("the plan fits");
+    let mut session = if poisoned { Session::poisoned(plan, files) } else { Session::new(plan, files) }
+        .expect("the plan fits");
     let tokenizer = Tokenizer::from_bytes(files.tokenizer.as_deref().unwrap()).unwrap();
     let request = Request { prompt: &tokenizer.encode("a red ball").unwrap(), seed: 7, noise: Named::new() };
     run(plan, &mut session, &request, &mut Unwatched, &mut |_, _| Ok(())).expect("the run finishes")

@@ -59,7 +59,9 @@ fn unsafe_code_lives_in_few_files() {
             let block = ["unsafe {", "unsafe impl", "unsafe fn"].iter().any(|word| code.contains(word));
             if block && !name.starts_with("tests/tidy") {
                 assert!(UNSAFE.contains(&name.as_str()), "{name}:{} has unsafe code", i + 1);
-                let reason = lines[i.saturating_sub(12)..=i].iter().any(|l| l.contains("SAFETY") || l.contains("# Safety"));
+                let reason = lines[i.saturating_sub(12)..=i]
+                    .iter()
+                    .any(|l| l.contains("SAFETY") || l.contains("# Safety"));
                 assert!(reason, "{name}:{} has an unsafe block without a reason", i + 1);
             }
         }
@@ -69,7 +71,9 @@ fn unsafe_code_lives_in_few_files() {
 #[test]
 fn crates_import_in_one_direction() {
     for (name, text) in all() {
-        let Some((_, allowed)) = IMPORTS.iter().find(|(folder, _)| name.starts_with(folder)) else { continue };
+        let Some((_, allowed)) = IMPORTS.iter().find(|(folder, _)| name.starts_with(folder)) else {
+            continue;
+        };
         for (i, line) in text.lines().enumerate() {
             let code = line.split("//").next().unwrap_or_default();
             if let Some(at) = code.find("zoetrope_") {
@@ -82,7 +86,8 @@ fn crates_import_in_one_direction() {
 
 #[test]
 fn every_preset_is_a_feature_of_both_manifests() {
-    let manifests = ["Cargo.toml", "generated/Cargo.toml"].map(|m| fs::read_to_string(root().join(m)).unwrap());
+    let manifests =
+        ["Cargo.toml", "generated/Cargo.toml"].map(|m| fs::read_to_string(root().join(m)).unwrap());
     for (name, _) in zoetrope_model_spec::target::PRESETS {
         for manifest in &manifests {
             assert!(manifest.lines().any(|l| l.starts_with(&format!("{name} = "))), "{name} is no feature");

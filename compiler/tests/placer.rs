@@ -11,7 +11,11 @@ fn buffer(first: usize, last: usize, bytes: u64) -> Buffer {
 
 /// Offsets of buffers written as `[first, last] = bytes`.
 fn offsets(rows: &[(usize, usize, u64)]) -> Vec<u64> {
-    place(&rows.iter().map(|(first, last, bytes)| buffer(*first, *last, *bytes)).collect::<Vec<_>>(), 16, true)
+    place(
+        &rows.iter().map(|(first, last, bytes)| buffer(*first, *last, *bytes)).collect::<Vec<_>>(),
+        16,
+        true,
+    )
 }
 
 #[test]
@@ -29,7 +33,8 @@ fn tables_that_can_be_checked_by_eye() {
 /// Every pair, the slow way.
 fn overlap(buffers: &[Buffer], offsets: &[u64]) -> Option<(usize, usize)> {
     let shares = |i: usize, j: usize| {
-        let alive = (buffers[i].first..=buffers[i].last).any(|t| (buffers[j].first..=buffers[j].last).contains(&t));
+        let alive =
+            (buffers[i].first..=buffers[i].last).any(|t| (buffers[j].first..=buffers[j].last).contains(&t));
         let bytes = offsets[i] < offsets[j] + buffers[j].bytes && offsets[j] < offsets[i] + buffers[i].bytes;
         alive && bytes
     };
@@ -37,7 +42,8 @@ fn overlap(buffers: &[Buffer], offsets: &[u64]) -> Option<(usize, usize)> {
 }
 
 fn schedules() -> impl Strategy<Value = Vec<Buffer>> {
-    let one = (0usize..40, 0usize..12, 1u64..5000).prop_map(|(first, life, bytes)| buffer(first, first + life, bytes));
+    let one = (0usize..40, 0usize..12, 1u64..5000)
+        .prop_map(|(first, life, bytes)| buffer(first, first + life, bytes));
     prop::collection::vec(one, 1..60)
 }
 

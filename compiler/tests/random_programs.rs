@@ -80,7 +80,16 @@ fn program(before: &[Step], body: &[Step], after: &[Step], turns: usize) -> Prog
 fn facts() -> Facts {
     let text = |s: &'static str| s.into();
     let dtype = plan::Dtype::F32;
-    Facts { width: 1, height: 1, frames: 1, fps: 1.0, dtype, pipeline: text("test"), model: text("none"), model_version: text("none") }
+    Facts {
+        width: 1,
+        height: 1,
+        frames: 1,
+        fps: 1.0,
+        dtype,
+        pipeline: text("test"),
+        model: text("none"),
+        model_version: text("none"),
+    }
 }
 
 fn outputs(plan: &Plan, poisoned: bool) -> Vec<Vec<u8>> {

@@ -46,7 +46,11 @@ impl ModelArgs {
     ///
     /// # Errors
     /// The demo model cannot be made: a mistake in this program.
-    pub fn check(&self, plan: &Plan, built_for: Option<&ModelConfig>) -> Result<(ModelFiles, Report), Failure> {
+    pub fn check(
+        &self,
+        plan: &Plan,
+        built_for: Option<&ModelConfig>,
+    ) -> Result<(ModelFiles, Report), Failure> {
         let tensors = tensors_of(plan);
         let files = if !self.given() && plan.facts.model == "demo" {
             demo_in_memory(&tensors)?
@@ -76,6 +80,10 @@ impl ModelArgs {
     /// Everything that keeps the plan from running on the files.
     pub fn open(&self, plan: &Plan, built_for: Option<&ModelConfig>) -> Result<ModelFiles, Failure> {
         let (files, report) = self.check(plan, built_for)?;
-        if report.is_good() { Ok(files) } else { Err(Failure::new(Kind::ModelFiles, report.text(false).trim_end())) }
+        if report.is_good() {
+            Ok(files)
+        } else {
+            Err(Failure::new(Kind::ModelFiles, report.text(false).trim_end()))
+        }
     }
 }

@@ -15,7 +15,9 @@ use crate::model::{Model, eval, folder, input, target};
 
 fn distilled(dtype: &str, scale: f64, same: f64) {
     let case = Case::load("e2e_distilled").unwrap();
-    let fields = format!("width = 128\nheight = 64\nframes = 9\nfps = 25\npipeline = \"distilled\"\ndtype = \"{dtype}\"");
+    let fields = format!(
+        "width = 128\nheight = 64\nframes = 9\nfps = 25\npipeline = \"distilled\"\ndtype = \"{dtype}\""
+    );
     let target = target(&fields);
     let model = dimensions(&target, &folder()).unwrap();
     let plan = compile_part(&target, &model, Part::Run, &[], Options::default()).unwrap().plan;
@@ -23,7 +25,9 @@ fn distilled(dtype: &str, scale: f64, same: f64) {
     let tokenizer = Tokenizer::from_file(&folder().join("gemma-3-tiny/tokenizer.json")).unwrap();
     let noise: Named = [1, 2]
         .into_iter()
-        .flat_map(|stage| ["v", "a"].map(|s| (format!("stage{stage}.{s}.noise"), format!("in.stage{stage}.noise.{s}"))))
+        .flat_map(|stage| {
+            ["v", "a"].map(|s| (format!("stage{stage}.{s}.noise"), format!("in.stage{stage}.noise.{s}")))
+        })
         .map(|(ours, theirs)| (ours, input(&case, &theirs)))
         .collect();
     let files = Model::open();
@@ -32,14 +36,19 @@ fn distilled(dtype: &str, scale: f64, same: f64) {
     let done = run(&plan, &mut session, &request, &mut Unwatched, &mut |_, _| Ok(())).unwrap();
     let latents: BTreeMap<String, tensor::Tensor> = [1, 2]
         .into_iter()
-        .flat_map(|stage| ["v", "a"].map(|s| (format!("stage{stage}.{s}.latent"), format!("stage{stage}.final.{s}"))))
-        .map(|(ours, theirs)| (theirs, tensor::Tensor::f32(&done.latents[&ours].shape, done.latents[&ours].reals())))
+        .flat_map(|stage| {
+            ["v", "a"].map(|s| (format!("stage{stage}.{s}.latent"), format!("stage{stage}.final.{s}")))
+        })
+        .map(|(ours, theirs)| {
+            (theirs, tensor::Tensor::f32(&done.latents[&ours].shape, done.latents[&ours].reals()))
+        })
         .collect();
     println!("{}", case.check(&latents, scale).unwrap_or_else(|e| panic!("{e}")));
 
     // The picture and the sound are what the decoders, each held by a case of its own, make of these latents.
     let one = |name: &str, t: &Tensor| Named::from([(name.to_string(), t.clone())]);
-    let video = &eval(&target, "video-decode", &one("v.latent", &done.latents["stage2.v.latent"]), &[])["video"];
+    let video =
+        &eval(&target, "video-decode", &one("v.latent", &done.latents["stage2.v.latent"]), &[])["video"];
     let mel = &eval(&target, "audio-decode", &one("a.latent", &done.latents["stage2.a.latent"]), &[])["mel"];
     let wave = &eval(&target, "vocode", &one("mel", mel), &[])["waveform"];
     let (frames, pixels) = (9, 64 * 128);

@@ -18,7 +18,11 @@ fn token_ids() {
         let encoded = tokenizer.encode(prompt).unwrap();
         let wide = |v: &[i32]| v.iter().map(|x| i64::from(*x)).collect::<Vec<_>>();
         assert_eq!(wide(&encoded.input_ids), case.tensor(&format!("p{i}.input_ids")).as_i64(), "prompt {i}");
-        assert_eq!(wide(&encoded.attention_mask), case.tensor(&format!("p{i}.attention_mask")).as_i64(), "prompt {i}");
+        assert_eq!(
+            wide(&encoded.attention_mask),
+            case.tensor(&format!("p{i}.attention_mask")).as_i64(),
+            "prompt {i}"
+        );
     }
 }
 
@@ -26,7 +30,10 @@ fn token_ids() {
 fn noise_levels() {
     let case = Case::load("sigmas").unwrap();
     assert!(rel_l2(&DISTILLED_SIGMAS, case.tensor("distilled").as_f32()) <= case.tolerance.of("distilled"));
-    assert!(rel_l2(&STAGE_2_SIGMAS, case.tensor("stage2_distilled").as_f32()) <= case.tolerance.of("stage2_distilled"));
+    assert!(
+        rel_l2(&STAGE_2_SIGMAS, case.tensor("stage2_distilled").as_f32())
+            <= case.tolerance.of("stage2_distilled")
+    );
 }
 
 /// The midpoints of [start, end) along one axis, one per token.
@@ -52,7 +59,10 @@ fn positions_and_token_counts() {
             assert!(rel_l2(&ours, &mids(golden, axis, tokens)) <= 1e-6, "shape {i}, axis {axis}");
         }
         let golden = case.tensor(&format!("s{i}.audio")).as_f32();
-        assert!(rel_l2(&size.audio_axis(20.0).mids, &mids(golden, 0, size.audio_tokens())) <= 1e-6, "shape {i}");
+        assert!(
+            rel_l2(&size.audio_axis(20.0).mids, &mids(golden, 0, size.audio_tokens())) <= 1e-6,
+            "shape {i}"
+        );
     }
     for row in case.tensor("audio_length_table").as_i64().chunks(3) {
         let size = Size { width: 32, height: 32, frames: row[0] as usize, fps: row[1] as f64 / 100.0 };
@@ -82,12 +92,14 @@ fn ints(graph: &Graph, value: Value) -> &[i32] {
 
 /// The tables of the `which`-th rotation at `path` as [heads, tokens, pairs of a head], identity pairs in front.
 fn expanded(graph: &Graph, path: &str, which: usize) -> (Vec<f32>, Vec<f32>) {
-    let mut rotations = graph.statements().into_iter().filter(|(_, s)| {
-        matches!(s.op, Op::Rope { .. }) && graph.info(s.output).path.ends_with(path)
-    });
+    let mut rotations = graph
+        .statements()
+        .into_iter()
+        .filter(|(_, s)| matches!(s.op, Op::Rope { .. }) && graph.info(s.output).path.ends_with(path));
     let (_, stmt) = rotations.nth(which).expect("a rotation at this path");
     let Op::Rope { heads, .. } = stmt.op else { unreachable!("filtered above") };
-    let (cos, sin, index) = (reals(graph, stmt.inputs[1]), reals(graph, stmt.inputs[2]), ints(graph, stmt.inputs[3]));
+    let (cos, sin, index) =
+        (reals(graph, stmt.inputs[1]), reals(graph, stmt.inputs[2]), ints(graph, stmt.inputs[3]));
     let shape = &graph.info(stmt.inputs[3]).shape;
     let (tokens, axes, n) = (shape[0], shape[1], graph.info(stmt.inputs[1]).shape[1]);
     let pairs = graph.info(stmt.output).shape[1] / 2;
@@ -97,7 +109,8 @@ fn expanded(graph: &Graph, path: &str, which: usize) -> (Vec<f32>, Vec<f32>) {
             None => identity,
             Some(q) => table[index[t * axes + q % axes] as usize * n + q / axes],
         };
-        let all = (0..heads).flat_map(|h| (0..tokens).flat_map(move |t| (0..per_head).map(move |j| (h, t, j))));
+        let all =
+            (0..heads).flat_map(|h| (0..tokens).flat_map(move |t| (0..per_head).map(move |j| (h, t, j))));
         all.map(|(h, t, j)| entry(h, t, j)).collect()
     };
     (at(cos, 1.0), at(sin, 0.0))
@@ -115,7 +128,10 @@ fn check(case: &Case, name: &str, (cos, sin): &(Vec<f32>, Vec<f32>)) {
 #[test]
 fn rotary_tables() {
     let case = Case::load("rope").unwrap();
-    let sizes = [("main", "width = 96\nheight = 128\nframes = 17\nfps = 25"), ("small", "width = 32\nheight = 64\nframes = 9\nfps = 30")];
+    let sizes = [
+        ("main", "width = 96\nheight = 128\nframes = 17\nfps = 25"),
+        ("small", "width = 32\nheight = 64\nframes = 9\nfps = 30"),
+    ];
     let rest = "\npipeline = \"distilled-single-stage\"\ndtype = \"f32\"";
     for (name, size) in sizes {
         let graph = graph(&format!("{size}{rest}"), "velocity");
@@ -133,7 +149,9 @@ fn rotary_tables() {
         let (cos, sin) = expanded(&graph, "attn1", which);
         let kept = |table: &[f32]| -> Vec<f32> {
             let at = |h: usize, t: usize| (h * 1024 + t) * pairs;
-            (0..heads).flat_map(|h| rows.iter().flat_map(move |t| table[at(h, *t)..at(h, *t) + pairs].to_vec())).collect()
+            (0..heads)
+                .flat_map(|h| rows.iter().flat_map(move |t| table[at(h, *t)..at(h, *t) + pairs].to_vec()))
+                .collect()
         };
         check(&case, name, &(kept(&cos), kept(&sin)));
     }
