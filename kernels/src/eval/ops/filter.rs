@@ -5,9 +5,9 @@
 
 use multiversion::multiversion;
 
-use crate::eval::Tensor;
 use crate::eval::scratch::Scratch;
 use crate::eval::step::{Prepared, Setup, fresh};
+use crate::eval::{EvalError, Tensor};
 
 /// Samples `step` apart of x with its edges repeated: sample i of the window is x at `first + i·step − pad`, zeros
 /// outside the repeated edges.
@@ -46,7 +46,10 @@ fn accumulate(out: &mut [f32], window: &[f32], taps: &[(usize, f32)]) {
 /// Edges repeated `pad` times, transposed convolution with stride `ratio`, times `ratio`, the first `crop` samples
 /// dropped (docs/model/audio.md 8, 9): y[p] = ratio·Σᵢ padded[i]·g[p + crop − i·ratio].
 pub(crate) fn up<'a>(setup: &Setup<'a, '_>, ratio: usize, pad: usize, crop: usize) -> Prepared<'a> {
-    let (x, g, n) = (setup.input(0).tensor()?, setup.input(1).values()?, setup.cols().max(1));
+    let (x, g, n) = (setup.input(0).tensor()?, setup.input(1).values()?, setup.cols());
+    if ratio == 0 {
+        return Err(EvalError::Shape("a filter that makes no samples of one".to_string()));
+    }
     fresh(move |panel, out| {
         let padded = panel.rows.start + crop..panel.rows.end + crop;
         for phase in 0..ratio {
@@ -73,7 +76,7 @@ fn before(end: usize, ratio: usize, phase: usize) -> usize {
 
 /// Edges repeated, then y[p] = Σⱼ padded[p·stride + j]·f[j].
 pub(crate) fn down<'a>(setup: &Setup<'a, '_>, stride: usize, pads: [usize; 2]) -> Prepared<'a> {
-    let (x, f, n) = (setup.input(0).tensor()?, setup.input(1).values()?, setup.cols().max(1));
+    let (x, f, n) = (setup.input(0).tensor()?, setup.input(1).values()?, setup.cols());
     fresh(move |panel, out| {
         // One window for each phase of the samples, all of the same length.
         let phases = stride.min(f.len());

@@ -13,9 +13,9 @@ const RUN: usize = 256;
 /// (x − mean)/sqrt(variance + eps)·w + b, the statistics over all positions and the channels of a group. Sums are
 /// kept in f64: they have up to 1e8 terms.
 pub(crate) fn prepare<'a>(setup: &Setup<'a, '_>, groups: usize, eps: f32) -> Prepared<'a> {
-    let (x, n) = (setup.input(0).tensor()?, setup.cols().max(1));
+    let (x, n) = (setup.input(0).tensor()?, setup.cols());
     let (w, b) = (setup.input(1).values()?, setup.input(2).values()?);
-    let size = (n / groups).max(1);
+    let size = n / groups;
     let mean = means(&x, size, &vec![0.0; n], add);
     let mean: Vec<f32> = (0..n).map(|c| mean[c / size] as f32).collect();
     let variance = means(&x, size, &mean, add_square);
