@@ -1,8 +1,8 @@
 //! What each op means on a CPU: the definition that every other executor is held against.
 //!
 //! Arithmetic is f32 whatever the storage: bf16 operands are widened on load, and results are rounded to nearest even
-//! only where the kernel writes. A meaning falls into stages ([`stages`]); a stage goes through its rows in panels,
-//! all its ops on one panel, the panels on all threads ([`panel`]).
+//! only where the kernel writes. A meaning falls into stages; a stage goes through its rows in panels, all its ops on one
+//! panel, the panels on all threads.
 //!
 //! A row of a result has the same bits however many rows are evaluated with it, on however many threads, and on
 //! every machine: no sum's order depends on any of these.
@@ -60,13 +60,13 @@ pub fn evaluate(
 
     let mut made: Vec<Option<Temporary>> = meaning.ops.iter().map(|_| None).collect();
     for (place, stage) in schedule.stages.iter().enumerate() {
-        let mut temporaries: Vec<(usize, Temporary)> = Vec::new();
-        for (step, op) in stage.ops.iter().enumerate() {
-            let read_later = |later: usize| meaning.ops[later].inputs.contains(&Ref::Inner(*op));
-            if (0..=last).any(|later| schedule.stage_of[later] != place && read_later(later)) {
-                temporaries.push((step, Temporary::new(&schedule.results[*op])));
-            }
-        }
+        let read_later = |made: usize| {
+            let mut readers = meaning.ops.iter().zip(&schedule.stage_of);
+            readers.any(|(op, stage)| *stage > place && op.inputs.contains(&Ref::Inner(made)))
+        };
+        let kept = stage.ops.iter().enumerate().filter(|(_, op)| read_later(**op));
+        let mut temporaries: Vec<(usize, Temporary)> =
+            kept.map(|(step, op)| (step, Temporary::new(&schedule.results[*op]))).collect();
         let values = Values { operands, packed, saved: &saved, made: &made, schedule: &schedule };
         let links = values.links(meaning, stage)?;
         let products = stage.ops.iter().any(|op| panel::is_product(&meaning.ops[*op].op));
@@ -78,6 +78,7 @@ pub fn evaluate(
         panel::run(&links, stage.rows, products, outputs);
         drop(links);
         temporaries.into_iter().for_each(|(step, t)| made[stage.ops[step]] = Some(t));
+        made.iter_mut().enumerate().filter(|(op, _)| !read_later(*op)).for_each(|(_, t)| *t = None);
     }
     Ok(())
 }

@@ -57,7 +57,7 @@ pub(crate) fn is_product(op: &Op) -> bool {
 fn panel_rows(rows: usize, widest: usize, products: bool) -> (usize, bool) {
     let threads = rayon::current_num_threads();
     if !products {
-        return ((ELEMENTS / widest.max(1)).clamp(1, rows), false);
+        return ((ELEMENTS / widest).clamp(1, rows), false);
     }
     let panels = rows.div_ceil(PRODUCT_ROWS).next_multiple_of(threads);
     let size = rows.div_ceil(panels).next_multiple_of(TILE_ROWS).clamp(4 * TILE_ROWS, PRODUCT_ROWS);
@@ -66,14 +66,11 @@ fn panel_rows(rows: usize, widest: usize, products: bool) -> (usize, bool) {
 
 /// Evaluates a stage of `rows` rows.
 pub(crate) fn run(links: &[Link<'_>], rows: usize, products: bool, outputs: Vec<Output<'_>>) {
-    if rows == 0 {
-        return;
-    }
     let widest = links.iter().map(|l| l.width).max().unwrap_or(1);
     let (size, wide) = panel_rows(rows, widest, products);
     let mut tasks: Vec<Vec<Output<'_>>> = (0..rows.div_ceil(size)).map(|_| Vec::new()).collect();
     for output in outputs {
-        let chunks = output.data.chunks((size * links[output.step].width).max(1));
+        let chunks = output.data.chunks(size * links[output.step].width);
         tasks.iter_mut().zip(chunks).for_each(|(task, data)| task.push(Output { step: output.step, data }));
     }
     tasks.into_par_iter().enumerate().for_each(|(i, outputs)| {
@@ -100,17 +97,11 @@ fn panel(links: &[Link<'_>], rows: Range<usize>, wide: bool, mut outputs: Vec<Ou
                 buffer
             }
         };
-        let held: Vec<Held<'_>> = link
-            .inputs
-            .iter()
-            .zip(&link.widths)
-            .enumerate()
-            .map(
-                |(i, (input, width))| {
-                    if i == 0 && in_place { Held::NOTHING } else { here.hold(*input, *width) }
-                },
-            )
-            .collect();
+        let hold = |i: usize| match i {
+            0 if in_place => Held::NOTHING,
+            _ => here.hold(link.inputs[i], link.widths[i]),
+        };
+        let held: Vec<Held<'_>> = (0..link.inputs.len()).map(hold).collect();
         let views: Vec<Rows<'_>> = held.iter().map(Held::rows).collect();
         link.step.run(&Panel { rows: rows.clone(), inputs: &views, wide }, &mut out);
         made[place] = Some(out);

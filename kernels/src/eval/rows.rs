@@ -75,7 +75,7 @@ impl<'a> Tensor<'a> {
             let joined = Tensor { row_stride: 0, ..*self };
             joined.load(0, rows.start * cols..rows.end * cols, out);
         } else {
-            rows.zip(out.chunks_exact_mut(cols.max(1))).for_each(|(row, out)| self.load(row, 0..cols, out));
+            rows.zip(out.chunks_exact_mut(cols)).for_each(|(row, out)| self.load(row, 0..cols, out));
         }
     }
 
@@ -94,8 +94,8 @@ impl<'a> Tensor<'a> {
         }
         let mut out = vec![0.0; rows * cols];
         // A run of rows that is worth a task.
-        let run = (1_usize << 16).div_ceil(cols.max(1));
-        out.par_chunks_mut((run * cols).max(1)).enumerate().for_each(|(i, chunk)| {
+        let run = (1_usize << 16).div_ceil(cols);
+        out.par_chunks_mut(run * cols).enumerate().for_each(|(i, chunk)| {
             self.load_rows(i * run..(i * run + run).min(rows), chunk);
         });
         Cow::Owned(out)

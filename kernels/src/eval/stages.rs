@@ -36,6 +36,7 @@ pub(crate) struct Schedule {
 
 impl Schedule {
     pub fn new(meaning: &Meaning, operands: Vec<Kind>) -> Result<Schedule, EvalError> {
+        operands.iter().try_for_each(not_empty)?;
         let mut results: Vec<Kind> = Vec::with_capacity(meaning.ops.len());
         for op in &meaning.ops {
             let inputs: Vec<&Kind> =
@@ -43,7 +44,9 @@ impl Schedule {
             check_dtypes(&op.op, &inputs)?;
             let of: Vec<_> = inputs.iter().map(|k| (k.dtype, k.shape.as_slice())).collect();
             let (dtype, shape) = infer(&op.op, &of)?;
-            results.push(Kind { dtype, shape });
+            let kind = Kind { dtype, shape };
+            not_empty(&kind)?;
+            results.push(kind);
         }
         // As late as possible: an op stands in the stage of its reader if that reads it by rows, else before it.
         let mut depth = vec![0; meaning.ops.len()];
@@ -82,6 +85,15 @@ impl Schedule {
             Ref::Operand(i) => &self.operands[i],
             Ref::Inner(i) => &self.results[i],
         }
+    }
+}
+
+/// Every value has elements, so that no op has to ask.
+fn not_empty(kind: &Kind) -> Result<(), EvalError> {
+    if kind.shape.contains(&0) {
+        Err(EvalError::Shape(format!("{:?} has no elements", kind.shape)))
+    } else {
+        Ok(())
     }
 }
 

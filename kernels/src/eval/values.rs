@@ -95,30 +95,23 @@ impl<'a> Values<'a> {
                 _ if whole => RowInput::Whole,
                 (_, Some(tensor)) => RowInput::Tensor(tensor),
                 (Ref::Operand(_), None) => RowInput::InResult,
-                (Ref::Inner(i), None) => RowInput::Made(stage.ops.iter().position(|o| o == i).unwrap_or(0)),
+                (Ref::Inner(i), None) => {
+                    stage.ops.iter().position(|o| o == i).map_or(RowInput::Whole, RowInput::Made)
+                }
             });
             let (dtype, shape) = (kinds[i].dtype, kinds[i].shape.as_slice());
             inputs.push(Input { dtype, shape, whole: tensor.filter(|_| whole), packed });
         }
         let result = &self.schedule.results[op];
-        let step = ops::prepare(&Setup {
-            op: &this.op,
-            inputs: &inputs,
-            dtype: result.dtype,
-            shape: &result.shape,
-        })?;
-        // Read once, here, and kept by nobody.
-        let wanted = |later: &usize| {
-            meaning.ops[*later].inputs.iter().filter(|r| this.inputs.first() == Some(r)).count()
-        };
-        let elsewhere = (0..meaning.ops.len())
-            .filter(|o| !stage.ops[..place].contains(o))
-            .map(|o| wanted(&o))
-            .sum::<usize>();
+        let (dtype, shape) = (result.dtype, result.shape.as_slice());
+        let step = ops::prepare(&Setup { op: &this.op, inputs: &inputs, dtype, shape })?;
+        // Its buffer may be changed when this is the last look at it.
+        let readers = (0..meaning.ops.len()).filter(|o| !stage.ops[..place].contains(o));
+        let looks =
+            readers.flat_map(|o| &meaning.ops[o].inputs).filter(|r| this.inputs.first() == Some(r)).count();
+        let made_here = matches!(row_inputs.first(), Some(RowInput::Made(_)));
         Ok(Link {
-            takes_over: step.in_place()
-                && matches!(row_inputs.first(), Some(RowInput::Made(_)))
-                && elsewhere == 1,
+            takes_over: step.in_place() && made_here && looks == 1,
             step,
             inputs: row_inputs,
             widths: shapes.iter().map(|s| rows::cols(s)).collect(),

@@ -238,6 +238,9 @@ fn what_does_not_fit_is_refused() {
         EvalError::Shape(_)
     ));
     assert!(matches!(fails(Op::Copy {}, std::slice::from_ref(&x), &[6, 4]), EvalError::Result { .. }));
+    assert!(matches!(fails(Op::Copy {}, &[Array::new(&[0, 6], vec![])], &[0, 6]), EvalError::Shape(_)));
+    let filter = Op::FilterUp { ratio: 0, pad: 0, crop_left: 0, crop_right: 0 };
+    assert!(matches!(fails(filter, &[x.clone(), r.reals(&[3], 0.0, 1.0)], &[3, 6]), EvalError::Shape(_)));
     let missing = single(&Op::Copy {}, 1);
     let mut out = [0.0f32; 24];
     let mut go = |meaning: &Meaning, operands: &[Operand<'_>]| {

@@ -51,7 +51,7 @@ pub(crate) fn prepare<'a>(setup: &Setup<'a, '_>, shape: Shape) -> Prepared<'a> {
     let (k, mut v) = (setup.input(1).values()?, setup.input(2).values()?);
     if padded(d) != d {
         let fill = vec![0.0; padded(d) - d];
-        v = v.chunks_exact(d.max(1)).flat_map(|head| [head, &fill].concat()).collect();
+        v = v.chunks_exact(d).flat_map(|head| [head, &fill].concat()).collect();
     }
     let mask = if shape.causal {
         let window = setup.input(4).ints()?;
@@ -66,9 +66,6 @@ pub(crate) fn prepare<'a>(setup: &Setup<'a, '_>, shape: Shape) -> Prepared<'a> {
 impl Attention<'_> {
     fn rows(&self, panel: &Panel<'_>, out: &mut [f32]) {
         let (rows, d, width) = (panel.rows.len(), self.d, self.shape.heads * self.d);
-        if d == 0 {
-            return;
-        }
         let mut parts = Scratch::new(rows * width);
         parts
             .par_chunks_exact_mut(rows * d)

@@ -57,7 +57,7 @@ pub(crate) fn prepare<'a>(setup: &Setup<'a, '_>, stride: usize, pad: usize) -> P
             };
             let mut part = Scratch::new((last - first) * n);
             multiply(&image, first, last - first, matrix, &mut part);
-            for (q, part) in (first..last).zip(part.chunks_exact(n.max(1))) {
+            for (q, part) in (first..last).zip(part.chunks_exact(n)) {
                 let row = q * stride + phase - padded.start;
                 out[row * n..][..n].copy_from_slice(part);
             }

@@ -15,10 +15,10 @@ pub(crate) fn prepare<'a>(setup: &Setup<'a, '_>) -> Prepared<'a> {
             }
         });
     }
-    let inner = table.rows() / table.shape[0].max(1);
+    let inner = table.rows() / table.shape[0];
     let n = setup.cols();
     fresh(move |panel, out| {
-        for (row, out) in panel.rows.clone().zip(out.chunks_exact_mut(n.max(1))) {
+        for (row, out) in panel.rows.clone().zip(out.chunks_exact_mut(n)) {
             table.load(index[row / inner] as usize * inner + row % inner, 0..n, out);
         }
     })

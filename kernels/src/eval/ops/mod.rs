@@ -52,7 +52,7 @@ pub(super) fn prepare<'a>(setup: &Setup<'a, '_>) -> Prepared<'a> {
         Op::Unpatchify { patch } => shuffle::unpatchify(setup, patch),
         Op::Upsample {} => shuffle::upsample(setup),
         Op::FilterUp { ratio, pad, crop_left, .. } => filter::up(setup, ratio, pad, crop_left),
-        Op::FilterDown { stride, pad_left, .. } => filter::down(setup, stride, pad_left),
+        Op::FilterDown { stride, pad_left, pad_right } => filter::down(setup, stride, [pad_left, pad_right]),
         Op::Normal { stream, .. } => normal::prepare(setup, stream),
         Op::Reshape { .. } => moves::reshape(setup),
         Op::Slice { axis, start, .. } => moves::slice(setup, axis, start),

@@ -48,7 +48,7 @@ fn strided<'a>(setup: &Setup<'a, '_>, x: Tensor<'a>, axes: &[usize], first: &[us
     let n = setup.cols();
     fresh(move |panel, out| {
         let Some(([along_rows, _, _], outer)) = steps.split_last() else { return };
-        for (row, out) in panel.rows.clone().zip(out.chunks_exact_mut(n.max(1))) {
+        for (row, out) in panel.rows.clone().zip(out.chunks_exact_mut(n)) {
             let (mut from, mut column, mut rest) = (origin[0], origin[1], row);
             for [rows, columns, extent] in outer.iter().rev() {
                 from += rest % extent * rows;

@@ -7,7 +7,7 @@ use crate::eval::step::{Prepared, Setup, in_place};
 
 /// Each of `groups` slices of a row: x / sqrt(mean(x²) + eps)·(w + offset).
 pub(crate) fn rms<'a>(setup: &Setup<'a, '_>, eps: f32, offset: f32, groups: usize) -> Prepared<'a> {
-    let slice = (setup.cols() / groups).max(1);
+    let slice = setup.cols() / groups;
     let weight: Option<Vec<f32>> = match setup.inputs.get(1) {
         Some(w) => Some(w.values()?.iter().map(|w| w + offset).collect()),
         // Without a weight the factor is 1, whatever the offset.
@@ -29,7 +29,7 @@ fn rms_slices(x: &mut [f32], slice: usize, eps: f32, weight: Option<&[f32]>) {
 
 /// (x − mean) / sqrt(variance + eps), the variance from the differences.
 pub(crate) fn layer<'a>(setup: &Setup<'a, '_>, eps: f32) -> Prepared<'a> {
-    let n = setup.cols().max(1);
+    let n = setup.cols();
     in_place(move |_, x| layer_rows(x, n, eps))
 }
 

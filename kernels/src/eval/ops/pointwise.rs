@@ -75,19 +75,14 @@ pub(crate) fn binary<'a>(setup: &Setup<'a, '_>, f: BinaryFn) -> Prepared<'a> {
     let (n, y) = (setup.cols(), setup.input(1));
     let one_column = y.cols() == 1;
     let row = y.whole.map(|t| t.to_f32());
-    in_place(move |panel, x| {
-        if n == 0 {
-            return;
+    in_place(move |panel, x| match (&row, one_column) {
+        (Some(y), true) => with_number(f, x, y[0]),
+        (Some(y), false) => x.chunks_exact_mut(n).for_each(|x| with_row(f, x, y)),
+        (None, true) => {
+            x.chunks_exact_mut(n).enumerate().for_each(|(i, x)| with_number(f, x, panel.row(1, i, 1)[0]))
         }
-        match (&row, one_column) {
-            (Some(y), true) => with_number(f, x, y[0]),
-            (Some(y), false) => x.chunks_exact_mut(n).for_each(|x| with_row(f, x, y)),
-            (None, true) => {
-                x.chunks_exact_mut(n).enumerate().for_each(|(i, x)| with_number(f, x, panel.row(1, i, 1)[0]))
-            }
-            (None, false) => {
-                x.chunks_exact_mut(n).enumerate().for_each(|(i, x)| with_row(f, x, panel.row(1, i, n)))
-            }
+        (None, false) => {
+            x.chunks_exact_mut(n).enumerate().for_each(|(i, x)| with_row(f, x, panel.row(1, i, n)))
         }
     })
 }
@@ -118,7 +113,7 @@ pub(crate) fn snake<'a>(setup: &Setup<'a, '_>) -> Prepared<'a> {
     let exp = |x: &f32| libm::exp(f64::from(*x));
     let rate: Vec<f32> = setup.input(1).values()?.iter().map(|a| exp(a) as f32).collect();
     let gain: Vec<f32> = setup.input(2).values()?.iter().map(|b| (1.0 / (exp(b) + 1e-9)) as f32).collect();
-    in_place(move |_, x| x.chunks_exact_mut(n.max(1)).for_each(|x| snake_row(x, &rate, &gain)))
+    in_place(move |_, x| x.chunks_exact_mut(n).for_each(|x| snake_row(x, &rate, &gain)))
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
@@ -137,10 +132,10 @@ pub(crate) fn head_scale<'a>(setup: &Setup<'a, '_>, heads: usize) -> Prepared<'a
             setup.shape
         )));
     }
-    let head = n / g.cols().max(1);
+    let head = n / g.cols();
     in_place(move |panel, x| {
-        for (i, x) in x.chunks_exact_mut(n.max(1)).enumerate() {
-            for (x, g) in x.chunks_exact_mut(head.max(1)).zip(panel.row(1, i, heads)) {
+        for (i, x) in x.chunks_exact_mut(n).enumerate() {
+            for (x, g) in x.chunks_exact_mut(head).zip(panel.row(1, i, heads)) {
                 x.iter_mut().for_each(|x| *x *= g);
             }
         }
@@ -150,8 +145,8 @@ pub(crate) fn head_scale<'a>(setup: &Setup<'a, '_>, heads: usize) -> Prepared<'a
 /// Rows (of the first axis) with mask 0 become zeros.
 pub(crate) fn mask_rows<'a>(setup: &Setup<'a, '_>) -> Prepared<'a> {
     let mask = setup.input(1).ints()?;
-    let n = cols(setup.shape).max(1);
-    let inner = setup.input(0).rows() / mask.len().max(1);
+    let n = cols(setup.shape);
+    let inner = setup.input(0).rows() / mask.len();
     in_place(move |panel, x| {
         for (row, x) in panel.rows.clone().zip(x.chunks_exact_mut(n)) {
             if mask[row / inner] == 0 {

@@ -9,7 +9,7 @@ pub(crate) fn prepare<'a>(setup: &Setup<'a, '_>) -> Prepared<'a> {
     let valid: Vec<usize> = (0..mask.len()).filter(|i| mask[*i] != 0).collect();
     let n = setup.cols();
     fresh(move |panel, out| {
-        for (place, out) in panel.rows.clone().zip(out.chunks_exact_mut(n.max(1))) {
+        for (place, out) in panel.rows.clone().zip(out.chunks_exact_mut(n)) {
             match valid.get(place) {
                 Some(row) => x.load(*row, 0..n, out),
                 None => registers.load(place % registers.rows(), 0..n, out),

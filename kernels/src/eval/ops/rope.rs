@@ -25,7 +25,7 @@ pub(crate) fn prepare<'a>(setup: &Setup<'a, '_>, heads: usize, shared: bool) -> 
         let (c, s) = tables.split_at_mut(pairs);
         c[..front].fill(1.0);
         s[..front].fill(0.0);
-        for (token, x) in panel.rows.clone().zip(x.chunks_exact_mut(n.max(1))) {
+        for (token, x) in panel.rows.clone().zip(x.chunks_exact_mut(n)) {
             for axis in 0..axes {
                 let row = places[token * axes + axis] as usize * frequencies;
                 let (from_c, from_s) = (&cos[row..row + frequencies], &sin[row..row + frequencies]);

@@ -33,7 +33,7 @@ fn unfold<'a>(
     fresh(move |panel, out| {
         let mut channels = Scratch::new(x.cols());
         let mut loaded = usize::MAX;
-        for (row, out) in panel.rows.clone().zip(out.chunks_exact_mut(c.max(1))) {
+        for (row, out) in panel.rows.clone().zip(out.chunks_exact_mut(c)) {
             let (t, h, w) = (row / (width * height) + drop, row / width % height, row % width);
             let from = ((t / st) * x.shape[1] + h / sh) * x.shape[2] + w / sw;
             if from != loaded {
@@ -51,7 +51,7 @@ pub(crate) fn upsample<'a>(setup: &Setup<'a, '_>) -> Prepared<'a> {
     let x = setup.input(0).tensor()?;
     let (width, c) = (setup.shape[1], setup.cols());
     fresh(move |panel, out| {
-        for (row, out) in panel.rows.clone().zip(out.chunks_exact_mut(c.max(1))) {
+        for (row, out) in panel.rows.clone().zip(out.chunks_exact_mut(c)) {
             x.load(row / width / 2 * x.shape[1] + row % width / 2, 0..c, out);
         }
     })

@@ -9,7 +9,7 @@ pub(crate) fn prepare<'a>(setup: &Setup<'a, '_>, half: usize) -> Prepared<'a> {
     let rate = -libm::log(10000.0) / half as f64;
     let frequencies: Vec<f32> = (0..half).map(|i| libm::exp(rate * i as f64) as f32).collect();
     fresh(move |panel, out| {
-        for (row, out) in panel.rows.clone().zip(out.chunks_exact_mut((2 * half).max(1))) {
+        for (row, out) in panel.rows.clone().zip(out.chunks_exact_mut(2 * half)) {
             for (i, f) in frequencies.iter().enumerate() {
                 let angle = f64::from(t[row] * f);
                 out[i] = libm::cos(angle) as f32;

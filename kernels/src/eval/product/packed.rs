@@ -89,6 +89,9 @@ fn blocks(k: usize, unit: usize) -> Vec<Range<usize>> {
     (0..k).step_by(unit).flat_map(of).collect()
 }
 
+/// Places of k that are laid out together.
+const PLACES: usize = 32;
+
 fn tiles<T: Copy + Default + Send + Sync>(
     from: &[T],
     n: usize,
@@ -104,10 +107,13 @@ fn tiles<T: Copy + Default + Send + Sync>(
         rest = after;
         here.par_chunks_exact_mut(block.len() * LANES).enumerate().for_each(|(tile, out)| {
             let first = tile * LANES;
-            for c in 0..LANES.min(n - first) {
-                let column = &from[(first + c) * step..];
-                for (out, at) in out.chunks_exact_mut(LANES).zip(&order[block.clone()]) {
-                    out[c] = column[*at];
+            // A few places at a time, so that what is written stays near while all columns add to it.
+            for (out, order) in out.chunks_mut(PLACES * LANES).zip(order[block.clone()].chunks(PLACES)) {
+                for c in 0..LANES.min(n - first) {
+                    let column = &from[(first + c) * step..];
+                    for (out, at) in out.chunks_exact_mut(LANES).zip(order) {
+                        out[c] = column[*at];
+                    }
                 }
             }
         });
