@@ -6,9 +6,9 @@ use std::io::IsTerminal;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use zoetrope_runtime::Result;
-use zoetrope_runtime::plan::{Item, Phase, Plan, Repeat};
+use zoetrope_runtime::plan::{Phase, Plan};
 
-use crate::run::turns;
+use crate::run::work;
 use crate::session::Watch;
 
 /// A bar where there is a terminal, a line a phase where there is none.
@@ -18,17 +18,9 @@ pub struct Progress {
     said: String,
 }
 
-/// Operations of one replay of a phase, at least one so that every phase moves the bar.
+/// Operations of one run of a phase, at least one so that every phase moves the bar.
 fn cost(phase: &Phase) -> u64 {
-    let of = |item: &Item| match item {
-        Item::Launch(l) => l.flops,
-        Item::Loop(l) => l.body.iter().map(|b| b.flops).sum::<u64>() * u64::from(l.count),
-    };
-    let segments = phase.segments.iter().map(|s| {
-        let times = if s.repeat == Repeat::Steps { turns(phase) } else { 1 };
-        s.items.iter().map(of).sum::<u64>() * times
-    });
-    segments.sum::<u64>().max(1)
+    work(phase).1.max(1)
 }
 
 impl Progress {

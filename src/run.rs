@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use zoetrope_model_spec::ltx::pipeline::{DISTILLED_SIGMAS, STAGE_2_SIGMAS};
 use zoetrope_runtime::Result;
-use zoetrope_runtime::plan::{Phase, Plan};
+use zoetrope_runtime::plan::{Item, Phase, Plan, Repeat};
 
 use crate::session::{Session, Watch};
 use crate::tensors::{Named, Tensor};
@@ -48,9 +48,22 @@ pub fn stage(phase: &Phase) -> usize {
     phase.name.rsplit('-').next().and_then(|n| n.parse().ok()).unwrap_or(1)
 }
 
-/// How many times each phase's launches run, for progress: steps for the denoising ones.
-pub fn turns(phase: &Phase) -> u64 {
-    if phase.name.starts_with("denoise-") { sigmas(stage(phase)).len() as u64 - 1 } else { 1 }
+/// Launches and operations of one run of a phase.
+pub fn work(phase: &Phase) -> (u64, u64) {
+    let (mut launches, mut flops) = (0, 0);
+    for segment in phase.segments.iter() {
+        let steps = sigmas(stage(phase)).len() as u64 - 1;
+        let times = if segment.repeat == Repeat::Steps { steps } else { 1 };
+        for item in segment.items.iter() {
+            let (count, body) = match item {
+                Item::Launch(l) => (1, std::slice::from_ref(l)),
+                Item::Loop(l) => (u64::from(l.count), l.body.as_ref()),
+            };
+            launches += times * count * body.len() as u64;
+            flops += times * count * body.iter().map(|l| l.flops).sum::<u64>();
+        }
+    }
+    (launches, flops)
 }
 
 /// Runs every phase. `keep` hears of the latents after the phase that made them.

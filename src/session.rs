@@ -75,7 +75,7 @@ impl<'a> Session<'a> {
         replay(self.plan, phase, first, &mut self.cpu, &mut Feed { sigmas, watch })
     }
 
-    /// Makes a phase's weights resident, and what depends on them alone, so that the next run of it only replays.
+    /// Makes a phase's weights resident, so that the next run of it reads no file.
     ///
     /// # Errors
     /// An unknown phase, or weights that are missing.

@@ -74,7 +74,7 @@ pub fn dimensions(target: &Target, folder: &Path) -> Result<ModelConfig, Compile
         Model::Ltx23 => Ok(ltx_2_3_22b()),
         Model::Demo => Ok(demo()),
         Model::Files { checkpoint, text_encoder, spatial_upscaler } => {
-            let name = checkpoint.file_name().map_or(String::new(), |n| n.to_string_lossy().into_owned());
+            let name = checkpoint.file_stem().map_or(String::new(), |n| n.to_string_lossy().into_owned());
             let checkpoint = TensorFile::open(&folder.join(checkpoint))?;
             let upscaler = TensorFile::open(&folder.join(spatial_upscaler))?;
             let gemma_path = folder.join(text_encoder).join("config.json");

@@ -88,7 +88,7 @@ pub struct Preset {
 
 /// The largest extents that are accepted: far beyond any card, small enough for sums of bytes in 64 bits.
 const MAX_SIDE: usize = 1 << 14;
-const MAX_FRAMES: usize = 1 << 14;
+const MAX_FRAMES: usize = (1 << 14) + 1;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -174,12 +174,12 @@ impl Target {
             }
         }
         if s.frames == 0 || s.frames % TIME != 1 || s.frames > MAX_FRAMES {
-            let below = (s.frames.saturating_sub(1) / TIME * TIME + 1).min(MAX_FRAMES - TIME + 1);
-            out.push(format!(
-                "frames is {}; wanted 8k + 1: the nearest are {below} and {}",
-                s.frames,
-                below + TIME
-            ));
+            let below = (s.frames.saturating_sub(1) / TIME * TIME + 1).min(MAX_FRAMES);
+            let near = match below + TIME {
+                above if above > MAX_FRAMES => format!("the nearest is {below}"),
+                above => format!("the nearest are {below} and {above}"),
+            };
+            out.push(format!("frames is {}; wanted 8k + 1: {near}", s.frames));
         }
         if !(s.fps.is_finite() && s.fps > 0.0 && s.fps <= 1000.0) {
             out.push(format!("fps is {}; wanted a number above 0 and up to 1000", s.fps));

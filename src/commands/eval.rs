@@ -51,7 +51,7 @@ impl Eval {
         let (target, folder) = find_target(&self.target)?;
         self.files_of(&target, &folder);
         let outputs = match self.phase.as_str() {
-            "tokenize" => self.tokenize()?,
+            "tokenize" => self.tokenize(&target)?,
             "run" => self.whole(&target, &folder)?,
             _ => self.one(&target, &folder)?,
         };
@@ -90,7 +90,7 @@ impl Eval {
         Ok(Tokenizer::from_bytes(tokenizer)?.encode(prompt)?)
     }
 
-    fn tokenize(&self) -> Result<Named, Failure> {
+    fn tokenize(&self, target: &Target) -> Result<Named, Failure> {
         let tokenizer = match &self.model.text_encoder {
             Some(folder) => {
                 let path = folder.join("tokenizer.json");
@@ -98,7 +98,10 @@ impl Eval {
                     Failure::new(Kind::ModelFiles, format!("cannot read {}: {e}", path.display()))
                 })?
             }
-            None => crate::demo::TOKENIZER.as_bytes().to_vec(),
+            None if target.model == Model::Demo => crate::demo::TOKENIZER.as_bytes().to_vec(),
+            None => {
+                return Err(Failure::usage("tokenize wants the Gemma folder\n  help  --text-encoder DIR"));
+            }
         };
         let encoded = self.encoded(&tokenizer)?;
         let tensor = |v: &[i32]| Tensor::int(&[v.len()], v.to_vec());
@@ -124,7 +127,10 @@ impl Eval {
 
     fn whole(&self, target: &Target, folder: &Path) -> Result<Named, Failure> {
         let model = dimensions(target, folder)?;
-        let plan = compile_part(target, &model, Part::Run, &self.tap, Options::default())?.plan;
+        if !self.tap.is_empty() {
+            return Err(Failure::usage("--tap is for single phases, not for run"));
+        }
+        let plan = compile_part(target, &model, Part::Run, &[], Options::default())?.plan;
         let mut noise = self.inputs()?;
         let missing: Vec<_> = noise_ports(&plan)
             .into_iter()

@@ -10,7 +10,6 @@ pub mod verify;
 
 pub use model::ModelArgs;
 
-use std::fs;
 use std::path::Path;
 
 use crate::failure::{Failure, Kind};
@@ -40,10 +39,16 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A whole text file.
+/// Prints a text; a reader that went away, such as `head`, is no failure.
 ///
 /// # Errors
-/// It cannot be read, or is not UTF-8.
-pub fn read_text(path: &Path) -> Result<String, Failure> {
-    fs::read_to_string(path).map_err(|e| Failure::usage(format!("cannot read {}: {e}", path.display())))
+/// Standard output cannot be written for another reason.
+pub fn say(text: &str) -> Result<(), Failure> {
+    use std::io::{ErrorKind, Write};
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::new(Kind::Failure, format!("cannot write to standard output: {e}")))
+        }
+        _ => Ok(()),
+    }
 }

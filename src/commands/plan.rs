@@ -4,8 +4,9 @@ use clap::Args;
 use zoetrope_runtime::plan::{Detail, Plan, bytes_text, flops_text};
 
 use super::generate::pick;
+use super::say;
 use crate::failure::Failure;
-use crate::run::turns;
+use crate::run::work;
 
 /// Show what a plan will do and how much memory it takes
 #[derive(Args, Debug)]
@@ -30,11 +31,10 @@ impl ShowPlan {
         let plan = pick(self.preset.as_deref())?;
         if self.launches {
             let detail = if self.addresses { Detail::Addresses } else { Detail::Listing };
-            print!("{}", plan.text(detail));
+            say(&plan.text(detail))
         } else {
-            print!("{}", summary(plan));
+            say(&summary(plan))
         }
-        Ok(())
     }
 }
 
@@ -56,22 +56,18 @@ pub fn summary(plan: &Plan) -> String {
         "{:<14} {:>8} {:>11} {:>11} {:>11} {:>11}\n",
         "phase", "launches", "work", "weights", "tables", "arena"
     );
-    let mut peak = 0;
+    let mut constants = 0;
     for phase in plan.phases.iter() {
-        let mut launches = 0;
-        let mut flops = 0;
-        for (launch, of) in phase.launches() {
-            let times = of.map_or(1, |l| u64::from(l.count)) * turns(phase);
-            launches += times;
-            flops += launch.flops * times;
-        }
+        let (launches, flops) = work(phase);
         let (weights, tables) = (phase.weight_bytes(plan), phase.table_bytes(plan));
-        peak = peak.max(weights + tables + phase.arena_bytes);
+        constants = constants.max(weights + tables);
         let texts =
             [flops_text(flops), bytes_text(weights), bytes_text(tables), bytes_text(phase.arena_bytes)];
-        let [work, weights, tables, arena] = texts;
+        let [flops, weights, tables, arena] = texts;
         out +=
-            &format!("{:<14} {launches:>8} {work:>11} {weights:>11} {tables:>11} {arena:>11}\n", phase.name);
+            &format!("{:<14} {launches:>8} {flops:>11} {weights:>11} {tables:>11} {arena:>11}\n", phase.name);
     }
-    out + &format!("peak {peak} bytes ({})\n", bytes_text(peak))
+    // The arena is allocated once, for all phases; weights and tables come and go with their phase.
+    let peak = constants + plan.arena_bytes;
+    out + &format!("peak {peak} bytes ({}): the arena and the largest weights and tables\n", bytes_text(peak))
 }

@@ -8,7 +8,7 @@ use zoetrope_compiler::{Levels, Options};
 use zoetrope_model_spec::target::Target;
 use zoetrope_runtime::plan::Detail;
 
-use super::write_whole;
+use super::{say, write_whole};
 use crate::failure::{Failure, Kind};
 
 /// Show a level of the compilation of a target
@@ -66,7 +66,7 @@ impl Show {
         let part = self.phase.as_deref().map_or(Part::Run, Part::Phase);
         let levels = compile_part(&target, &model, part, &[], Options::default())?;
         if let Some(path) = &self.why {
-            levels.fused.iter().for_each(|f| print!("{}", f.why(path)));
+            say(&levels.fused.iter().map(|f| f.why(path)).collect::<String>())?;
         } else if let Some(dir) = &self.dump {
             std::fs::create_dir_all(dir).map_err(|e| {
                 Failure::new(Kind::Failure, format!("cannot make the folder {}: {e}", dir.display()))
@@ -77,7 +77,8 @@ impl Show {
             }
         } else {
             let only = self.only.unwrap_or_default();
-            text(&levels, self.after).lines().filter(|l| l.contains(&only)).for_each(|l| println!("{l}"));
+            let text = text(&levels, self.after);
+            say(&text.lines().filter(|l| l.contains(&only)).map(|l| format!("{l}\n")).collect::<String>())?;
         }
         Ok(())
     }

@@ -2,9 +2,9 @@
 
 use clap::Args;
 
-use super::ModelArgs;
 use super::generate::pick;
 use super::model::built_in;
+use super::{ModelArgs, say};
 use crate::failure::{Failure, Kind};
 
 /// Check that model files fit a plan, from their headers
@@ -29,11 +29,6 @@ impl Verify {
         let plan = pick(self.preset.as_deref())?;
         let (_, report) = self.model.check(plan, built_in(&plan.facts.model).as_ref())?;
         let text = report.text(self.all);
-        if report.is_good() {
-            print!("{text}");
-            Ok(())
-        } else {
-            Err(Failure::new(Kind::ModelFiles, text.trim_end()))
-        }
+        if report.is_good() { say(&text) } else { Err(Failure::new(Kind::ModelFiles, text.trim_end())) }
     }
 }

@@ -141,8 +141,12 @@ impl<'a> Fuser<'a> {
             let same = already.output == stmt.output;
             return if same { Ok(state) } else { Err(format!("{} stands for two values", want.op.label())) };
         }
-        if !want.op.stands_for(&stmt.op) || want.inputs.len() != stmt.inputs.len() {
+        if !want.op.stands_for(&stmt.op) {
             return Err(format!("{} instead of {}", stmt.op.label(), want.op.label()));
+        }
+        let (have, wanted) = (stmt.inputs.len(), want.inputs.len());
+        if have != wanted {
+            return Err(format!("{} of {have} operands instead of {wanted}", stmt.op.label()));
         }
         state.ops[at] = Some(stmt);
         let orders: &[&[usize]] = if want.op.commutes() { &[&[0, 1], &[1, 0]] } else { &[] };

@@ -189,6 +189,11 @@ impl Builder {
     /// Names an inner value; it becomes an output when it was asked for. In a loop the name holds one `*` and the
     /// output is the stack of all turns.
     pub fn tap(&self, name: &str, value: Value) -> Value {
+        // The turns of a run-time loop are not counted at build time, so their values cannot be kept.
+        let counted = |body: &Body| !matches!(body.of, Some((_, Count::Runtime)));
+        if !self.open.borrow().iter().all(counted) {
+            return value;
+        }
         self.graph.borrow_mut().tap_names.push(name.to_string());
         if self.taps.iter().any(|t| t == name) {
             let in_loop = self.open.borrow().last().is_some_and(|b| b.of.is_some());
