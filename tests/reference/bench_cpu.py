@@ -250,10 +250,11 @@ def differences(ours: Tensors, theirs: Tensors) -> dict[str, float]:
     return found
 
 
-def describe(side: str, seconds: list[float], work: float) -> float:
+def describe(side: str, seconds: list[float], shares: list[float], work: float) -> float:
     median = statistics.median(seconds)
     print(f"  {side}: {median:.3f} s median of {len(seconds)}, {work / median / 1e9:.1f} GFLOP/s, "
-          f"{min(seconds):.3f} to {max(seconds):.3f} s", flush=True)
+          f"{min(seconds):.3f} to {max(seconds):.3f} s; others had {100 * statistics.median(shares):.0f} % of the "
+          f"cores, {100 * max(shares):.0f} % in the worst of {len(shares)} turns", flush=True)
     return median
 
 
@@ -262,29 +263,29 @@ def measure(case: Case, ours: Ours | None, rounds: int, runs: int, patience: flo
     work = flops(case)
     shapes = ", ".join(f"{name} {tuple(t.shape)}" for name, t in case.inputs.items() if name.endswith("latent"))
     print(f"{case.phase}: {case.width}x{case.height}, {case.frames} frames, {shapes}, {work / 1e9:.1f} GFLOP")
-    our_seconds, their_seconds, shares = [], [], []
+    our_seconds, their_seconds, our_shares, their_shares = [], [], [], []
     for _ in range(rounds):
         if ours is not None:
             share, (seconds, our_outputs) = OtherWork.quiet_turn(lambda: ours(runs), patience)
             our_seconds += seconds
-            shares.append(share)
+            our_shares.append(share)
         share, (seconds, their_outputs) = OtherWork.quiet_turn(lambda: pytorch(case, runs), patience)
         their_seconds += seconds
-        shares.append(share)
-    print(f"  other work on the machine: {100 * statistics.mean(shares):.0f} % of all cores, "
-          f"{100 * max(shares):.0f} % in the worst turn")
-    their_median = describe("PyTorch", their_seconds, work)
+        their_shares.append(share)
+    their_median = describe("PyTorch", their_seconds, their_shares, work)
     if ours is None:
         return True
-    our_median = describe("ours   ", our_seconds, work)
+    our_median = describe("ours   ", our_seconds, our_shares, work)
     differ = differences(our_outputs, their_outputs)
     same = all(difference <= TOLERANCE for difference in differ.values())
     for name, difference in differ.items():
         print(f"  {name}: relative L2 difference {difference:.2e}")
-    if same:
-        print(f"  ours / PyTorch: {our_median / their_median:.3f}")
-    else:
+    if not same:
         print(f"  the results differ by more than {TOLERANCE}: no ratio")
+    elif max(statistics.median(our_shares), statistics.median(their_shares)) > QUIET:
+        print("  other work on the machine disturbed most turns of a side: no ratio; try --patience")
+    else:
+        print(f"  ours / PyTorch: {our_median / their_median:.3f}")
     return same
 
 
