@@ -33,7 +33,10 @@ fn run(out: &Path) -> Result<(), String> {
         let (module, tables) = (format!("{name}.rs"), format!("{name}.tables"));
         let plan = compile_target(target, folder).map_err(|e| e.to_string())?;
         let emitted = zoetrope_compiler::emit::emit(&plan, &tables).map_err(|e| e.to_string())?;
-        for folder in [Some(out.to_path_buf()), env::var_os("ZOETROPE_EMIT_DIR").map(PathBuf::from)].into_iter().flatten() {
+        for folder in [Some(out.to_path_buf()), env::var_os("ZOETROPE_EMIT_DIR").map(PathBuf::from)]
+            .into_iter()
+            .flatten()
+        {
             let write = |name: &str, bytes: &[u8]| {
                 let path = folder.join(name);
                 fs::write(&path, bytes).map_err(|e| format!("cannot write {}: {e}", path.display()))
@@ -44,9 +47,17 @@ fn run(out: &Path) -> Result<(), String> {
         let ident = format!("plan_{}", name.to_lowercase());
         list += &format!("mod {ident} {{ include!(concat!(env!(\"OUT_DIR\"), \"/{module}\")); }}\n");
     }
-    let plans: Vec<_> =
-        targets.iter().map(|(t, _)| format!("&plan_{}::PLAN", t.name.replace(|c: char| !c.is_ascii_alphanumeric(), "_").to_lowercase())).collect();
-    list += &format!("/// The plans in this binary.\npub static PLANS: &[&Plan] = &[{}];\n", plans.join(", "));
+    let plans: Vec<_> = targets
+        .iter()
+        .map(|(t, _)| {
+            format!(
+                "&plan_{}::PLAN",
+                t.name.replace(|c: char| !c.is_ascii_alphanumeric(), "_").to_lowercase()
+            )
+        })
+        .collect();
+    list +=
+        &format!("/// The plans in this binary.\npub static PLANS: &[&Plan] = &[{}];\n", plans.join(", "));
     fs::write(out.join("plans.rs"), list).map_err(|e| e.to_string())
 }
 

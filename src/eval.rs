@@ -25,7 +25,9 @@ pub enum EvalError {
     Missing { phase: String, missing: Vec<String> },
     #[error("input {name} has shape {have:?}, wanted {want:?}")]
     Shape { name: String, have: Vec<usize>, want: Vec<usize> },
-    #[error("{name} has {have} distinct timesteps, the target allows {want}\n  help  set timestep_classes in the target file")]
+    #[error(
+        "{name} has {have} distinct timesteps, the target allows {want}\n  help  set timestep_classes in the target file"
+    )]
     Classes { name: String, have: usize, want: usize },
     #[error("{0}")]
     Input(String),
@@ -58,7 +60,12 @@ impl Phase {
     ///
     /// # Errors
     /// Unknown phases and taps, or whatever stops the compiler.
-    pub fn compile(target: &Target, model: &ModelConfig, name: &str, taps: &[String]) -> Result<Phase, EvalError> {
+    pub fn compile(
+        target: &Target,
+        model: &ModelConfig,
+        name: &str,
+        taps: &[String],
+    ) -> Result<Phase, EvalError> {
         let taps: Vec<Tap> = taps.iter().map(|t| Tap::parse(t)).collect();
         let wanted: BTreeSet<String> = taps.iter().map(|t| t.output.clone()).collect();
         let wanted: Vec<String> = wanted.into_iter().collect();
@@ -80,7 +87,8 @@ impl Phase {
     /// # Errors
     /// Inputs that are missing or do not fit, weights that are missing, a failed replay.
     pub fn run(&self, weights: &dyn Weights, inputs: &Named, repeat: usize) -> Result<Evaluated, EvalError> {
-        let phase = self.plan.phases.first().ok_or_else(|| EvalError::Input("the plan has no phase".to_string()))?;
+        let phase =
+            self.plan.phases.first().ok_or_else(|| EvalError::Input("the plan has no phase".to_string()))?;
         let request = Request::new(&self.name, &phase.inputs, inputs)?;
         let mut session = Session::new(&self.plan, weights)?;
         session.load(&phase.name)?;
@@ -120,7 +128,11 @@ impl Tap {
         let Some(turn) = self.turn else { return Ok(whole) };
         let turns = whole.shape.first().copied().unwrap_or(0);
         if turn >= turns {
-            return Err(EvalError::Input(format!("there is no {}: the blocks are 0 to {}", self.asked, turns.max(1) - 1)));
+            return Err(EvalError::Input(format!(
+                "there is no {}: the blocks are 0 to {}",
+                self.asked,
+                turns.max(1) - 1
+            )));
         }
         let len = whole.elements() / turns;
         let values = whole.reals()[turn * len..(turn + 1) * len].to_vec();
@@ -190,7 +202,9 @@ impl Request {
         if ports.iter().any(|p| p.name == "sigmas") && request.sigmas.len() < 2 {
             return Err(EvalError::Input("sigmas has fewer than two values; n steps want n + 1".to_string()));
         }
-        if request.sigmas.iter().any(|s| !s.is_finite()) || request.sigmas.iter().rev().skip(1).any(|s| *s <= 0.0) {
+        if request.sigmas.iter().any(|s| !s.is_finite())
+            || request.sigmas.iter().rev().skip(1).any(|s| *s <= 0.0)
+        {
             return Err(EvalError::Input("sigmas must be finite, and above 0 before the last".to_string()));
         }
         Ok(request)
@@ -200,7 +214,11 @@ impl Request {
 fn check(name: &str, given: &Tensor, want: &[usize]) -> Result<(), EvalError> {
     let squeezed = |shape: &[usize]| shape.iter().copied().filter(|d| *d != 1).collect::<Vec<_>>();
     if squeezed(&given.shape) != squeezed(want) {
-        return Err(EvalError::Shape { name: name.to_string(), have: given.shape.clone(), want: want.to_vec() });
+        return Err(EvalError::Shape {
+            name: name.to_string(),
+            have: given.shape.clone(),
+            want: want.to_vec(),
+        });
     }
     Ok(())
 }

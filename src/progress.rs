@@ -36,10 +36,12 @@ impl Progress {
     pub fn new(plan: &Plan, quiet: bool) -> Progress {
         let total = plan.phases.iter().map(cost).sum();
         let terminal = std::io::stderr().is_terminal();
-        let target = if quiet || !terminal { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        let target =
+            if quiet || !terminal { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         let bar = ProgressBar::with_draw_target(Some(total), target);
         // The template is a constant; were it wrong, the default style would show.
-        if let Ok(style) = ProgressStyle::with_template("{msg:<28} {wide_bar} {elapsed} elapsed, {eta} left") {
+        if let Ok(style) = ProgressStyle::with_template("{msg:<28} {wide_bar} {elapsed} elapsed, {eta} left")
+        {
             bar.set_style(style);
         }
         Progress { bar, lines: !quiet && !terminal, said: String::new() }

@@ -130,7 +130,14 @@ impl<'a> Observer<Cpu<'a>> for Feed<'_> {
         self.sigmas.len().saturating_sub(1) as u32
     }
 
-    fn seam(&mut self, cpu: &mut Cpu<'a>, phase: &Phase, segment: &Segment, turn: u32, turns: u32) -> Result<()> {
+    fn seam(
+        &mut self,
+        cpu: &mut Cpu<'a>,
+        phase: &Phase,
+        segment: &Segment,
+        turn: u32,
+        turns: u32,
+    ) -> Result<()> {
         for port in phase.inputs.iter().filter(|p| p.per_step) {
             if let Some([sigma, next]) = self.sigmas.get(turn as usize..turn as usize + 2) {
                 put(cpu, port, &Tensor::real(&[2], vec![*sigma, *next]))?;

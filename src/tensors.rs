@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use half::bf16;
-use zoetrope_runtime::files::{FileDtype, FileError, NewTensor, Tensor as FileTensor, TensorFile, write_tensors};
+use zoetrope_runtime::files::{
+    FileDtype, FileError, NewTensor, Tensor as FileTensor, TensorFile, write_tensors,
+};
 use zoetrope_runtime::plan::{Dtype, Port};
 
 /// Elements on the host.
@@ -51,11 +53,15 @@ impl Tensor {
     pub fn bytes_for(&self, port: &Port) -> Vec<u8> {
         match (&self.values, port.dtype) {
             (Values::Real(v), Dtype::F32) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
-            (Values::Real(v), Dtype::Bf16) => v.iter().flat_map(|x| bf16::from_f32(*x).to_le_bytes()).collect(),
+            (Values::Real(v), Dtype::Bf16) => {
+                v.iter().flat_map(|x| bf16::from_f32(*x).to_le_bytes()).collect()
+            }
             (Values::Real(v), Dtype::I32) => v.iter().flat_map(|x| (*x as i32).to_le_bytes()).collect(),
             (Values::Int(v), Dtype::I32) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
             (Values::Int(v), Dtype::F32) => v.iter().flat_map(|x| (*x as f32).to_le_bytes()).collect(),
-            (Values::Int(v), Dtype::Bf16) => v.iter().flat_map(|x| bf16::from_f32(*x as f32).to_le_bytes()).collect(),
+            (Values::Int(v), Dtype::Bf16) => {
+                v.iter().flat_map(|x| bf16::from_f32(*x as f32).to_le_bytes()).collect()
+            }
         }
     }
 
@@ -65,9 +71,10 @@ impl Tensor {
         match port.dtype {
             Dtype::F32 => Tensor::real(&shape, words(bytes).map(f32::from_le_bytes).collect()),
             Dtype::I32 => Tensor::int(&shape, words(bytes).map(i32::from_le_bytes).collect()),
-            Dtype::Bf16 => {
-                Tensor::real(&shape, bytes.chunks_exact(2).map(|b| bf16::from_le_bytes([b[0], b[1]]).to_f32()).collect())
-            }
+            Dtype::Bf16 => Tensor::real(
+                &shape,
+                bytes.chunks_exact(2).map(|b| bf16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
+            ),
         }
     }
 }

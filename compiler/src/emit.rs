@@ -7,7 +7,9 @@ use std::fmt::Write;
 
 use proc_macro2::{Literal, TokenStream};
 use quote::{format_ident, quote};
-use zoetrope_runtime::plan::{Base, Dtype, Item, Launch, Loop, Number, Operand, Origin, Phase, Plan, Port, Segment};
+use zoetrope_runtime::plan::{
+    Base, Dtype, Item, Launch, Loop, Number, Operand, Origin, Phase, Plan, Port, Segment,
+};
 
 use crate::error::{Error, Result};
 use crate::plan_hash;
@@ -26,7 +28,8 @@ pub struct Emitted {
 /// The text is not Rust: a mistake in this module.
 pub fn emit(plan: &Plan, tables_file: &str) -> Result<Emitted> {
     let mut rows = String::new();
-    let phases: Vec<TokenStream> = plan.phases.iter().enumerate().map(|(i, p)| phase(&mut rows, i, p)).collect();
+    let phases: Vec<TokenStream> =
+        plan.phases.iter().enumerate().map(|(i, p)| phase(&mut rows, i, p)).collect();
     constant_tables(&mut rows, plan);
     let (name, made_by) = (&*plan.name, &*plan.made_by);
     let facts = facts(plan);
@@ -58,7 +61,11 @@ pub fn emit(plan: &Plan, tables_file: &str) -> Result<Emitted> {
         let file = syn::parse2(tokens).map_err(|e| Error::Emit(e.to_string()))?;
         Ok(prettyplease::unparse(&file))
     };
-    let head = format!("// Made by {}.\n// plan {}   Do not edit: see ARCHITECTURE.md.\n", plan.made_by, plan_hash(plan));
+    let head = format!(
+        "// Made by {}.\n// plan {}   Do not edit: see ARCHITECTURE.md.\n",
+        plan.made_by,
+        plan_hash(plan)
+    );
     let rust = format!("{head}{}\n{}\n{}\n{rows}", pretty(uses)?, pretty(item)?, pretty(phases)?);
     syn::parse_file(&rust).map_err(|e| Error::Emit(e.to_string()))?;
     Ok(Emitted { rust, tables: plan.tables.to_vec() })
@@ -84,8 +91,12 @@ fn facts(plan: &Plan) -> TokenStream {
 }
 
 fn phase(rows: &mut String, number: usize, phase: &Phase) -> TokenStream {
-    let segments: Vec<_> =
-        phase.segments.iter().enumerate().map(|(i, s)| segment(rows, &format!("P{number}_S{i}"), s)).collect();
+    let segments: Vec<_> = phase
+        .segments
+        .iter()
+        .enumerate()
+        .map(|(i, s)| segment(rows, &format!("P{number}_S{i}"), s))
+        .collect();
     let (inputs, outputs) = (ports(&phase.inputs), ports(&phase.outputs));
     let constants = format_ident!("P{}_CONSTANTS", number);
     let list: Vec<_> = phase.constants.iter().map(u32::to_string).collect();
@@ -145,7 +156,8 @@ fn segment(rows: &mut String, prefix: &str, segment: &Segment) -> TokenStream {
 fn inner_loop(rows: &mut String, name: &str, l: &Loop) {
     table(rows, name, "Launch", l.body.iter().map(|b| launch(b) + ","), l.body.len());
     let per_turn = l.rows.chunks(l.columns.max(1) as usize);
-    let lines = per_turn.map(|row| row.iter().map(|c| format!("{c}, ")).collect::<String>().trim_end().to_string());
+    let lines =
+        per_turn.map(|row| row.iter().map(|c| format!("{c}, ")).collect::<String>().trim_end().to_string());
     table(rows, &format!("{name}_ROWS"), "u32", lines, l.rows.len());
 }
 
@@ -153,7 +165,10 @@ fn launch(l: &Launch) -> String {
     let reads: Vec<_> = l.reads.iter().map(operand).collect();
     let (kernel, write, flops, bytes) = (l.kernel, operand(&l.write), l.flops, l.bytes);
     let (over, path) = (l.in_place.map_or("None".to_string(), |i| format!("Some({i})")), &l.path);
-    format!("launch({kernel:>3}, const {{ &[{}] }}, {write}, {over}, {flops}, {bytes}, {path:?})", reads.join(", "))
+    format!(
+        "launch({kernel:>3}, const {{ &[{}] }}, {write}, {over}, {flops}, {bytes}, {path:?})",
+        reads.join(", ")
+    )
 }
 
 fn dims(shape: &[u32]) -> String {

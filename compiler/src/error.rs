@@ -5,7 +5,9 @@ use thiserror::Error as ThisError;
 /// An error of the compiler. A failed gate is our mistake, not the user's.
 #[derive(Debug, ThisError)]
 pub enum Error {
-    #[error("no kernel computes {op} at {path}\n  help  add one to kernels/src/catalog.rs, or record other ops there")]
+    #[error(
+        "no kernel computes {op} at {path}\n  help  add one to kernels/src/catalog.rs, or record other ops there"
+    )]
     NoKernel { op: String, path: String },
     #[error("cannot read {what} of {path} without a copy: {why}")]
     View { what: String, path: String, why: String },
@@ -13,7 +15,9 @@ pub enum Error {
     Wiring { phase: String, message: String },
     #[error("cannot fold {op} at {path}: {message}")]
     Fold { op: String, path: String, message: String },
-    #[error("the gate after {level} found a broken rule: {rule}\n  where {what}\n  help  this is a mistake in the compiler; please report it with the target file")]
+    #[error(
+        "the gate after {level} found a broken rule: {rule}\n  where {what}\n  help  this is a mistake in the compiler; please report it with the target file"
+    )]
     Gate { level: &'static str, rule: &'static str, what: String },
     #[error("the emitted table is not Rust: {0}")]
     Emit(String),

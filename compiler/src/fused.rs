@@ -97,7 +97,13 @@ impl Fused {
                     let reads: Vec<_> = call.reads.iter().map(Value::to_string).collect();
                     let covers: Vec<_> = call.covers.iter().map(Value::to_string).collect();
                     let (covers, reads) = (covers.join(" "), reads.join(" "));
-                    writeln!(f, "{pad}{covers} => {} {reads} : {}   {}", call.name, info.type_text(), info.path)?;
+                    writeln!(
+                        f,
+                        "{pad}{covers} => {} {reads} : {}   {}",
+                        call.name,
+                        info.type_text(),
+                        info.path
+                    )?;
                 }
                 FusedStmt::View(view) => {
                     writeln!(f, "{pad}{} = {} {}", view.output, view.op, view.inputs[0])?;
@@ -109,8 +115,12 @@ impl Fused {
                     };
                     writeln!(f, "{pad}loop {} {times}", l.name)?;
                     self.body_text(f, &l.body, depth + 1)?;
-                    l.collected.iter().try_for_each(|c| writeln!(f, "{pad}  collect {} -> {}", c.value, c.stack))?;
-                    l.carried.iter().try_for_each(|c| writeln!(f, "{pad}  next {} -> {}", c.next, c.inner))?;
+                    l.collected
+                        .iter()
+                        .try_for_each(|c| writeln!(f, "{pad}  collect {} -> {}", c.value, c.stack))?;
+                    l.carried
+                        .iter()
+                        .try_for_each(|c| writeln!(f, "{pad}  next {} -> {}", c.next, c.inner))?;
                 }
             }
         }

@@ -187,7 +187,11 @@ impl fmt::Display for Schedule {
                     for (number, launch, _) in launches.by_ref().take(lines) {
                         let reads: Vec<_> = launch.reads.iter().map(Access::to_string).collect();
                         let (kernel, reads) = (launch.kernel, reads.join(" "));
-                        writeln!(f, "{pad}{number:>4} {kernel} {reads} -> {}   {}", launch.write, launch.path)?;
+                        writeln!(
+                            f,
+                            "{pad}{number:>4} {kernel} {reads} -> {}   {}",
+                            launch.write, launch.path
+                        )?;
                     }
                 }
             }

@@ -59,7 +59,8 @@ pub enum Part<'a> {
 /// # Errors
 /// The file cannot be read, or says something that cannot be compiled.
 pub fn load_target(path: &Path) -> Result<Target, CompileError> {
-    let text = fs::read_to_string(path).map_err(|error| CompileError::Read { path: path.to_path_buf(), error })?;
+    let text =
+        fs::read_to_string(path).map_err(|error| CompileError::Read { path: path.to_path_buf(), error })?;
     let name = path.file_stem().map_or("custom".to_string(), |s| s.to_string_lossy().into_owned());
     Ok(Target::parse(&name, &text)?)
 }
@@ -115,7 +116,9 @@ pub fn compile_part(
     let program = match part {
         Part::Run => recorder.run().map_err(CompileError::Shape)?,
         Part::Phase(name) => {
-            let recorded = recorder.phase(name).ok_or_else(|| CompileError::NoPhase { name: name.to_string(), known: PHASES.join(", ") })?;
+            let recorded = recorder
+                .phase(name)
+                .ok_or_else(|| CompileError::NoPhase { name: name.to_string(), known: PHASES.join(", ") })?;
             Program { phases: vec![Phase::alone(recorded.map_err(CompileError::Shape)?)] }
         }
     };

@@ -61,7 +61,8 @@ impl View {
         let mut kept = self.shape.iter().zip(&self.strides).filter(|(n, _)| **n != 1);
         let mut strides = Vec::with_capacity(shape.len());
         for n in shape {
-            let stride = if *n == 1 { 0 } else { kept.next().filter(|(have, _)| *have == n).map(|(_, s)| *s)? };
+            let stride =
+                if *n == 1 { 0 } else { kept.next().filter(|(have, _)| *have == n).map(|(_, s)| *s)? };
             strides.push(stride);
         }
         kept.next().is_none().then(|| View { shape: shape.to_vec(), strides, ..self.clone() })

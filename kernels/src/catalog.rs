@@ -1,7 +1,9 @@
 //! Every kernel there is, in families. To add one: its folder, and a line here.
 
 use crate::Kernel;
-use crate::{attention, audio, convolution, elementwise, group_norm, linear, movement, rms_norm, sampler, text};
+use crate::{
+    attention, audio, convolution, elementwise, group_norm, linear, movement, rms_norm, sampler, text,
+};
 
 /// All declared kernels. Names are unique.
 pub fn catalog() -> Vec<Kernel> {
@@ -32,7 +34,12 @@ mod tests {
         let names: BTreeSet<_> = kernels.iter().map(|k| k.name).collect();
         assert_eq!(names.len(), kernels.len());
         for kernel in kernels {
-            assert_eq!(kernel.meaning.with_attrs(&kernel.meaning.attrs()), Some(kernel.meaning.clone()), "{}", kernel.name);
+            assert_eq!(
+                kernel.meaning.with_attrs(&kernel.meaning.attrs()),
+                Some(kernel.meaning.clone()),
+                "{}",
+                kernel.name
+            );
         }
     }
 }

@@ -132,7 +132,8 @@ impl Target {
     /// Everything that is wrong with it, and for sizes the nearest legal ones.
     pub fn parse(name: &str, text: &str) -> Result<Target, TargetError> {
         let fail = |problems| TargetError { name: name.to_string(), problems };
-        let file: File = toml::from_str(text).map_err(|e| fail(vec![e.to_string().trim_end().to_string()]))?;
+        let file: File =
+            toml::from_str(text).map_err(|e| fail(vec![e.to_string().trim_end().to_string()]))?;
         let mut problems = Vec::new();
         let dtype = Dtype::from_name(&file.dtype).filter(|d| d.is_float()).unwrap_or_else(|| {
             problems.push(format!("dtype is {:?}, wanted \"bf16\" or \"f32\"", file.dtype));
@@ -166,12 +167,19 @@ impl Target {
                     (below, above) if above > MAX_SIDE => format!("the nearest is {}", below.min(MAX_SIDE)),
                     (below, above) => format!("the nearest are {below} and {above}"),
                 };
-                out.push(format!("{name} is {side}; a {} target wants a multiple of {grid}: {near}", self.pipeline.name()));
+                out.push(format!(
+                    "{name} is {side}; a {} target wants a multiple of {grid}: {near}",
+                    self.pipeline.name()
+                ));
             }
         }
         if s.frames == 0 || s.frames % TIME != 1 || s.frames > MAX_FRAMES {
             let below = (s.frames.saturating_sub(1) / TIME * TIME + 1).min(MAX_FRAMES - TIME + 1);
-            out.push(format!("frames is {}; wanted 8k + 1: the nearest are {below} and {}", s.frames, below + TIME));
+            out.push(format!(
+                "frames is {}; wanted 8k + 1: the nearest are {below} and {}",
+                s.frames,
+                below + TIME
+            ));
         }
         if !(s.fps.is_finite() && s.fps > 0.0 && s.fps <= 1000.0) {
             out.push(format!("fps is {}; wanted a number above 0 and up to 1000", s.fps));
@@ -182,7 +190,12 @@ impl Target {
                 s.frames, s.fps
             ));
         } else if s.frames > 0 && s.audio_tokens() > 1 << 20 {
-            out.push(format!("{} frames at {} fps make {} audio tokens; wanted at most 1048576", s.frames, s.fps, s.audio_tokens()));
+            out.push(format!(
+                "{} frames at {} fps make {} audio tokens; wanted at most 1048576",
+                s.frames,
+                s.fps,
+                s.audio_tokens()
+            ));
         }
         if self.text_tokens == 0 || self.text_tokens > 1 << 16 {
             out.push(format!("text_tokens is {}; wanted 1 to 65536", self.text_tokens));
@@ -203,7 +216,9 @@ fn model(field: ModelField) -> Result<Model, String> {
         },
         ModelField::Files(mut files) => {
             let mut take = |key: &str| {
-                files.remove(key).ok_or(format!("model has no {key}; wanted checkpoint, text_encoder and spatial_upscaler"))
+                files.remove(key).ok_or(format!(
+                    "model has no {key}; wanted checkpoint, text_encoder and spatial_upscaler"
+                ))
             };
             let model = Model::Files {
                 checkpoint: take("checkpoint")?,
@@ -211,7 +226,9 @@ fn model(field: ModelField) -> Result<Model, String> {
                 spatial_upscaler: take("spatial_upscaler")?,
             };
             match files.into_keys().next() {
-                Some(key) => Err(format!("model has {key}; wanted checkpoint, text_encoder and spatial_upscaler")),
+                Some(key) => {
+                    Err(format!("model has {key}; wanted checkpoint, text_encoder and spatial_upscaler"))
+                }
                 None => Ok(model),
             }
         }
@@ -260,7 +277,9 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused_in_words() {
-        for (key, value) in [("fps", "nan"), ("fps", "0"), ("dtype", "\"i32\""), ("model", "\"ltx-9\""), ("depth", "3")] {
+        for (key, value) in
+            [("fps", "nan"), ("fps", "0"), ("dtype", "\"i32\""), ("model", "\"ltx-9\""), ("depth", "3")]
+        {
             assert!(Target::parse("my", &text(&[(key, value)])).is_err(), "{key} = {value}");
         }
         assert!(Target::parse("my", "width = ").is_err());

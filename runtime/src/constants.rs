@@ -81,7 +81,8 @@ impl<'a> Store<'a> {
                     Cow::Borrowed(blob) => blob.get(*offset as usize..*offset as usize + len),
                     Cow::Owned(blob) => blob.get(*offset as usize..*offset as usize + len),
                 };
-                let bytes = there.ok_or_else(|| fail(constant, "is outside the plan's tables".to_string()))?;
+                let bytes =
+                    there.ok_or_else(|| fail(constant, "is outside the plan's tables".to_string()))?;
                 if bytes.as_ptr().addr().is_multiple_of(align) {
                     return Ok(Held::There(bytes));
                 }
@@ -92,7 +93,8 @@ impl<'a> Store<'a> {
             }
             Origin::Weight { source, tensor } => {
                 let found = self.files.tensor(*source, tensor);
-                let found = found.ok_or_else(|| fail(constant, format!("the {} has no tensor {tensor}", source.name())))?;
+                let found = found
+                    .ok_or_else(|| fail(constant, format!("the {} has no tensor {tensor}", source.name())))?;
                 let shape: Vec<usize> = constant.shape.iter().map(|d| *d as usize).collect();
                 if found.shape != shape {
                     let message = format!("{tensor} has shape {:?}, the plan wants {shape:?}", found.shape);

@@ -43,13 +43,21 @@ impl<'a> Cpu<'a> {
         let known = catalog();
         let meanings = plan.kernels.iter().map(|k| meaning(&known, k)).collect::<Result<_>>()?;
         let arena = Arena::new(plan.arena_bytes)?;
-        Ok(Cpu { arena, store: Store::new(files, plan), plan, meanings, packed: BTreeMap::new(), poison: None })
+        Ok(Cpu {
+            arena,
+            store: Store::new(files, plan),
+            plan,
+            meanings,
+            packed: BTreeMap::new(),
+            poison: None,
+        })
     }
 
     /// Fills memory with NaN where a buffer's life ends, so that a reader that comes too late shows.
     pub fn poisoned(mut self) -> Cpu<'a> {
         self.arena.bytes_mut().fill(0xff);
-        self.poison = Some(self.plan.phases.iter().flat_map(|phase| deaths(&self.plan.buffers, phase)).collect());
+        self.poison =
+            Some(self.plan.phases.iter().flat_map(|phase| deaths(&self.plan.buffers, phase)).collect());
         self
     }
 
@@ -163,7 +171,13 @@ impl Executor for Cpu<'_> {
         Ok(())
     }
 
-    fn launch(&mut self, _plan: &Plan, number: u32, launch: &Launch, row: Option<(&Loop, u32)>) -> Result<()> {
+    fn launch(
+        &mut self,
+        _plan: &Plan,
+        number: u32,
+        launch: &Launch,
+        row: Option<(&Loop, u32)>,
+    ) -> Result<()> {
         let turn = row.map_or(0, |(_, turn)| u64::from(turn));
         let shapes: Vec<Vec<usize>> = launch.reads.iter().map(dims).collect();
         let from = (launch.write.offset + launch.write.step * turn) as usize;
@@ -198,10 +212,12 @@ impl Executor for Cpu<'_> {
             Dtype::I32 => DataMut::I32(bytemuck::cast_slice_mut(written)),
         };
         let kernel = launch.kernel as usize;
-        evaluate(&self.meanings[kernel], &operands, &packed, TensorMut { data, shape: &shape }).map_err(|e| {
-            let (kernel, path) = (self.plan.kernels[kernel].name.to_string(), launch.path.to_string());
-            Error::Kernel { kernel, path, message: e.to_string() }
-        })?;
+        evaluate(&self.meanings[kernel], &operands, &packed, TensorMut { data, shape: &shape }).map_err(
+            |e| {
+                let (kernel, path) = (self.plan.kernels[kernel].name.to_string(), launch.path.to_string());
+                Error::Kernel { kernel, path, message: e.to_string() }
+            },
+        )?;
         self.bury(number, row);
         Ok(())
     }

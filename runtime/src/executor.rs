@@ -26,7 +26,14 @@ pub trait Observer<E> {
     }
 
     /// Before turn `turn` of `turns` of a segment: write step inputs, report progress, or stop by an error.
-    fn seam(&mut self, _executor: &mut E, _phase: &Phase, _segment: &Segment, _turn: u32, _turns: u32) -> Result<()> {
+    fn seam(
+        &mut self,
+        _executor: &mut E,
+        _phase: &Phase,
+        _segment: &Segment,
+        _turn: u32,
+        _turns: u32,
+    ) -> Result<()> {
         Ok(())
     }
 

@@ -17,7 +17,13 @@ impl Executor for Null {
         Ok(())
     }
 
-    fn launch(&mut self, _plan: &Plan, _number: u32, launch: &Launch, _row: Option<(&Loop, u32)>) -> Result<()> {
+    fn launch(
+        &mut self,
+        _plan: &Plan,
+        _number: u32,
+        launch: &Launch,
+        _row: Option<(&Loop, u32)>,
+    ) -> Result<()> {
         self.launches += 1;
         self.flops += launch.flops;
         self.bytes += launch.bytes;

@@ -23,7 +23,8 @@ impl DemoModel {
     /// # Errors
     /// The folder cannot be written.
     pub fn run(self) -> Result<(), Failure> {
-        let target = Target::preset("res-tiny").ok_or_else(|| Failure::usage("there is no preset res-tiny"))?;
+        let target =
+            Target::preset("res-tiny").ok_or_else(|| Failure::usage("there is no preset res-tiny"))?;
         let plan = compile_target(&target, &PathBuf::new())?;
         let paths = write_demo_model(&self.dir, &tensors_of(&plan))?;
         for path in paths.checkpoint.iter().chain([&paths.text_encoder]).chain(&paths.upscaler) {

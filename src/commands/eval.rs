@@ -82,7 +82,10 @@ impl Eval {
 
     fn encoded(&self, tokenizer: &[u8]) -> Result<Encoded, Failure> {
         let Some(prompt) = &self.prompt else {
-            return Err(Failure::usage(format!("phase {} wants a prompt\n  help  --prompt TEXT", self.phase)));
+            return Err(Failure::usage(format!(
+                "phase {} wants a prompt\n  help  --prompt TEXT",
+                self.phase
+            )));
         };
         Ok(Tokenizer::from_bytes(tokenizer)?.encode(prompt)?)
     }
@@ -91,8 +94,9 @@ impl Eval {
         let tokenizer = match &self.model.text_encoder {
             Some(folder) => {
                 let path = folder.join("tokenizer.json");
-                std::fs::read(&path)
-                    .map_err(|e| Failure::new(Kind::ModelFiles, format!("cannot read {}: {e}", path.display())))?
+                std::fs::read(&path).map_err(|e| {
+                    Failure::new(Kind::ModelFiles, format!("cannot read {}: {e}", path.display()))
+                })?
             }
             None => crate::demo::TOKENIZER.as_bytes().to_vec(),
         };
@@ -124,17 +128,23 @@ impl Eval {
         let mut noise = self.inputs()?;
         let missing: Vec<_> = noise_ports(&plan)
             .into_iter()
-            .filter(|(name, shape)| noise.get(name).is_none_or(|t| t.elements() != shape.iter().product::<usize>()))
+            .filter(|(name, shape)| {
+                noise.get(name).is_none_or(|t| t.elements() != shape.iter().product::<usize>())
+            })
             .map(|(name, shape)| format!("{name} {shape:?}"))
             .collect();
         if !missing.is_empty() {
             let list = missing.join("\n           ");
-            return Err(Failure::usage(format!("phase run wants its initial noise\n  missing  {list}\n  help     --inputs FILE; docs/phases.md")));
+            return Err(Failure::usage(format!(
+                "phase run wants its initial noise\n  missing  {list}\n  help     --inputs FILE; docs/phases.md"
+            )));
         }
         noise.retain(|name, _| name.ends_with(".noise"));
         let files = self.model.open(&plan)?;
         let tokenizer = files.tokenizer.as_deref();
-        let tokenizer = tokenizer.ok_or_else(|| Failure::new(Kind::ModelFiles, "the text encoder's folder has no tokenizer.json"))?;
+        let tokenizer = tokenizer.ok_or_else(|| {
+            Failure::new(Kind::ModelFiles, "the text encoder's folder has no tokenizer.json")
+        })?;
         let encoded = self.encoded(tokenizer)?;
         let mut session = Session::new(&plan, &files)?;
         let request = Request { prompt: &encoded, seed: 0, noise };

@@ -58,7 +58,9 @@ pub fn pick(name: Option<&str>) -> Result<&'static Plan, Failure> {
         Some(name) => zoetrope_generated::plan(name)
             .ok_or_else(|| Failure::usage(format!("there is no plan {name}\n  help  {help}"))),
         None => match PLANS {
-            [] => Err(Failure::usage("this binary holds no plan\n  help  build it with --features res-tiny, or with res-custom and ZOETROPE_TARGET=my.toml")),
+            [] => Err(Failure::usage(
+                "this binary holds no plan\n  help  build it with --features res-tiny, or with res-custom and ZOETROPE_TARGET=my.toml",
+            )),
             [only] => Ok(only),
             _ => Err(Failure::usage(format!("which plan?\n  help  --preset NAME: {help}"))),
         },
@@ -77,7 +79,10 @@ impl Generate {
         let prompt = self.prompt.or(self.prompt_flag).unwrap_or_default();
         let metadata = [
             ("comment".to_string(), prompt.clone()),
-            ("encoder".to_string(), format!("zoetrope {}, plan {}, seed {}", env!("CARGO_PKG_VERSION"), plan.name, self.seed)),
+            (
+                "encoder".to_string(),
+                format!("zoetrope {}, plan {}, seed {}", env!("CARGO_PKG_VERSION"), plan.name, self.seed),
+            ),
         ];
         // Opened first: a folder that cannot be written is known before minutes of work.
         let size = (facts.width as usize, facts.height as usize);
@@ -112,10 +117,19 @@ impl Generate {
         progress.done();
         write_clip(writer, facts.frames as usize, &finished?)?;
         if facts.model == "demo" {
-            println!("note: the demo model is untrained, so the picture is noise; the weights of LTX-2.3 make clips");
+            println!(
+                "note: the demo model is untrained, so the picture is noise; the weights of LTX-2.3 make clips"
+            );
         }
         let seconds = start.elapsed().as_secs_f64();
-        println!("{}: {}x{}, {} frames, seed {}, {seconds:.1} s", self.output.display(), size.0, size.1, facts.frames, self.seed);
+        println!(
+            "{}: {}x{}, {} frames, seed {}, {seconds:.1} s",
+            self.output.display(),
+            size.0,
+            size.1,
+            facts.frames,
+            self.seed
+        );
         Ok(())
     }
 }
@@ -128,7 +142,9 @@ fn load_noise(plan: &Plan, path: &Path) -> Result<Named, Failure> {
         let fits = have.is_some_and(|t| t.elements() == shape.iter().product::<usize>());
         let Some(tensor) = have.filter(|_| fits) else {
             let have = have.map_or("no such tensor".to_string(), |t| format!("{:?}", t.shape));
-            return Err(Failure::usage(format!("the noise file does not fit the plan\n  want  {name} {shape:?}\n  have  {have}")));
+            return Err(Failure::usage(format!(
+                "the noise file does not fit the plan\n  want  {name} {shape:?}\n  have  {have}"
+            )));
         };
         noise.insert(name, tensor.clone());
     }

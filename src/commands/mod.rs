@@ -21,7 +21,13 @@ use crate::failure::{Failure, Kind};
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     use std::io::Write;
     let failed = |e: std::io::Error| {
-        Failure::new(Kind::Failure, format!("cannot write {}: {e}\n  help  check that the folder is there and has room", path.display()))
+        Failure::new(
+            Kind::Failure,
+            format!(
+                "cannot write {}: {e}\n  help  check that the folder is there and has room",
+                path.display()
+            ),
+        )
     };
     if path.is_dir() {
         return Err(Failure::new(Kind::Failure, format!("cannot write {}: it is a folder", path.display())));

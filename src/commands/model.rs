@@ -52,9 +52,13 @@ impl ModelArgs {
             (Source::TextEncoder, "--text-encoder DIR", self.text_encoder.is_some()),
             (Source::SpatialUpscaler, "--spatial-upscaler FILE", self.spatial_upscaler.is_some()),
         ];
-        let missing: Vec<_> = flags.iter().filter(|(source, _, given)| needs(*source) && !given).map(|(_, f, _)| *f).collect();
+        let missing: Vec<_> =
+            flags.iter().filter(|(source, _, given)| needs(*source) && !given).map(|(_, f, _)| *f).collect();
         if !missing.is_empty() {
-            return Err(Failure::new(Kind::ModelFiles, format!("model files were not given\n  want  {}", missing.join(" "))));
+            return Err(Failure::new(
+                Kind::ModelFiles,
+                format!("model files were not given\n  want  {}", missing.join(" ")),
+            ));
         }
         let files = ModelFiles::open(&ModelPaths {
             checkpoint: self.checkpoint.clone(),
@@ -64,7 +68,10 @@ impl ModelArgs {
         let needed = files.unreadable.iter().filter(|(source, _)| needs(*source));
         let broken: Vec<_> = needed.map(|(_, error)| error.to_string()).collect();
         if !broken.is_empty() {
-            return Err(Failure::new(Kind::ModelFiles, format!("model files cannot be used\n  {}", broken.join("\n  "))));
+            return Err(Failure::new(
+                Kind::ModelFiles,
+                format!("model files cannot be used\n  {}", broken.join("\n  ")),
+            ));
         }
         Ok(files)
     }

@@ -43,9 +43,19 @@ pub fn summary(plan: &Plan) -> String {
     let f = &plan.facts;
     let mut out = format!(
         "{}: {}x{}, {} frames at {} fps, {}, {}, {}\n",
-        plan.name, f.width, f.height, f.frames, f.fps, f.pipeline, f.dtype.name(), f.model
+        plan.name,
+        f.width,
+        f.height,
+        f.frames,
+        f.fps,
+        f.pipeline,
+        f.dtype.name(),
+        f.model
     );
-    out += &format!("{:<14} {:>8} {:>11} {:>11} {:>11} {:>11}\n", "phase", "launches", "work", "weights", "tables", "arena");
+    out += &format!(
+        "{:<14} {:>8} {:>11} {:>11} {:>11} {:>11}\n",
+        "phase", "launches", "work", "weights", "tables", "arena"
+    );
     let mut peak = 0;
     for phase in plan.phases.iter() {
         let mut launches = 0;
@@ -57,9 +67,11 @@ pub fn summary(plan: &Plan) -> String {
         }
         let (weights, tables) = (phase.weight_bytes(plan), phase.table_bytes(plan));
         peak = peak.max(weights + tables + phase.arena_bytes);
-        let texts = [flops_text(flops), bytes_text(weights), bytes_text(tables), bytes_text(phase.arena_bytes)];
+        let texts =
+            [flops_text(flops), bytes_text(weights), bytes_text(tables), bytes_text(phase.arena_bytes)];
         let [work, weights, tables, arena] = texts;
-        out += &format!("{:<14} {launches:>8} {work:>11} {weights:>11} {tables:>11} {arena:>11}\n", phase.name);
+        out +=
+            &format!("{:<14} {launches:>8} {work:>11} {weights:>11} {tables:>11} {arena:>11}\n", phase.name);
     }
     out + &format!("peak {peak} bytes ({})\n", bytes_text(peak))
 }

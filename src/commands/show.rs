@@ -68,8 +68,9 @@ impl Show {
         if let Some(path) = &self.why {
             levels.fused.iter().for_each(|f| print!("{}", f.why(path)));
         } else if let Some(dir) = &self.dump {
-            std::fs::create_dir_all(dir)
-                .map_err(|e| Failure::new(Kind::Failure, format!("cannot make the folder {}: {e}", dir.display())))?;
+            std::fs::create_dir_all(dir).map_err(|e| {
+                Failure::new(Kind::Failure, format!("cannot make the folder {}: {e}", dir.display()))
+            })?;
             for (i, level) in Level::value_variants().iter().enumerate() {
                 let name = format!("{}.{level:?}.txt", i + 1).to_lowercase();
                 write_whole(&dir.join(name), text(&levels, *level).as_bytes())?;

@@ -23,7 +23,12 @@ fn holds(case: &Case, outputs: &Named, names: &[(&str, &str)], scale: f64) {
 
 fn upscale(dtype: &str, scale: f64) {
     let case = Case::load("upsampler").unwrap();
-    let out = eval(&target(&size(192, 320, 17, 25.0, dtype)), "upscale", &one("v.latent", input(&case, "in.latent")), &[]);
+    let out = eval(
+        &target(&size(192, 320, 17, 25.0, dtype)),
+        "upscale",
+        &one("v.latent", input(&case, "in.latent")),
+        &[],
+    );
     holds(&case, &out, &[("v.latent", "spatial_x2.latent")], scale);
 }
 
@@ -41,7 +46,12 @@ fn decode(dtype: &str, scale: f64) {
     let case = Case::load("vae_decode").unwrap();
     for (i, (width, height, frames)) in [(32, 64, 9), (96, 64, 1)].into_iter().enumerate() {
         let latent = input(&case, &format!("in.latent{i}"));
-        let out = eval(&target(&size(width, height, frames, 24.0, dtype)), "video-decode", &one("v.latent", latent), &[]);
+        let out = eval(
+            &target(&size(width, height, frames, 24.0, dtype)),
+            "video-decode",
+            &one("v.latent", latent),
+            &[],
+        );
         holds(&case, &out, &[("video", &format!("video{i}"))], scale);
     }
 }

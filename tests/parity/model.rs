@@ -26,7 +26,8 @@ fn folder() -> PathBuf {
 
 impl Model {
     pub fn open() -> Model {
-        let open = |name: &str| TensorSet::open(&[folder().join(name)], &[]).expect("the recipe's files open");
+        let open =
+            |name: &str| TensorSet::open(&[folder().join(name)], &[]).expect("the recipe's files open");
         Model {
             checkpoint: open("ltx-2.3-tiny.safetensors"),
             text_encoder: open("gemma-3-tiny"),

@@ -27,7 +27,8 @@ fn text(dtype: &str, scale: f64) {
         let mask = input(&tokens, &format!("{p}.attention_mask"));
         let ids = input(&tokens, &format!("{p}.input_ids"));
         let valid = mask.reals().iter().filter(|m| **m != 0.0).count();
-        let inputs = Named::from([("input_ids".to_string(), ids), ("attention_mask".to_string(), mask.clone())]);
+        let inputs =
+            Named::from([("input_ids".to_string(), ids), ("attention_mask".to_string(), mask.clone())]);
         let hidden = eval(&target, "text-encode", &inputs, &[])["hidden"].clone();
         let own: Vec<_> = (0..hidden.shape[0])
             .map(|layer| (format!("{p}.hidden.{layer}"), rows(&hidden, layer, 1024 - valid..1024)))

@@ -65,7 +65,10 @@ pub fn coalesce(graph: &Graph, views: &Views<'_>, linear: &Linear<'_>, share: bo
             let root = views.root(*from);
             let saved = match why {
                 Copied::Collect => false,
-                Copied::Next => done.class(root) == done.class(*to) || (share && next_fits(graph, views, linear, &done, at)),
+                Copied::Next => {
+                    done.class(root) == done.class(*to)
+                        || (share && next_fits(graph, views, linear, &done, at))
+                }
                 Copied::Init => share && init_fits(graph, views, linear, &done, at),
             };
             if saved {
@@ -153,7 +156,9 @@ fn next_fits(graph: &Graph, views: &Views<'_>, linear: &Linear<'_>, done: &Coale
     let root = views.root(*from);
     let body = linear.spans[span].first..linear.spans[span].end;
     let next = done.members(done.class(root));
-    let ours = next.iter().all(|(v, l)| graph.info(*v).def == Def::Op && body.contains(&l.first) && body.contains(&l.last));
+    let ours = next
+        .iter()
+        .all(|(v, l)| graph.info(*v).def == Def::Op && body.contains(&l.first) && body.contains(&l.last));
     let first = next.iter().map(|(_, l)| l.first).min();
     let state = done.members(done.class(*to));
     let last = state.iter().filter(|(_, l)| body.contains(&l.first)).map(|(_, l)| l.last).max();
@@ -166,7 +171,8 @@ fn init_fits(graph: &Graph, views: &Views<'_>, linear: &Linear<'_>, done: &Coale
     let Action::Copy { from, to, .. } = &entry.action else { return false };
     let root = views.root(*from);
     let members = done.members(done.class(root));
-    let ours = members.iter().all(|(v, l)| matches!(graph.info(*v).def, Def::Op | Def::Carried) && l.last <= at);
+    let ours =
+        members.iter().all(|(v, l)| matches!(graph.info(*v).def, Def::Op | Def::Carried) && l.last <= at);
     let here = done.births.get(&root).is_some_and(|(_, born_in)| *born_in == entry.span);
     let resident = linear.entries.iter().any(|e| e.load && e.write() == root);
     let unused = !resident && done.class(root) != done.class(*to);

@@ -23,7 +23,12 @@ impl Constants {
     ///
     /// # Errors
     /// Says why `value` has no place: it changes from turn to turn, and the launch is in no loop of fixed count.
-    pub fn base(&mut self, graph: &Graph, value: Value, rows: Option<&mut Vec<Vec<usize>>>) -> Result<Base, String> {
+    pub fn base(
+        &mut self,
+        graph: &Graph,
+        value: Value,
+        rows: Option<&mut Vec<Vec<usize>>>,
+    ) -> Result<Base, String> {
         let info = graph.info(value);
         let per_turn: Vec<usize> = match (&info.def, &rows) {
             (Def::PerIteration(values), Some(rows)) => {
@@ -54,13 +59,16 @@ impl Constants {
                 if tensor.contains('*') && number.is_none() {
                     return Err(format!("{tensor} changes from turn to turn outside a loop"));
                 }
-                let with = |text: &str| number.as_ref().map_or(text.to_string(), |n| text.replacen('*', n, 1));
+                let with =
+                    |text: &str| number.as_ref().map_or(text.to_string(), |n| text.replacen('*', n, 1));
                 let key = format!("{} {} {}", source.name(), info.dtype, with(tensor));
                 (key, with(&info.path), Origin::Weight { source: *source, tensor: with(tensor) })
             }
-            Def::Constant(constant) => {
-                (table_key(info.dtype.name(), &info.shape, constant), info.path.clone(), Origin::Table(constant.clone()))
-            }
+            Def::Constant(constant) => (
+                table_key(info.dtype.name(), &info.shape, constant),
+                info.path.clone(),
+                Origin::Table(constant.clone()),
+            ),
             _ => return Err(format!("{} is no constant", info.path)),
         };
         let next = self.list.len();

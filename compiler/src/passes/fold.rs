@@ -50,7 +50,9 @@ enum Stored {
 
 fn stored(info: &Info) -> Stored {
     match (&info.def, info.dtype) {
-        (Def::Constant(Constant::Real(v)), Dtype::Bf16) => Stored::Bf16(v.iter().copied().map(bf16::from_f32).collect()),
+        (Def::Constant(Constant::Real(v)), Dtype::Bf16) => {
+            Stored::Bf16(v.iter().copied().map(bf16::from_f32).collect())
+        }
         (Def::Constant(Constant::Real(v)), _) => Stored::F32(v.clone()),
         (Def::Constant(Constant::Int(v)), _) => Stored::I32(v.clone()),
         _ => unreachable!("only constants are folded"),

@@ -107,12 +107,18 @@ impl<'a> Fuser<'a> {
         Err(Error::NoKernel { op: root.op.to_string(), path: self.graph.info(root.output).path.clone() })
     }
 
-    fn lay(&self, kernel: &Kernel, root: &'a OpStmt, makers: &BTreeMap<Value, &'a OpStmt>) -> Result<Match<'a>, String> {
+    fn lay(
+        &self,
+        kernel: &Kernel,
+        root: &'a OpStmt,
+        makers: &BTreeMap<Value, &'a OpStmt>,
+    ) -> Result<Match<'a>, String> {
         let pattern = &kernel.meaning;
         let empty = Match { operands: vec![None; kernel.reads.len()], ops: vec![None; pattern.ops.len()] };
         let found = self.lay_op(pattern, pattern.ops.len() - 1, root, makers, empty)?;
         for (i, stmt) in found.ops.iter().flatten().enumerate() {
-            let inside = found.ops.iter().flatten().flat_map(|s| &s.inputs).filter(|v| **v == stmt.output).count();
+            let inside =
+                found.ops.iter().flatten().flat_map(|s| &s.inputs).filter(|v| **v == stmt.output).count();
             let all = self.uses.get(&stmt.output).copied().unwrap_or(0);
             if i + 1 < pattern.ops.len() && inside != all {
                 return Err(format!("the result of {} is read elsewhere", stmt.op.label()));
@@ -145,7 +151,9 @@ impl<'a> Fuser<'a> {
         let orders = if orders.is_empty() { vec![straight.as_slice()] } else { orders.to_vec() };
         for order in orders {
             // A broadcast operand of a commuting op cannot trade places with the full one.
-            if order != straight && self.graph.info(stmt.inputs[0]).shape != self.graph.info(stmt.inputs[1]).shape {
+            if order != straight
+                && self.graph.info(stmt.inputs[0]).shape != self.graph.info(stmt.inputs[1]).shape
+            {
                 continue;
             }
             let laid = want.inputs.iter().zip(order).try_fold(state.clone(), |state, (want, i)| {
@@ -194,7 +202,11 @@ impl<'a> Fuser<'a> {
                 Some(i) => (&decl.axes[..i], &decl.axes[i + 1..]),
                 None => (decl.axes, &decl.axes[..0]),
             };
-            let fits = if gap.is_some() { shape.len() >= head.len() + tail.len() } else { shape.len() == head.len() };
+            let fits = if gap.is_some() {
+                shape.len() >= head.len() + tail.len()
+            } else {
+                shape.len() == head.len()
+            };
             if !fits {
                 return Err(format!("{} is {shape:?}, not {:?}", decl.name, decl.axes));
             }

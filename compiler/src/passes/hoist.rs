@@ -20,7 +20,8 @@ pub fn hoist(mut fused: Fused) -> (Vec<FusedStmt>, Fused) {
             FusedStmt::Call(call) => {
                 let fixed = call.reads.iter().all(|v| {
                     let root = views.root(*v);
-                    matches!(fused.graph.info(root).def, Def::Weight { .. } | Def::Constant(_)) || resident.contains(&root)
+                    matches!(fused.graph.info(root).def, Def::Weight { .. } | Def::Constant(_))
+                        || resident.contains(&root)
                 });
                 let kept = fixed && !outputs.contains(&call.write);
                 if kept {
@@ -36,7 +37,11 @@ pub fn hoist(mut fused: Fused) -> (Vec<FusedStmt>, Fused) {
     (load, fused)
 }
 
-fn split(body: &[FusedStmt], constant: &mut impl FnMut(&FusedStmt) -> bool, load: &mut Vec<FusedStmt>) -> Vec<FusedStmt> {
+fn split(
+    body: &[FusedStmt],
+    constant: &mut impl FnMut(&FusedStmt) -> bool,
+    load: &mut Vec<FusedStmt>,
+) -> Vec<FusedStmt> {
     let mut stays = Vec::with_capacity(body.len());
     for stmt in body {
         match stmt {

@@ -72,9 +72,8 @@ impl<'a> Linear<'a> {
 
     fn walk(&mut self, body: &'a [FusedStmt], span: Option<usize>, load: bool) {
         let collected = span.map_or(&[][..], |s| &self.spans[s].of.collected);
-        let made_here = |value| {
-            body.iter().any(|stmt| matches!(stmt, FusedStmt::Call(call) if call.write == value))
-        };
+        let made_here =
+            |value| body.iter().any(|stmt| matches!(stmt, FusedStmt::Call(call) if call.write == value));
         let push = |linear: &mut Self, action, span| linear.entries.push(Entry { action, span, load });
         let keep = |linear: &mut Self, c: &zoetrope_model_spec::lang::Collected| {
             push(linear, Action::Copy { from: c.value, to: c.stack, why: Copied::Collect }, span);

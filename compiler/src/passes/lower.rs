@@ -79,7 +79,12 @@ fn constants(schedule: &Schedule) -> (Vec<plan::Constant>, Vec<u8>) {
                 plan::Origin::Table { offset }
             }
         };
-        out.push(plan::Constant { name: Cow::Owned(c.name.clone()), dtype: dtype(c.dtype), shape: dims(&c.shape), origin });
+        out.push(plan::Constant {
+            name: Cow::Owned(c.name.clone()),
+            dtype: dtype(c.dtype),
+            shape: dims(&c.shape),
+            origin,
+        });
     }
     (out, tables)
 }
@@ -116,7 +121,11 @@ impl Lowering<'_> {
         }
         constants.sort_unstable();
         constants.dedup();
-        let live = schedule.buffers.iter().zip(self.offsets).filter(|(b, _)| b.first < phase.end && b.last >= phase.first);
+        let live = schedule
+            .buffers
+            .iter()
+            .zip(self.offsets)
+            .filter(|(b, _)| b.first < phase.end && b.last >= phase.first);
         plan::Phase {
             name: Cow::Owned(phase.name.clone()),
             first: phase.first as u32,
@@ -134,7 +143,11 @@ impl Lowering<'_> {
             Item::Launch(launch) => plan::Item::Launch(self.launch(launch)),
             Item::Loop(l) => plan::Item::Loop(self.inner_loop(l)),
         });
-        plan::Segment { items: items.collect(), name: Cow::Owned(segment.name.clone()), repeat: segment.repeat }
+        plan::Segment {
+            items: items.collect(),
+            name: Cow::Owned(segment.name.clone()),
+            repeat: segment.repeat,
+        }
     }
 
     fn inner_loop(&mut self, l: &Loop) -> plan::Loop {

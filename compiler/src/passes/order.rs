@@ -124,7 +124,8 @@ impl Orderer<'_> {
 
     /// Entry positions count all copies; launch numbers only those that are kept.
     fn number(&self, entry: usize) -> usize {
-        self.first + self.coalesced.kept[..entry.min(self.coalesced.kept.len())].iter().filter(|k| **k).count()
+        self.first
+            + self.coalesced.kept[..entry.min(self.coalesced.kept.len())].iter().filter(|k| **k).count()
     }
 
     fn last_number(&self, entry: usize) -> usize {
@@ -147,7 +148,9 @@ impl Orderer<'_> {
                     }
                 }
             }
-            if matches!(info.def, Def::Input { .. }) || self.graph.outputs.iter().any(|o| self.views.root(o.value) == *value) {
+            if matches!(info.def, Def::Input { .. })
+                || self.graph.outputs.iter().any(|o| self.views.root(o.value) == *value)
+            {
                 lifetime = Lifetime::Io;
             }
             if derived.contains(value) {
@@ -157,7 +160,10 @@ impl Orderer<'_> {
             let wire = takes.iter().find(|w| matches!(info.def, Def::Input { .. }) && w.port == info.path);
             if let Some(wire) = wire {
                 let Some(buffer) = slots.get(&wire.slot) else {
-                    return self.wiring(format!("input {} takes slot {}, which no earlier phase leaves", wire.port, wire.slot));
+                    return self.wiring(format!(
+                        "input {} takes slot {}, which no earlier phase leaves",
+                        wire.port, wire.slot
+                    ));
                 };
                 self.of_class.insert(class, *buffer);
             }
@@ -169,7 +175,12 @@ impl Orderer<'_> {
             } else {
                 let buffer = &mut self.buffers[id];
                 if buffer.bytes != info.bytes() as u64 {
-                    let message = format!("{} has {} bytes where {} are left for it", info.path, info.bytes(), buffer.bytes);
+                    let message = format!(
+                        "{} has {} bytes where {} are left for it",
+                        info.path,
+                        info.bytes(),
+                        buffer.bytes
+                    );
                     return self.wiring(message);
                 }
                 buffer.first = buffer.first.min(first);
@@ -199,7 +210,14 @@ impl Orderer<'_> {
                 // The host writes it before the phase begins.
                 self.buffers[buffer].first = self.first;
             }
-            ports.push(Port { name: info.path.clone(), buffer, dtype: info.dtype, shape: info.shape.clone(), per_step, slot });
+            ports.push(Port {
+                name: info.path.clone(),
+                buffer,
+                dtype: info.dtype,
+                shape: info.shape.clone(),
+                per_step,
+                slot,
+            });
         }
         if let Some(wire) = takes.iter().find(|w| !ports.iter().any(|p| p.name == w.port)) {
             return self.wiring(format!("there is no input {} to take slot {}", wire.port, wire.slot));
@@ -207,7 +225,12 @@ impl Orderer<'_> {
         Ok(ports)
     }
 
-    fn outputs(&mut self, leaves: &[Wire], slots: &mut BTreeMap<String, usize>, end: usize) -> Result<Vec<Port>> {
+    fn outputs(
+        &mut self,
+        leaves: &[Wire],
+        slots: &mut BTreeMap<String, usize>,
+        end: usize,
+    ) -> Result<Vec<Port>> {
         let mut ports = Vec::new();
         for output in &self.graph.outputs {
             let info = self.graph.info(output.value);
@@ -258,7 +281,12 @@ impl Orderer<'_> {
             if fixed.is_some() && fixed != open_loop {
                 let of = self.linear.spans[fixed.expect("just checked")].of;
                 let Count::Fixed(count) = of.count else { unreachable!("a fixed loop has a fixed count") };
-                items.push(Item::Loop(Loop { name: of.name.clone(), count, rows: vec![Vec::new(); count], body: Vec::new() }));
+                items.push(Item::Loop(Loop {
+                    name: of.name.clone(),
+                    count,
+                    rows: vec![Vec::new(); count],
+                    body: Vec::new(),
+                }));
             }
             open_loop = fixed;
             let mut rows = match items.last_mut() {
@@ -271,7 +299,9 @@ impl Orderer<'_> {
                     l.rows = rows;
                     l.body.push(launch);
                 }
-                _ => segments.last_mut().expect("a segment is open").items.push(Item::Launch(Box::new(launch))),
+                _ => {
+                    segments.last_mut().expect("a segment is open").items.push(Item::Launch(Box::new(launch)))
+                }
             }
         }
         Ok(segments)
@@ -297,7 +327,11 @@ impl Orderer<'_> {
                     write.row_stride = write.shape.last().copied().unwrap_or(1);
                     write.step = write.bytes();
                 }
-                ("copy", Meaning { ops: vec![MeaningOp { op: Op::Copy {}, inputs: vec![Ref::Operand(0)] }] }, None)
+                (
+                    "copy",
+                    Meaning { ops: vec![MeaningOp { op: Op::Copy {}, inputs: vec![Ref::Operand(0)] }] },
+                    None,
+                )
             }
         };
         let flops = match &entry.action {
@@ -324,7 +358,8 @@ impl Orderer<'_> {
 
     fn access(&mut self, value: Value, path: &str, rows: Option<&mut Vec<Vec<usize>>>) -> Result<Access> {
         let info = self.graph.info(value);
-        let unreadable = |why: &str| Error::View { what: info.type_text(), path: path.to_string(), why: why.to_string() };
+        let unreadable =
+            |why: &str| Error::View { what: info.type_text(), path: path.to_string(), why: why.to_string() };
         let view = self.views.view(value).ok_or_else(|| unreadable("the reshape moves elements"))?;
         let row_stride = view.row_stride().ok_or_else(|| unreadable("its rows are unevenly spaced"))?;
         let root = self.graph.info(view.root);
@@ -332,9 +367,18 @@ impl Orderer<'_> {
             Def::Weight { .. } | Def::Constant(_) | Def::PerIteration(_) => {
                 self.constants.base(self.graph, view.root, rows).map_err(|m| unreadable(&m))?
             }
-            Def::Input { .. } | Def::Op | Def::Carried | Def::Collected => Base::Buffer(self.buffer(view.root)),
+            Def::Input { .. } | Def::Op | Def::Carried | Def::Collected => {
+                Base::Buffer(self.buffer(view.root))
+            }
         };
         let dtype: Dtype = root.dtype;
-        Ok(Access { base, offset: (view.offset * dtype.bytes()) as u64, step: 0, dtype, shape: info.shape.clone(), row_stride })
+        Ok(Access {
+            base,
+            offset: (view.offset * dtype.bytes()) as u64,
+            step: 0,
+            dtype,
+            shape: info.shape.clone(),
+            row_stride,
+        })
     }
 }

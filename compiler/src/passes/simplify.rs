@@ -24,10 +24,14 @@ fn absorb_casts(mut graph: Graph) -> Graph {
 
 /// What loops read in one turn or another.
 fn per_turn(graph: &Graph) -> impl Iterator<Item = Value> + '_ {
-    graph.values.iter().flat_map(|info| match &info.def {
-        Def::PerIteration(values) => values.as_slice(),
-        _ => &[],
-    }).copied()
+    graph
+        .values
+        .iter()
+        .flat_map(|info| match &info.def {
+            Def::PerIteration(values) => values.as_slice(),
+            _ => &[],
+        })
+        .copied()
 }
 
 fn count(body: &[Stmt], readers: &mut BTreeMap<Value, usize>) {

@@ -39,11 +39,24 @@ fn body(graph: &Graph, stmts: &[Stmt], known: &mut BTreeSet<Value>) -> Result<()
         match stmt {
             Stmt::Op(op) => {
                 let path = || format!("{} at {}", op.op, graph.info(op.output).path);
-                rule(op.inputs.iter().all(|v| known.contains(v)), "graph", "an input is defined before its reader", path)?;
-                let inputs: Vec<_> =
-                    op.inputs.iter().map(|v| (graph.info(*v).dtype, graph.info(*v).shape.as_slice())).collect();
+                rule(
+                    op.inputs.iter().all(|v| known.contains(v)),
+                    "graph",
+                    "an input is defined before its reader",
+                    path,
+                )?;
+                let inputs: Vec<_> = op
+                    .inputs
+                    .iter()
+                    .map(|v| (graph.info(*v).dtype, graph.info(*v).shape.as_slice()))
+                    .collect();
                 let shape = infer(&op.op, &inputs).map(|(_, shape)| shape);
-                rule(shape.as_ref() == Ok(&graph.info(op.output).shape), "graph", "a result has its op's shape", path)?;
+                rule(
+                    shape.as_ref() == Ok(&graph.info(op.output).shape),
+                    "graph",
+                    "a result has its op's shape",
+                    path,
+                )?;
                 known.insert(op.output);
             }
             Stmt::Loop(l) => repeated(graph, l, known)?,
@@ -54,7 +67,12 @@ fn body(graph: &Graph, stmts: &[Stmt], known: &mut BTreeSet<Value>) -> Result<()
 
 fn repeated(graph: &Graph, l: &Loop, known: &mut BTreeSet<Value>) -> Result<()> {
     let name = || l.name.clone();
-    rule(l.carried.iter().all(|c| known.contains(&c.init)), "graph", "a loop's state has a first value", name)?;
+    rule(
+        l.carried.iter().all(|c| known.contains(&c.init)),
+        "graph",
+        "a loop's state has a first value",
+        name,
+    )?;
     let mut inner = known.clone();
     inner.extend(l.carried.iter().map(|c| c.inner));
     body(graph, &l.body, &mut inner)?;

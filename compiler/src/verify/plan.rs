@@ -86,7 +86,10 @@ fn launch(plan: &Plan, number: u32, launch: &Launch, of: Option<&Loop>) -> Resul
                     rule(!meets || over, "plan", "a result shares no byte with another operand", place)?;
                 }
                 Base::Constant(c) => {
-                    let fits = plan.constants.get(c as usize).is_some_and(|c| operand.offset + operand.extent() <= c.bytes());
+                    let fits = plan
+                        .constants
+                        .get(c as usize)
+                        .is_some_and(|c| operand.offset + operand.extent() <= c.bytes());
                     rule(fits, "plan", "a read is inside its constant", place)?;
                 }
                 Base::Column(column) => {
@@ -107,6 +110,7 @@ fn span(operand: &Operand, turn: u64) -> (u64, u64) {
 }
 
 fn owned(plan: &Plan, number: u32, (from, to): (u64, u64)) -> bool {
-    let holds = |b: &&Buffer| b.first <= number && number <= b.last && b.offset <= from && to <= b.offset + b.bytes;
+    let holds =
+        |b: &&Buffer| b.first <= number && number <= b.last && b.offset <= from && to <= b.offset + b.bytes;
     plan.buffers.iter().filter(holds).count() == 1
 }

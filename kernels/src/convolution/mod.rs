@@ -44,30 +44,36 @@ pub fn declare() -> Vec<Kernel> {
             .reads("bias", &["out"])
             .case(&[&[3, 4, 5, 6], &[8, 6, 3, 3, 3], &[8]])
             .means("y", &["..", "out"], |m, [x, w, bias]| conv(m, norm_silu(m, x), w, bias)),
-        Kernel::named("rms_norm_silu_conv_bias_residual", "residual + convolution of SiLU of RMS norm over channels")
-            .reads("x", &["..", "in"])
-            .reads("w", &["out", "in", ".."])
-            .reads("bias", &["out"])
-            .reads("residual", &["..", "out"])
-            .or_in_place()
-            .case(&[&[3, 4, 5, 6], &[8, 6, 3, 3, 3], &[8], &[3, 4, 5, 8]])
-            .means("y", &["..", "out"], |m, [x, w, bias, residual]| {
-                m.add(residual, conv(m, norm_silu(m, x), w, bias))
-            }),
+        Kernel::named(
+            "rms_norm_silu_conv_bias_residual",
+            "residual + convolution of SiLU of RMS norm over channels",
+        )
+        .reads("x", &["..", "in"])
+        .reads("w", &["out", "in", ".."])
+        .reads("bias", &["out"])
+        .reads("residual", &["..", "out"])
+        .or_in_place()
+        .case(&[&[3, 4, 5, 6], &[8, 6, 3, 3, 3], &[8], &[3, 4, 5, 8]])
+        .means("y", &["..", "out"], |m, [x, w, bias, residual]| {
+            m.add(residual, conv(m, norm_silu(m, x), w, bias))
+        }),
         Kernel::named("conv_bias_depth_to_space", "convolution whose channels unfold into space and time")
             .reads("x", &["..", "in"])
             .reads("w", &["out", "in", ".."])
             .reads("bias", &["out"])
             .case(&[&[3, 4, 5, 6], &[16, 6, 3, 3, 3], &[16]])
             .means("y", &["..", "channels"], |m, [x, w, bias]| m.op(UNFOLD, &[conv(m, x, w, bias)])),
-        Kernel::named("rms_norm_silu_conv_bias_unpatchify", "RMS norm, SiLU, convolution, pixels of each patch")
-            .reads("x", &["..", "in"])
-            .reads("w", &["out", "in", ".."])
-            .reads("bias", &["out"])
-            .case(&[&[3, 4, 5, 6], &[12, 6, 3, 3, 3], &[12]])
-            .means("y", &["..", "channels"], |m, [x, w, bias]| {
-                m.op(Op::Unpatchify { patch: 2 }, &[conv(m, norm_silu(m, x), w, bias)])
-            }),
+        Kernel::named(
+            "rms_norm_silu_conv_bias_unpatchify",
+            "RMS norm, SiLU, convolution, pixels of each patch",
+        )
+        .reads("x", &["..", "in"])
+        .reads("w", &["out", "in", ".."])
+        .reads("bias", &["out"])
+        .case(&[&[3, 4, 5, 6], &[12, 6, 3, 3, 3], &[12]])
+        .means("y", &["..", "channels"], |m, [x, w, bias]| {
+            m.op(Op::Unpatchify { patch: 2 }, &[conv(m, norm_silu(m, x), w, bias)])
+        }),
         Kernel::named("depth_to_space", "channels unfold into space and time")
             .reads("x", &["..", "in"])
             .case(&[&[3, 4, 5, 16]])

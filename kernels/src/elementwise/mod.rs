@@ -5,10 +5,11 @@ use zoetrope_model_spec::lang::{BinaryFn, Dtype, Op, UnaryFn};
 use crate::Kernel;
 
 fn unary(name: &'static str, f: UnaryFn) -> Kernel {
-    Kernel::named(name, "a function of each element")
-        .reads("x", &["..", "dim"])
-        .case(&[&[5, 19]])
-        .means("y", &["..", "dim"], move |m, [x]| m.op(Op::Unary { f }, &[x]))
+    Kernel::named(name, "a function of each element").reads("x", &["..", "dim"]).case(&[&[5, 19]]).means(
+        "y",
+        &["..", "dim"],
+        move |m, [x]| m.op(Op::Unary { f }, &[x]),
+    )
 }
 
 fn binary(name: &'static str, f: BinaryFn) -> Kernel {
@@ -37,14 +38,16 @@ pub fn declare() -> Vec<Kernel> {
         binary("sub", BinaryFn::Sub),
         binary("mul", BinaryFn::Mul),
         binary("div", BinaryFn::Div),
-        Kernel::named("affine", "x·scale + offset")
-            .reads("x", &["..", "dim"])
-            .case(&[&[5, 19]])
-            .means("y", &["..", "dim"], |m, [x]| m.affine(x, 0.5, 2.0)),
-        Kernel::named("clamp", "x, limited")
-            .reads("x", &["..", "dim"])
-            .case(&[&[5, 19]])
-            .means("y", &["..", "dim"], |m, [x]| m.clamp(x, -0.5, 0.5)),
+        Kernel::named("affine", "x·scale + offset").reads("x", &["..", "dim"]).case(&[&[5, 19]]).means(
+            "y",
+            &["..", "dim"],
+            |m, [x]| m.affine(x, 0.5, 2.0),
+        ),
+        Kernel::named("clamp", "x, limited").reads("x", &["..", "dim"]).case(&[&[5, 19]]).means(
+            "y",
+            &["..", "dim"],
+            |m, [x]| m.clamp(x, -0.5, 0.5),
+        ),
         Kernel::named("affine_clamp", "x·scale + offset, limited")
             .reads("x", &["..", "dim"])
             .case(&[&[5, 19]])

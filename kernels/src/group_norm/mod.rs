@@ -30,6 +30,8 @@ pub fn declare() -> Vec<Kernel> {
             .reads("residual", &["..", "channels"])
             .or_in_place()
             .case(&[&[2, 3, 4, 8], &[8], &[8], &[2, 3, 4, 8]])
-            .means("y", &["..", "channels"], |m, [x, w, bias, residual]| m.silu(m.add(residual, norm(m, x, w, bias)))),
+            .means("y", &["..", "channels"], |m, [x, w, bias, residual]| {
+                m.silu(m.add(residual, norm(m, x, w, bias)))
+            }),
     ]
 }

@@ -50,29 +50,35 @@ pub fn declare() -> Vec<Kernel> {
             .or_in_place()
             .case(&[&[7, 64], &[80, 64], &[80], &[7, 80]])
             .means("y", &["tokens", "n"], |m, [x, w, bias, residual]| m.add(residual, linear(m, x, w, bias))),
-        Kernel::named("linear_bias_gate_residual", "residual + (x·wᵀ + bias)·gate, one gate row for all tokens")
-            .reads("x", &["tokens", "k"])
-            .reads("w", &["n", "k"])
-            .reads("bias", &["n"])
-            .reads("gate", &["1", "n"])
-            .reads("residual", &["tokens", "n"])
-            .or_in_place()
-            .case(&[&[7, 64], &[80, 64], &[80], &[1, 80], &[7, 80]])
-            .means("y", &["tokens", "n"], |m, [x, w, bias, gate, residual]| {
-                m.add(residual, m.mul(linear(m, x, w, bias), gate))
-            }),
-        Kernel::named("linear_bias_class_gate_residual", "residual + (x·wᵀ + bias)·gate, the gate row of each token's class")
-            .reads("x", &["tokens", "k"])
-            .reads("w", &["n", "k"])
-            .reads("bias", &["n"])
-            .reads("gate", &["classes", "n"])
-            .reads_ints("class", &["tokens"], IntRange::RowsOf(3))
-            .reads("residual", &["tokens", "n"])
-            .or_in_place()
-            .case(&[&[7, 64], &[80, 64], &[80], &[3, 80], &[7], &[7, 80]])
-            .means("y", &["tokens", "n"], |m, [x, w, bias, gate, class, residual]| {
-                m.add(residual, m.mul(linear(m, x, w, bias), m.gather(gate, class)))
-            }),
+        Kernel::named(
+            "linear_bias_gate_residual",
+            "residual + (x·wᵀ + bias)·gate, one gate row for all tokens",
+        )
+        .reads("x", &["tokens", "k"])
+        .reads("w", &["n", "k"])
+        .reads("bias", &["n"])
+        .reads("gate", &["1", "n"])
+        .reads("residual", &["tokens", "n"])
+        .or_in_place()
+        .case(&[&[7, 64], &[80, 64], &[80], &[1, 80], &[7, 80]])
+        .means("y", &["tokens", "n"], |m, [x, w, bias, gate, residual]| {
+            m.add(residual, m.mul(linear(m, x, w, bias), gate))
+        }),
+        Kernel::named(
+            "linear_bias_class_gate_residual",
+            "residual + (x·wᵀ + bias)·gate, the gate row of each token's class",
+        )
+        .reads("x", &["tokens", "k"])
+        .reads("w", &["n", "k"])
+        .reads("bias", &["n"])
+        .reads("gate", &["classes", "n"])
+        .reads_ints("class", &["tokens"], IntRange::RowsOf(3))
+        .reads("residual", &["tokens", "n"])
+        .or_in_place()
+        .case(&[&[7, 64], &[80, 64], &[80], &[3, 80], &[7], &[7, 80]])
+        .means("y", &["tokens", "n"], |m, [x, w, bias, gate, class, residual]| {
+            m.add(residual, m.mul(linear(m, x, w, bias), m.gather(gate, class)))
+        }),
         Kernel::named("linear_gelu", "gelu(x·wᵀ)")
             .reads("x", &["..", "k"])
             .reads("w", &["n", "k"])
@@ -89,6 +95,8 @@ pub fn declare() -> Vec<Kernel> {
             .reads("x", &["..", "k"])
             .reads("w", &["n", "k"])
             .case(&[&[2, 5, 33], &[16, 33]])
-            .means("y", &["..", "n"], |m, [x, w]| m.log(m.clamp(m.op(Op::Linear {}, &[x, w]), 1e-5, f32::MAX))),
+            .means("y", &["..", "n"], |m, [x, w]| {
+                m.log(m.clamp(m.op(Op::Linear {}, &[x, w]), 1e-5, f32::MAX))
+            }),
     ]
 }

@@ -7,14 +7,16 @@ use crate::Kernel;
 /// Copies, orders of axes, joins.
 pub fn declare() -> Vec<Kernel> {
     vec![
-        Kernel::named("copy", "x, in a place of its own")
-            .reads("x", &[".."])
-            .case(&[&[5, 19]])
-            .means("y", &[".."], |m, [x]| m.op(Op::Copy {}, &[x])),
-        Kernel::named("permute", "axes in another order")
-            .reads("x", &[".."])
-            .case(&[&[2, 3, 5]])
-            .means("y", &[".."], |m, [x]| m.permute(x, &[2, 0, 1])),
+        Kernel::named("copy", "x, in a place of its own").reads("x", &[".."]).case(&[&[5, 19]]).means(
+            "y",
+            &[".."],
+            |m, [x]| m.op(Op::Copy {}, &[x]),
+        ),
+        Kernel::named("permute", "axes in another order").reads("x", &[".."]).case(&[&[2, 3, 5]]).means(
+            "y",
+            &[".."],
+            |m, [x]| m.permute(x, &[2, 0, 1]),
+        ),
         Kernel::named("concat", "two lists, one after the other")
             .reads("x", &["..", "dim"])
             .reads("y", &["..", "dim"])

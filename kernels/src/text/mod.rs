@@ -28,11 +28,14 @@ pub fn declare() -> Vec<Kernel> {
             .reads_ints("mask", &["n"], IntRange::Below(2))
             .reads("registers", &["registers", "dim"])
             .case(&[&[8, 16], &[8], &[4, 16]])
-            .means("y", &["n", "dim"], |m, [x, mask, registers]| m.op(Op::PlaceRegisters {}, &[x, mask, registers])),
-        Kernel::named("sinusoid", "cosines and sines of a timestep")
-            .reads("t", &["n"])
-            .case(&[&[3]])
-            .means("y", &["n", "dim"], |m, [t]| m.op(Op::Sinusoid { half: 8 }, &[t])),
+            .means("y", &["n", "dim"], |m, [x, mask, registers]| {
+                m.op(Op::PlaceRegisters {}, &[x, mask, registers])
+            }),
+        Kernel::named("sinusoid", "cosines and sines of a timestep").reads("t", &["n"]).case(&[&[3]]).means(
+            "y",
+            &["n", "dim"],
+            |m, [t]| m.op(Op::Sinusoid { half: 8 }, &[t]),
+        ),
         Kernel::named("affine_sinusoid", "cosines and sines of t·scale + offset")
             .reads("t", &["n"])
             .case(&[&[3]])

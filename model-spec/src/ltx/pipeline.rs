@@ -85,16 +85,21 @@ impl Recorder<'_> {
             Pipeline::Distilled => {
                 phases.extend(stage(1, full.half(), false)?);
                 let upscale = Phase::alone(self.upscale(full.half())?);
-                phases.push(upscale.takes("v.latent", "stage1.v.latent").leaves("v.latent", "upscaled.v.latent"));
+                phases.push(
+                    upscale.takes("v.latent", "stage1.v.latent").leaves("v.latent", "upscaled.v.latent"),
+                );
                 let [noise, denoise] = stage(2, full, true)?;
-                let denoise = denoise.takes("v.initial", "upscaled.v.latent").takes("a.initial", "stage1.a.latent");
+                let denoise =
+                    denoise.takes("v.initial", "upscaled.v.latent").takes("a.initial", "stage1.a.latent");
                 phases.extend([noise, denoise]);
                 2
             }
         };
         phases.extend([
             Phase::alone(self.frames(full)?).takes("v.latent", &format!("stage{last}.v.latent")),
-            Phase::alone(self.audio_decode(full)?).takes("a.latent", &format!("stage{last}.a.latent")).leaves("mel", "mel"),
+            Phase::alone(self.audio_decode(full)?)
+                .takes("a.latent", &format!("stage{last}.a.latent"))
+                .leaves("mel", "mel"),
             Phase::alone(self.vocode(full)?).takes("mel", "mel"),
         ]);
         Ok(Program { phases })
@@ -151,8 +156,10 @@ impl Recorder<'_> {
         let b = self.builder(name);
         let t = &self.model.transformer;
         let seed = b.input("seed", Dtype::I32, &[2]);
-        let streams =
-            [("v.noise", size.video_tokens(), t.video_channels), ("a.noise", size.audio_tokens(), t.audio_channels)];
+        let streams = [
+            ("v.noise", size.video_tokens(), t.video_channels),
+            ("a.noise", size.audio_tokens(), t.audio_channels),
+        ];
         for (i, (port, tokens, channels)) in streams.into_iter().enumerate() {
             let normal = b.op(Op::Normal { stream: first + i, shape: vec![1, tokens, channels] }, &[seed]);
             b.output(port, b.round(normal));
@@ -175,7 +182,8 @@ impl Recorder<'_> {
         let noise = |port: &str, n: usize, channels: usize| {
             b.reshape(b.input(port, b.dtype(), &[1, n, channels]), &[n, channels])
         };
-        let (mut x_v, mut x_a) = (noise("v.noise", n_v, t.video_channels), noise("a.noise", n_a, t.audio_channels));
+        let (mut x_v, mut x_a) =
+            (noise("v.noise", n_v, t.video_channels), noise("a.noise", n_a, t.audio_channels));
         if initial {
             let scale = b.input("noise_scale", Dtype::F32, &[1]);
             let start_v = b.input("v.initial", b.dtype(), &[1, t.video_channels, frames, rows, cols]);
@@ -218,7 +226,8 @@ impl Recorder<'_> {
 
     fn video_decoded(&self, b: &Builder, size: Size) -> Value {
         let [frames, rows, cols] = size.latent();
-        let z = b.input("v.latent", b.dtype(), &[1, self.model.video_vae.latent_channels, frames, rows, cols]);
+        let z =
+            b.input("v.latent", b.dtype(), &[1, self.model.video_vae.latent_channels, frames, rows, cols]);
         video_vae::decode(b, &self.model.video_vae, channels_last(b, z))
     }
 

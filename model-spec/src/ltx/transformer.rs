@@ -75,7 +75,9 @@ pub fn velocity(b: &Builder, cfg: &Transformer, size: &Size, video: Stream, audi
         let x_v = b.linear("patchify_proj", video.latent, cfg.video.width());
         let x_a = b.linear("audio_patchify_proj", audio.latent, cfg.audio.width());
         let out = b.scope("transformer_blocks.*", || {
-            b.repeat("transformer_blocks", cfg.layers, &[x_v, x_a], |x| block(b, cfg, &ropes, &v, &a, x[0], x[1]))
+            b.repeat("transformer_blocks", cfg.layers, &[x_v, x_a], |x| {
+                block(b, cfg, &ropes, &v, &a, x[0], x[1])
+            })
         });
         let velocity_v = head(b, cfg, &v, out[0], cfg.video_channels);
         let velocity_a = head(b, cfg, &a, out[1], cfg.audio_channels);
@@ -91,7 +93,14 @@ fn ropes(b: &Builder, cfg: &Transformer, size: &Size) -> Ropes {
     let cross_time = super::rope::Axis { max_pos: cross_max, ..time.clone() };
     let inner = cfg.audio.width();
     Ropes {
-        video: axial(b, "rope.video", cfg.video.width(), &[time, height, width], cfg.theta, size.video_index()),
+        video: axial(
+            b,
+            "rope.video",
+            cfg.video.width(),
+            &[time, height, width],
+            cfg.theta,
+            size.video_index(),
+        ),
         audio: axial(b, "rope.audio", inner, &[audio], cfg.theta, size.audio_index()),
         video_time: axial(b, "rope.video_time", inner, &[cross_time], cfg.theta, size.video_time_index()),
     }
@@ -159,7 +168,15 @@ fn gated_residual(b: &Builder, x: Value, y: Value, class: Value, gate: Value) ->
     b.add(x, b.mul(y, b.gather(gate, class)))
 }
 
-fn block(b: &Builder, cfg: &Transformer, ropes: &Ropes, v: &State, a: &State, x_v: Value, x_a: Value) -> Vec<Value> {
+fn block(
+    b: &Builder,
+    cfg: &Transformer,
+    ropes: &Ropes,
+    v: &State,
+    a: &State,
+    x_v: Value,
+    x_a: Value,
+) -> Vec<Value> {
     let eps = cfg.norm_eps;
     let m_v = Rows::new(b, "scale_shift_table", 9, v.modulation.main, 9, v.heads.width());
     let m_a = Rows::new(b, "audio_scale_shift_table", 9, a.modulation.main, 9, a.heads.width());
@@ -177,7 +194,14 @@ fn self_and_text(b: &Builder, eps: f32, s: &State, m: &Rows, rope: &Rotary, x: V
     let y = b.scope(&format!("{}attn1", s.prefix), || gated(b, s.heads, eps, n, n, Some(rope), Some(rope)));
     let x = gated_residual(b, x, y, s.class, m.row(b, 2));
 
-    let p = Rows::new(b, &format!("{}prompt_scale_shift_table", s.prefix), 2, s.modulation.prompt, 2, s.heads.width());
+    let p = Rows::new(
+        b,
+        &format!("{}prompt_scale_shift_table", s.prefix),
+        2,
+        s.modulation.prompt,
+        2,
+        s.heads.width(),
+    );
     let q = modulated(b, eps, x, s.class, m.row(b, 7), m.row(b, 6));
     let text = b.modulate(s.context, p.row(b, 1), p.row(b, 0));
     let y = b.scope(&format!("{}attn2", s.prefix), || gated(b, s.heads, eps, q, text, None, None));
@@ -185,7 +209,15 @@ fn self_and_text(b: &Builder, eps: f32, s: &State, m: &Rows, rope: &Rotary, x: V
 }
 
 /// Attention between the streams; both directions read the states from before either.
-fn across(b: &Builder, cfg: &Transformer, r: &Ropes, v: &State, a: &State, x_v: Value, x_a: Value) -> (Value, Value) {
+fn across(
+    b: &Builder,
+    cfg: &Transformer,
+    r: &Ropes,
+    v: &State,
+    a: &State,
+    x_v: Value,
+    x_a: Value,
+) -> (Value, Value) {
     let eps = cfg.norm_eps;
     let rows = |name: &str, s: &State| {
         let width = s.heads.width();

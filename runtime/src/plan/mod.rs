@@ -134,7 +134,11 @@ impl Operand {
     /// Bytes from the first element to the end of the last.
     pub fn extent(&self) -> u64 {
         let rows = self.rows();
-        if rows == 0 { 0 } else { ((rows - 1) * u64::from(self.row_stride) + self.cols()) * self.dtype.bytes() }
+        if rows == 0 {
+            0
+        } else {
+            ((rows - 1) * u64::from(self.row_stride) + self.cols()) * self.dtype.bytes()
+        }
     }
 }
 

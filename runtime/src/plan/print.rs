@@ -50,7 +50,12 @@ impl Plan {
             f.dtype.name(),
             f.model
         )?;
-        writeln!(out, "launches {launches} of {} kernels   arena {}", self.kernels.len(), bytes_text(self.arena_bytes))?;
+        writeln!(
+            out,
+            "launches {launches} of {} kernels   arena {}",
+            self.kernels.len(),
+            bytes_text(self.arena_bytes)
+        )?;
         for (i, kernel) in self.kernels.iter().enumerate() {
             writeln!(out, "kernel {i} {}", kernel_text(kernel))?;
         }

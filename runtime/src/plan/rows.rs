@@ -47,18 +47,36 @@ pub const fn kernel(name: &'static str, attrs: &'static [Number]) -> super::Kern
 }
 
 /// A tensor of a model file.
-pub const fn weight(source: Source, tensor: &'static str, dtype: Dtype, shape: Dims, name: &'static str) -> Constant {
+pub const fn weight(
+    source: Source,
+    tensor: &'static str,
+    dtype: Dtype,
+    shape: Dims,
+    name: &'static str,
+) -> Constant {
     let origin = Origin::Weight { source, tensor: Cow::Borrowed(tensor) };
     Constant { name: Cow::Borrowed(name), dtype, shape: Cow::Borrowed(shape), origin }
 }
 
 /// A folded table.
 pub const fn table(offset: u64, dtype: Dtype, shape: Dims, name: &'static str) -> Constant {
-    Constant { name: Cow::Borrowed(name), dtype, shape: Cow::Borrowed(shape), origin: Origin::Table { offset } }
+    Constant {
+        name: Cow::Borrowed(name),
+        dtype,
+        shape: Cow::Borrowed(shape),
+        origin: Origin::Table { offset },
+    }
 }
 
 /// A placed buffer.
-pub const fn buffer(offset: u64, bytes: u64, first: u32, last: u32, lifetime: Lifetime, name: &'static str) -> Buffer {
+pub const fn buffer(
+    offset: u64,
+    bytes: u64,
+    first: u32,
+    last: u32,
+    lifetime: Lifetime,
+    name: &'static str,
+) -> Buffer {
     Buffer { name: Cow::Borrowed(name), offset, bytes, first, last, lifetime }
 }
 
