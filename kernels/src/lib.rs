@@ -3,6 +3,8 @@
 //! A kernel's *meaning* is a small graph in the spec's own vocabulary. From that one value come the pattern that the
 //! compiler looks for, the result on a CPU ([`eval`]), and the tests. [`catalog()`] lists them all.
 
+#![deny(unsafe_code)]
+
 mod attention;
 mod audio;
 mod catalog;

@@ -4,8 +4,8 @@
 //! only where the kernel writes. A meaning falls into stages; a stage goes through its rows in panels, all its ops on one
 //! panel, the panels on all threads.
 //!
-//! A row of a result has the same bits however many rows are evaluated with it, on however many threads, and on
-//! every machine: no sum's order depends on any of these.
+//! A row of a result has the same bits however many rows are evaluated with it, and on however many threads: no sum's
+//! order depends on either. Products are those of the `gemm` library ([`product`]).
 
 mod error;
 mod math;
@@ -87,7 +87,7 @@ pub fn evaluate(
 pub fn pack(op: &Op, input: usize, weight: &Tensor<'_>) -> Option<Packed> {
     match (op, input) {
         (Op::Linear {}, 1) => ops::linear::pack(weight),
-        (Op::Conv { .. }, 1) => ops::conv::pack(weight),
+        (Op::Conv { dilation, .. }, 1) => ops::conv::pack(weight, *dilation),
         (Op::ConvTranspose { stride, .. }, 1) => ops::conv_transpose::pack(weight, *stride),
         _ => None,
     }

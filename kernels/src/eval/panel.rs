@@ -41,14 +41,13 @@ pub(crate) struct Output<'a> {
     pub data: DataMut<'a>,
 }
 
-/// Rows of a panel of a product, at most: a multiple of a tile's rows.
-const PRODUCT_ROWS: usize = 252;
-const TILE_ROWS: usize = 12;
+/// Rows of a panel of a product: the library copies its part of a weight once for each panel.
+const PRODUCT_ROWS: usize = 256;
 
 /// Elements of the widest buffer of a panel of elementwise ops: a few such buffers fit the second-level cache.
 const ELEMENTS: usize = 1 << 14;
 
-/// True for ops that do many operations for each element: large panels, shared out evenly among the threads.
+/// True for ops that do many operations for each element, in panels that do not depend on the machine.
 pub(crate) fn is_product(op: &Op) -> bool {
     matches!(op, Op::Linear {} | Op::Attention { .. } | Op::Conv { .. } | Op::ConvTranspose { .. })
 }
@@ -59,9 +58,7 @@ fn panel_rows(rows: usize, widest: usize, products: bool) -> (usize, bool) {
     if !products {
         return ((ELEMENTS / widest).clamp(1, rows), false);
     }
-    let panels = rows.div_ceil(PRODUCT_ROWS).next_multiple_of(threads);
-    let size = rows.div_ceil(panels).next_multiple_of(TILE_ROWS).clamp(4 * TILE_ROWS, PRODUCT_ROWS);
-    (size, rows.div_ceil(size) < threads)
+    (PRODUCT_ROWS, rows.div_ceil(PRODUCT_ROWS) < threads)
 }
 
 /// Evaluates a stage of `rows` rows.

@@ -17,7 +17,7 @@ fn meaning(inputs: &[Array], f: impl Fn(&Builder, &[Value]) -> Value) -> Meaning
 }
 
 /// The naive ops one after the other.
-fn chain(meaning: &Meaning, inputs: &[Array]) -> Array {
+pub fn chain(meaning: &Meaning, inputs: &[Array]) -> Array {
     let mut made: Vec<Array> = Vec::new();
     for op in &meaning.ops {
         let find = |r: &Ref| match r {

@@ -1,16 +1,15 @@
 //! Attention without a score matrix: blocks of keys, and a softmax that is corrected as it goes.
 //!
-//! Queries lie across the lanes: scores are tiles of keys × 32 queries, whose softmax runs down the lanes without any
+//! Queries lie across the lanes: scores are tiles of keys × 64 queries, whose softmax runs down the lanes without any
 //! sum across them, and which then are the right operand of the product with the values.
-
-use std::borrow::Cow;
 
 use rayon::prelude::*;
 
-use super::softmax::{State, absorb};
-use crate::eval::product::{HEIGHT, LANES, Left, Tile, height};
+use super::softmax::{LANES, State, absorb};
+use crate::eval::EvalError;
+use crate::eval::product::{DEPTH, Left, Right, product};
 use crate::eval::scratch::Scratch;
-use crate::eval::step::{Panel, Prepared, Setup, fresh};
+use crate::eval::step::{Input, Panel, Prepared, Setup, fresh};
 
 /// Attributes of the op.
 #[derive(Clone, Copy)]
@@ -22,7 +21,7 @@ pub(crate) struct Shape {
 }
 
 /// Keys of a block, always from a multiple of itself: no result depends on which queries go together.
-const BLOCK: usize = 16 * HEIGHT;
+const BLOCK: usize = 192;
 
 /// What a causal query may see.
 struct Mask {
@@ -30,42 +29,48 @@ struct Mask {
     window: i64,
 }
 
-struct Attention<'a> {
+struct Attention {
     shape: Shape,
     d: usize,
     keys: usize,
-    k: Cow<'a, [f32]>,
-    /// Heads as wide as the tiles that hold them.
-    v: Cow<'a, [f32]>,
+    /// `[kv_heads, keys, d]`.
+    k: Vec<f32>,
+    v: Vec<f32>,
     mask: Option<Mask>,
 }
 
-/// Features of a head of values: tiles have 4, 8 or 12 rows.
-fn padded(d: usize) -> usize {
-    d.next_multiple_of(4)
+/// `[keys, heads, d]` as `[heads, keys, d]`: rows of a head next to each other.
+fn by_head(input: &Input<'_>, heads: usize) -> Result<Vec<f32>, EvalError> {
+    let (tensor, keys, d) = (input.tensor()?, input.rows(), input.cols() / heads.max(1));
+    let mut out = vec![0.0; heads * keys * d];
+    out.par_chunks_exact_mut((keys * d).max(1)).enumerate().for_each(|(head, out)| {
+        for (key, out) in out.chunks_exact_mut(d).enumerate() {
+            tensor.load(key, head * d..(head + 1) * d, out);
+        }
+    });
+    Ok(out)
 }
 
 /// softmax(scale·q·kᵀ)·v per head; with `causal`, key j is seen by query i when i − window < j ≤ i and valid[j] ≠ 0.
 pub(crate) fn prepare<'a>(setup: &Setup<'a, '_>, shape: Shape) -> Prepared<'a> {
     let d = setup.cols() / shape.heads;
-    let (k, mut v) = (setup.input(1).values()?, setup.input(2).values()?);
-    if padded(d) != d {
-        let fill = vec![0.0; padded(d) - d];
-        v = v.chunks_exact(d).flat_map(|head| [head, &fill].concat()).collect();
-    }
+    let [k, v] = [1, 2].map(|i| by_head(&setup.input(i), shape.kv_heads));
     let mask = if shape.causal {
         let window = setup.input(4).ints()?;
         Some(Mask { valid: setup.input(3).ints()?, window: window.first().map_or(0, |w| i64::from(*w)) })
     } else {
         None
     };
-    let attention = Attention { shape, d, keys: setup.input(1).rows(), k, v, mask };
+    let attention = Attention { shape, d, keys: setup.input(1).rows(), k: k?, v: v?, mask };
     fresh(move |panel, out| attention.rows(panel, out))
 }
 
-impl Attention<'_> {
+impl Attention {
     fn rows(&self, panel: &Panel<'_>, out: &mut [f32]) {
         let (rows, d, width) = (panel.rows.len(), self.d, self.shape.heads * self.d);
+        if d == 0 {
+            return;
+        }
         let mut parts = Scratch::new(rows * width);
         parts
             .par_chunks_exact_mut(rows * d)
@@ -90,44 +95,38 @@ impl Attention<'_> {
             let q = &panel.row(0, i, self.shape.heads * d)[head * d..][..d];
             lane.iter_mut().step_by(LANES).zip(q).for_each(|(lane, q)| *lane = self.shape.scale * q);
         }
-        let mut sums = Scratch::new(groups * padded(d) * LANES);
+        let mut sums = Scratch::new(groups * d * LANES);
         sums.fill(0.0);
         let mut states = vec![State::new(); groups];
-        let mut scores = Scratch::new(BLOCK * LANES);
-        let stride = self.shape.kv_heads * padded(d);
+        let mut scores = Scratch::new(BLOCK.min(self.keys) * LANES);
         for first in (0..self.keys).step_by(BLOCK) {
             let count = BLOCK.min(self.keys - first);
-            let keys: Vec<&[f32]> = (first..first + count.next_multiple_of(4))
-                .map(|key| &self.k[(key.min(self.keys - 1) * self.shape.kv_heads + kv) * d..][..d])
-                .collect();
-            let values = &self.v[(first * self.shape.kv_heads + kv) * padded(d)..];
+            let block = (kv * self.keys + first) * d..(kv * self.keys + first + count) * d;
+            let (keys, values) = (&self.k[block.clone()], &self.v[block]);
             for group in 0..groups {
                 let query = panel.rows.start + group * LANES;
                 if !self.sees(query, panel.rows.end, first, first + count) {
                     continue;
                 }
-                let right = &queries[group * d * LANES..][..d * LANES];
-                for key in (0..count).step_by(HEIGHT) {
-                    let left = Left::Rows(&keys[key..][..height(HEIGHT.min(count - key))]);
-                    let out = &mut scores[key * LANES..];
-                    Tile { left, right, out, stride: LANES, width: LANES, add: false }.compute();
-                }
                 let scores = &mut scores[..count * LANES];
-                self.hide(query, first, scores);
-                let sums = &mut sums[group * padded(d) * LANES..][..padded(d) * LANES];
-                absorb(&mut states[group], scores, sums);
-                for x in (0..d).step_by(HEIGHT) {
-                    let left = Left::Columns { data: &values[x..], stride, rows: height(HEIGHT.min(d - x)) };
-                    let out = &mut sums[x * LANES..];
-                    Tile { left, right: scores, out, stride: LANES, width: LANES, add: true }.compute();
+                for x in (0..d).step_by(DEPTH) {
+                    let depth = DEPTH.min(d - x);
+                    let left = Left { data: &keys[x..], row: d, depth: 1 };
+                    let right = lanes(&queries[(group * d + x) * LANES..]);
+                    product(left, right, (count, depth), scores, LANES, x > 0);
                 }
+                self.hide(query, first, scores);
+                let sums = &mut sums[group * d * LANES..][..d * LANES];
+                absorb(&mut states[group], scores, sums);
+                let left = Left { data: values, row: 1, depth: d };
+                product(left, lanes(scores), (d, count), sums, LANES, true);
             }
         }
         for (i, part) in part.chunks_exact_mut(d).enumerate() {
             let (group, lane) = (i / LANES, i % LANES);
             let total = states[group].total[lane];
             let inverse = if total == 0.0 { 0.0 } else { 1.0 / total };
-            let sums = &sums[group * padded(d) * LANES + lane..];
+            let sums = &sums[group * d * LANES + lane..];
             part.iter_mut().zip(sums.iter().step_by(LANES)).for_each(|(out, sum)| *out = sum * inverse);
         }
     }
@@ -154,4 +153,9 @@ impl Attention<'_> {
             }
         }
     }
+}
+
+/// Rows of one number for each query of a tile.
+fn lanes(data: &[f32]) -> Right<'_> {
+    Right { data, stride: LANES, columns: LANES }
 }

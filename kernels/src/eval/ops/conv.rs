@@ -1,17 +1,18 @@
 //! Convolutions.
 
 use crate::eval::Tensor;
-use crate::eval::product::{Image, Matrix, Packed, multiply, multiply_wide, unit};
+use crate::eval::product::{Image, Matrix, Packed, unit};
 use crate::eval::step::{Prepared, Setup, fresh};
 
 use super::linear::{Weight, add_bias, elements};
 
 /// `[cout, cin, k..]` laid out as `[k.., cin, cout]`.
-pub(crate) fn pack(weight: &Tensor<'_>) -> Option<Packed> {
+pub(crate) fn pack(weight: &Tensor<'_>, dilation: usize) -> Option<Packed> {
     let (n, channels) = (weight.shape[0], *weight.shape.get(1)?);
+    let unit = unit(channels, weight.cols(), dilation);
     let taps: usize = weight.shape[2..].iter().product();
     let order: Vec<usize> = (0..taps).flat_map(|tap| (0..channels).map(move |c| c * taps + tap)).collect();
-    let part = Matrix::pack(&elements(weight)?, n, channels * taps, &order, unit(channels, taps));
+    let part = Matrix::pack(&elements(weight)?, n, channels * taps, &order, unit);
     Some(Packed { parts: vec![part] })
 }
 
@@ -22,7 +23,7 @@ fn three(values: &[usize], fill: usize) -> [usize; 3] {
     out
 }
 
-/// One product of the patches and the weight; the sum of an element runs over taps, and in a tap over channels.
+/// Products of the patches and the weight; the sum of an element runs over taps, and in a tap over channels.
 pub(crate) fn prepare<'a>(
     setup: &Setup<'a, '_>,
     pads: &[usize],
@@ -34,7 +35,9 @@ pub(crate) fn prepare<'a>(
     let axes = x.shape.len() - 1;
     let channels = x.cols();
     let kernel = three(&w.shape[2..], 1);
-    let weight = Weight::of(setup, (1, channels * kernel.iter().product::<usize>(), n), pack)?;
+    let k = channels * kernel.iter().product::<usize>();
+    let unit = unit(channels, kernel[2], dilation);
+    let weight = Weight::of(setup, (1, k, n), |_| unit, |w| pack(w, dilation))?;
     let bias = setup.inputs.get(2).map(|b| b.values()).transpose()?;
     let before: Vec<usize> = pads.iter().step_by(2).copied().collect();
     let image = Image {
@@ -47,11 +50,14 @@ pub(crate) fn prepare<'a>(
         replicate: replicate.then_some(3 - axes),
         stride,
         dilation,
-        zeros: vec![0.0; channels * kernel[2]],
     };
     fresh(move |panel, out| {
-        let product = if panel.wide { multiply_wide } else { multiply };
-        product(&image, panel.rows.start, panel.rows.len(), &weight.parts()[0], out);
+        let mut rest = &mut out[..];
+        for (frame, positions) in image.frames(panel.rows.clone()) {
+            let (here, after) = rest.split_at_mut(positions.len() * n);
+            rest = after;
+            image.patches(frame, positions).multiply(&weight.parts()[0], here, panel.wide);
+        }
         add_bias(out, bias.as_deref());
     })
 }

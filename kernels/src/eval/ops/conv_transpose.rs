@@ -1,7 +1,7 @@
 //! Transposed convolutions of one axis.
 
 use crate::eval::Tensor;
-use crate::eval::product::{Image, Matrix, Packed, multiply, unit};
+use crate::eval::product::{Image, Matrix, Packed, unit};
 use crate::eval::scratch::Scratch;
 use crate::eval::step::{Prepared, Setup, fresh};
 
@@ -24,7 +24,7 @@ pub(crate) fn pack(weight: &Tensor<'_>, stride: usize) -> Option<Packed> {
             .flat_map(|t| (0..channels).map(move |c| (c, t)))
             .map(|(c, t)| c * n * k + tap(t))
             .collect();
-        Matrix::pack(&data, n, k, &order, unit(channels, count))
+        Matrix::pack(&data, n, k, &order, unit(channels, count, 1))
     });
     Some(Packed { parts: parts.collect() })
 }
@@ -33,7 +33,8 @@ pub(crate) fn pack(weight: &Tensor<'_>, stride: usize) -> Option<Packed> {
 pub(crate) fn prepare<'a>(setup: &Setup<'a, '_>, stride: usize, pad: usize) -> Prepared<'a> {
     let (x, w, n) = (setup.input(0), setup.input(1), setup.cols());
     let (length, channels, k) = (x.rows(), x.cols(), w.cols());
-    let weight = Weight::of(setup, (stride, k * channels, n), |w| pack(w, stride))?;
+    let unit = |phase| unit(channels, taps(k, stride, phase), 1);
+    let weight = Weight::of(setup, (stride, k * channels, n), unit, |w| pack(w, stride))?;
     let bias = setup.input(2).values()?;
     let x = x.values()?;
     fresh(move |panel, out| {
@@ -53,11 +54,12 @@ pub(crate) fn prepare<'a>(setup: &Setup<'a, '_>, stride: usize, pad: usize) -> P
                 replicate: None,
                 stride: 1,
                 dilation: 1,
-                zeros: vec![0.0; channels * count],
             };
             let mut part = Scratch::new((last - first) * n);
-            multiply(&image, first, last - first, matrix, &mut part);
-            for (q, part) in (first..last).zip(part.chunks_exact(n)) {
+            if first < last {
+                image.patches(0, first..last).multiply(matrix, &mut part, panel.wide);
+            }
+            for (q, part) in (first..last).zip(part.chunks_exact(n.max(1))) {
                 let row = q * stride + phase - padded.start;
                 out[row * n..][..n].copy_from_slice(part);
             }

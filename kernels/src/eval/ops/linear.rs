@@ -1,8 +1,9 @@
 //! Linear layers.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
-use crate::eval::product::{Elements, Matrix, Packed, Stored, multiply, multiply_wide};
+use crate::eval::product::{Elements, Left, Matrix, Packed, Stored};
 use crate::eval::step::{Prepared, Setup, fresh};
 use crate::eval::{Data, EvalError, Tensor};
 
@@ -13,10 +14,11 @@ pub(crate) enum Weight<'a> {
 }
 
 impl Weight<'_> {
-    /// The packed form of input 1, in `parts` matrices with k rows together and n columns.
+    /// The packed form of input 1, in `parts` matrices with k rows together and n columns, in units of `unit` places.
     pub fn of<'a>(
         setup: &Setup<'a, '_>,
         (parts, k, n): (usize, usize, usize),
+        unit: impl Fn(usize) -> usize,
         pack: impl Fn(&Tensor<'a>) -> Option<Packed>,
     ) -> Result<Weight<'a>, EvalError> {
         let input = setup.input(1);
@@ -28,7 +30,7 @@ impl Weight<'_> {
         };
         let fits = weight.parts().len() == parts
             && weight.parts().iter().map(|m| m.k).sum::<usize>() == k
-            && weight.parts().iter().all(|m| m.n == n);
+            && weight.parts().iter().enumerate().all(|(part, m)| m.n == n && m.unit == unit(part));
         if fits { Ok(weight) } else { Err(EvalError::Packed { op: setup.op.name() }) }
     }
 
@@ -76,11 +78,12 @@ pub(crate) fn add_bias(out: &mut [f32], bias: Option<&[f32]>) {
 /// x·wᵀ + bias; the bias is added to the finished sum.
 pub(crate) fn prepare<'a>(setup: &Setup<'a, '_>) -> Prepared<'a> {
     let (k, n) = (setup.input(0).cols(), setup.cols());
-    let weight = Weight::of(setup, (1, k, n), pack)?;
+    let weight = Weight::of(setup, (1, k, n), |_| k, pack)?;
     let bias = setup.inputs.get(2).map(|b| b.values()).transpose()?;
     fresh(move |panel, out| {
-        let product = if panel.wide { multiply_wide } else { multiply };
-        product(&panel.inputs[0], 0, panel.rows.len(), &weight.parts()[0], out);
+        let x = panel.inputs[0];
+        let left = |k: &Range<usize>| Left { data: &x.data[k.start..], row: x.stride, depth: 1 };
+        weight.parts()[0].multiply(&left, panel.rows.len(), out, panel.wide);
         add_bias(out, bias.as_deref());
     })
 }

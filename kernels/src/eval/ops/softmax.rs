@@ -3,9 +3,14 @@
 use multiversion::multiversion;
 
 use crate::eval::math::exp;
-use crate::eval::product::LANES;
 
-/// What is known of 32 queries so far.
+/// Queries of a tile of scores.
+pub(crate) const LANES: usize = 64;
+
+/// Queries that are gone through together, so that what is known of them stays in registers.
+const SOME: usize = 32;
+
+/// What is known of the queries of a tile so far.
 #[derive(Clone)]
 pub(crate) struct State {
     /// The largest score.
@@ -20,42 +25,43 @@ impl State {
     }
 }
 
-/// Takes up a block of `scores`, `[keys, 32]`, which become e^(score − largest), and makes `sums`, `[features, 32]`,
-/// refer to the new largest score.
+/// Takes up a block of `scores`, `[keys, LANES]`, which become e^(score − largest), and makes `sums`,
+/// `[features, LANES]`, refer to the new largest score.
 ///
 /// A score of −∞ counts nothing, also where there is no other yet.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx512dq+avx2+fma", "x86_64+avx2+fma"))]
 pub(crate) fn absorb(state: &mut State, scores: &mut [f32], sums: &mut [f32]) {
-    let mut largest = state.largest;
-    for scores in scores.as_chunks::<LANES>().0 {
-        for lane in 0..LANES {
-            // A NaN is no largest score; it reaches the result through its own exponential.
-            largest[lane] = if scores[lane] > largest[lane] { scores[lane] } else { largest[lane] };
-        }
-    }
-    // −∞ − −∞ is no number; with 0 in place of the largest, e^−∞ stays 0.
-    let mut base = largest;
-    for base in &mut base {
-        *base = if *base == f32::NEG_INFINITY { 0.0 } else { *base };
-    }
-    let mut total = [0.0; LANES];
-    for scores in scores.as_chunks_mut::<LANES>().0 {
-        for lane in 0..LANES {
-            scores[lane] = exp(scores[lane] - base[lane]);
-            total[lane] += scores[lane];
-        }
-    }
-    let mut factor = [1.0; LANES];
-    for lane in 0..LANES {
-        factor[lane] = exp(state.largest[lane] - base[lane]);
-        state.total[lane] = state.total[lane].mul_add(factor[lane], total[lane]);
-    }
-    if factor.iter().any(|f| *f != 1.0) {
-        for sums in sums.as_chunks_mut::<LANES>().0 {
-            for lane in 0..LANES {
-                sums[lane] *= factor[lane];
+    for first in (0..LANES).step_by(SOME) {
+        let some = |lanes: &[f32; LANES]| std::array::from_fn::<f32, SOME, _>(|lane| lanes[first + lane]);
+        let before = some(&state.largest);
+        let mut largest = before;
+        for scores in scores.as_chunks::<LANES>().0 {
+            for (largest, score) in largest.iter_mut().zip(&scores[first..first + SOME]) {
+                // A NaN is no largest score; it reaches the result through its own exponential.
+                *largest = if *score > *largest { *score } else { *largest };
             }
         }
+        // −∞ − −∞ is no number; with 0 in place of the largest, e^−∞ stays 0.
+        let base = largest.map(|l| if l == f32::NEG_INFINITY { 0.0 } else { l });
+        let mut total = [0.0; SOME];
+        for scores in scores.as_chunks_mut::<LANES>().0 {
+            let scores = &mut scores[first..first + SOME];
+            for lane in 0..SOME {
+                scores[lane] = exp(scores[lane] - base[lane]);
+                total[lane] += scores[lane];
+            }
+        }
+        let mut factor = [1.0; SOME];
+        for lane in 0..SOME {
+            factor[lane] = exp(before[lane] - base[lane]);
+            let sum = &mut state.total[first + lane];
+            *sum = sum.mul_add(factor[lane], total[lane]);
+        }
+        if factor.iter().any(|f| *f != 1.0) {
+            for sums in sums.as_chunks_mut::<LANES>().0 {
+                sums[first..first + SOME].iter_mut().zip(&factor).for_each(|(sum, factor)| *sum *= factor);
+            }
+        }
+        state.largest[first..first + SOME].copy_from_slice(&largest);
     }
-    state.largest = largest;
 }

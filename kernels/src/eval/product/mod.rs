@@ -1,22 +1,23 @@
-//! Products of matrices, in safe code.
+//! Products of matrices, by the `gemm` library.
 //!
-//! A result element is the sum, over blocks of at most [`DEPTH`] places of k, of chains of fused multiply-adds in the
-//! order of k. The blocks are a matter of the weight's shape alone, so the bits of an element depend neither on how
-//! many rows are evaluated together, nor on the threads, nor on the width of the machine's vectors. (A library
-//! product chooses its blocks by the sizes it is given and by the caches, and promises none of this.)
+//! The library is given at most [`DEPTH`] places of k at a time, and such a sum it makes in one chain in the order of
+//! k; the blocks are added in order. They are a matter of the weight's shape alone, so the bits of an element depend
+//! neither on how many rows are evaluated together, nor on the threads. Left to itself the library would choose the
+//! blocks by the machine's caches.
 
+#[allow(unsafe_code)]
+mod gemm;
 mod image;
-mod multiply;
-mod packed;
-mod source;
-mod tile;
+mod matrix;
 
+use gemm::VECTOR;
+pub(crate) use gemm::{Left, Right, product};
 pub(crate) use image::{Image, unit};
-pub(crate) use multiply::{multiply, multiply_wide};
-pub use packed::Packed;
-pub(crate) use packed::{Elements, Matrix, Stored};
-pub(crate) use source::Source;
-pub(crate) use tile::{HEIGHT, LANES, Left, Tile, height};
+pub use matrix::Packed;
+pub(crate) use matrix::{Elements, Matrix, Stored};
 
-/// Places of k summed in one chain, at most: a tile of weights of this depth stays in the caches next to the core.
+/// Places of k given to the library at once, at most; below this it never divides a sum.
 pub(crate) const DEPTH: usize = 512;
+
+/// Columns of a weight that lie together, at most.
+pub(crate) const COLUMNS: usize = 256;

@@ -1,0 +1,39 @@
+//! Every declared kernel on its declared cases, against the naive ops one after the other.
+
+use zoetrope_kernels::{IntRange, Kernel, catalog};
+
+use crate::cases::{Random, Storage, close, run};
+use crate::meanings::chain;
+use crate::naive::Array;
+
+fn operands(kernel: &Kernel, shapes: &[Vec<usize>], r: &mut Random) -> Vec<Array> {
+    let reads = kernel.reads.iter().zip(shapes);
+    reads
+        .map(|(decl, shape)| match decl.ints {
+            Some(IntRange::RowsOf(of)) => r.ints(shape, shapes[of][0]),
+            Some(IntRange::Below(n)) => r.ints(shape, n as usize),
+            // Logarithms and roots are taken of these, and quotients made: no zeros.
+            None => r.reals(shape, 0.25, 1.5),
+        })
+        .collect()
+}
+
+#[test]
+fn every_kernel_computes_its_meaning_on_its_cases() {
+    let mut r = Random(11);
+    let kernels = catalog();
+    assert!(kernels.len() > 70);
+    // Random numbers have no naive twin; their known answers stand beside the generator.
+    for kernel in kernels.iter().filter(|k| k.name != "normal") {
+        for shapes in &kernel.cases {
+            let inputs = operands(kernel, shapes, &mut r);
+            let want = chain(&kernel.meaning, &inputs);
+            for storage in [Storage::F32, Storage::Bf16] {
+                for place in [None, kernel.in_place] {
+                    let got = run(&kernel.meaning, &inputs, &want, storage, (0, place, true)).unwrap();
+                    close(kernel.name, &got, &want, storage, 2e-5);
+                }
+            }
+        }
+    }
+}
