@@ -179,7 +179,12 @@ fn the_number_of_threads_changes_no_bit() {
     let kv = [0; 2].map(|_| r.reals(&[t, d / 2], -2.0, 2.0));
     let jobs: Vec<(Meaning, Vec<Array>, Array)> = vec![
         (single(&Op::Linear {}, 2), vec![x.clone(), w.clone()], x.clone()),
-        (single(&Op::Linear {}, 2), vec![small.clone(), w.clone()], small),
+        // More columns than lie together in a packed weight.
+        (
+            single(&Op::Linear {}, 2),
+            vec![small, r.reals(&[600, d], -0.3, 0.3)],
+            Array::new(&[5, 600], vec![0.0; 3000]),
+        ),
         (single(&attention, 3), vec![x.clone(), kv[0].clone(), kv[1].clone()], x.clone()),
         (
             single(&Op::GroupNorm { groups: 8, eps: 1e-5 }, 3),
