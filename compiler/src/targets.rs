@@ -65,6 +65,12 @@ pub fn load_target(path: &Path) -> Result<Target, CompileError> {
     Ok(Target::parse(&name, &text)?)
 }
 
+/// A path in a target file: it counts from the file's folder, and if nothing is there, from the working directory.
+pub fn beside(folder: &Path, path: &Path) -> PathBuf {
+    let near = folder.join(path);
+    if !near.exists() && path.exists() { path.to_path_buf() } else { near }
+}
+
 /// The dimensions that a target is compiled for. `folder` is what relative paths in it count from.
 ///
 /// # Errors
@@ -75,9 +81,9 @@ pub fn dimensions(target: &Target, folder: &Path) -> Result<ModelConfig, Compile
         Model::Demo => Ok(demo()),
         Model::Files { checkpoint, text_encoder, spatial_upscaler } => {
             let name = checkpoint.file_stem().map_or(String::new(), |n| n.to_string_lossy().into_owned());
-            let checkpoint = TensorFile::open(&folder.join(checkpoint))?;
-            let upscaler = TensorFile::open(&folder.join(spatial_upscaler))?;
-            let gemma_path = folder.join(text_encoder).join("config.json");
+            let checkpoint = TensorFile::open(&beside(folder, checkpoint))?;
+            let upscaler = TensorFile::open(&beside(folder, spatial_upscaler))?;
+            let gemma_path = beside(folder, text_encoder).join("config.json");
             let gemma = fs::read_to_string(&gemma_path)
                 .map_err(|error| CompileError::Read { path: gemma_path, error })?;
             let texts = ConfigTexts {

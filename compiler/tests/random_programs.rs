@@ -65,7 +65,9 @@ fn program(before: &[Step], body: &[Step], after: &[Step], turns: usize) -> Prog
         record(&b, &mut inner, body);
         stack = Some(b.collect("kept", inner[inner.len() / 2]));
         let one = b.affine(inner[inner.len() - 1], 0.5, 0.1);
-        vec![one, b.affine(s[0], 0.5, 0.0)]
+        // Pieces of the state change places, by an op or as they are.
+        let two = if inner.len() % 2 == 0 { b.affine(s[0], 0.5, 0.0) } else { s[0] };
+        vec![one, two]
     });
     values.extend(out);
     record(&b, &mut values, after);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use zoetrope_compiler::Options;
-use zoetrope_compiler::targets::{Part, compile_part, dimensions};
+use zoetrope_compiler::targets::{Part, beside, compile_part, dimensions};
 use zoetrope_model_spec::target::{Model, Target};
 
 use super::show::find_target;
@@ -66,10 +66,10 @@ impl Eval {
     fn files_of(&mut self, target: &Target, folder: &Path) {
         if let Model::Files { checkpoint, text_encoder, spatial_upscaler } = &target.model {
             if self.model.checkpoint.is_empty() {
-                self.model.checkpoint.push(folder.join(checkpoint));
+                self.model.checkpoint.push(beside(folder, checkpoint));
             }
-            self.model.text_encoder.get_or_insert_with(|| folder.join(text_encoder));
-            self.model.spatial_upscaler.get_or_insert_with(|| folder.join(spatial_upscaler));
+            self.model.text_encoder.get_or_insert_with(|| beside(folder, text_encoder));
+            self.model.spatial_upscaler.get_or_insert_with(|| beside(folder, spatial_upscaler));
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use clap::Args;
 use zoetrope_generated::PLANS;
+use zoetrope_model_spec::target::PRESETS;
 use zoetrope_runtime::Error as RuntimeError;
 use zoetrope_runtime::plan::Plan;
 
@@ -48,7 +49,12 @@ pub struct Generate {
     quiet: bool,
 }
 
-/// The plan of this name, or the only one.
+/// Plans from target files.
+fn plans_of_own() -> impl Iterator<Item = &'static Plan> {
+    PLANS.iter().copied().filter(|p| !PRESETS.iter().any(|(name, _)| *name == p.name))
+}
+
+/// The plan of this name; without a name the only one, or the only one from a target file.
 ///
 /// # Errors
 /// No such plan, or several and none named; says which there are.
@@ -63,6 +69,8 @@ pub fn pick(name: Option<&str>) -> Result<&'static Plan, Failure> {
                 "this binary holds no plan\n  help  build it with --features res-tiny, or with res-custom and ZOETROPE_TARGET=my.toml",
             )),
             [only] => Ok(only),
+            // Who built a plan of their own size means that one.
+            _ if plans_of_own().count() == 1 => Ok(plans_of_own().next().unwrap_or(PLANS[0])),
             _ => Err(Failure::usage(format!("which plan?\n  help  --preset NAME: {help}"))),
         },
     }

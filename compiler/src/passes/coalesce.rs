@@ -142,10 +142,22 @@ fn write_in_place(graph: &Graph, views: &Views<'_>, linear: &Linear<'_>, done: &
         let dies = done.lives.get(&root).is_some_and(|l| l.last == at);
         // What was made outside this loop is wanted again in the next turn.
         let here = done.births.get(&root).is_some_and(|(_, born_in)| *born_in == entry.span);
-        if ours && same && dtype && once && dies && here {
+        let stays = !leaves_by_another_state(linear, done, root, call.write);
+        if ours && same && dtype && once && dies && here && stays {
             done.join(root, call.write);
         }
     }
+}
+
+/// True when `write` is the next value of one piece of a loop's state and `root` lies where another piece does: that
+/// other piece takes its own next value first.
+fn leaves_by_another_state(linear: &Linear<'_>, done: &Coalesced, root: Value, write: Value) -> bool {
+    let class = done.class(root);
+    linear.spans.iter().any(|span| {
+        let carried = &span.of.carried;
+        let here = carried.iter().position(|c| done.class(c.inner) == class);
+        here.is_some_and(|at| carried.iter().enumerate().any(|(i, c)| c.next == write && i != at))
+    })
 }
 
 /// May the state's next value be made where the state lies? Only if the state is read for the last time before the

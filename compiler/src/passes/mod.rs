@@ -8,6 +8,7 @@ mod hoist;
 mod linear;
 mod lower;
 mod order;
+mod own;
 mod place;
 mod simplify;
 

@@ -11,11 +11,12 @@ use zoetrope_model_spec::program::Wire;
 use zoetrope_runtime::plan::{Lifetime, Repeat};
 
 use crate::error::{Error, Result};
-use crate::fused::{Call, Fused, FusedStmt};
+use crate::fused::{Call, Fused};
 use crate::passes::coalesce::{Coalesced, coalesce};
 use crate::passes::constants::Constants;
 use crate::passes::hoist::hoist;
 use crate::passes::linear::{Action, Copied, Linear};
+use crate::passes::own::own;
 use crate::schedule::{Access, Base, Buffer, Item, Launch, Loop, Phase, Port, Schedule, Segment};
 use crate::view::Views;
 
@@ -35,7 +36,7 @@ pub fn order(phases: Vec<Wired>, catalog: &[Kernel], share: bool) -> Result<Sche
     let mut constants = Constants::default();
     let mut slots: BTreeMap<String, usize> = BTreeMap::new();
     for Wired { fused, takes, leaves } in phases {
-        let (load, fused) = hoist(own_outputs(fused, catalog));
+        let (load, fused) = hoist(own(fused, catalog));
         let views = Views::new(&fused.graph, &fused.body);
         let linear = Linear::of(&load, &fused.body);
         let coalesced = coalesce(&fused.graph, &views, &linear, share);
@@ -58,37 +59,6 @@ pub fn order(phases: Vec<Wired>, catalog: &[Kernel], share: bool) -> Result<Sche
     }
     schedule.constants = constants.done();
     Ok(schedule)
-}
-
-/// An output is a whole value made by a launch: what is not gets a copy.
-fn own_outputs(mut fused: Fused, catalog: &[Kernel]) -> Fused {
-    let copy = catalog.iter().position(|k| k.name == "copy").expect("the catalog has a copy kernel");
-    for i in 0..fused.graph.outputs.len() {
-        let value = fused.graph.outputs[i].value;
-        let views = Views::new(&fused.graph, &fused.body);
-        let root = views.root(value);
-        let made = matches!(fused.graph.info(root).def, Def::Op | Def::Carried | Def::Collected);
-        let shared = fused.graph.outputs[..i].iter().any(|o| views.root(o.value) == root);
-        if made && !shared && views.is_whole(value) {
-            continue;
-        }
-        let mut info = fused.graph.info(value).clone();
-        info.def = Def::Op;
-        fused.graph.values.push(info);
-        let own = Value(fused.graph.values.len() as u32 - 1);
-        fused.body.push(FusedStmt::Call(Call {
-            kernel: copy,
-            name: catalog[copy].name,
-            meaning: catalog[copy].meaning.clone(),
-            reads: vec![value],
-            write: own,
-            in_place: None,
-            covers: vec![own],
-            lost: Vec::new(),
-        }));
-        fused.graph.outputs[i].value = own;
-    }
-    fused
 }
 
 struct Orderer<'a> {

@@ -5,16 +5,17 @@ use zoetrope_model_spec::lang::{BinaryFn, Dtype, Op, UnaryFn};
 use crate::Kernel;
 
 fn unary(name: &'static str, f: UnaryFn) -> Kernel {
-    Kernel::named(name, "a function of each element").reads("x", &["..", "dim"]).case(&[&[5, 19]]).means(
-        "y",
-        &["..", "dim"],
-        move |m, [x]| m.op(Op::Unary { f }, &[x]),
-    )
+    Kernel::named(name, "a function of each element")
+        .reads("x", &["..", "dim"])
+        .or_in_place()
+        .case(&[&[5, 19]])
+        .means("y", &["..", "dim"], move |m, [x]| m.op(Op::Unary { f }, &[x]))
 }
 
 fn binary(name: &'static str, f: BinaryFn) -> Kernel {
     Kernel::named(name, "a function of element pairs; y may be one row, one column or one element")
         .reads("x", &["..", "dim"])
+        .or_in_place()
         .reads("y", &[".."])
         .case(&[&[5, 19], &[5, 19]])
         .case(&[&[5, 19], &[1, 19]])
@@ -38,27 +39,30 @@ pub fn declare() -> Vec<Kernel> {
         binary("sub", BinaryFn::Sub),
         binary("mul", BinaryFn::Mul),
         binary("div", BinaryFn::Div),
-        Kernel::named("affine", "x·scale + offset").reads("x", &["..", "dim"]).case(&[&[5, 19]]).means(
-            "y",
-            &["..", "dim"],
-            |m, [x]| m.affine(x, 0.5, 2.0),
-        ),
-        Kernel::named("clamp", "x, limited").reads("x", &["..", "dim"]).case(&[&[5, 19]]).means(
-            "y",
-            &["..", "dim"],
-            |m, [x]| m.clamp(x, -0.5, 0.5),
-        ),
+        Kernel::named("affine", "x·scale + offset")
+            .reads("x", &["..", "dim"])
+            .or_in_place()
+            .case(&[&[5, 19]])
+            .means("y", &["..", "dim"], |m, [x]| m.affine(x, 0.5, 2.0)),
+        Kernel::named("clamp", "x, limited")
+            .reads("x", &["..", "dim"])
+            .or_in_place()
+            .case(&[&[5, 19]])
+            .means("y", &["..", "dim"], |m, [x]| m.clamp(x, -0.5, 0.5)),
         Kernel::named("affine_clamp", "x·scale + offset, limited")
             .reads("x", &["..", "dim"])
+            .or_in_place()
             .case(&[&[5, 19]])
             .means("y", &["..", "dim"], |m, [x]| m.clamp(m.affine(x, 0.5, 0.5), 0.0, 1.0)),
         Kernel::named("add_clamp", "x + y, limited")
             .reads("x", &["..", "dim"])
+            .or_in_place()
             .reads("y", &["..", "dim"])
             .case(&[&[5, 19], &[5, 19]])
             .means("z", &["..", "dim"], |m, [x, y]| m.clamp(m.add(x, y), -1.0, 1.0)),
         Kernel::named("add_affine", "(x + y)·scale + offset: the mean of several blocks")
             .reads("x", &["..", "dim"])
+            .or_in_place()
             .reads("y", &["..", "dim"])
             .case(&[&[5, 19], &[5, 19]])
             .means("z", &["..", "dim"], |m, [x, y]| m.affine(m.add(x, y), 0.5, 0.0)),

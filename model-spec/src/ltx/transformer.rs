@@ -44,10 +44,29 @@ struct Modulation {
     cross_gate: Value,
 }
 
+/// What the checkpoint and the taps call a stream's parts.
+struct Names {
+    /// How most of its names begin.
+    prefix: &'static str,
+    /// Its name in the modules between the streams.
+    stream: &'static str,
+    /// The direction that enters it.
+    entering: &'static str,
+    tag: &'static str,
+}
+
+const VIDEO: Names = Names { prefix: "", stream: "video", entering: "a2v", tag: "v" };
+const AUDIO: Names = Names { prefix: "audio_", stream: "audio", entering: "v2a", tag: "a" };
+
+impl Names {
+    fn heads(&self, cfg: &Transformer) -> Heads {
+        if self.tag == VIDEO.tag { cfg.video } else { cfg.audio }
+    }
+}
+
 /// A stream on its way through the blocks.
-struct State<'a> {
-    /// `""` or `"audio_"`, as the checkpoint's names begin.
-    prefix: &'a str,
+struct State {
+    prefix: &'static str,
     heads: Heads,
     class: Value,
     context: Value,
@@ -58,22 +77,16 @@ struct State<'a> {
 pub fn velocity(b: &Builder, cfg: &Transformer, size: &Size, video: Stream, audio: Stream) -> (Value, Value) {
     b.component(Source::Checkpoint, "model.diffusion_model", || {
         let ropes = ropes(b, cfg, size);
-        let v = State {
-            prefix: "",
-            heads: cfg.video,
-            class: video.class,
-            context: video.context,
-            modulation: modulation(b, cfg, "", "video", "a2v", cfg.video.width(), video, audio.sigma),
+        let state = |names: &Names, own: Stream, other_sigma| State {
+            prefix: names.prefix,
+            heads: names.heads(cfg),
+            class: own.class,
+            context: own.context,
+            modulation: modulation(b, cfg, names, own, other_sigma),
         };
-        let a = State {
-            prefix: "audio_",
-            heads: cfg.audio,
-            class: audio.class,
-            context: audio.context,
-            modulation: modulation(b, cfg, "audio_", "audio", "v2a", cfg.audio.width(), audio, video.sigma),
-        };
-        let x_v = b.linear("patchify_proj", video.latent, cfg.video.width());
-        let x_a = b.linear("audio_patchify_proj", audio.latent, cfg.audio.width());
+        let (v, a) = (state(&VIDEO, video, audio.sigma), state(&AUDIO, audio, video.sigma));
+        let x_v = b.tap("v.patchify", b.linear("patchify_proj", video.latent, cfg.video.width()));
+        let x_a = b.tap("a.patchify", b.linear("audio_patchify_proj", audio.latent, cfg.audio.width()));
         let out = b.scope("transformer_blocks.*", || {
             b.repeat("transformer_blocks", cfg.layers, &[x_v, x_a], |x| {
                 block(b, cfg, &ropes, &v, &a, x[0], x[1])
@@ -106,26 +119,25 @@ fn ropes(b: &Builder, cfg: &Transformer, size: &Size) -> Ropes {
     }
 }
 
-#[allow(clippy::too_many_arguments)]
-fn modulation(
-    b: &Builder,
-    cfg: &Transformer,
-    prefix: &str,
-    stream: &str,
-    entering: &str,
-    width: usize,
-    own: Stream,
-    other_sigma: Value,
-) -> Modulation {
+fn modulation(b: &Builder, cfg: &Transformer, names: &Names, own: Stream, other_sigma: Value) -> Modulation {
+    let width = names.heads(cfg).width();
     let scaled = |t: Value, scale: f32| b.affine(t, scale, 0.0);
     let t = scaled(own.timesteps, cfg.timestep_scale);
     let sigma = scaled(own.sigma, cfg.timestep_scale);
+    let entering_sigma = scaled(other_sigma, cfg.cross_timestep_scale);
+    let Names { prefix, stream, entering, tag } = names;
     let (main, embedded) = adaln(b, &format!("{prefix}adaln_single"), t, width, 9);
     let (prompt, _) = adaln(b, &format!("{prefix}prompt_adaln_single"), sigma, width, 2);
     let (cross, _) = adaln(b, &format!("av_ca_{stream}_scale_shift_adaln_single"), t, width, 4);
-    let entering_sigma = scaled(other_sigma, cfg.cross_timestep_scale);
     let (cross_gate, _) = adaln(b, &format!("av_ca_{entering}_gate_adaln_single"), entering_sigma, width, 1);
-    Modulation { main, embedded, prompt, cross, cross_gate }
+    let tap = |what: &str, value| b.tap(&format!("{tag}.{what}"), value);
+    Modulation {
+        main: tap("adaln", main),
+        embedded: tap("embedded_timestep", embedded),
+        prompt: tap("prompt_adaln", prompt),
+        cross: tap("cross_scale_shift", cross),
+        cross_gate: tap("cross_gate", cross_gate),
+    }
 }
 
 /// AdaLN-single: `rows` vectors per timestep, [n, rows·width], and the embedded timestep [n, width].
