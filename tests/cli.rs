@@ -149,6 +149,8 @@ fn a_plan_is_read_without_a_model() {
     let output = zoetrope(&["plan"]);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success() && said.contains("denoise-2") && said.contains("peak"), "{said}");
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    assert!(readme.contains(&said), "the README shows another plan than this:\n{said}");
     let launches = String::from_utf8_lossy(&zoetrope(&["plan", "--launches"]).stdout).into_owned();
     assert!(launches.contains("loop transformer_blocks x2"), "{launches}");
     let why = zoetropec(&["show", "res-tiny", "--why", "transformer_blocks.*.attn1"]);

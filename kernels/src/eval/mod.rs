@@ -5,7 +5,7 @@
 //! panel, the panels on all threads.
 //!
 //! A row of a result has the same bits however many rows are evaluated with it, and on however many threads: no sum's
-//! order depends on either. Products are those of the `gemm` library ([`product`]).
+//! order depends on either. Products are those of the `gemm` library (`product`).
 
 mod error;
 mod math;
