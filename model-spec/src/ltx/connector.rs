@@ -10,7 +10,7 @@ use crate::lang::{Builder, Op, Source, Value};
 const FEATURE_EPS: f32 = 1e-6;
 
 /// The features of both streams, [tokens, video width] and [tokens, audio width], in the tokenizer's order, from
-/// `hidden` [states, tokens, d] and `attention_mask` i32 [tokens]. Taps `v.features`, `a.features`.
+/// `hidden` [states, tokens, d] and `attention_mask` i32 \[tokens\]. Taps `v.features`, `a.features`.
 pub fn features(
     b: &Builder,
     video: &Connector,

@@ -3,7 +3,7 @@
 
 use crate::lang::{Builder, Source, Value};
 
-/// Mean and standard deviation of every channel, [channels] each.
+/// Mean and standard deviation of every channel, \[channels\] each.
 #[derive(Clone, Copy, Debug)]
 pub struct Statistics {
     mean: Value,

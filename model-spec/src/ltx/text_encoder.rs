@@ -6,7 +6,7 @@ use super::sequence::sequence;
 use crate::lang::{Builder, Op, Source, Value};
 
 /// All hidden states [layers + 1, tokens, hidden]: the scaled embedding, the output of every layer but the last,
-/// and the last one's after the final norm. `input_ids` and `attention_mask` are i32 [tokens], padding in front.
+/// and the last one's after the final norm. `input_ids` and `attention_mask` are i32 \[tokens\], padding in front.
 pub fn text_encoder(b: &Builder, cfg: &Gemma, input_ids: Value, attention_mask: Value) -> Value {
     b.component(Source::TextEncoder, "language_model.model", || {
         let x = embedding(b, cfg, input_ids);
@@ -68,7 +68,7 @@ fn head_norm(b: &Builder, cfg: &Gemma, name: &str, heads: usize, x: Value) -> Va
 }
 
 /// What tells a global layer from a sliding one: rotary tables [tokens, head_dim/2], one row a position, and the
-/// attention window [1].
+/// attention window \[1\].
 #[derive(Clone, Copy)]
 struct Reach {
     rope: Rotary,

@@ -12,11 +12,11 @@ use crate::lang::{Builder, Op, Source, Value};
 pub struct Stream {
     /// Noisy tokens [tokens, 128].
     pub latent: Value,
-    /// The distinct timesteps of the stream's tokens, sigma times mask, f32 [classes].
+    /// The distinct timesteps of the stream's tokens, sigma times mask, f32 \[classes\].
     pub timesteps: Value,
-    /// Which of them each token has, i32 [tokens].
+    /// Which of them each token has, i32 \[tokens\].
     pub class: Value,
-    /// The noise level of the stream as a whole, f32 [1].
+    /// The noise level of the stream as a whole, f32 \[1\].
     pub sigma: Value,
     /// The text context [text tokens, width].
     pub context: Value,

@@ -51,7 +51,7 @@ fn by_head(input: &Input<'_>, heads: usize) -> Result<Vec<f32>, EvalError> {
     Ok(out)
 }
 
-/// softmax(scale·q·kᵀ)·v per head; with `causal`, key j is seen by query i when i − window < j ≤ i and valid[j] ≠ 0.
+/// softmax(scale·q·kᵀ)·v per head; with `causal`, key j is seen by query i when i − window < j ≤ i and valid\[j\] ≠ 0.
 pub(crate) fn prepare<'a>(setup: &Setup<'a, '_>, shape: Shape) -> Prepared<'a> {
     let d = setup.cols() / shape.heads;
     let [k, v] = [1, 2].map(|i| by_head(&setup.input(i), shape.kv_heads));

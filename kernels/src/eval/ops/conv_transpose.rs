@@ -29,7 +29,7 @@ pub(crate) fn pack(weight: &Tensor<'_>, stride: usize) -> Option<Packed> {
     Some(Packed { parts: parts.collect() })
 }
 
-/// y[p] = Σ x[i]·w[p + pad − i·stride]: for each phase an ordinary convolution.
+/// y\[p\] = Σ x\[i\]·w[p + pad − i·stride]: for each phase an ordinary convolution.
 pub(crate) fn prepare<'a>(setup: &Setup<'a, '_>, stride: usize, pad: usize) -> Prepared<'a> {
     let (x, w, n) = (setup.input(0), setup.input(1), setup.cols());
     let (length, channels, k) = (x.rows(), x.cols(), w.cols());

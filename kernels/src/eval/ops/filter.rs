@@ -44,7 +44,7 @@ fn accumulate(out: &mut [f32], window: &[f32], taps: &[(usize, f32)]) {
 }
 
 /// Edges repeated `pad` times, transposed convolution with stride `ratio`, times `ratio`, the first `crop` samples
-/// dropped (docs/model/audio.md 8, 9): y[p] = ratio·Σᵢ padded[i]·g[p + crop − i·ratio].
+/// dropped (docs/model/audio.md 8, 9): y\[p\] = ratio·Σᵢ padded\[i\]·g[p + crop − i·ratio].
 pub(crate) fn up<'a>(setup: &Setup<'a, '_>, ratio: usize, pad: usize, crop: usize) -> Prepared<'a> {
     let (x, g, n) = (setup.input(0).tensor()?, setup.input(1).values()?, setup.cols());
     if ratio == 0 {
@@ -74,7 +74,7 @@ fn before(end: usize, ratio: usize, phase: usize) -> usize {
     (end + ratio - 1 - phase) / ratio
 }
 
-/// Edges repeated, then y[p] = Σⱼ padded[p·stride + j]·f[j].
+/// Edges repeated, then y\[p\] = Σⱼ padded[p·stride + j]·f\[j\].
 pub(crate) fn down<'a>(setup: &Setup<'a, '_>, stride: usize, pads: [usize; 2]) -> Prepared<'a> {
     let (x, f, n) = (setup.input(0).tensor()?, setup.input(1).values()?, setup.cols());
     fresh(move |panel, out| {

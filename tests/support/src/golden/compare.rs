@@ -165,7 +165,7 @@ mod tests {
     use super::*;
     use serde_json::Value;
 
-    /// A case with the outputs `first` [2, 3] and `second` [2], of ones, and the integers `ids` [3].
+    /// A case with the outputs `first` [2, 3] and `second` \[2\], of ones, and the integers `ids` \[3\].
     fn case() -> Case {
         let tensors = [
             ("first", Tensor::f32(&[2, 3], vec![1.0; 6])),
