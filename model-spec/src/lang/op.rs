@@ -222,7 +222,8 @@ ops! {
     /// h·kv_heads/heads. Causal: key j is seen by query i when i − window < j ≤ i and `valid[j]` ≠ 0;
     /// a query that sees nothing gives zeros.
     Attention "attention" { heads: usize, kv_heads: usize, scale: f32, causal: bool }
-    /// `(t [n])` → `[n, 2·half]`: cos then sin of t·exp(−ln(10000)·i/half) (docs/model/transformer.md 5).
+    /// `(t [n])` → `[n, 2·half]`: cos then sin of t·exp(−ln(10000)·i/half), exponents
+    /// and angles as f32 numbers (docs/model/transformer.md 5).
     Sinusoid "sinusoid" { half: usize }
     /// `(x [n, d], mask [n] i32)`: rows with mask 0 become zeros (selected, not multiplied).
     MaskRows "mask_rows" {}

@@ -142,8 +142,9 @@ fn compute(op: &Op, inputs: &[Array], shape: &[usize]) -> Vec<f64> {
         }
         Op::Sinusoid { half } => {
             let one = |t: f64, i: usize| {
-                let f = (-(10000f64.ln()) * (i % half) as f64 / *half as f64).exp() as f32;
-                // The product is one of f32: its angle reaches 1000.
+                // Exponent, frequency and product are f32 by definition: the angle reaches 1000.
+                let exponent = -(10000f64.ln()) as f32 * (i % half) as f32 / *half as f32;
+                let f = f64::from(exponent).exp() as f32;
                 let angle = f64::from(t as f32 * f);
                 if i < *half { angle.cos() } else { angle.sin() }
             };
