@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use zoetrope_model_spec::ltx::pipeline::{DISTILLED_SIGMAS, STAGE_2_SIGMAS};
 use zoetrope_runtime::Result;
-use zoetrope_runtime::plan::{Item, Phase, Plan, Repeat};
+use zoetrope_runtime::plan::{Item, Launch, Phase, Plan, Repeat};
 
 use crate::session::{Session, Watch};
 use crate::tensors::{Named, Tensor};
@@ -60,7 +60,7 @@ pub fn work(phase: &Phase) -> (u64, u64) {
                 Item::Loop(l) => (u64::from(l.count), l.body.as_ref()),
             };
             launches += times * count * body.len() as u64;
-            flops += times * count * body.iter().map(|l| l.flops).sum::<u64>();
+            flops += times * count * body.iter().map(Launch::flops).sum::<u64>();
         }
     }
     (launches, flops)

@@ -147,6 +147,6 @@ impl<'a> Observer<Cpu<'a>> for Feed<'_> {
     }
 
     fn launched(&mut self, _number: u32, launch: &Launch) {
-        self.watch.launched(launch.flops);
+        self.watch.launched(launch.flops());
     }
 }

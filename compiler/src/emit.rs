@@ -8,7 +8,7 @@ use std::fmt::Write;
 use proc_macro2::{Literal, TokenStream};
 use quote::{format_ident, quote};
 use zoetrope_runtime::plan::{
-    Base, Dtype, Item, Launch, Loop, Number, Operand, Origin, Phase, Plan, Port, Segment,
+    Base, Dtype, Item, Launch, Loop, Number, Operand, Origin, Part, Phase, Plan, Port, Segment,
 };
 
 use crate::error::{Error, Result};
@@ -33,7 +33,7 @@ pub fn emit(plan: &Plan, tables_file: &str) -> Result<Emitted> {
     constant_tables(&mut rows, plan);
     let (name, made_by) = (&*plan.name, &*plan.made_by);
     let facts = facts(plan);
-    let arena_bytes = plan.arena_bytes;
+    let (arena_bytes, peak_bytes) = (plan.arena_bytes, plan.peak_bytes);
     let item = quote! {
         /// The compiled target.
         pub static PLAN: Plan = Plan {
@@ -46,6 +46,7 @@ pub fn emit(plan: &Plan, tables_file: &str) -> Result<Emitted> {
             phases: Cow::Borrowed(&PHASES),
             buffers: Cow::Borrowed(&BUFFERS),
             arena_bytes: #arena_bytes,
+            peak_bytes: #peak_bytes,
         };
     };
     let count = Literal::usize_unsuffixed(phases.len());
@@ -54,7 +55,7 @@ pub fn emit(plan: &Plan, tables_file: &str) -> Result<Emitted> {
         use std::borrow::Cow;
         use zoetrope_runtime::plan::rows::*;
         use zoetrope_runtime::plan::{
-            Buffer, Constant, Facts, Item, Kernel, Launch, Lifetime, Loop, Number, Phase, Plan, Repeat, Segment, Source,
+            Buffer, Constant, Facts, Fetch, Item, Kernel, Launch, Lifetime, Loop, Number, Phase, Plan, Repeat, Segment, Source,
         };
     };
     let pretty = |tokens: TokenStream| -> Result<String> {
@@ -102,6 +103,10 @@ fn phase(rows: &mut String, number: usize, phase: &Phase) -> TokenStream {
     let list: Vec<_> = phase.constants.iter().map(u32::to_string).collect();
     table(rows, &constants.to_string(), "u32", list.chunks(24).map(|c| c.join(", ") + ","), list.len());
     let (name, first) = (&*phase.name, phase.first);
+    let places = format_ident!("P{}_PLACES", number);
+    let list: Vec<_> = phase.places.iter().map(|at| format!("{at:#x}")).collect();
+    table(rows, &places.to_string(), "u64", list.chunks(12).map(|c| c.join(", ") + ","), list.len());
+    let (weight_bytes, table_bytes) = (phase.weight_bytes, phase.table_bytes);
     let (arena_bytes, lower_bound_bytes) = (phase.arena_bytes, phase.lower_bound_bytes);
     quote! {
         Phase {
@@ -111,6 +116,9 @@ fn phase(rows: &mut String, number: usize, phase: &Phase) -> TokenStream {
             inputs: Cow::Borrowed(const { &[#(#inputs),*] }),
             outputs: Cow::Borrowed(const { &[#(#outputs),*] }),
             constants: Cow::Borrowed(&#constants),
+            places: Cow::Borrowed(&#places),
+            weight_bytes: #weight_bytes,
+            table_bytes: #table_bytes,
             arena_bytes: #arena_bytes,
             lower_bound_bytes: #lower_bound_bytes,
         }
@@ -141,7 +149,8 @@ fn segment(rows: &mut String, prefix: &str, segment: &Segment) -> TokenStream {
                 let (text, count, columns) = (&l.name, l.count, l.columns);
                 format!(
                     "Item::Loop(Loop {{ name: Cow::Borrowed({text:?}), count: {count}, columns: {columns}, \
-                     rows: Cow::Borrowed(&{name}_ROWS), body: Cow::Borrowed(&{name}) }}),"
+                     rows: Cow::Borrowed(&{name}_ROWS), body: Cow::Borrowed(&{name}), \
+                     fetches: Cow::Borrowed(&{name}_FETCHES) }}),"
                 )
             }
         });
@@ -159,16 +168,24 @@ fn inner_loop(rows: &mut String, name: &str, l: &Loop) {
     let lines =
         per_turn.map(|row| row.iter().map(|c| format!("{c}, ")).collect::<String>().trim_end().to_string());
     table(rows, &format!("{name}_ROWS"), "u32", lines, l.rows.len());
+    let fetches = l.fetches.iter().map(|f| {
+        let (after, turn, bytes, constants) = (f.after, f.turn, f.bytes, dims(&f.constants));
+        format!("fetch({after}, {turn}, {bytes}, {constants}),")
+    });
+    table(rows, &format!("{name}_FETCHES"), "Fetch", fetches, l.fetches.len());
 }
 
 fn launch(l: &Launch) -> String {
-    let reads: Vec<_> = l.reads.iter().map(operand).collect();
-    let (kernel, write, flops, bytes) = (l.kernel, operand(&l.write), l.flops, l.bytes);
-    let (over, path) = (l.in_place.map_or("None".to_string(), |i| format!("Some({i})")), &l.path);
-    format!(
-        "launch({kernel:>3}, const {{ &[{}] }}, {write}, {over}, {flops}, {bytes}, {path:?})",
-        reads.join(", ")
-    )
+    let parts: Vec<_> = l.parts.iter().map(part).collect();
+    let (kernel, lane, waits) = (l.kernel, l.lane, dims(&l.waits));
+    format!("launch({kernel:>3}, {lane}, {waits}, const {{ &[{}] }})", parts.join(", "))
+}
+
+fn part(p: &Part) -> String {
+    let reads: Vec<_> = p.reads.iter().map(operand).collect();
+    let (write, flops, bytes, path) = (operand(&p.write), p.flops, p.bytes, &p.path);
+    let over = p.in_place.map_or("None".to_string(), |i| format!("Some({i})"));
+    format!("part(const {{ &[{}] }}, {write}, {over}, {flops}, {bytes}, {path:?})", reads.join(", "))
 }
 
 fn dims(shape: &[u32]) -> String {
@@ -197,7 +214,11 @@ fn constant_tables(rows: &mut String, plan: &Plan) {
     let constants = plan.constants.iter().map(|c| {
         let rest = format!("{}, {}, {:?}", dtype(c.dtype), dims(&c.shape), c.name);
         match &c.origin {
-            Origin::Weight { source, tensor } => format!("weight(Source::{source:?}, {tensor:?}, {rest}),"),
+            Origin::Weight { source, tensors } => {
+                let named: Vec<_> =
+                    tensors.iter().map(|(name, rows)| format!("tensor({name:?}, {rows})")).collect();
+                format!("weight(Source::{source:?}, const {{ &[{}] }}, {rest}),", named.join(", "))
+            }
             Origin::Table { offset } => format!("table({offset}, {rest}),"),
         }
     });

@@ -18,6 +18,10 @@ pub struct Call {
     pub write: Value,
     /// The operand that the result may be written over.
     pub in_place: Option<usize>,
+    /// Set where it is: the result lies where this operand, a slice of a larger value, lay.
+    pub over: Option<usize>,
+    /// Part of the launch of the call before it.
+    pub joined: bool,
     /// Results of the covered ops, in the meaning's order; the last is `write`.
     pub covers: Vec<Value>,
     /// Larger kernels that were tried here, and why each lost.
@@ -29,6 +33,8 @@ pub enum FusedStmt {
     Call(Call),
     /// A reshape or slice: no launch, another look at the same memory.
     View(OpStmt),
+    /// A concatenation: no launch either, what is joined is made in its place.
+    Join(OpStmt),
     Loop(FusedLoop),
 }
 
@@ -39,6 +45,17 @@ pub struct FusedLoop {
     pub carried: Vec<Carried>,
     pub collected: Vec<Collected>,
     pub body: Vec<FusedStmt>,
+}
+
+/// The value that `value` looks into, through the views of `body`.
+pub fn looks_into(body: &[FusedStmt], mut value: Value) -> Value {
+    for stmt in body.iter().rev() {
+        match stmt {
+            FusedStmt::View(view) if view.output == value => value = view.inputs[0],
+            _ => {}
+        }
+    }
+    value
 }
 
 /// A phase after fusing. The graph keeps what is known of every value.
@@ -55,7 +72,7 @@ impl Fused {
             for stmt in body {
                 match stmt {
                     FusedStmt::Call(call) => out.push((depth, call)),
-                    FusedStmt::View(_) => {}
+                    FusedStmt::View(_) | FusedStmt::Join(_) => {}
                     FusedStmt::Loop(inner) => walk(&inner.body, depth + 1, out),
                 }
             }
@@ -97,9 +114,10 @@ impl Fused {
                     let reads: Vec<_> = call.reads.iter().map(Value::to_string).collect();
                     let covers: Vec<_> = call.covers.iter().map(Value::to_string).collect();
                     let (covers, reads) = (covers.join(" "), reads.join(" "));
+                    let with = if call.joined { "+ " } else { "" };
                     writeln!(
                         f,
-                        "{pad}{covers} => {} {reads} : {}   {}",
+                        "{pad}{with}{covers} => {} {reads} : {}   {}",
                         call.name,
                         info.type_text(),
                         info.path
@@ -107,6 +125,10 @@ impl Fused {
                 }
                 FusedStmt::View(view) => {
                     writeln!(f, "{pad}{} = {} {}", view.output, view.op, view.inputs[0])?;
+                }
+                FusedStmt::Join(join) => {
+                    let parts: Vec<_> = join.inputs.iter().map(Value::to_string).collect();
+                    writeln!(f, "{pad}{} = join {}", join.output, parts.join(" "))?;
                 }
                 FusedStmt::Loop(l) => {
                     let times = match l.count {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use zoetrope_kernels::Meaning;
-use zoetrope_model_spec::lang::{Constant, Count, Dtype, Source};
+use zoetrope_model_spec::lang::{Constant, Count, Dtype, Source, Tensor};
 
 use zoetrope_runtime::plan::{Lifetime, Repeat};
 
@@ -20,7 +20,7 @@ pub struct Buffer {
 /// Where a constant comes from.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Origin {
-    Weight { source: Source, tensor: String },
+    Weight { source: Source, tensors: Vec<Tensor> },
     Table(Constant),
 }
 
@@ -57,15 +57,26 @@ impl Access {
     }
 }
 
+/// One result of a launch and what it is made of.
 #[derive(Clone, Debug)]
-pub struct Launch {
-    pub kernel: &'static str,
-    pub meaning: Meaning,
+pub struct Part {
     pub reads: Vec<Access>,
     pub write: Access,
     pub in_place: Option<usize>,
     pub path: String,
     pub flops: u64,
+}
+
+/// One kernel on one part, or on several that do not depend on each other.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    pub kernel: &'static str,
+    pub meaning: Meaning,
+    /// Launches of one lane run one after the other, those of different lanes side by side.
+    pub lane: u8,
+    /// Launches of other lanes, of the same run of launches or turn of a loop, that must be done before.
+    pub waits: Vec<usize>,
+    pub parts: Vec<Part>,
 }
 
 #[derive(Clone, Debug)]
@@ -185,13 +196,18 @@ impl fmt::Display for Schedule {
                         }
                     };
                     for (number, launch, _) in launches.by_ref().take(lines) {
-                        let reads: Vec<_> = launch.reads.iter().map(Access::to_string).collect();
-                        let (kernel, reads) = (launch.kernel, reads.join(" "));
-                        writeln!(
-                            f,
-                            "{pad}{number:>4} {kernel} {reads} -> {}   {}",
-                            launch.write, launch.path
-                        )?;
+                        let kernel = launch.kernel;
+                        let lane =
+                            if launch.lane > 0 { format!(" lane {}", launch.lane) } else { String::new() };
+                        for (i, part) in launch.parts.iter().enumerate() {
+                            let reads: Vec<_> = part.reads.iter().map(Access::to_string).collect();
+                            let head = if i == 0 {
+                                format!("{number:>4} {kernel}{lane}")
+                            } else {
+                                "   +".to_string()
+                            };
+                            writeln!(f, "{pad}{head} {} -> {}   {}", reads.join(" "), part.write, part.path)?;
+                        }
                     }
                 }
             }

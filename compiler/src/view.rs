@@ -13,11 +13,13 @@ pub struct View {
     pub offset: usize,
     pub shape: Vec<usize>,
     strides: Vec<usize>,
+    /// Elements added with every turn of the enclosing loop.
+    pub step: usize,
 }
 
 impl View {
     fn whole(root: Value, shape: &[usize]) -> View {
-        View { root, offset: 0, shape: shape.to_vec(), strides: contiguous(shape) }
+        View { root, offset: 0, shape: shape.to_vec(), strides: contiguous(shape), step: 0 }
     }
 
     /// True when the elements follow each other without gaps.
@@ -44,6 +46,40 @@ impl View {
             rows *= n;
         }
         Some(spacing.unwrap_or(cols))
+    }
+
+    /// First element, and one past the last.
+    fn span(&self) -> (usize, usize) {
+        let reach: usize = self.shape.iter().zip(&self.strides).map(|(n, stride)| (n - 1) * stride).sum();
+        (self.offset, self.offset + reach + 1)
+    }
+
+    /// Of two views of one root: they lie behind each other, or in different columns of the same rows.
+    fn apart(&self, other: &View) -> bool {
+        if self.step != other.step {
+            return false;
+        }
+        let (a, b) = (self.span(), other.span());
+        if a.1 <= b.0 || b.1 <= a.0 {
+            return true;
+        }
+        let columns = |v: &View, pitch: usize| {
+            let from = v.offset % pitch;
+            (from, from + v.shape.last().copied().unwrap_or(1))
+        };
+        match (self.row_stride(), other.row_stride()) {
+            (Some(pitch), Some(same)) if pitch == same && pitch > 0 => {
+                let (a, b) = (columns(self, pitch), columns(other, pitch));
+                a.1 <= pitch && b.1 <= pitch && (a.1 <= b.0 || b.1 <= a.0)
+            }
+            _ => false,
+        }
+    }
+
+    /// The entry of the current turn.
+    fn turn(&self) -> View {
+        let (shape, strides) = (self.shape[1..].to_vec(), self.strides[1..].to_vec());
+        View { shape, strides, step: self.strides[0], ..self.clone() }
     }
 
     fn slice(&self, axis: usize, start: usize, len: usize) -> View {
@@ -77,45 +113,89 @@ fn contiguous(shape: &[usize]) -> Vec<usize> {
     strides
 }
 
-/// Resolves values to views of roots.
+/// Why a value has no memory of its own.
+enum Look<'a> {
+    /// A reshape or slice of another value.
+    At(&'a OpStmt),
+    /// A part of a joined value, from this row of its first axis.
+    Part { whole: Value, start: usize },
+    /// Written where this value lay.
+    Over(Value),
+}
+
+/// Resolves values to views of roots: the values that have memory of their own.
 pub struct Views<'a> {
     graph: &'a Graph,
-    by_output: BTreeMap<Value, &'a OpStmt>,
+    looks: BTreeMap<Value, Look<'a>>,
 }
 
 impl<'a> Views<'a> {
     pub fn new(graph: &'a Graph, body: &'a [FusedStmt]) -> Views<'a> {
-        fn walk<'a>(body: &'a [FusedStmt], out: &mut BTreeMap<Value, &'a OpStmt>) {
-            for stmt in body {
-                match stmt {
-                    FusedStmt::View(view) => {
-                        out.insert(view.output, view);
+        let mut views = Views { graph, looks: BTreeMap::new() };
+        views.walk(body);
+        views
+    }
+
+    fn walk(&mut self, body: &'a [FusedStmt]) {
+        for stmt in body {
+            match stmt {
+                FusedStmt::View(view) => {
+                    self.looks.insert(view.output, Look::At(view));
+                }
+                FusedStmt::Join(join) => {
+                    let mut start = 0;
+                    for part in &join.inputs {
+                        let look = Look::Part { whole: join.output, start };
+                        self.looks.insert(self.root(*part), look);
+                        start += self.graph.info(*part).shape[0];
                     }
-                    FusedStmt::Loop(l) => walk(&l.body, out),
-                    FusedStmt::Call(_) => {}
+                }
+                FusedStmt::Loop(l) => self.walk(&l.body),
+                FusedStmt::Call(call) => {
+                    if let Some(over) = call.over {
+                        self.looks.insert(call.write, Look::Over(call.reads[over]));
+                    }
                 }
             }
         }
-        let mut by_output = BTreeMap::new();
-        walk(body, &mut by_output);
-        Views { graph, by_output }
+    }
+
+    /// From now on `value` lies where `operand` lay.
+    pub fn lodge(&mut self, value: Value, operand: Value) {
+        self.looks.insert(value, Look::Over(operand));
     }
 
     /// The value whose memory `value` is.
     pub fn root(&self, value: Value) -> Value {
-        self.by_output.get(&value).map_or(value, |view| self.root(view.inputs[0]))
+        match self.looks.get(&value) {
+            None => value,
+            Some(Look::At(view)) => self.root(view.inputs[0]),
+            Some(Look::Part { whole, .. }) => self.root(*whole),
+            Some(Look::Over(operand)) => self.root(*operand),
+        }
     }
 
     /// How `value` looks into its root. `None` for a reshape that would have to move elements.
     pub fn view(&self, value: Value) -> Option<View> {
-        let Some(stmt) = self.by_output.get(&value) else {
-            return Some(View::whole(value, &self.graph.info(value).shape));
-        };
-        let inner = self.view(stmt.inputs[0])?;
-        match &stmt.op {
-            Op::Slice { axis, start, len } => Some(inner.slice(*axis, *start, *len)),
-            Op::Reshape { shape } => inner.reshape(shape),
-            _ => None,
+        let shape = &self.graph.info(value).shape;
+        match self.looks.get(&value) {
+            None => Some(View::whole(value, shape)),
+            Some(Look::At(stmt)) => {
+                let inner = self.view(stmt.inputs[0])?;
+                match &stmt.op {
+                    Op::Slice { axis, start, len } => Some(inner.slice(*axis, *start, *len)),
+                    Op::Reshape { shape } => inner.reshape(shape),
+                    Op::Turn {} => Some(inner.turn()),
+                    _ => None,
+                }
+            }
+            Some(Look::Part { whole, start }) => {
+                let inner = self.view(*whole)?;
+                let rest: usize = inner.shape[1..].iter().product();
+                let rows = self.graph.info(value).elements() / rest.max(1);
+                inner.slice(0, *start, rows).reshape(shape)
+            }
+            Some(Look::Over(operand)) => self.view(*operand),
         }
     }
 
@@ -123,6 +203,17 @@ impl<'a> Views<'a> {
     pub fn is_whole(&self, value: Value) -> bool {
         let root = self.graph.info(self.root(value)).elements();
         self.view(value).is_some_and(|v| v.is_contiguous() && v.shape.iter().product::<usize>() == root)
+    }
+
+    /// True when no element of one is an element of the other. Says false where it cannot tell.
+    pub fn apart(&self, a: Value, b: Value) -> bool {
+        if self.root(a) != self.root(b) {
+            return true;
+        }
+        match (self.view(a), self.view(b)) {
+            (Some(a), Some(b)) => a.apart(&b),
+            _ => false,
+        }
     }
 }
 
@@ -140,5 +231,14 @@ mod tests {
         assert_eq!((half.offset, half.row_stride()), (4, Some(8)));
         assert!(!half.is_contiguous());
         assert_eq!(half.reshape(&[10, 4]), None);
+    }
+
+    #[test]
+    fn columns_of_the_same_rows_are_apart() {
+        let whole = View::whole(Value(0), &[5, 10]);
+        let (a, b, c) = (whole.slice(1, 0, 4), whole.slice(1, 4, 6), whole.slice(1, 3, 2));
+        assert!(a.apart(&b) && b.apart(&a));
+        assert!(!a.apart(&c) && !c.apart(&b) && !a.apart(&whole));
+        assert!(whole.slice(0, 0, 2).apart(&whole.slice(0, 2, 3)));
     }
 }

@@ -11,6 +11,7 @@ use crate::plan::ALIGN;
 struct Line([u8; ALIGN as usize]);
 
 /// Zeroed bytes; never grows.
+#[derive(Default)]
 pub struct Arena {
     lines: Vec<Line>,
 }

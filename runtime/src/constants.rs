@@ -1,11 +1,12 @@
 //! Constants in memory: tables from the plan, weights from the model files.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use crate::arena::Arena;
 use crate::error::{Error, Result};
 use crate::files::{FileDtype, Tensor};
-use crate::plan::{Constant, Dtype, Origin, Plan, Source};
+use crate::plan::{Constant, Dtype, Fetch, Origin, Phase, Plan, Source, Text};
 
 /// Where weights are found.
 pub trait Weights {
@@ -25,35 +26,75 @@ pub fn file_dtype(dtype: Dtype) -> FileDtype {
 enum Held<'a> {
     /// The bytes where they are: in the mapped file, or in the plan.
     There(&'a [u8]),
-    /// Converted, or moved to an aligned place.
+    /// Converted, put together, or moved to an aligned place.
     Own(Arena, usize),
+    /// Brought to a place that others use, too.
+    Streamed(usize, usize),
 }
 
 /// The constants of the current phase, by their place in the plan.
 pub struct Store<'a> {
     files: &'a dyn Weights,
     held: Vec<Option<Held<'a>>>,
+    /// The places of streamed constants, and the address in the plan where it begins.
+    shared: Arena,
+    shared_from: u64,
 }
 
 impl<'a> Store<'a> {
     pub fn new(files: &'a dyn Weights, plan: &Plan) -> Store<'a> {
-        Store { files, held: plan.constants.iter().map(|_| None).collect() }
+        let held = plan.constants.iter().map(|_| None).collect();
+        Store { files, held, shared: Arena::default(), shared_from: 0 }
     }
 
-    /// Makes exactly the constants in `wanted` (ascending) resident.
+    /// Makes exactly the constants of `phase` resident that are not streamed, and room for those that are.
     ///
     /// # Errors
-    /// A tensor is missing, has another shape, or has a type that cannot be converted.
-    pub fn keep(&mut self, plan: &'a Plan, wanted: &[u32]) -> Result<()> {
-        for i in 0..self.held.len() {
-            if wanted.binary_search(&(i as u32)).is_err() {
-                self.held[i] = None;
+    /// A tensor is missing, has another shape, or has a type that cannot be converted; no memory.
+    pub fn keep(&mut self, plan: &'a Plan, phase: &Phase) -> Result<()> {
+        let streamed: BTreeSet<u32> =
+            phase.fetches().flat_map(|(_, fetch)| fetch.constants.iter().copied()).collect();
+        let stays = |i: u32| phase.constants.binary_search(&i).is_ok() && !streamed.contains(&i);
+        for (i, held) in self.held.iter_mut().enumerate() {
+            if !stays(i as u32) || matches!(held, Some(Held::Streamed(..))) {
+                *held = None;
             }
         }
-        for i in wanted.iter().map(|i| *i as usize) {
+        for i in phase.constants.iter().filter(|i| !streamed.contains(i)).map(|i| *i as usize) {
             if self.held[i].is_none() {
                 self.held[i] = Some(self.load(plan, &plan.constants[i])?);
             }
+        }
+        let span = |i: &u32| {
+            let at = place(phase, *i)?;
+            Some((at, at + plan.constants[*i as usize].bytes()))
+        };
+        let spans: Vec<_> = streamed.iter().filter_map(span).collect();
+        self.shared_from = spans.iter().map(|s| s.0).min().unwrap_or(0);
+        let end = spans.iter().map(|s| s.1).max().unwrap_or(0);
+        self.shared = Arena::new(end - self.shared_from)?;
+        Ok(())
+    }
+
+    /// Brings streamed constants to their places. What lay there is gone.
+    ///
+    /// # Errors
+    /// As [`Store::keep`].
+    pub fn fetch(&mut self, plan: &'a Plan, phase: &Phase, fetch: &Fetch) -> Result<()> {
+        for i in fetch.constants.iter() {
+            let constant = &plan.constants[*i as usize];
+            let at =
+                place(phase, *i).ok_or_else(|| fail(constant, "has no place in this phase".to_string()))?;
+            let (at, len) = ((at - self.shared_from) as usize, constant.bytes() as usize);
+            self.held
+                .iter_mut()
+                .filter(|held| held.as_ref().is_some_and(|h| h.meets(at, len)))
+                .for_each(|h| *h = None);
+            let Origin::Weight { source, tensors } = &constant.origin else {
+                return Err(fail(constant, "is no weight and cannot be streamed".to_string()));
+            };
+            fill(self.files, constant, *source, tensors, &mut self.shared.bytes_mut()[at..at + len])?;
+            self.held[*i as usize] = Some(Held::Streamed(at, len));
         }
         Ok(())
     }
@@ -63,6 +104,7 @@ impl<'a> Store<'a> {
         match &self.held[constant as usize] {
             Some(Held::There(bytes)) => bytes,
             Some(Held::Own(arena, len)) => &arena.bytes()[..*len],
+            Some(Held::Streamed(at, len)) => &self.shared.bytes()[*at..at + len],
             None => &[],
         }
     }
@@ -70,11 +112,6 @@ impl<'a> Store<'a> {
     fn load(&self, plan: &'a Plan, constant: &Constant) -> Result<Held<'a>> {
         let len = constant.bytes() as usize;
         let align = constant.dtype.bytes() as usize;
-        let own = |fill: &mut dyn FnMut(&mut [u8]) -> Result<()>| {
-            let mut arena = Arena::new(len as u64)?;
-            fill(&mut arena.bytes_mut()[..len])?;
-            Ok(Held::Own(arena, len))
-        };
         match &constant.origin {
             Origin::Table { offset } => {
                 let there = match &plan.tables {
@@ -86,27 +123,71 @@ impl<'a> Store<'a> {
                 if bytes.as_ptr().addr().is_multiple_of(align) {
                     return Ok(Held::There(bytes));
                 }
-                own(&mut |out| {
-                    out.copy_from_slice(bytes);
-                    Ok(())
-                })
+                let mut own = Arena::new(len as u64)?;
+                own.bytes_mut()[..len].copy_from_slice(bytes);
+                Ok(Held::Own(own, len))
             }
-            Origin::Weight { source, tensor } => {
-                let found = self.files.tensor(*source, tensor);
-                let found = found
-                    .ok_or_else(|| fail(constant, format!("the {} has no tensor {tensor}", source.name())))?;
-                let shape: Vec<usize> = constant.shape.iter().map(|d| *d as usize).collect();
-                if found.shape != shape {
-                    let message = format!("{tensor} has shape {:?}, the plan wants {shape:?}", found.shape);
-                    return Err(fail(constant, message));
+            Origin::Weight { source, tensors } => {
+                if let [(name, rows)] = tensors.as_ref() {
+                    let found = find(self.files, constant, *source, name, *rows)?;
+                    if let Some(bytes) = found.in_place(file_dtype(constant.dtype), align) {
+                        return Ok(Held::There(bytes));
+                    }
                 }
-                let dtype = file_dtype(constant.dtype);
-                if let Some(bytes) = found.in_place(dtype, align) {
-                    return Ok(Held::There(bytes));
-                }
-                own(&mut |out| found.read_into(dtype, out).map_err(|e| fail(constant, e.to_string())))
+                let mut own = Arena::new(len as u64)?;
+                fill(self.files, constant, *source, tensors, &mut own.bytes_mut()[..len])?;
+                Ok(Held::Own(own, len))
             }
         }
+    }
+}
+
+impl Held<'_> {
+    fn meets(&self, from: usize, bytes: usize) -> bool {
+        matches!(self, Held::Streamed(at, len) if *at < from + bytes && from < at + len)
+    }
+}
+
+/// Where a constant lies in a phase.
+fn place(phase: &Phase, constant: u32) -> Option<u64> {
+    let i = phase.constants.binary_search(&constant).ok()?;
+    phase.places.get(i).copied()
+}
+
+/// All tensors of a weight, one after the other.
+fn fill(
+    files: &dyn Weights,
+    constant: &Constant,
+    source: Source,
+    tensors: &[(Text, u32)],
+    mut out: &mut [u8],
+) -> Result<()> {
+    let rows = constant.shape.first().copied().unwrap_or(1).max(1);
+    let row = constant.bytes() as usize / rows as usize;
+    for (name, rows) in tensors {
+        let found = find(files, constant, source, name, *rows)?;
+        let (here, rest) = out.split_at_mut((row * *rows as usize).min(out.len()));
+        found.read_into(file_dtype(constant.dtype), here).map_err(|e| fail(constant, e.to_string()))?;
+        out = rest;
+    }
+    Ok(())
+}
+
+fn find<'f>(
+    files: &'f dyn Weights,
+    of: &Constant,
+    source: Source,
+    name: &str,
+    rows: u32,
+) -> Result<Tensor<'f>> {
+    let found = files.tensor(source, name);
+    let found = found.ok_or_else(|| fail(of, format!("the {} has no tensor {name}", source.name())))?;
+    let shape: Vec<usize> =
+        [&[rows], of.shape.get(1..).unwrap_or_default()].concat().iter().map(|d| *d as usize).collect();
+    if found.shape == shape {
+        Ok(found)
+    } else {
+        Err(fail(of, format!("{name} has shape {:?}, the plan wants {shape:?}", found.shape)))
     }
 }
 

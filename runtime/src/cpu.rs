@@ -1,8 +1,8 @@
 //! The CPU executor: kernels by their meanings, on the plan's own offsets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use zoetrope_kernels::eval::{Data, DataMut, Operand, Packed, Tensor, TensorMut, evaluate, pack};
+use zoetrope_kernels::eval::{Data, DataMut, EvalError, Operand, Packed, Tensor, TensorMut, evaluate, pack};
 use zoetrope_kernels::{Kernel, Meaning, Ref, catalog};
 use zoetrope_model_spec::lang::Attr;
 
@@ -10,7 +10,9 @@ use crate::arena::Arena;
 use crate::constants::{Store, Weights};
 use crate::error::{Error, Result};
 use crate::executor::Executor;
-use crate::plan::{self, Base, Buffer, Dtype, Item, Launch, Lifetime, Loop, Number, Phase, Plan, Port};
+use crate::plan::{
+    self, Base, Buffer, Dtype, Fetch, Item, Launch, Lifetime, Loop, Number, Part, Phase, Plan, Port,
+};
 
 /// Weights whose f32 copies together stay below this are laid out for products once, when a phase begins; larger
 /// ones at every launch, to the same bits.
@@ -68,8 +70,12 @@ impl<'a> Cpu<'a> {
         if bytes > PACK_LIMIT_BYTES {
             return;
         }
-        for (launch, of) in phase.launches() {
-            for (i, operand) in launch.reads.iter().enumerate() {
+        let streamed: BTreeSet<u32> =
+            phase.fetches().flat_map(|(_, fetch)| fetch.constants.iter().copied()).collect();
+        let parts =
+            phase.launches().flat_map(|(launch, of)| launch.parts.iter().map(move |p| (launch, p, of)));
+        for (launch, part, of) in parts {
+            for (i, operand) in part.reads.iter().enumerate() {
                 let constants: Vec<u32> = match (operand.base, of) {
                     (Base::Constant(c), _) => vec![c],
                     (Base::Column(column), Some(l)) => {
@@ -78,7 +84,7 @@ impl<'a> Cpu<'a> {
                     _ => continue,
                 };
                 for c in constants {
-                    if !self.packed.contains_key(&c) {
+                    if !self.packed.contains_key(&c) && !streamed.contains(&c) {
                         let shape = dims(operand);
                         let weight = tensor(operand, self.store.bytes(c), &shape);
                         let packed = self.meanings[launch.kernel as usize].ops.iter().find_map(|op| {
@@ -90,6 +96,45 @@ impl<'a> Cpu<'a> {
                 }
             }
         }
+    }
+
+    fn part(&mut self, kernel: usize, part: &Part, row: Option<(&Loop, u32)>) -> Result<()> {
+        let write = &part.write;
+        let turn = row.map_or(0, |(_, turn)| u64::from(turn));
+        let from = (write.offset + write.step * turn) as usize;
+        let to = from + write.extent() as usize;
+        let (shape, shapes) = (dims(write), part.reads.iter().map(dims).collect::<Vec<_>>());
+        let reads = Reads { store: &self.store, packed: &self.packed, part, shapes: &shapes, row };
+        let meaning = &self.meanings[kernel];
+        let failed = |e: EvalError| {
+            let (kernel, path) = (self.plan.kernels[kernel].name.to_string(), part.path.to_string());
+            Error::Kernel { kernel, path, message: e.to_string() }
+        };
+        if write.rows() > 1 && u64::from(write.row_stride) != write.cols() {
+            // Operands may lie between the rows of the result: it is made beside them, and its rows are moved.
+            let row_bytes = (write.cols() * write.dtype.bytes()) as usize;
+            let mut beside = Arena::new(row_bytes as u64 * write.rows())?;
+            let made = &mut beside.bytes_mut()[..row_bytes * write.rows() as usize];
+            let arena = self.arena.bytes();
+            let (operands, packed) = reads.bind(None, |at, len| &arena[at..at + len]);
+            let out = TensorMut { data: result(write.dtype, made), shape: &shape };
+            evaluate(meaning, &operands, &packed, out).map_err(failed)?;
+            let pitch = write.row_stride as usize * write.dtype.bytes() as usize;
+            for (i, made) in made.chunks_exact(row_bytes).enumerate() {
+                let at = from + i * pitch;
+                self.arena.bytes_mut()[at..at + row_bytes].copy_from_slice(made);
+            }
+            return Ok(());
+        }
+        // The result's bytes apart from all others: what is read lies before or behind them.
+        let (before, rest) = self.arena.bytes_mut().split_at_mut(from);
+        let (written, behind) = rest.split_at_mut(to - from);
+        let (before, behind): (&[u8], &[u8]) = (before, behind);
+        let (operands, packed) = reads.bind(part.in_place, |at, len| {
+            if at < from { &before[at..at + len] } else { &behind[at - to..at - to + len] }
+        });
+        let out = TensorMut { data: result(write.dtype, written), shape: &shape };
+        evaluate(meaning, &operands, &packed, out).map_err(failed)
     }
 
     fn bury(&mut self, number: u32, row: Option<(&Loop, u32)>) {
@@ -148,6 +193,51 @@ fn dims(operand: &plan::Operand) -> Vec<usize> {
     operand.shape.iter().map(|d| *d as usize).collect()
 }
 
+/// What a part reads, to be found.
+struct Reads<'t> {
+    store: &'t Store<'t>,
+    packed: &'t BTreeMap<u32, Packed>,
+    part: &'t Part,
+    shapes: &'t [Vec<usize>],
+    row: Option<(&'t Loop, u32)>,
+}
+
+impl<'t> Reads<'t> {
+    /// The operands, and what is laid out of them for products. `arena` gives bytes of the arena.
+    fn bind(
+        &self,
+        in_place: Option<u32>,
+        arena: impl Fn(usize, usize) -> &'t [u8],
+    ) -> (Vec<Operand<'t>>, Vec<Option<&'t Packed>>) {
+        let turn = self.row.map_or(0, |(_, turn)| u64::from(turn));
+        let of = |(i, (operand, shape)): (usize, (&plan::Operand, &'t Vec<usize>))| {
+            let constant = match (operand.base, self.row) {
+                (Base::Arena, _) | (Base::Column(_), None) => None,
+                (Base::Constant(c), _) => Some(c),
+                (Base::Column(c), Some((l, turn))) => Some(l.rows[(turn * l.columns + c) as usize]),
+            };
+            let bound = if in_place == Some(i as u32) {
+                Operand::InPlace
+            } else if let Some(c) = constant {
+                Operand::Tensor(tensor(operand, self.store.bytes(c), shape))
+            } else {
+                let at = (operand.offset + operand.step * turn) as usize;
+                Operand::Tensor(view(operand, arena(at, operand.extent() as usize), shape))
+            };
+            (bound, constant.and_then(|c| self.packed.get(&c)))
+        };
+        self.part.reads.iter().zip(self.shapes).enumerate().map(of).unzip()
+    }
+}
+
+fn result(dtype: Dtype, bytes: &mut [u8]) -> DataMut<'_> {
+    match dtype {
+        Dtype::F32 => DataMut::F32(bytemuck::cast_slice_mut(bytes)),
+        Dtype::Bf16 => DataMut::Bf16(bytemuck::cast_slice_mut(bytes)),
+        Dtype::I32 => DataMut::I32(bytemuck::cast_slice_mut(bytes)),
+    }
+}
+
 /// `bytes` begin at the operand's base.
 fn tensor<'t>(operand: &plan::Operand, bytes: &'t [u8], shape: &'t [usize]) -> Tensor<'t> {
     let at = operand.offset as usize;
@@ -166,7 +256,7 @@ fn view<'t>(operand: &plan::Operand, bytes: &'t [u8], shape: &'t [usize]) -> Ten
 
 impl Executor for Cpu<'_> {
     fn enter(&mut self, _plan: &Plan, phase: &Phase) -> Result<()> {
-        self.store.keep(self.plan, &phase.constants)?;
+        self.store.keep(self.plan, phase)?;
         self.pack(phase);
         Ok(())
     }
@@ -178,48 +268,15 @@ impl Executor for Cpu<'_> {
         launch: &Launch,
         row: Option<(&Loop, u32)>,
     ) -> Result<()> {
-        let turn = row.map_or(0, |(_, turn)| u64::from(turn));
-        let shapes: Vec<Vec<usize>> = launch.reads.iter().map(dims).collect();
-        let from = (launch.write.offset + launch.write.step * turn) as usize;
-        let to = from + launch.write.extent() as usize;
-        // The result's bytes apart from all others: what is read lies before or behind them.
-        let (before, rest) = self.arena.bytes_mut().split_at_mut(from);
-        let (written, behind) = rest.split_at_mut(to - from);
-        let mut operands = Vec::with_capacity(launch.reads.len());
-        let mut packed = Vec::with_capacity(launch.reads.len());
-        for (i, (operand, shape)) in launch.reads.iter().zip(&shapes).enumerate() {
-            let constant = match (operand.base, row) {
-                (Base::Arena, _) | (Base::Column(_), None) => None,
-                (Base::Constant(c), _) => Some(c),
-                (Base::Column(c), Some((l, turn))) => Some(l.rows[(turn * l.columns + c) as usize]),
-            };
-            packed.push(constant.and_then(|c| self.packed.get(&c)));
-            operands.push(if launch.in_place == Some(i as u32) {
-                Operand::InPlace
-            } else if let Some(c) = constant {
-                Operand::Tensor(tensor(operand, self.store.bytes(c), shape))
-            } else {
-                let at = (operand.offset + operand.step * turn) as usize;
-                let len = operand.extent() as usize;
-                let bytes = if at < from { &before[at..at + len] } else { &behind[at - to..at - to + len] };
-                Operand::Tensor(view(operand, bytes, shape))
-            });
+        for part in launch.parts.iter() {
+            self.part(launch.kernel as usize, part, row)?;
         }
-        let shape = dims(&launch.write);
-        let data = match launch.write.dtype {
-            Dtype::F32 => DataMut::F32(bytemuck::cast_slice_mut(written)),
-            Dtype::Bf16 => DataMut::Bf16(bytemuck::cast_slice_mut(written)),
-            Dtype::I32 => DataMut::I32(bytemuck::cast_slice_mut(written)),
-        };
-        let kernel = launch.kernel as usize;
-        evaluate(&self.meanings[kernel], &operands, &packed, TensorMut { data, shape: &shape }).map_err(
-            |e| {
-                let (kernel, path) = (self.plan.kernels[kernel].name.to_string(), launch.path.to_string());
-                Error::Kernel { kernel, path, message: e.to_string() }
-            },
-        )?;
         self.bury(number, row);
         Ok(())
+    }
+
+    fn fetch(&mut self, _plan: &Plan, phase: &Phase, fetch: &Fetch) -> Result<()> {
+        self.store.fetch(self.plan, phase, fetch)
     }
 
     fn read(&self, port: &Port) -> &[u8] {

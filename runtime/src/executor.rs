@@ -1,15 +1,18 @@
 //! The two things a replay is generic over: who computes, and who watches.
 
 use crate::error::Result;
-use crate::plan::{Launch, Loop, Phase, Plan, Port, Segment};
+use crate::plan::{Fetch, Launch, Loop, Phase, Plan, Port, Segment};
 
 /// Carries out launches. `number` counts launches through the whole plan; in a loop, `turn` is the iteration.
 pub trait Executor {
-    /// Before the first segment of a phase: its constants are made resident.
+    /// Before the first segment of a phase: its constants are made resident, except those that are streamed.
     fn enter(&mut self, plan: &Plan, phase: &Phase) -> Result<()>;
 
     /// One launch; `row` is the current turn of the enclosing loop.
     fn launch(&mut self, plan: &Plan, number: u32, launch: &Launch, row: Option<(&Loop, u32)>) -> Result<()>;
+
+    /// Brings streamed weights to their places. What read there before is done.
+    fn fetch(&mut self, plan: &Plan, phase: &Phase, fetch: &Fetch) -> Result<()>;
 
     /// Bytes of a port, for the host to read.
     fn read(&self, port: &Port) -> &[u8];

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::executor::Executor;
-use crate::plan::{Launch, Loop, Phase, Plan, Port};
+use crate::plan::{Fetch, Launch, Loop, Phase, Plan, Port};
 
 /// Counts launches and what they would have cost.
 #[derive(Debug, Default)]
@@ -10,6 +10,8 @@ pub struct Null {
     pub launches: u64,
     pub flops: u64,
     pub bytes: u64,
+    /// Bytes of streamed weights.
+    pub fetched: u64,
 }
 
 impl Executor for Null {
@@ -25,8 +27,13 @@ impl Executor for Null {
         _row: Option<(&Loop, u32)>,
     ) -> Result<()> {
         self.launches += 1;
-        self.flops += launch.flops;
-        self.bytes += launch.bytes;
+        self.flops += launch.flops();
+        self.bytes += launch.bytes();
+        Ok(())
+    }
+
+    fn fetch(&mut self, _plan: &Plan, _phase: &Phase, fetch: &Fetch) -> Result<()> {
+        self.fetched += fetch.bytes;
         Ok(())
     }
 

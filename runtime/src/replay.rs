@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::executor::{Executor, Observer};
-use crate::plan::{Item, Phase, Plan, Repeat};
+use crate::plan::{Fetch, Item, Phase, Plan, Repeat};
 
 /// Runs one phase of a plan. `first_load` says that the phase's weights are new, so that what depends on them
 /// alone is made again.
@@ -17,6 +17,9 @@ pub fn replay<E: Executor, O: Observer<E>>(
     observer: &mut O,
 ) -> Result<()> {
     executor.enter(plan, phase)?;
+    for (_, fetch) in phase.fetches().filter(|(_, fetch)| fetch.after == Fetch::AT_ONCE) {
+        executor.fetch(plan, phase, fetch)?;
+    }
     let mut first = phase.first;
     for segment in phase.segments.iter() {
         let turns = match segment.repeat {
@@ -40,6 +43,9 @@ pub fn replay<E: Executor, O: Observer<E>>(
                             for (number, launch) in (end..).zip(inner.body.iter()) {
                                 executor.launch(plan, number, launch, Some((inner, row)))?;
                                 observer.launched(number, launch);
+                            }
+                            for fetch in inner.fetches.iter().filter(|fetch| fetch.after == row) {
+                                executor.fetch(plan, phase, fetch)?;
                             }
                         }
                         end += inner.body.len() as u32;

@@ -56,18 +56,18 @@ pub fn summary(plan: &Plan) -> String {
         "{:<14} {:>8} {:>11} {:>11} {:>11} {:>11}\n",
         "phase", "launches", "work", "weights", "tables", "arena"
     );
-    let mut constants = 0;
     for phase in plan.phases.iter() {
         let (launches, flops) = work(phase);
-        let (weights, tables) = (phase.weight_bytes(plan), phase.table_bytes(plan));
-        constants = constants.max(weights + tables);
+        let (weights, tables) = (phase.weight_bytes, phase.table_bytes);
         let texts =
             [flops_text(flops), bytes_text(weights), bytes_text(tables), bytes_text(phase.arena_bytes)];
         let [flops, weights, tables, arena] = texts;
         out +=
             &format!("{:<14} {launches:>8} {flops:>11} {weights:>11} {tables:>11} {arena:>11}\n", phase.name);
     }
-    // The arena is allocated once, for all phases; weights and tables come and go with their phase.
-    let peak = constants + plan.arena_bytes;
-    out + &format!("peak {peak} bytes ({}): the arena and the largest weights and tables\n", bytes_text(peak))
+    let peak = plan.peak_bytes;
+    out + &format!(
+        "peak {peak} bytes ({}): the largest sum of arena, weights and tables of a phase\n",
+        bytes_text(peak)
+    )
 }

@@ -150,15 +150,16 @@ pub struct Wanted {
 
 /// The tensors that a plan reads, each once.
 pub fn tensors_of(plan: &Plan) -> Vec<Wanted> {
-    let weights = plan.constants.iter().filter_map(|constant| match &constant.origin {
-        Origin::Weight { source, tensor } => Some(Wanted {
+    let mut wanted = BTreeSet::new();
+    for constant in plan.constants.iter() {
+        let Origin::Weight { source, tensors } = &constant.origin else { continue };
+        wanted.extend(tensors.iter().map(|(name, rows)| Wanted {
             source: *source,
-            tensor: tensor.to_string(),
-            shape: constant.shape.iter().map(|&n| n as usize).collect(),
-        }),
-        Origin::Table { .. } => None,
-    });
-    weights.collect::<BTreeSet<Wanted>>().into_iter().collect()
+            tensor: name.to_string(),
+            shape: std::iter::once(rows).chain(constant.shape.iter().skip(1)).map(|&n| n as usize).collect(),
+        }));
+    }
+    wanted.into_iter().collect()
 }
 
 /// A whole file of at most `limit` bytes.

@@ -50,7 +50,7 @@ impl Coalesced {
 
 /// Decides sharing. With `share` off every value keeps a buffer of its own, and only loops write over their state.
 pub fn coalesce(graph: &Graph, views: &Views<'_>, linear: &Linear<'_>, share: bool) -> Coalesced {
-    let births = births(graph, linear);
+    let births = births(graph, views, linear);
     let lives = lives(graph, views, linear, &births);
     let kept = vec![true; linear.entries.len()];
     let mut done = Coalesced { parent: (0..graph.values.len()).collect(), lives, births, kept };
@@ -80,7 +80,7 @@ pub fn coalesce(graph: &Graph, views: &Views<'_>, linear: &Linear<'_>, share: bo
     done
 }
 
-fn births(graph: &Graph, linear: &Linear<'_>) -> BTreeMap<Value, (usize, Option<usize>)> {
+fn births(graph: &Graph, views: &Views<'_>, linear: &Linear<'_>) -> BTreeMap<Value, (usize, Option<usize>)> {
     let mut births = BTreeMap::new();
     let runtime = linear.spans.iter().position(|s| s.of.count == Count::Runtime);
     for (value, info) in graph.iter() {
@@ -91,7 +91,8 @@ fn births(graph: &Graph, linear: &Linear<'_>) -> BTreeMap<Value, (usize, Option<
     }
     for (at, entry) in linear.entries.iter().enumerate() {
         if let Action::Call(call) = &entry.action {
-            births.insert(call.write, (at, entry.span));
+            // What is made in several parts is born with the first.
+            births.entry(views.root(call.write)).or_insert((at, entry.span));
         }
     }
     for (id, span) in linear.spans.iter().enumerate() {
@@ -100,7 +101,7 @@ fn births(graph: &Graph, linear: &Linear<'_>) -> BTreeMap<Value, (usize, Option<
             births.insert(c.result, (span.end, span.parent));
         }
         for c in &span.of.collected {
-            births.insert(c.stack, (span.first, span.parent));
+            births.insert(views.root(c.stack), (span.first, span.parent));
         }
     }
     births
@@ -124,6 +125,9 @@ fn lives(
     };
     for (at, entry) in linear.entries.iter().enumerate() {
         entry.reads().iter().for_each(|v| read(*v, at, entry.span));
+        if views.root(entry.write()) != entry.write() {
+            read(entry.write(), at, entry.span);
+        }
     }
     graph.outputs.iter().for_each(|o| read(o.value, linear.entries.len(), None));
     lives
@@ -133,6 +137,9 @@ fn write_in_place(graph: &Graph, views: &Views<'_>, linear: &Linear<'_>, done: &
     for (at, entry) in linear.entries.iter().enumerate() {
         let Action::Call(call) = &entry.action else { continue };
         let Some(over) = call.in_place.and_then(|i| call.reads.get(i)) else { continue };
+        if views.root(call.write) != call.write {
+            continue;
+        }
         let root = views.root(*over);
         let resident = linear.entries.iter().any(|e| e.load && e.write() == root);
         let ours = matches!(graph.info(root).def, Def::Op | Def::Carried) && !entry.load && !resident;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use zoetrope_model_spec::lang::{Constant, Def, Graph, Value};
+use zoetrope_model_spec::lang::{Constant, Def, Graph, Tensor, Value};
 
 use crate::schedule::{Base, Origin, SharedConstant};
 
@@ -37,7 +37,7 @@ impl Constants {
                 }
                 values.iter().map(|v| self.intern(graph, *v, None)).collect::<Result<_, _>>()?
             }
-            (Def::Weight { tensor, .. }, Some(rows)) if tensor.contains('*') => {
+            (Def::Weight { tensors, .. }, Some(rows)) if tensors.iter().any(|t| t.name.contains('*')) => {
                 (0..rows.len()).map(|turn| self.intern(graph, value, Some(turn))).collect::<Result<_, _>>()?
             }
             _ => return self.intern(graph, value, None).map(Base::Constant),
@@ -54,15 +54,18 @@ impl Constants {
     fn intern(&mut self, graph: &Graph, value: Value, turn: Option<usize>) -> Result<usize, String> {
         let info = graph.info(value);
         let (key, name, origin) = match &info.def {
-            Def::Weight { source, tensor, first } => {
+            Def::Weight { source, tensors, first } => {
                 let number = turn.map(|t| (first + t).to_string());
-                if tensor.contains('*') && number.is_none() {
-                    return Err(format!("{tensor} changes from turn to turn outside a loop"));
+                if tensors.iter().any(|t| t.name.contains('*')) && number.is_none() {
+                    return Err(format!("{} changes from turn to turn outside a loop", info.path));
                 }
                 let with =
                     |text: &str| number.as_ref().map_or(text.to_string(), |n| text.replacen('*', n, 1));
-                let key = format!("{} {} {}", source.name(), info.dtype, with(tensor));
-                (key, with(&info.path), Origin::Weight { source: *source, tensor: with(tensor) })
+                let tensors: Vec<_> =
+                    tensors.iter().map(|t| Tensor { name: with(&t.name), rows: t.rows }).collect();
+                let names: Vec<_> = tensors.iter().map(|t| t.name.as_str()).collect();
+                let key = format!("{} {} {}", source.name(), info.dtype, names.join(" "));
+                (key, with(&info.path), Origin::Weight { source: *source, tensors })
             }
             Def::Constant(constant) => (
                 table_key(info.dtype.name(), &info.shape, constant),

@@ -3,10 +3,10 @@
 //! The pattern that is looked for is the kernel's meaning itself, so a rewrite can never disagree with its kernel.
 //! A result inside a match must have no reader outside it, and must be made in the same loop body.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use zoetrope_kernels::{Kernel, Meaning, MeaningOp, Ref};
-use zoetrope_model_spec::lang::{Graph, OpStmt, Stmt, Value};
+use zoetrope_model_spec::lang::{Graph, Op, OpStmt, Stmt, Value};
 
 use crate::error::Error;
 use crate::fused::{Call, Fused, FusedLoop, FusedStmt};
@@ -67,7 +67,7 @@ impl<'a> Fuser<'a> {
                 Stmt::Loop(_) => None,
             })
             .collect();
-        let mut covered: Vec<Value> = Vec::new();
+        let mut covered: BTreeSet<Value> = BTreeSet::new();
         let mut out = Vec::with_capacity(stmts.len());
         for stmt in stmts.iter().rev() {
             match stmt {
@@ -80,6 +80,7 @@ impl<'a> Fuser<'a> {
                 })),
                 Stmt::Op(op) if covered.contains(&op.output) => {}
                 Stmt::Op(op) if op.op.is_view() => out.push(FusedStmt::View(op.clone())),
+                Stmt::Op(op) if op.op == (Op::Concat {}) => out.push(FusedStmt::Join(op.clone())),
                 Stmt::Op(op) => {
                     let call = self.cover(op, &makers)?;
                     covered.extend(&call.covers);
@@ -241,6 +242,8 @@ impl<'a> Fuser<'a> {
             reads: found.operands.into_iter().flatten().collect(),
             write: covers[covers.len() - 1],
             in_place: kernel.in_place,
+            over: None,
+            joined: false,
             covers,
             lost,
         }

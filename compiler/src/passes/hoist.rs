@@ -29,7 +29,7 @@ pub fn hoist(mut fused: Fused) -> (Vec<FusedStmt>, Fused) {
                 }
                 kept
             }
-            FusedStmt::View(_) | FusedStmt::Loop(_) => false,
+            FusedStmt::View(_) | FusedStmt::Join(_) | FusedStmt::Loop(_) => false,
         };
         split(&body, &mut constant, &mut load)
     };

@@ -2,7 +2,7 @@
 
 use zoetrope_model_spec::lang::{Count, Value};
 
-use crate::fused::{Call, FusedLoop, FusedStmt};
+use crate::fused::{Call, FusedLoop, FusedStmt, looks_into};
 
 /// Why a copy stands in the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,13 @@ pub struct Entry<'a> {
     pub span: Option<usize>,
     /// Runs once per load.
     pub load: bool,
+}
+
+impl Entry<'_> {
+    /// Part of the launch of the entry before it.
+    pub fn joined(&self) -> bool {
+        matches!(self.action, Action::Call(call) if call.joined)
+    }
 }
 
 impl Entry<'_> {
@@ -73,15 +80,7 @@ impl<'a> Linear<'a> {
     fn walk(&mut self, body: &'a [FusedStmt], span: Option<usize>, load: bool) {
         let collected = span.map_or(&[][..], |s| &self.spans[s].of.collected);
         // A view is there when what it looks into is.
-        let root = |mut value| {
-            for stmt in body.iter().rev() {
-                match stmt {
-                    FusedStmt::View(view) if view.output == value => value = view.inputs[0],
-                    _ => {}
-                }
-            }
-            value
-        };
+        let root = |value| looks_into(body, value);
         let made_here = |value| {
             let root = root(value);
             body.iter().any(|stmt| matches!(stmt, FusedStmt::Call(call) if call.write == root))
@@ -94,7 +93,7 @@ impl<'a> Linear<'a> {
         collected.iter().filter(|c| !made_here(c.value)).for_each(|c| keep(self, c));
         for stmt in body {
             match stmt {
-                FusedStmt::View(_) => {}
+                FusedStmt::View(_) | FusedStmt::Join(_) => {}
                 FusedStmt::Call(call) => {
                     push(self, Action::Call(call), span);
                     collected.iter().filter(|c| root(c.value) == call.write).for_each(|c| keep(self, c));

@@ -8,14 +8,16 @@ use zoetrope_model_spec::lang::{Attr, Constant, Dtype, Source};
 use zoetrope_runtime::plan::{self, ALIGN, Facts, Number, Plan};
 
 use crate::passes::place::{lower_bound, place};
-use crate::schedule::{Access, Base, Item, Launch, Loop, Origin, Phase, Port, Schedule, Segment};
+use crate::passes::reside::reside;
+use crate::schedule::{Access, Base, Item, Launch, Loop, Origin, Part, Phase, Port, Schedule, Segment};
 
 /// Places the buffers and writes the plan.
 pub fn lower(schedule: &Schedule, name: &str, made_by: String, facts: Facts, share: bool) -> Plan {
     let offsets = place(&schedule.buffers, ALIGN, share);
     let (constants, tables) = constants(schedule);
     let mut lowering = Lowering { offsets: &offsets, kernels: Vec::new(), by_kernel: BTreeMap::new() };
-    let phases = schedule.phases.iter().map(|p| lowering.phase(schedule, p)).collect::<Vec<_>>();
+    let mut phases = schedule.phases.iter().map(|p| lowering.phase(schedule, p)).collect::<Vec<_>>();
+    phases.iter_mut().for_each(|phase| reside(&constants, phase));
     let buffers: Vec<_> = schedule
         .buffers
         .iter()
@@ -33,7 +35,8 @@ pub fn lower(schedule: &Schedule, name: &str, made_by: String, facts: Facts, sha
         name: Cow::Owned(name.to_string()),
         made_by: Cow::Owned(made_by),
         facts,
-        arena_bytes: buffers.iter().map(|b| (b.offset + b.bytes).next_multiple_of(ALIGN)).max().unwrap_or(0),
+        arena_bytes: phases.iter().map(|p| p.arena_bytes).max().unwrap_or(0),
+        peak_bytes: phases.iter().map(plan::Phase::peak_bytes).max().unwrap_or(0),
         kernels: Cow::Owned(lowering.kernels),
         constants: Cow::Owned(constants),
         tables: Cow::Owned(tables),
@@ -69,8 +72,9 @@ fn constants(schedule: &Schedule) -> (Vec<plan::Constant>, Vec<u8>) {
     let mut out = Vec::with_capacity(schedule.constants.len());
     for c in &schedule.constants {
         let origin = match &c.origin {
-            Origin::Weight { source: s, tensor } => {
-                plan::Origin::Weight { source: source(*s), tensor: Cow::Owned(tensor.clone()) }
+            Origin::Weight { source: s, tensors } => {
+                let tensors = tensors.iter().map(|t| (Cow::Owned(t.name.clone()), t.rows as u32)).collect();
+                plan::Origin::Weight { source: source(*s), tensors }
             }
             Origin::Table(values) => {
                 tables.resize(tables.len().next_multiple_of(ALIGN as usize), 0);
@@ -109,7 +113,7 @@ impl Lowering<'_> {
     fn phase(&mut self, schedule: &Schedule, phase: &Phase) -> plan::Phase {
         let mut constants: Vec<u32> = Vec::new();
         for (_, launch, of) in phase.launches() {
-            for access in &launch.reads {
+            for access in launch.parts.iter().flat_map(|p| &p.reads) {
                 match access.base {
                     Base::Constant(c) => constants.push(c as u32),
                     Base::Column(column) => {
@@ -135,6 +139,9 @@ impl Lowering<'_> {
             inputs: phase.inputs.iter().map(|p| self.port(p)).collect(),
             outputs: phase.outputs.iter().map(|p| self.port(p)).collect(),
             constants: Cow::Owned(constants),
+            places: Cow::Owned(Vec::new()),
+            weight_bytes: 0,
+            table_bytes: 0,
         }
     }
 
@@ -157,20 +164,29 @@ impl Lowering<'_> {
             columns: l.rows.first().map_or(0, |row| row.len() as u32),
             rows: l.rows.iter().flatten().map(|c| *c as u32).collect(),
             body: l.body.iter().map(|launch| self.launch(launch)).collect(),
+            fetches: Cow::Owned(Vec::new()),
         }
     }
 
     fn launch(&mut self, launch: &Launch) -> plan::Launch {
-        let reads: Vec<_> = launch.reads.iter().map(|a| self.operand(a)).collect();
-        let write = self.operand(&launch.write);
-        let bytes = reads.iter().chain([&write]).map(|o| o.rows() * o.cols() * o.dtype.bytes()).sum();
         plan::Launch {
             kernel: self.kernel(launch),
+            lane: launch.lane,
+            waits: launch.waits.iter().map(|n| *n as u32).collect(),
+            parts: launch.parts.iter().map(|p| self.part(p)).collect(),
+        }
+    }
+
+    fn part(&self, part: &Part) -> plan::Part {
+        let reads: Vec<_> = part.reads.iter().map(|a| self.operand(a)).collect();
+        let write = self.operand(&part.write);
+        let bytes = reads.iter().chain([&write]).map(|o| o.rows() * o.cols() * o.dtype.bytes()).sum();
+        plan::Part {
             reads: Cow::Owned(reads),
             write,
-            in_place: launch.in_place.map(|i| i as u32),
-            path: Cow::Owned(launch.path.clone()),
-            flops: launch.flops,
+            in_place: part.in_place.map(|i| i as u32),
+            path: Cow::Owned(part.path.clone()),
+            flops: part.flops,
             bytes,
         }
     }

@@ -6,10 +6,12 @@ mod fold;
 mod fuse;
 mod hoist;
 mod linear;
+mod lodge;
 mod lower;
 mod order;
 mod own;
 mod place;
+mod reside;
 mod simplify;
 
 pub use fold::fold;

@@ -16,8 +16,9 @@ use crate::passes::coalesce::{Coalesced, coalesce};
 use crate::passes::constants::Constants;
 use crate::passes::hoist::hoist;
 use crate::passes::linear::{Action, Copied, Linear};
+use crate::passes::lodge::lodge;
 use crate::passes::own::own;
-use crate::schedule::{Access, Base, Buffer, Item, Launch, Loop, Phase, Port, Schedule, Segment};
+use crate::schedule::{Access, Base, Buffer, Item, Launch, Loop, Part, Phase, Port, Schedule, Segment};
 use crate::view::Views;
 
 /// A fused phase and its wiring.
@@ -36,16 +37,18 @@ pub fn order(phases: Vec<Wired>, catalog: &[Kernel], share: bool) -> Result<Sche
     let mut constants = Constants::default();
     let mut slots: BTreeMap<String, usize> = BTreeMap::new();
     for Wired { fused, takes, leaves } in phases {
-        let (load, fused) = hoist(own(fused, catalog));
+        let (load, fused) = hoist(lodge(own(fused, catalog)));
         let views = Views::new(&fused.graph, &fused.body);
         let linear = Linear::of(&load, &fused.body);
         let coalesced = coalesce(&fused.graph, &views, &linear, share);
+        let first = schedule.phases.last().map_or(0, |p| p.end);
         let mut phase = Orderer {
             graph: &fused.graph,
             views: &views,
             linear: &linear,
             coalesced: &coalesced,
-            first: schedule.phases.last().map_or(0, |p| p.end),
+            first,
+            numbers: numbers(&linear, &coalesced, first),
             buffers: &mut schedule.buffers,
             constants: &mut constants,
             of_class: BTreeMap::new(),
@@ -61,6 +64,18 @@ pub fn order(phases: Vec<Wired>, catalog: &[Kernel], share: bool) -> Result<Sche
     Ok(schedule)
 }
 
+fn numbers(linear: &Linear<'_>, coalesced: &Coalesced, first: usize) -> Vec<usize> {
+    let mut next = first;
+    let mut numbers = Vec::with_capacity(linear.entries.len() + 1);
+    for (entry, kept) in linear.entries.iter().zip(&coalesced.kept) {
+        let joined = entry.joined();
+        numbers.push(if joined { next - 1 } else { next });
+        next += usize::from(*kept && !joined);
+    }
+    numbers.push(next);
+    numbers
+}
+
 struct Orderer<'a> {
     graph: &'a Graph,
     views: &'a Views<'a>,
@@ -68,6 +83,8 @@ struct Orderer<'a> {
     coalesced: &'a Coalesced,
     /// Number of the phase's first launch.
     first: usize,
+    /// Of every entry the launch that it is part of, or if it is saved, the next one; one more at the end.
+    numbers: Vec<usize>,
     buffers: &'a mut Vec<Buffer>,
     constants: &'a mut Constants,
     of_class: BTreeMap<usize, usize>,
@@ -75,7 +92,7 @@ struct Orderer<'a> {
 
 impl Orderer<'_> {
     fn run(&mut self, takes: &[Wire], leaves: &[Wire], slots: &mut BTreeMap<String, usize>) -> Result<Phase> {
-        let end = self.first + self.coalesced.kept.iter().filter(|k| **k).count();
+        let end = self.number(self.linear.entries.len());
         if end == self.first {
             return self.wiring("the phase launches nothing".to_string());
         }
@@ -92,10 +109,9 @@ impl Orderer<'_> {
 
     // -- buffers ------------------------------------------------------------------------------------------------
 
-    /// Entry positions count all copies; launch numbers only those that are kept.
+    /// Entry positions count all copies; launch numbers only those that are kept, and several parts once.
     fn number(&self, entry: usize) -> usize {
-        self.first
-            + self.coalesced.kept[..entry.min(self.coalesced.kept.len())].iter().filter(|k| **k).count()
+        self.numbers[entry.min(self.numbers.len() - 1)]
     }
 
     fn last_number(&self, entry: usize) -> usize {
@@ -244,8 +260,8 @@ impl Orderer<'_> {
                 match fixed(&group[0]) {
                     Some(span) => items.push(Item::Loop(self.one_loop(span, group)?)),
                     None => {
-                        for at in group {
-                            items.push(Item::Launch(Box::new(self.launch(*at, None)?)));
+                        for parts in group.chunk_by(|_, at| linear.entries[*at].joined()) {
+                            items.push(Item::Launch(Box::new(self.launch(parts, None)?)));
                         }
                     }
                 }
@@ -264,11 +280,24 @@ impl Orderer<'_> {
             return self.wiring(format!("loop {} stands in another loop of fixed count", of.name));
         }
         let mut rows = vec![Vec::new(); count];
-        let body = entries.iter().map(|at| self.launch(*at, Some(&mut rows))).collect::<Result<_>>()?;
+        let launches = entries.chunk_by(|_, at| self.linear.entries[*at].joined());
+        let body = launches.map(|parts| self.launch(parts, Some(&mut rows))).collect::<Result<_>>()?;
         Ok(Loop { name: of.name.clone(), count, rows, body })
     }
 
-    fn launch(&mut self, at: usize, mut rows: Option<&mut Vec<Vec<usize>>>) -> Result<Launch> {
+    fn launch(&mut self, entries: &[usize], mut rows: Option<&mut Vec<Vec<usize>>>) -> Result<Launch> {
+        let (kernel, meaning) = match &self.linear.entries[entries[0]].action {
+            Action::Call(call) => (call.name, call.meaning.clone()),
+            Action::Copy { .. } => {
+                let copy = MeaningOp { op: Op::Copy {}, inputs: vec![Ref::Operand(0)] };
+                ("copy", Meaning { ops: vec![copy] })
+            }
+        };
+        let parts = entries.iter().map(|at| self.part(*at, rows.as_deref_mut())).collect::<Result<_>>()?;
+        Ok(Launch { kernel, meaning, lane: 0, waits: Vec::new(), parts })
+    }
+
+    fn part(&mut self, at: usize, mut rows: Option<&mut Vec<Vec<usize>>>) -> Result<Part> {
         let entry = &self.linear.entries[at];
         let path = self.graph.info(entry.write()).path.clone();
         let mut reads = Vec::new();
@@ -276,10 +305,10 @@ impl Orderer<'_> {
             reads.push(self.access(*value, &path, rows.as_deref_mut())?);
         }
         let mut write = self.access(entry.write(), &path, None)?;
-        let (kernel, meaning, in_place) = match &entry.action {
+        let in_place = match &entry.action {
             Action::Call(call) => {
-                let over = call.in_place.filter(|i| reads.get(*i).is_some_and(|r| r.base == write.base));
-                (call.name, call.meaning.clone(), over)
+                let same = |r: &Access| r.base == write.base && r.offset == write.offset;
+                call.in_place.filter(|i| reads.get(*i).is_some_and(same))
             }
             Action::Copy { from, why, .. } => {
                 if *why == Copied::Collect {
@@ -288,18 +317,14 @@ impl Orderer<'_> {
                     write.row_stride = write.shape.last().copied().unwrap_or(1);
                     write.step = write.bytes();
                 }
-                (
-                    "copy",
-                    Meaning { ops: vec![MeaningOp { op: Op::Copy {}, inputs: vec![Ref::Operand(0)] }] },
-                    None,
-                )
+                None
             }
         };
         let flops = match &entry.action {
             Action::Call(call) => self.flops(call),
             Action::Copy { .. } => 0,
         };
-        Ok(Launch { kernel, meaning, reads, write, in_place, path, flops })
+        Ok(Part { reads, write, in_place, path, flops })
     }
 
     fn flops(&self, call: &Call) -> u64 {
@@ -336,7 +361,7 @@ impl Orderer<'_> {
         Ok(Access {
             base,
             offset: (view.offset * dtype.bytes()) as u64,
-            step: 0,
+            step: (view.step * dtype.bytes()) as u64,
             dtype,
             shape: info.shape.clone(),
             row_stride,

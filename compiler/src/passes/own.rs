@@ -1,14 +1,71 @@
-//! Values that must be whole and of their own get a copy where they are not: outputs, and the states of loops.
+//! Values that must be whole and of their own get a copy where they are not: outputs, the states of loops, and what
+//! is joined.
+
+use std::collections::BTreeSet;
 
 use zoetrope_kernels::Kernel;
 use zoetrope_model_spec::lang::{Def, Graph, Value};
 
-use crate::fused::{Call, Fused, FusedStmt};
+use crate::fused::{Call, Fused, FusedStmt, looks_into};
 use crate::view::Views;
 
 /// Inserts the copies.
 pub fn own(fused: Fused, catalog: &[Kernel]) -> Fused {
-    own_states(own_outputs(fused, catalog), catalog)
+    own_states(own_outputs(own_parts(fused, catalog), catalog), catalog)
+}
+
+/// What is joined is made in its place: a whole value of the same body, in one join only, and nobody's output or
+/// state. What is not gets a copy.
+fn own_parts(mut fused: Fused, catalog: &[Kernel]) -> Fused {
+    let mut taken: BTreeSet<Value> = BTreeSet::new();
+    taken.extend(fused.graph.outputs.iter().map(|o| looks_into(&fused.body, o.value)));
+    let mut body = std::mem::take(&mut fused.body);
+    own_parts_of(&mut fused.graph, &mut body, catalog, &mut taken);
+    fused.body = body;
+    fused
+}
+
+fn own_parts_of(
+    graph: &mut Graph,
+    body: &mut Vec<FusedStmt>,
+    catalog: &[Kernel],
+    taken: &mut BTreeSet<Value>,
+) {
+    let mut made: BTreeSet<Value> = BTreeSet::new();
+    let mut at = 0;
+    while at < body.len() {
+        let mut copies = Vec::new();
+        match &body[at] {
+            FusedStmt::View(_) => {}
+            FusedStmt::Call(call) => {
+                made.insert(call.write);
+            }
+            FusedStmt::Loop(_) => {
+                let FusedStmt::Loop(l) = &mut body[at] else { unreachable!("just matched") };
+                taken.extend(l.carried.iter().map(|c| looks_into(&l.body, c.next)));
+                own_parts_of(graph, &mut l.body, catalog, taken);
+                made.extend(l.collected.iter().map(|c| c.stack));
+            }
+            FusedStmt::Join(join) => {
+                let mut join = join.clone();
+                for part in &mut join.inputs {
+                    let root = looks_into(body, *part);
+                    let (have, want) = (graph.info(root), graph.info(*part));
+                    let whole = have.elements() == want.elements();
+                    let same = have.dtype == graph.info(join.output).dtype;
+                    if !(whole && same && made.contains(&root) && taken.insert(root)) {
+                        let copy = copy_of(graph, catalog, *part);
+                        *part = copy.write;
+                        copies.push(FusedStmt::Call(copy));
+                    }
+                }
+                made.insert(join.output);
+                body[at] = FusedStmt::Join(join);
+            }
+        }
+        at += copies.len() + 1;
+        body.splice(at - copies.len() - 1..at - copies.len() - 1, copies);
+    }
 }
 
 /// An output is a whole value made by a launch: what is not gets a copy.
@@ -56,6 +113,15 @@ fn own_states_of(graph: &mut Graph, whole: &[FusedStmt], body: &mut [FusedStmt],
             l.carried[i].next = copy.write;
             l.body.push(FusedStmt::Call(copy));
         }
+        for i in 0..l.collected.len() {
+            // What is joined is there when its last part is; a call says when.
+            let root = looks_into(&l.body, l.collected[i].value);
+            if l.body.iter().any(|s| matches!(s, FusedStmt::Join(join) if join.output == root)) {
+                let copy = copy_of(graph, catalog, l.collected[i].value);
+                l.collected[i].value = copy.write;
+                l.body.push(FusedStmt::Call(copy));
+            }
+        }
     }
 }
 
@@ -73,6 +139,8 @@ fn copy_of(graph: &mut Graph, catalog: &[Kernel], value: Value) -> Call {
         reads: vec![value],
         write: own,
         in_place: None,
+        over: None,
+        joined: false,
         covers: vec![own],
         lost: Vec::new(),
     }

@@ -24,11 +24,15 @@ pub fn graph(graph: &Graph) -> Result<()> {
         rule(known.contains(&output.value), "graph", "an output is defined", || output.name.clone())?;
     }
     let mut tensors = BTreeMap::new();
-    for (value, info) in graph.iter() {
-        if let Def::Weight { source, tensor, .. } = &info.def {
-            let before = tensors.insert((source, tensor, info.dtype), (value, &info.shape));
-            let same = before.is_none_or(|(_, shape)| *shape == info.shape);
-            rule(same, "graph", "a tensor has one shape", || tensor.clone())?;
+    for (_, info) in graph.iter() {
+        let Def::Weight { source, tensors: named, .. } = &info.def else { continue };
+        let rows: usize = named.iter().map(|t| t.rows).sum();
+        rule(info.shape[0] == rows, "graph", "a weight is as long as its tensors", || info.path.clone())?;
+        for tensor in named {
+            let shape = [&[tensor.rows], &info.shape[1..]].concat();
+            let before = tensors.insert((source, &tensor.name, info.dtype), shape.clone());
+            let same = before.is_none_or(|before| before == shape);
+            rule(same, "graph", "a tensor has one shape", || tensor.name.clone())?;
         }
     }
     Ok(())

@@ -2,13 +2,17 @@
 
 mod fused;
 mod graph;
+mod lanes;
 mod plan;
+mod region;
 mod schedule;
 
 pub use fused::fused;
 pub use graph::graph;
 pub use plan::plan;
 pub use schedule::schedule;
+
+use lanes::lanes;
 
 use crate::error::{Error, Result};
 

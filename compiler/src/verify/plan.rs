@@ -4,11 +4,13 @@
 //! 2. Every buffer is aligned and inside the arena.
 //! 3. Every operand in the arena lies inside exactly one buffer that is alive at its launch, in every turn.
 //! 4. A result shares no byte with an operand, except the one that it is written over, which it covers.
-//! 5. Every kernel, constant and table that a row names exists; table bytes are inside the blob.
+//! 5. What launches of different lanes touch together, they touch one after the other (`lanes`).
+//! 6. Every kernel, constant and table that a row names exists; table bytes are inside the blob.
 
 use zoetrope_runtime::plan::{ALIGN, Base, Buffer, Item, Launch, Loop, Operand, Origin, Plan};
 
-use super::rule;
+use super::region::Region;
+use super::{lanes, rule};
 use crate::error::Result;
 
 /// Checks the rules above.
@@ -32,6 +34,7 @@ pub fn plan(plan: &Plan) -> Result<()> {
         }
     }
     for phase in plan.phases.iter() {
+        lanes(phase)?;
         let mut number = phase.first;
         for item in phase.segments.iter().flat_map(|s| s.items.iter()) {
             match item {
@@ -70,47 +73,62 @@ pub fn first_overlap(buffers: &[Buffer]) -> Option<(usize, usize)> {
 }
 
 fn launch(plan: &Plan, number: u32, launch: &Launch, of: Option<&Loop>) -> Result<()> {
-    let place = || format!("launch {number} at {}", launch.path);
+    let place = || format!("launch {number} at {}", launch.path());
     rule((launch.kernel as usize) < plan.kernels.len(), "plan", "a kernel exists", place)?;
     let turns = of.map_or(1, |l| u64::from(l.count));
     for turn in [0, turns - 1] {
-        let write = span(&launch.write, turn);
-        rule(owned(plan, number, write), "plan", "a write is inside one live buffer", place)?;
-        for (i, operand) in launch.reads.iter().enumerate() {
-            match operand.base {
-                Base::Arena => {
-                    let read = span(operand, turn);
-                    rule(owned(plan, number, read), "plan", "a read is inside one live buffer", place)?;
-                    let meets = read.0 < write.1 && write.0 < read.1;
-                    let over = launch.in_place == Some(i as u32) && read == write;
-                    rule(!meets || over, "plan", "a result shares no byte with another operand", place)?;
-                }
-                Base::Constant(c) => {
-                    let fits = plan
-                        .constants
-                        .get(c as usize)
-                        .is_some_and(|c| operand.offset + operand.extent() <= c.bytes());
-                    rule(fits, "plan", "a read is inside its constant", place)?;
-                }
-                Base::Column(column) => {
-                    let row = of.and_then(|l| l.rows.get((turn as u32 * l.columns + column) as usize));
-                    let constant = row.and_then(|c| plan.constants.get(*c as usize));
-                    let fits = constant.is_some_and(|c| operand.offset + operand.extent() <= c.bytes());
-                    rule(fits, "plan", "a read is inside its turn's constant", place)?;
+        for part in launch.parts.iter() {
+            let write = Region::of(&part.write, turn);
+            rule(owned(plan, number, write), "plan", "a write is inside one live buffer", place)?;
+            for operand in part.reads.iter() {
+                match operand.base {
+                    Base::Arena => {
+                        let inside = owned(plan, number, Region::of(operand, turn));
+                        rule(inside, "plan", "a read is inside one live buffer", place)?;
+                    }
+                    Base::Constant(c) => {
+                        let fits =
+                            plan.constants.get(c as usize).is_some_and(|c| reach(operand) <= c.bytes());
+                        rule(fits, "plan", "a read is inside its constant", place)?;
+                    }
+                    Base::Column(column) => {
+                        let row = of.and_then(|l| l.rows.get((turn as u32 * l.columns + column) as usize));
+                        let constant = row.and_then(|c| plan.constants.get(*c as usize));
+                        let fits = constant.is_some_and(|c| reach(operand) <= c.bytes());
+                        rule(fits, "plan", "a read is inside its turn's constant", place)?;
+                    }
                 }
             }
         }
+        rule(results_apart(launch, turn), "plan", "a result shares no byte with another operand", place)?;
     }
     Ok(())
 }
 
-fn span(operand: &Operand, turn: u64) -> (u64, u64) {
-    let from = operand.offset + operand.step * turn;
-    (from, from + operand.extent())
+/// Bytes from the base to the end of the operand.
+fn reach(operand: &Operand) -> u64 {
+    operand.offset + operand.extent()
 }
 
-fn owned(plan: &Plan, number: u32, (from, to): (u64, u64)) -> bool {
-    let holds =
-        |b: &&Buffer| b.first <= number && number <= b.last && b.offset <= from && to <= b.offset + b.bytes;
+/// No part's result touches what this or another part reads or writes, but for the operand that it is written over.
+fn results_apart(launch: &Launch, turn: u64) -> bool {
+    launch.parts.iter().enumerate().all(|(p, part)| {
+        let write = Region::of(&part.write, turn);
+        launch.parts.iter().enumerate().all(|(q, other)| {
+            let apart_from = |(i, operand): (usize, &Operand)| {
+                let read = Region::of(operand, turn);
+                let over = p == q && part.in_place == Some(i as u32) && read == write;
+                operand.base != Base::Arena || over || !read.meets(&write)
+            };
+            let written = p == q || !Region::of(&other.write, turn).meets(&write);
+            written && other.reads.iter().enumerate().all(apart_from)
+        })
+    })
+}
+
+fn owned(plan: &Plan, number: u32, region: Region) -> bool {
+    let holds = |b: &&Buffer| {
+        b.first <= number && number <= b.last && b.offset <= region.from && region.end() <= b.offset + b.bytes
+    };
     plan.buffers.iter().filter(holds).count() == 1
 }

@@ -42,7 +42,14 @@ fn check(
     of: Option<&Loop>,
     written: &mut BTreeSet<usize>,
 ) -> Result<()> {
-    let place = || format!("launch {number} of {}: {} at {}", phase.name, launch.kernel, launch.path);
+    let place = || {
+        format!(
+            "launch {number} of {}: {} at {}",
+            phase.name,
+            launch.kernel,
+            launch.parts.first().map_or("", |p| &p.path)
+        )
+    };
     let turns = of.map_or(1, |l| l.count) as u64;
     let inside = |access: &Access, bytes: u64| {
         let rows: usize = access.shape.iter().rev().skip(1).product();
@@ -50,35 +57,51 @@ fn check(
         let span = ((rows.max(1) - 1) * access.row_stride + cols) * access.dtype.bytes();
         access.offset + access.step * (turns - 1) + span as u64 <= bytes
     };
-    for (i, access) in launch.reads.iter().enumerate() {
-        match access.base {
-            Base::Buffer(b) => {
-                let buffer = &schedule.buffers[b];
-                rule(written.contains(&b), "schedule", "a read has an earlier write", place)?;
-                rule(inside(access, buffer.bytes), "schedule", "a read lies inside its buffer", place)?;
-                let alive = buffer.first <= number && number <= buffer.last;
-                rule(alive, "schedule", "a read buffer is alive", place)?;
-                let over = access.base == launch.write.base && launch.in_place != Some(i);
-                rule(!over, "schedule", "a result overwrites only the operand it says", place)?;
-            }
-            Base::Constant(c) => {
-                let constant = &schedule.constants[c];
-                let bytes = (constant.shape.iter().product::<usize>() * constant.dtype.bytes()) as u64;
-                rule(inside(access, bytes), "schedule", "a read lies inside its constant", place)?;
-            }
-            Base::Column(c) => {
-                let rows = of.map_or(&[][..], |l| &l.rows);
-                let there = rows.len() == turns as usize && rows.iter().all(|row| c < row.len());
-                rule(there, "schedule", "every turn has a row with every column", place)?;
+    let overwritten: Vec<(usize, &Access)> =
+        launch.parts.iter().enumerate().map(|(p, q)| (p, &q.write)).collect();
+    for (p, part) in launch.parts.iter().enumerate() {
+        for (i, access) in part.reads.iter().enumerate() {
+            match access.base {
+                Base::Buffer(b) => {
+                    let buffer = &schedule.buffers[b];
+                    rule(written.contains(&b), "schedule", "a read has an earlier write", place)?;
+                    rule(inside(access, buffer.bytes), "schedule", "a read lies inside its buffer", place)?;
+                    let alive = buffer.first <= number && number <= buffer.last;
+                    rule(alive, "schedule", "a read buffer is alive", place)?;
+                    // Where rows of one buffer interleave, the plan's gate looks at bytes.
+                    let over = |(q, write): &(usize, &Access)| {
+                        let whole = write.base == access.base && write.bytes() == buffer.bytes;
+                        whole && !(*q == p && part.in_place == Some(i))
+                    };
+                    let over = overwritten.iter().any(over);
+                    rule(!over, "schedule", "a result overwrites only the operand it says", place)?;
+                }
+                Base::Constant(c) => {
+                    let constant = &schedule.constants[c];
+                    let bytes = (constant.shape.iter().product::<usize>() * constant.dtype.bytes()) as u64;
+                    rule(inside(access, bytes), "schedule", "a read lies inside its constant", place)?;
+                }
+                Base::Column(c) => {
+                    let rows = of.map_or(&[][..], |l| &l.rows);
+                    let there = rows.len() == turns as usize && rows.iter().all(|row| c < row.len());
+                    rule(there, "schedule", "every turn has a row with every column", place)?;
+                }
             }
         }
     }
-    let Base::Buffer(b) = launch.write.base else {
-        return rule(false, "schedule", "a launch writes a buffer", place);
-    };
-    let buffer = &schedule.buffers[b];
-    rule(inside(&launch.write, buffer.bytes), "schedule", "a write lies inside its buffer", place)?;
-    rule(buffer.first <= number && number <= buffer.last, "schedule", "a written buffer is alive", place)?;
-    written.insert(b);
+    for (_, write) in overwritten {
+        let Base::Buffer(b) = write.base else {
+            return rule(false, "schedule", "a launch writes a buffer", place);
+        };
+        let buffer = &schedule.buffers[b];
+        rule(inside(write, buffer.bytes), "schedule", "a write lies inside its buffer", place)?;
+        rule(
+            buffer.first <= number && number <= buffer.last,
+            "schedule",
+            "a written buffer is alive",
+            place,
+        )?;
+        written.insert(b);
+    }
     Ok(())
 }

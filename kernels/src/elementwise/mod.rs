@@ -39,6 +39,12 @@ pub fn declare() -> Vec<Kernel> {
         binary("sub", BinaryFn::Sub),
         binary("mul", BinaryFn::Mul),
         binary("div", BinaryFn::Div),
+        Kernel::named("outer_add", "every row of x plus every row of y")
+            .reads("x", &["m", "dim"])
+            .reads("y", &["n", "dim"])
+            .case(&[&[5, 19], &[3, 19]])
+            .case(&[&[4, 24], &[1, 24]])
+            .means("z", &["m", "n", "dim"], |m, [x, y]| m.op(Op::OuterAdd {}, &[x, y])),
         Kernel::named("affine", "x·scale + offset")
             .reads("x", &["..", "dim"])
             .or_in_place()

@@ -139,6 +139,8 @@ pub(crate) fn reads_rows(op: &Op, input: usize, shapes: &[&[usize]]) -> bool {
         | Op::Normal { .. }
         | Op::Reshape { .. }
         | Op::Slice { .. }
+        | Op::Turn {}
+        | Op::OuterAdd {}
         | Op::Permute { .. }
         | Op::Concat {} => false,
     }

@@ -1,4 +1,4 @@
-//! Elements moved, not changed.
+//! Elements moved, not changed. Joining is no kernel: what is joined is made in its place.
 
 use zoetrope_model_spec::lang::Op;
 
@@ -17,11 +17,6 @@ pub fn declare() -> Vec<Kernel> {
             &[".."],
             |m, [x]| m.permute(x, &[2, 0, 1]),
         ),
-        Kernel::named("concat", "two lists, one after the other")
-            .reads("x", &["..", "dim"])
-            .reads("y", &["..", "dim"])
-            .case(&[&[3, 4, 5], &[1, 4, 5]])
-            .means("z", &["..", "dim"], |m, [x, y]| m.concat(&[x, y])),
         Kernel::named("upsample", "nearest, twice the height and width")
             .reads("x", &["height", "width", "channels"])
             .case(&[&[3, 4, 5]])

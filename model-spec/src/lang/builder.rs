@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use super::{
     BinaryFn, Carried, Collected, Constant, Count, Def, Dtype, Graph, Info, Loop, Op, OpStmt, Output,
-    ShapeError, Source, Stmt, UnaryFn, Value, infer,
+    ShapeError, Source, Stmt, Tensor, UnaryFn, Value, infer,
 };
 
 /// Records ops. Methods take `&self`, so that calls nest as in a forward pass.
@@ -154,7 +154,27 @@ impl Builder {
         let path = self.full_path(name);
         let (source, prefix) = self.component.borrow().clone();
         let tensor = if prefix.is_empty() { path.clone() } else { format!("{prefix}.{path}") };
-        self.define(path, self.dtype(), shape.to_vec(), Def::Weight { source, tensor, first })
+        let tensors = vec![Tensor { name: tensor, rows: shape.first().copied().unwrap_or(1) }];
+        self.define(path, self.dtype(), shape.to_vec(), Def::Weight { source, tensors, first })
+    }
+
+    /// Outside the loop `of`: the tensors `name` of its turns 0 to `count`, one after the other, `shape` each.
+    pub fn weight_of_turns(&self, of: &str, count: usize, name: &str, shape: &[usize]) -> Value {
+        let (source, prefix) = self.component.borrow().clone();
+        let full = |turn: &str| {
+            let path = self.full_path(&format!("{of}.{turn}.{name}"));
+            if prefix.is_empty() { path } else { format!("{prefix}.{path}") }
+        };
+        let tensors =
+            (0..count).map(|turn| Tensor { name: full(&turn.to_string()), rows: shape[0] }).collect();
+        let stacked = [&[count * shape[0]], &shape[1..]].concat();
+        let path = self.full_path(&format!("{of}.{name}"));
+        self.define(path, self.dtype(), stacked, Def::Weight { source, tensors, first: 0 })
+    }
+
+    /// In a loop: the current turn's entry of `stack`, which has one entry for every turn along its first axis.
+    pub fn turn(&self, stack: Value) -> Value {
+        self.op(Op::Turn {}, &[stack])
     }
 
     /// Real numbers known at build time, row-major, stored as f32.

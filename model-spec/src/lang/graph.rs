@@ -30,6 +30,13 @@ impl Source {
     }
 }
 
+/// A tensor of a model file: its name there, and the extent of its first axis.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Tensor {
+    pub name: String,
+    pub rows: usize,
+}
+
 /// Elements known at build time, row-major.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Constant {
@@ -42,9 +49,10 @@ pub enum Constant {
 pub enum Def {
     /// Written by the host before the phase; with `per_step`, before every turn of the enclosing run-time loop.
     Input { per_step: bool },
-    /// A tensor of a model file, converted to the value's dtype at load. In a loop the name holds one `*`, which
-    /// stands for the iteration; `first` is the number of iteration 0.
-    Weight { source: Source, tensor: String, first: usize },
+    /// Tensors of a model file, one after the other along the first axis (usually one), converted to the value's
+    /// dtype at load. In a loop the names hold one `*` each, which stands for the iteration; `first` is the number
+    /// of iteration 0.
+    Weight { source: Source, tensors: Vec<Tensor>, first: usize },
     /// Known at build time.
     Constant(Constant),
     /// The constant of the current iteration: one value per turn of the enclosing loop.

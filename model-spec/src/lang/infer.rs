@@ -28,9 +28,11 @@ fn arity(op: &Op) -> (usize, usize) {
         | Op::Reshape { .. }
         | Op::Slice { .. }
         | Op::Permute { .. }
+        | Op::Turn {}
         | Op::Copy {} => (1, 1),
         Op::RmsNorm { .. } => (1, 2),
         Op::Binary { .. }
+        | Op::OuterAdd {}
         | Op::Gather {}
         | Op::HeadScale { .. }
         | Op::MaskRows {}
@@ -209,6 +211,16 @@ fn result_shape(op: &Op, s: &[&[usize]]) -> Result<Shape, ShapeError> {
             let mut out = x.to_vec();
             out[*axis] = *len;
             Ok(out)
+        }
+        Op::Turn {} => {
+            want(x.len() > 1, || format!("{x:?} has no entries of turns"))?;
+            Ok(x[1..].to_vec())
+        }
+        Op::OuterAdd {} => {
+            want(x.len() == 2 && s[1].len() == 2 && dim(1, 1) == last, || {
+                format!("rows of {x:?} and {:?} do not add", s[1])
+            })?;
+            Ok(vec![x[0], dim(1, 0), last])
         }
         Op::Permute { axes } => {
             let mut sorted = axes.clone();

@@ -193,6 +193,8 @@ ops! {
     Unary "unary" { f: UnaryFn }
     /// `(x, y)`: a function of element pairs. `y` has the shape of `x`, or one row, one column or one element.
     Binary "binary" { f: BinaryFn }
+    /// `(x [m, d], y [n, d])` → `[m, n, d]`: every row of x plus every row of y.
+    OuterAdd "outer_add" {}
     /// `(x)`: x·scale + offset.
     Affine "affine" { scale: f32, offset: f32 }
     /// `(x)`: limited to `lo..=hi`.
@@ -258,6 +260,8 @@ ops! {
     Reshape "reshape" { shape: Vec<usize> }
     /// `(x)`: `len` entries of one axis from `start`. A view.
     Slice "slice" { axis: usize, start: usize, len: usize }
+    /// `(x)`, in a loop with one turn for every entry of the first axis of x: the entry of the current turn. A view.
+    Turn "turn" {}
     /// `(x)`: axis i of the result is axis `axes[i]` of x.
     Permute "permute" { axes: Vec<usize> }
     /// `(x, y, ..)`: joined along the first axis.
@@ -285,7 +289,7 @@ impl Op {
 
     /// True when the result is another look at the operand's memory.
     pub fn is_view(&self) -> bool {
-        matches!(self, Op::Reshape { .. } | Op::Slice { .. })
+        matches!(self, Op::Reshape { .. } | Op::Slice { .. } | Op::Turn {})
     }
 
     /// The name with the function, for text forms: `unary` says nothing, `silu` does.

@@ -37,7 +37,8 @@ impl fmt::Display for Graph {
             let kind = match &info.def {
                 Def::Input { per_step: false } => "input".to_string(),
                 Def::Input { per_step: true } => "step input".to_string(),
-                Def::Weight { source, tensor, first } => {
+                Def::Weight { source, tensors, first } => {
+                    let tensor = tensors.iter().map(|t| t.name.as_str()).collect::<Vec<_>>().join(" | ");
                     let from = if *first > 0 { format!(" from {first}") } else { String::new() };
                     writeln!(
                         f,

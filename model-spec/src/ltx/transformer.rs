@@ -70,19 +70,25 @@ struct State {
     heads: Heads,
     class: Value,
     context: Value,
-    modulation: Modulation,
+    /// What the output head adds to its table, [classes, width].
+    embedded: Value,
+    sums: BlockSums,
 }
 
 /// Velocities of both streams, [tokens, 128] each.
 pub fn velocity(b: &Builder, cfg: &Transformer, size: &Size, video: Stream, audio: Stream) -> (Value, Value) {
     b.component(Source::Checkpoint, "model.diffusion_model", || {
         let ropes = ropes(b, cfg, size);
-        let state = |names: &Names, own: Stream, other_sigma| State {
-            prefix: names.prefix,
-            heads: names.heads(cfg),
-            class: own.class,
-            context: own.context,
-            modulation: modulation(b, cfg, names, own, other_sigma),
+        let state = |names: &Names, own: Stream, other_sigma| {
+            let made = modulation(b, cfg, names, own, other_sigma);
+            State {
+                prefix: names.prefix,
+                heads: names.heads(cfg),
+                class: own.class,
+                context: own.context,
+                embedded: made.embedded,
+                sums: BlockSums::new(b, cfg, names, &made),
+            }
         };
         let (v, a) = (state(&VIDEO, video, audio.sigma), state(&AUDIO, audio, video.sigma));
         let x_v = b.tap("v.patchify", b.linear("patchify_proj", video.latent, cfg.video.width()));
@@ -151,22 +157,70 @@ fn adaln(b: &Builder, name: &str, t: Value, width: usize, rows: usize) -> (Value
     })
 }
 
-/// A table of modulation rows plus what the timestep adds: vectors `row` of [n, width], read by index.
+/// Tables of modulation rows of all blocks plus what the timestep adds: summed once per evaluation.
+#[derive(Clone, Copy)]
+struct Sums {
+    /// [blocks, classes, rows·width]
+    all: Value,
+    width: usize,
+}
+
+/// The vectors `row` of one block's sum, [classes, width] each.
 struct Rows {
     sum: Value,
     width: usize,
 }
 
-impl Rows {
-    /// `made` [n, rows·width] plus the first `rows` rows of the table `name` [total, width].
-    fn new(b: &Builder, name: &str, total: usize, made: Value, rows: usize, width: usize) -> Rows {
-        let table = b.slice(b.weight(name, &[total, width]), 0, 0, rows);
-        let sum = b.add(made, b.reshape(table, &[1, rows * width]));
-        Rows { sum, width }
+impl Sums {
+    /// Rows `first` and following of every block's table `tables` [blocks·total, width], plus `made`
+    /// [classes, rows·width].
+    fn new(b: &Builder, tables: Value, total: usize, first: usize, made: Value) -> Sums {
+        let (blocks, width) = (b.dim(tables, 0) / total, b.width(tables));
+        let flat = b.reshape(tables, &[blocks, total * width]);
+        let table = b.slice(flat, 1, first * width, b.width(made));
+        Sums { all: b.op(Op::OuterAdd {}, &[table, made]), width }
     }
 
+    /// Those of the current block.
+    fn here(&self, b: &Builder) -> Rows {
+        Rows { sum: b.turn(self.all), width: self.width }
+    }
+}
+
+impl Rows {
     fn row(&self, b: &Builder, row: usize) -> Value {
         b.slice(self.sum, 1, row * self.width, self.width)
+    }
+}
+
+/// What modulates a stream in every block.
+#[derive(Clone, Copy)]
+struct BlockSums {
+    /// Self-attention, feed-forward, attention to the text: nine rows.
+    main: Sums,
+    /// The text context: shift and scale.
+    prompt: Sums,
+    /// Towards the other stream, twice scale and shift.
+    cross: Sums,
+    /// The gate of what enters from the other stream.
+    gate: Sums,
+}
+
+impl BlockSums {
+    fn new(b: &Builder, cfg: &Transformer, names: &Names, m: &Modulation) -> BlockSums {
+        let width = names.heads(cfg).width();
+        let tables =
+            |name: &str, rows| b.weight_of_turns("transformer_blocks", cfg.layers, name, &[rows, width]);
+        let Names { prefix, stream, .. } = names;
+        let main = tables(&format!("{prefix}scale_shift_table"), 9);
+        let prompt = tables(&format!("{prefix}prompt_scale_shift_table"), 2);
+        let cross = tables(&format!("scale_shift_table_a2v_ca_{stream}"), 5);
+        BlockSums {
+            main: Sums::new(b, main, 9, 0, m.main),
+            prompt: Sums::new(b, prompt, 2, 0, m.prompt),
+            cross: Sums::new(b, cross, 5, 0, m.cross),
+            gate: Sums::new(b, cross, 5, 4, m.cross_gate),
+        }
     }
 }
 
@@ -190,8 +244,7 @@ fn block(
     x_a: Value,
 ) -> Vec<Value> {
     let eps = cfg.norm_eps;
-    let m_v = Rows::new(b, "scale_shift_table", 9, v.modulation.main, 9, v.heads.width());
-    let m_a = Rows::new(b, "audio_scale_shift_table", 9, a.modulation.main, 9, a.heads.width());
+    let (m_v, m_a) = (v.sums.main.here(b), a.sums.main.here(b));
     let x_v = self_and_text(b, eps, v, &m_v, &ropes.video, x_v);
     let x_a = self_and_text(b, eps, a, &m_a, &ropes.audio, x_a);
     let (x_v, x_a) = across(b, cfg, ropes, v, a, x_v, x_a);
@@ -206,14 +259,7 @@ fn self_and_text(b: &Builder, eps: f32, s: &State, m: &Rows, rope: &Rotary, x: V
     let y = b.scope(&format!("{}attn1", s.prefix), || gated(b, s.heads, eps, n, n, Some(rope), Some(rope)));
     let x = gated_residual(b, x, y, s.class, m.row(b, 2));
 
-    let p = Rows::new(
-        b,
-        &format!("{}prompt_scale_shift_table", s.prefix),
-        2,
-        s.modulation.prompt,
-        2,
-        s.heads.width(),
-    );
+    let p = s.sums.prompt.here(b);
     let q = modulated(b, eps, x, s.class, m.row(b, 7), m.row(b, 6));
     let text = b.modulate(s.context, p.row(b, 1), p.row(b, 0));
     let y = b.scope(&format!("{}attn2", s.prefix), || gated(b, s.heads, eps, q, text, None, None));
@@ -231,15 +277,8 @@ fn across(
     x_a: Value,
 ) -> (Value, Value) {
     let eps = cfg.norm_eps;
-    let rows = |name: &str, s: &State| {
-        let width = s.heads.width();
-        let table = b.weight(name, &[5, width]);
-        let sum = b.add(s.modulation.cross, b.reshape(b.slice(table, 0, 0, 4), &[1, 4 * width]));
-        let gate = b.add(s.modulation.cross_gate, b.slice(table, 0, 4, 1));
-        (Rows { sum, width }, gate)
-    };
-    let (rows_v, gate_v) = rows("scale_shift_table_a2v_ca_video", v);
-    let (rows_a, gate_a) = rows("scale_shift_table_a2v_ca_audio", a);
+    let rows = |s: &State| (s.sums.cross.here(b), s.sums.gate.here(b).row(b, 0));
+    let ((rows_v, gate_v), (rows_a, gate_a)) = (rows(v), rows(a));
     let side = |s: &State, rows: &Rows, x: Value, first: usize| {
         modulated(b, eps, x, s.class, rows.row(b, first), rows.row(b, first + 1))
     };
@@ -262,7 +301,7 @@ fn mlp(b: &Builder, eps: f32, s: &State, m: &Rows, x: Value) -> Value {
 /// LayerNorm, modulated by the embedded timestep, projected to the latent channels.
 fn head(b: &Builder, cfg: &Transformer, s: &State, x: Value, channels: usize) -> Value {
     let table = b.weight(&format!("{}scale_shift_table", s.prefix), &[2, s.heads.width()]);
-    let row = |r: usize| b.gather(b.add(s.modulation.embedded, b.slice(table, 0, r, 1)), s.class);
+    let row = |r: usize| b.gather(b.add(s.embedded, b.slice(table, 0, r, 1)), s.class);
     let n = b.op(Op::LayerNorm { eps: cfg.norm_eps }, &[x]);
     b.linear(&format!("{}proj_out", s.prefix), b.modulate(n, row(1), row(0)), channels)
 }

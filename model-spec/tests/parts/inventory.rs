@@ -30,13 +30,16 @@ pub fn weights(graph: &Graph) -> BTreeMap<Source, Tensors> {
     count_turns(&graph.body, 1, &mut turns);
     let mut tensors: BTreeMap<Source, Tensors> = BTreeMap::new();
     for (value, info) in graph.iter() {
-        let Def::Weight { source, tensor, first } = &info.def else { continue };
-        let turns = turns.get(&value).copied().unwrap_or_else(|| panic!("{tensor} is not used"));
-        let turns = if tensor.contains('*') { turns } else { 1 };
-        for turn in *first..first + turns {
-            let name = tensor.replacen('*', &turn.to_string(), 1);
-            let known = tensors.entry(*source).or_default().insert(name, info.shape.clone());
-            assert!(known.is_none(), "turn {turn} of {tensor} is read by another weight, too");
+        let Def::Weight { source, tensors: named, first } = &info.def else { continue };
+        let turns = turns.get(&value).copied().unwrap_or_else(|| panic!("{} is not used", info.path));
+        for tensor in named {
+            let shape = [&[tensor.rows], &info.shape[1..]].concat();
+            let turns = if tensor.name.contains('*') { turns } else { 1 };
+            for turn in *first..first + turns {
+                let name = tensor.name.replacen('*', &turn.to_string(), 1);
+                let known = tensors.entry(*source).or_default().insert(name, shape.clone());
+                assert!(known.is_none(), "turn {turn} of {} is read by another weight, too", tensor.name);
+            }
         }
     }
     tensors

@@ -78,8 +78,9 @@ impl Source {
 /// Where the bytes of a constant come from.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Origin {
-    /// A tensor of a model file, under its name there, converted to the constant's dtype.
-    Weight { source: Source, tensor: Text },
+    /// Tensors of a model file one after the other along the first axis, converted to the constant's dtype: their
+    /// names there, and the extents of their first axes. Most constants are one tensor.
+    Weight { source: Source, tensors: List<(Text, u32)> },
     /// Folded at build time: an offset into [`Plan::tables`].
     Table { offset: u64 },
 }
@@ -142,13 +143,10 @@ impl Operand {
     }
 }
 
-/// One launch.
+/// One result of a launch and what it is made of.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Launch {
-    /// By place in [`Plan::kernels`].
-    pub kernel: u32,
+pub struct Part {
     pub reads: List<Operand>,
-    /// Contiguous.
     pub write: Operand,
     /// The operand that the result is written over.
     pub in_place: Option<u32>,
@@ -156,6 +154,35 @@ pub struct Launch {
     pub path: Text,
     pub flops: u64,
     pub bytes: u64,
+}
+
+/// One launch: a kernel on one part, or on several that do not depend on each other.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Launch {
+    /// By place in [`Plan::kernels`].
+    pub kernel: u32,
+    /// Launches of one lane run one after the other, those of different lanes side by side.
+    pub lane: u8,
+    /// Launches of other lanes that must be done before this one begins. A loop's turn, and everything outside loops
+    /// that stands before or behind one, waits for all lanes.
+    pub waits: List<u32>,
+    pub parts: List<Part>,
+}
+
+impl Launch {
+    pub fn flops(&self) -> u64 {
+        self.parts.iter().map(|p| p.flops).sum()
+    }
+
+    /// Bytes of all operands and results, each once.
+    pub fn bytes(&self) -> u64 {
+        self.parts.iter().map(|p| p.bytes).sum()
+    }
+
+    /// The path in the model of its first part.
+    pub fn path(&self) -> &str {
+        self.parts.first().map_or("", |p| &p.path)
+    }
 }
 
 /// One body of launches and a row of constants per turn.
@@ -167,6 +194,23 @@ pub struct Loop {
     /// `count` rows of `columns` constants.
     pub rows: List<u32>,
     pub body: List<Launch>,
+    /// Weights that are not there all the time; empty without a memory budget.
+    pub fetches: List<Fetch>,
+}
+
+/// Streamed weights: constants that share their places with those of other turns are brought there in time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fetch {
+    /// Begins when this turn of the loop has ended; [`Fetch::AT_ONCE`] when the phase begins.
+    pub after: u32,
+    /// The turn that reads them; it waits for them.
+    pub turn: u32,
+    pub constants: List<u32>,
+    pub bytes: u64,
+}
+
+impl Fetch {
+    pub const AT_ONCE: u32 = u32::MAX;
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -260,6 +304,13 @@ pub struct Phase {
     pub outputs: List<Port>,
     /// Constants that it reads, ascending.
     pub constants: List<u32>,
+    /// Where each of them lies in memory. Streamed ones share places.
+    pub places: List<u64>,
+    /// Memory that weights take while the phase runs: those that stay through it, its own or kept for a later
+    /// phase, and the places of streamed ones.
+    pub weight_bytes: u64,
+    /// Memory that folded tables take while the phase runs.
+    pub table_bytes: u64,
     /// The end of the highest buffer that lives in it.
     pub arena_bytes: u64,
     /// The largest sum of live bytes at any of its launches: no placement needs less.
@@ -292,7 +343,10 @@ pub struct Plan {
     pub tables: List<u8>,
     pub phases: List<Phase>,
     pub buffers: List<Buffer>,
+    /// The largest arena of a phase. Memory begins with the arena; constants lie behind what a phase needs of it.
     pub arena_bytes: u64,
+    /// All memory: the largest sum of arena, weights and tables of a phase.
+    pub peak_bytes: u64,
 }
 
 /// Alignment of every buffer in the arena, in bytes.
@@ -324,18 +378,17 @@ impl Phase {
         })
     }
 
-    /// Bytes of weights resident in this phase.
-    pub fn weight_bytes(&self, plan: &Plan) -> u64 {
-        self.sum(plan, |c| matches!(c.origin, Origin::Weight { .. }))
+    /// Arena, weights and tables while the phase runs.
+    pub fn peak_bytes(&self) -> u64 {
+        self.arena_bytes + self.weight_bytes + self.table_bytes
     }
 
-    /// Bytes of folded tables resident in this phase.
-    pub fn table_bytes(&self, plan: &Plan) -> u64 {
-        self.sum(plan, |c| matches!(c.origin, Origin::Table { .. }))
-    }
-
-    fn sum(&self, plan: &Plan, keep: impl Fn(&Constant) -> bool) -> u64 {
-        let kept = self.constants.iter().map(|i| &plan.constants[*i as usize]).filter(|c| keep(c));
-        kept.map(|c| c.bytes().next_multiple_of(ALIGN)).sum()
+    /// Every fetch of the phase, with its loop.
+    pub fn fetches(&self) -> impl Iterator<Item = (&Loop, &Fetch)> {
+        let loops = self.segments.iter().flat_map(|s| s.items.iter()).filter_map(|item| match item {
+            Item::Loop(l) => Some(l),
+            Item::Launch(_) => None,
+        });
+        loops.flat_map(|l| l.fetches.iter().map(move |f| (l, f)))
     }
 }

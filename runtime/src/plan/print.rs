@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use super::{Base, Item, Launch, Loop, Number, Operand, Plan, Port, Repeat};
+use super::{Base, Fetch, Item, Launch, Loop, Number, Operand, Plan, Port, Repeat};
 
 /// How much of a plan is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,8 +65,8 @@ impl Plan {
                 out,
                 "phase {}   weights {}   tables {}   arena {} (lower bound {}, ratio {waste:.3})",
                 phase.name,
-                bytes_text(phase.weight_bytes(self)),
-                bytes_text(phase.table_bytes(self)),
+                bytes_text(phase.weight_bytes),
+                bytes_text(phase.table_bytes),
                 bytes_text(phase.arena_bytes),
                 bytes_text(phase.lower_bound_bytes),
             )?;
@@ -87,6 +87,14 @@ impl Plan {
                         }
                         Item::Loop(l) => {
                             writeln!(out, "    loop {} x{}", l.name, l.count)?;
+                            for fetch in l.fetches.iter() {
+                                let when = match fetch.after {
+                                    Fetch::AT_ONCE => "at once".to_string(),
+                                    turn => format!("after turn {turn}"),
+                                };
+                                let (bytes, of) = (bytes_text(fetch.bytes), fetch.turn);
+                                writeln!(out, "      fetch {when}: weights of turn {of}, {bytes}")?;
+                            }
                             for launch in l.body.iter() {
                                 self.launch_text(out, number, launch, Some(l), detail, "      ")?;
                                 number += 1;
@@ -109,18 +117,27 @@ impl Plan {
         detail: Detail,
         pad: &str,
     ) -> fmt::Result {
-        let reads: Vec<_> = launch.reads.iter().map(|o| self.operand_text(o, of, detail)).collect();
-        let over = launch.in_place.map_or(String::new(), |i| format!(" over operand {i}"));
-        let cost = if launch.flops > 0 { flops_text(launch.flops) } else { "-".to_string() };
-        writeln!(
-            out,
-            "{pad}{number:>4}  {:<32} {} -> {}{over}   {} {cost}   {}",
-            self.kernels[launch.kernel as usize].name,
-            reads.join(" "),
-            self.operand_text(&launch.write, of, detail),
-            bytes_text(launch.bytes),
-            launch.path,
-        )
+        let waits: Vec<_> = launch.waits.iter().map(u32::to_string).collect();
+        let waits = if waits.is_empty() { String::new() } else { format!(" after {}", waits.join(",")) };
+        let lane = if launch.lane > 0 { format!("|{} ", launch.lane) } else { String::new() };
+        for (i, part) in launch.parts.iter().enumerate() {
+            let head = match i {
+                0 => format!("{number:>4}  {lane}{}{waits}", self.kernels[launch.kernel as usize].name),
+                _ => "   +".to_string(),
+            };
+            let reads: Vec<_> = part.reads.iter().map(|o| self.operand_text(o, of, detail)).collect();
+            let over = part.in_place.map_or(String::new(), |i| format!(" over operand {i}"));
+            let cost = if part.flops > 0 { flops_text(part.flops) } else { "-".to_string() };
+            writeln!(
+                out,
+                "{pad}{head:<38} {} -> {}{over}   {} {cost}   {}",
+                reads.join(" "),
+                self.operand_text(&part.write, of, detail),
+                bytes_text(part.bytes),
+                part.path,
+            )?;
+        }
+        Ok(())
     }
 
     fn operand_text(&self, operand: &Operand, of: Option<&Loop>, detail: Detail) -> String {
@@ -138,7 +155,10 @@ impl Plan {
             }
         };
         let step = if operand.step > 0 { format!("+{}*turn", operand.step) } else { String::new() };
-        format!("{place}{type_text}{step}")
+        let stride = u64::from(operand.row_stride);
+        let apart =
+            if operand.rows() > 1 && stride != operand.cols() { format!("/{stride}") } else { String::new() };
+        format!("{place}{type_text}{apart}{step}")
     }
 }
 

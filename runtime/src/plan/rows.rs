@@ -1,6 +1,8 @@
 //! Short constructors for the emitted tables: one line a row.
 
-use super::{Base, Buffer, Constant, Dtype, Launch, Lifetime, Number, Operand, Origin, Port, Source};
+use super::{
+    Base, Buffer, Constant, Dtype, Fetch, Launch, Lifetime, Number, Operand, Origin, Part, Port, Source, Text,
+};
 use std::borrow::Cow;
 
 pub const F32: Dtype = Dtype::F32;
@@ -28,17 +30,26 @@ pub const fn column(column: u32, offset: u64, dtype: Dtype, shape: Dims, row_str
     operand(Base::Column(column), offset, 0, dtype, shape, row_stride)
 }
 
-/// One launch.
-pub const fn launch(
-    kernel: u32,
+/// One part of a launch.
+pub const fn part(
     reads: &'static [Operand],
     write: Operand,
     in_place: Option<u32>,
     flops: u64,
     bytes: u64,
     path: &'static str,
-) -> Launch {
-    Launch { kernel, reads: Cow::Borrowed(reads), write, in_place, path: Cow::Borrowed(path), flops, bytes }
+) -> Part {
+    Part { reads: Cow::Borrowed(reads), write, in_place, path: Cow::Borrowed(path), flops, bytes }
+}
+
+/// One launch.
+pub const fn launch(kernel: u32, lane: u8, waits: &'static [u32], parts: &'static [Part]) -> Launch {
+    Launch { kernel, lane, waits: Cow::Borrowed(waits), parts: Cow::Borrowed(parts) }
+}
+
+/// Streamed weights of one turn.
+pub const fn fetch(after: u32, turn: u32, bytes: u64, constants: &'static [u32]) -> Fetch {
+    Fetch { after, turn, constants: Cow::Borrowed(constants), bytes }
 }
 
 /// A kernel with its attributes.
@@ -46,16 +57,21 @@ pub const fn kernel(name: &'static str, attrs: &'static [Number]) -> super::Kern
     super::Kernel { name: Cow::Borrowed(name), attrs: Cow::Borrowed(attrs) }
 }
 
-/// A tensor of a model file.
+/// Tensors of a model file.
 pub const fn weight(
     source: Source,
-    tensor: &'static str,
+    tensors: &'static [(Text, u32)],
     dtype: Dtype,
     shape: Dims,
     name: &'static str,
 ) -> Constant {
-    let origin = Origin::Weight { source, tensor: Cow::Borrowed(tensor) };
+    let origin = Origin::Weight { source, tensors: Cow::Borrowed(tensors) };
     Constant { name: Cow::Borrowed(name), dtype, shape: Cow::Borrowed(shape), origin }
+}
+
+/// A tensor and the extent of its first axis.
+pub const fn tensor(name: &'static str, rows: u32) -> (Text, u32) {
+    (Cow::Borrowed(name), rows)
 }
 
 /// A folded table.

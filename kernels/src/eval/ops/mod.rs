@@ -19,6 +19,7 @@ mod softmax;
 
 use zoetrope_model_spec::lang::Op;
 
+use super::EvalError;
 use super::step::{Prepared, Setup};
 
 /// Loads what an op reads whole, and checks what only its numbers can tell.
@@ -58,5 +59,7 @@ pub(super) fn prepare<'a>(setup: &Setup<'a, '_>) -> Prepared<'a> {
         Op::Slice { axis, start, .. } => moves::slice(setup, axis, start),
         Op::Permute { ref axes } => moves::permute(setup, axes),
         Op::Concat {} => moves::concat(setup),
+        Op::OuterAdd {} => pointwise::outer_add(setup),
+        Op::Turn {} => Err(EvalError::Shape("the entry of a turn is a view".to_string())),
     }
 }

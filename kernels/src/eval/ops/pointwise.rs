@@ -5,7 +5,7 @@ use zoetrope_model_spec::lang::{BinaryFn, Dtype, UnaryFn};
 
 use crate::eval::math;
 use crate::eval::rows::cols;
-use crate::eval::step::{Prepared, Setup, in_place};
+use crate::eval::step::{Prepared, Setup, fresh, in_place};
 
 /// The activations are polynomials of [`math`]. Sine, cosine, exponential and logarithm, which appear in tables and
 /// embeddings, are those of libm in f64, rounded once: arguments reach 2e4 and more (docs/model/transformer.md 4).
@@ -42,6 +42,18 @@ fn sigmoid(x: &mut [f32]) {
 /// x·scale + offset, each rounded.
 pub(crate) fn affine<'a>(scale: f32, offset: f32) -> Prepared<'a> {
     in_place(move |_, x| x.iter_mut().for_each(|x| *x = *x * scale + offset))
+}
+
+/// Every row of x plus every row of y.
+pub(crate) fn outer_add<'a>(setup: &Setup<'a, '_>) -> Prepared<'a> {
+    let (x, y, n) = (setup.input(0).tensor()?, setup.input(1).values()?, setup.cols());
+    let rows = setup.input(1).rows();
+    fresh(move |panel, out| {
+        for (row, out) in panel.rows.clone().zip(out.chunks_exact_mut(n)) {
+            x.load(row / rows, 0..n, out);
+            out.iter_mut().zip(&y[row % rows * n..][..n]).for_each(|(out, y)| *out += y);
+        }
+    })
 }
 
 /// lo where x < lo, hi where x > hi; a NaN stays one.

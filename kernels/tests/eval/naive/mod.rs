@@ -92,6 +92,12 @@ fn compute(op: &Op, inputs: &[Array], shape: &[usize]) -> Vec<f64> {
         Op::Clamp { lo, hi } => map(&|x| x.max(f64::from(*lo)).min(f64::from(*hi))),
         Op::Cast { to } => map(&|v| if *to == Dtype::I32 { v.trunc() } else { v }),
         Op::Copy {} | Op::Reshape { .. } => x.data.clone(),
+        Op::OuterAdd {} => {
+            let rows = |a: &Array| a.data.chunks(a.shape[1]).map(<[f64]>::to_vec).collect::<Vec<_>>();
+            let (a, b) = (rows(x), rows(&inputs[1]));
+            let sum = |p: &[f64], q: &[f64]| p.iter().zip(q).map(|(p, q)| p + q).collect::<Vec<_>>();
+            a.iter().flat_map(|p| b.iter().flat_map(move |q| sum(p, q))).collect()
+        }
         Op::Linear {} => each_row(x, |_, row| {
             let (w, bias) = (&inputs[1], inputs.get(2));
             let dot = |o: usize| (0..n).map(|i| row[i] * w.at(&[o, i])).sum::<f64>();

@@ -1,0 +1,102 @@
+//! Results that lie where a slice of a larger value lay.
+//!
+//! A product of q, k, v and gates leaves one row for each token; norm and rotation of q then go over its columns, and
+//! so does the attention's result. What is as large as the value itself is left to `coalesce`.
+
+use std::collections::BTreeSet;
+
+use zoetrope_model_spec::lang::Value;
+
+use crate::fused::{Call, Fused, FusedStmt};
+use crate::view::Views;
+
+/// Sets [`Call::over`] where nobody reads the slice again.
+pub fn lodge(mut fused: Fused) -> Fused {
+    let mut lodger =
+        Lodger { views: Views::new(&fused.graph, &fused.body), fused: &fused, chosen: BTreeSet::new() };
+    lodger.scan(&fused.body, fused.graph.outputs.iter().map(|o| o.value).collect());
+    let chosen = lodger.chosen;
+    mark(&mut fused.body, &chosen);
+    fused
+}
+
+fn mark(body: &mut [FusedStmt], chosen: &BTreeSet<Value>) {
+    for stmt in body {
+        match stmt {
+            FusedStmt::Call(call) if chosen.contains(&call.write) => call.over = call.in_place,
+            FusedStmt::Loop(l) => mark(&mut l.body, chosen),
+            _ => {}
+        }
+    }
+}
+
+struct Lodger<'a> {
+    views: Views<'a>,
+    fused: &'a Fused,
+    /// Results that lie over their operand's slice.
+    chosen: BTreeSet<Value>,
+}
+
+impl<'a> Lodger<'a> {
+    /// `left` are the values that are wanted after the body's end.
+    fn scan(&mut self, body: &'a [FusedStmt], left: Vec<Value>) {
+        let mut reads: Vec<(usize, Value)> = left.iter().map(|v| (body.len(), *v)).collect();
+        let mut bound: BTreeSet<Value> = left.into_iter().collect();
+        for (at, stmt) in body.iter().enumerate() {
+            reads.extend(reads_of(stmt).into_iter().map(|v| (at, v)));
+            if let FusedStmt::Join(join) = stmt {
+                bound.extend(&join.inputs);
+            }
+        }
+        let bound: BTreeSet<Value> = bound.into_iter().map(|v| crate::fused::looks_into(body, v)).collect();
+        let mut made: BTreeSet<Value> = BTreeSet::new();
+        for (at, stmt) in body.iter().enumerate() {
+            match stmt {
+                FusedStmt::View(_) => {}
+                FusedStmt::Join(join) => {
+                    made.insert(join.output);
+                }
+                FusedStmt::Loop(l) => {
+                    let next = l.carried.iter().map(|c| c.next);
+                    self.scan(&l.body, next.chain(l.collected.iter().map(|c| c.value)).collect());
+                }
+                FusedStmt::Call(call) => {
+                    if let Some(over) = self.over(call).filter(|over| {
+                        let root = self.views.root(*over);
+                        let wanted = |(when, v): &(usize, Value)| *when > at && !self.views.apart(*over, *v);
+                        made.contains(&root) && !bound.contains(&call.write) && !reads.iter().any(wanted)
+                    }) {
+                        self.views.lodge(call.write, over);
+                        self.chosen.insert(call.write);
+                    }
+                    made.insert(call.write);
+                }
+            }
+        }
+    }
+
+    /// The operand that the result could lie over, as far as the call itself can tell: a slice in even rows, of the
+    /// result's type, that no other operand shares.
+    fn over(&self, call: &Call) -> Option<Value> {
+        let at = call.in_place?;
+        let over = call.reads[at];
+        let (have, want) = (self.fused.graph.info(over), self.fused.graph.info(call.write));
+        let same = have.dtype == want.dtype && have.shape == want.shape;
+        let slice = !self.views.is_whole(over) && self.views.view(over)?.row_stride().is_some();
+        let others = call.reads.iter().enumerate().filter(|(i, _)| *i != at);
+        let mut apart = others.map(|(_, other)| self.views.apart(over, *other));
+        (same && slice && apart.all(|apart| apart)).then_some(over)
+    }
+}
+
+/// What a statement reads while it runs.
+fn reads_of(stmt: &FusedStmt) -> Vec<Value> {
+    match stmt {
+        FusedStmt::Call(call) => call.reads.clone(),
+        FusedStmt::View(_) | FusedStmt::Join(_) => Vec::new(),
+        FusedStmt::Loop(l) => {
+            let outer = l.carried.iter().map(|c| c.init);
+            outer.chain(l.body.iter().flat_map(reads_of)).collect()
+        }
+    }
+}
