@@ -4,6 +4,7 @@ use std::fmt;
 
 use zoetrope_kernels::Meaning;
 use zoetrope_model_spec::lang::{Carried, Collected, Count, Graph, OpStmt, Value};
+use zoetrope_runtime::plan::bytes_text;
 
 /// One kernel call.
 #[derive(Clone, Debug)]
@@ -82,13 +83,29 @@ impl Fused {
         out
     }
 
-    /// What was tried at the calls whose path contains `path`: the answer to `--why`.
+    /// What was fused at the places whose path contains `path`, why, and what was tried and lost: the answer to
+    /// `--why`.
     pub fn why(&self, path: &str) -> String {
         let mut out = String::new();
+        for note in self.graph.notes.iter().filter(|note| note.path.contains(path)) {
+            out += &format!("{}\n  {}\n", note.path, note.text);
+        }
+        let catalog = zoetrope_kernels::catalog();
         for (_, call) in self.calls() {
             let at = &self.graph.info(call.write).path;
             if at.contains(path) {
-                out += &format!("{at}\n  chosen {}\n", call.name);
+                out += &format!("{at}\n  chosen {}: {}\n", call.name, catalog[call.kernel].doc);
+                let inner = call.covers.iter().filter(|v| **v != call.write);
+                let bytes: usize = inner.map(|v| self.graph.info(*v).bytes()).sum();
+                if bytes > 0 {
+                    let (ops, bytes) = (call.covers.len(), bytes_text(bytes as u64));
+                    out += &format!(
+                        "  because {ops} ops in one keep {bytes} out of memory, once written and once read\n"
+                    );
+                }
+                if call.over.is_some() || call.in_place.is_some() {
+                    out += "  may write over an operand that nobody reads again\n";
+                }
                 call.lost.iter().for_each(|(name, reason)| out += &format!("  lost   {name}: {reason}\n"));
             }
         }

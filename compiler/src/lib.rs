@@ -64,14 +64,15 @@ pub fn levels(program: Program, name: &str, facts: Facts, options: Options) -> R
     for phase in program.phases {
         made_of += &phase.graph.to_string();
         let graph = passes::simplify(passes::fold(passes::simplify(phase.graph))?);
+        let graph = passes::widen(graph, &catalog);
         verify::graph(&graph)?;
-        let covered = passes::fuse(graph.clone(), &catalog)?;
+        let covered = passes::group(passes::own(passes::fuse(graph.clone(), &catalog)?, &catalog));
         verify::fused(&covered)?;
         graphs.push(graph);
         fused.push(covered.clone());
         wired.push(Wired { fused: covered, takes: phase.takes, leaves: phase.leaves });
     }
-    let schedule = passes::order(wired, &catalog, options.share)?;
+    let schedule = passes::lanes(passes::order(wired, options.share)?);
     verify::schedule(&schedule)?;
     let plan = passes::lower(&schedule, name, made_by(&made_of, &catalog), facts, options.share);
     verify::plan(&plan)?;

@@ -130,6 +130,20 @@ pub struct Schedule {
     pub constants: Vec<SharedConstant>,
 }
 
+impl Segment {
+    /// Every launch in order, a loop's body once.
+    pub fn launches(&self) -> Vec<&Launch> {
+        let mut out = Vec::new();
+        for item in &self.items {
+            match item {
+                Item::Launch(launch) => out.push(launch.as_ref()),
+                Item::Loop(l) => out.extend(&l.body),
+            }
+        }
+        out
+    }
+}
+
 impl Phase {
     /// Every launch with its number and, in a loop, the loop and the number of its first launch.
     pub fn launches(&self) -> Vec<(usize, &Launch, Option<&Loop>)> {

@@ -29,7 +29,7 @@ struct Step {
 }
 
 fn steps(n: usize) -> impl Strategy<Value = Vec<Step>> {
-    let step = (0u8..7, 0usize..64, 0usize..64).prop_map(|(what, a, b)| Step { what, a, b });
+    let step = (0u8..8, 0usize..64, 0usize..64).prop_map(|(what, a, b)| Step { what, a, b });
     prop::collection::vec(step, 1..n)
 }
 
@@ -44,6 +44,13 @@ fn record(b: &Builder, values: &mut Vec<Value>, steps: &[Step]) {
             3 => b.rms(x, 1e-6),
             4 => b.add(x, b.slice(y, 0, step.a % ROWS, 1)),
             5 => b.permute(b.reshape(x, &[COLS, ROWS]), &[1, 0]),
+            6 => {
+                // A product's columns, each half normalised where it lies.
+                let wide = b.reshape(b.add(x, y), &[ROWS / 2, 2 * COLS]);
+                let half = |i: usize| b.rms(b.slice(wide, 1, i * COLS, COLS), 1e-6);
+                let halves = b.concat(&[half(step.a % 2), half(step.b % 2)]);
+                b.affine(halves, 0.5, 0.0)
+            }
             _ => {
                 let both = b.concat(&[x, y]);
                 b.slice(both, 0, step.b % ROWS, ROWS)

@@ -149,7 +149,11 @@ fn write_in_place(graph: &Graph, views: &Views<'_>, linear: &Linear<'_>, done: &
         let dies = done.lives.get(&root).is_some_and(|l| l.last == at);
         // What was made outside this loop is wanted again in the next turn.
         let here = done.births.get(&root).is_some_and(|(_, born_in)| *born_in == entry.span);
-        let stays = !leaves_by_another_state(linear, done, root, call.write);
+        // Parts of one launch run at the same time.
+        let alone = linear
+            .parts(at)
+            .all(|p| p == at || linear.entries[p].reads().iter().all(|v| views.root(*v) != root));
+        let stays = alone && !leaves_by_another_state(linear, done, root, call.write);
         if ours && same && dtype && once && dies && here && stays {
             done.join(root, call.write);
         }

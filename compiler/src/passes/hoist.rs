@@ -43,6 +43,8 @@ fn split(
     load: &mut Vec<FusedStmt>,
 ) -> Vec<FusedStmt> {
     let mut stays = Vec::with_capacity(body.len());
+    // Whether the first part of the current launch stays.
+    let mut headed = false;
     for stmt in body {
         match stmt {
             FusedStmt::Loop(l) if l.count == Count::Runtime => {
@@ -50,7 +52,18 @@ fn split(
                 inner.body = split(&l.body, constant, load);
                 stays.push(FusedStmt::Loop(inner));
             }
-            stmt if constant(stmt) => load.push(stmt.clone()),
+            FusedStmt::Call(call) => {
+                let mut call = call.clone();
+                headed &= call.joined;
+                if constant(stmt) {
+                    call.joined = false;
+                    load.push(FusedStmt::Call(call));
+                } else {
+                    call.joined &= headed;
+                    headed = true;
+                    stays.push(FusedStmt::Call(call));
+                }
+            }
             stmt => stays.push(stmt.clone()),
         }
     }

@@ -1,5 +1,7 @@
 //! The body of a phase as one list of entries, with its loops as spans of that list.
 
+use std::ops::Range;
+
 use zoetrope_model_spec::lang::{Count, Value};
 
 use crate::fused::{Call, FusedLoop, FusedStmt, looks_into};
@@ -91,12 +93,17 @@ impl<'a> Linear<'a> {
         };
         // What a turn starts with is kept before the turn may write over it.
         collected.iter().filter(|c| !made_here(c.value)).for_each(|c| keep(self, c));
+        let mut kept: Vec<&zoetrope_model_spec::lang::Collected> = Vec::new();
         for stmt in body {
+            // The parts of a launch stay together.
+            if !matches!(stmt, FusedStmt::Call(call) if call.joined) {
+                kept.drain(..).for_each(|c| keep(self, c));
+            }
             match stmt {
                 FusedStmt::View(_) | FusedStmt::Join(_) => {}
                 FusedStmt::Call(call) => {
                     push(self, Action::Call(call), span);
-                    collected.iter().filter(|c| root(c.value) == call.write).for_each(|c| keep(self, c));
+                    kept.extend(collected.iter().filter(|c| root(c.value) == call.write));
                 }
                 FusedStmt::Loop(l) => {
                     for c in &l.carried {
@@ -112,6 +119,15 @@ impl<'a> Linear<'a> {
                 }
             }
         }
+        kept.drain(..).for_each(|c| keep(self, c));
+    }
+
+    /// The entries that are one launch with entry `at`.
+    pub fn parts(&self, at: usize) -> Range<usize> {
+        let joined = |i: usize| self.entries.get(i).is_some_and(Entry::joined);
+        let first = (0..=at).rev().find(|i| !joined(*i)).unwrap_or(0);
+        let end = (at + 1..).find(|i| !joined(*i)).unwrap_or(at + 1);
+        first..end
     }
 
     /// The ancestor of `span` (or itself) whose parent is `outer`; `None` when `span` is `outer`.

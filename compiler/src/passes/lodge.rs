@@ -40,17 +40,24 @@ struct Lodger<'a> {
 impl<'a> Lodger<'a> {
     /// `left` are the values that are wanted after the body's end.
     fn scan(&mut self, body: &'a [FusedStmt], left: Vec<Value>) {
-        let mut reads: Vec<(usize, Value)> = left.iter().map(|v| (body.len(), *v)).collect();
+        let mut reads: Vec<(usize, Option<Value>, Value)> =
+            left.iter().map(|v| (body.len(), None, *v)).collect();
         let mut bound: BTreeSet<Value> = left.into_iter().collect();
+        // Parts of one launch run at the same time: what one reads, another may not write over.
+        let mut launch = 0;
         for (at, stmt) in body.iter().enumerate() {
-            reads.extend(reads_of(stmt).into_iter().map(|v| (at, v)));
+            launch = if within(stmt) { launch } else { at };
+            let whose = if let FusedStmt::Call(call) = stmt { Some(call.write) } else { None };
+            reads.extend(reads_of(stmt).into_iter().map(|v| (launch, whose, v)));
             if let FusedStmt::Join(join) = stmt {
                 bound.extend(&join.inputs);
             }
         }
         let bound: BTreeSet<Value> = bound.into_iter().map(|v| crate::fused::looks_into(body, v)).collect();
         let mut made: BTreeSet<Value> = BTreeSet::new();
+        let mut here = 0;
         for (at, stmt) in body.iter().enumerate() {
+            here = if within(stmt) { here } else { at };
             match stmt {
                 FusedStmt::View(_) => {}
                 FusedStmt::Join(join) => {
@@ -63,7 +70,9 @@ impl<'a> Lodger<'a> {
                 FusedStmt::Call(call) => {
                     if let Some(over) = self.over(call).filter(|over| {
                         let root = self.views.root(*over);
-                        let wanted = |(when, v): &(usize, Value)| *when > at && !self.views.apart(*over, *v);
+                        let wanted = |(when, whose, v): &(usize, Option<Value>, Value)| {
+                            *when >= here && *whose != Some(call.write) && !self.views.apart(*over, *v)
+                        };
                         made.contains(&root) && !bound.contains(&call.write) && !reads.iter().any(wanted)
                     }) {
                         self.views.lodge(call.write, over);
@@ -89,13 +98,22 @@ impl<'a> Lodger<'a> {
     }
 }
 
+/// True for what begins no launch.
+fn within(stmt: &FusedStmt) -> bool {
+    match stmt {
+        FusedStmt::Call(call) => call.joined,
+        FusedStmt::View(_) | FusedStmt::Join(_) => true,
+        FusedStmt::Loop(_) => false,
+    }
+}
+
 /// What a statement reads while it runs.
 fn reads_of(stmt: &FusedStmt) -> Vec<Value> {
     match stmt {
         FusedStmt::Call(call) => call.reads.clone(),
         FusedStmt::View(_) | FusedStmt::Join(_) => Vec::new(),
         FusedStmt::Loop(l) => {
-            let outer = l.carried.iter().map(|c| c.init);
+            let outer = l.carried.iter().map(|c| c.init).chain(l.collected.iter().map(|c| c.value));
             outer.chain(l.body.iter().flat_map(reads_of)).collect()
         }
     }

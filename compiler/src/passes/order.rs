@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use zoetrope_kernels::{Kernel, Meaning, MeaningOp, Ref};
+use zoetrope_kernels::{Meaning, MeaningOp, Ref};
 use zoetrope_model_spec::lang::{Count, Def, Dtype, Graph, Op, Value, flops};
 use zoetrope_model_spec::program::Wire;
 use zoetrope_runtime::plan::{Lifetime, Repeat};
@@ -17,7 +17,6 @@ use crate::passes::constants::Constants;
 use crate::passes::hoist::hoist;
 use crate::passes::linear::{Action, Copied, Linear};
 use crate::passes::lodge::lodge;
-use crate::passes::own::own;
 use crate::schedule::{Access, Base, Buffer, Item, Launch, Loop, Part, Phase, Port, Schedule, Segment};
 use crate::view::Views;
 
@@ -32,12 +31,12 @@ pub struct Wired {
 ///
 /// # Errors
 /// A view that no launch can read without moving elements; a slot that nobody fills.
-pub fn order(phases: Vec<Wired>, catalog: &[Kernel], share: bool) -> Result<Schedule> {
+pub fn order(phases: Vec<Wired>, share: bool) -> Result<Schedule> {
     let mut schedule = Schedule::default();
     let mut constants = Constants::default();
     let mut slots: BTreeMap<String, usize> = BTreeMap::new();
     for Wired { fused, takes, leaves } in phases {
-        let (load, fused) = hoist(lodge(own(fused, catalog)));
+        let (load, fused) = hoist(lodge(fused));
         let views = Views::new(&fused.graph, &fused.body);
         let linear = Linear::of(&load, &fused.body);
         let coalesced = coalesce(&fused.graph, &views, &linear, share);

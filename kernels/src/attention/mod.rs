@@ -13,12 +13,14 @@ pub fn declare() -> Vec<Kernel> {
     vec![
         Kernel::named("attention", "softmax(scale·q·kᵀ)·v per head")
             .reads("q", &["queries", "width"])
+            .or_in_place()
             .reads("k", &["keys", "inner"])
             .reads("v", &["keys", "inner"])
             .case(&[&[9, 64], &[21, 64], &[21, 64]])
             .means("y", &["queries", "width"], |m, [q, k, v]| attention(m, 2, q, k, v)),
         Kernel::named("attention_gate", "attention, each head of each query scaled by factor·sigmoid(logit)")
             .reads("q", &["queries", "width"])
+            .or_in_place()
             .reads("k", &["keys", "inner"])
             .reads("v", &["keys", "inner"])
             .reads("logits", &["queries", "heads"])
@@ -29,6 +31,7 @@ pub fn declare() -> Vec<Kernel> {
             }),
         Kernel::named("attention_causal", "causal attention in a window, to valid keys, heads in groups")
             .reads("q", &["tokens", "width"])
+            .or_in_place()
             .reads("k", &["tokens", "inner"])
             .reads("v", &["tokens", "inner"])
             .reads_ints("valid", &["tokens"], IntRange::Below(2))
@@ -40,6 +43,7 @@ pub fn declare() -> Vec<Kernel> {
             }),
         Kernel::named("head_gate", "each head of each token scaled by factor·sigmoid(logit)")
             .reads("x", &["tokens", "width"])
+            .or_in_place()
             .reads("logits", &["tokens", "heads"])
             .case(&[&[9, 64], &[9, 2]])
             .means("y", &["tokens", "width"], |m, [x, logits]| {
@@ -47,6 +51,7 @@ pub fn declare() -> Vec<Kernel> {
             }),
         Kernel::named("rope", "split rotary embedding from per-axis tables")
             .reads("x", &["tokens", "width"])
+            .or_in_place()
             .reads("cos", &["positions", "n"])
             .reads("sin", &["positions", "n"])
             .reads_ints("index", &["tokens", "axes"], IntRange::RowsOf(1))
@@ -56,6 +61,7 @@ pub fn declare() -> Vec<Kernel> {
             }),
         Kernel::named("rms_norm_rope", "weighted RMS norm, then split rotary embedding")
             .reads("x", &["tokens", "width"])
+            .or_in_place()
             .reads("weight", &["slice"])
             .reads("cos", &["positions", "n"])
             .reads("sin", &["positions", "n"])

@@ -11,6 +11,7 @@ pub fn declare() -> Vec<Kernel> {
     vec![
         Kernel::named("rms_norm", "each row over its root mean square")
             .reads("x", &["..", "dim"])
+            .or_in_place()
             .case(&[&[5, 64]])
             .case(&[&[2, 3, 17]])
             .means("y", &["..", "dim"], |m, [x]| m.rms(x, 1e-6)),
@@ -19,6 +20,7 @@ pub fn declare() -> Vec<Kernel> {
             "each slice of a row over its root mean square, times (weight + offset)",
         )
         .reads("x", &["tokens", "dim"])
+        .or_in_place()
         .reads("weight", &["slice"])
         .case(&[&[5, 64], &[64]])
         .means("y", &["tokens", "dim"], |m, [x, weight]| m.op(WEIGHTED, &[x, weight])),

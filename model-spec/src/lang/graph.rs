@@ -154,6 +154,15 @@ pub struct Graph {
     pub outputs: Vec<Output>,
     /// Every name that [`super::Builder::tap`] offered, in order, requested or not.
     pub tap_names: Vec<String>,
+    /// What passes changed, and why.
+    pub notes: Vec<Note>,
+}
+
+/// What a pass did at a place in the model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    pub path: String,
+    pub text: String,
 }
 
 impl Graph {

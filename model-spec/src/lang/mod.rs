@@ -12,7 +12,8 @@ pub use builder::Builder;
 pub use dtype::Dtype;
 pub use flops::{bytes, flops};
 pub use graph::{
-    Carried, Collected, Constant, Count, Def, Graph, Info, Loop, OpStmt, Output, Source, Stmt, Tensor, Value,
+    Carried, Collected, Constant, Count, Def, Graph, Info, Loop, Note, OpStmt, Output, Source, Stmt, Tensor,
+    Value,
 };
 pub use infer::{ShapeError, infer};
 pub use op::{Attr, BinaryFn, Op, UnaryFn};

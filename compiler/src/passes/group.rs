@@ -1,0 +1,279 @@
+//! Calls of one kernel that do not depend on each other become one launch of several parts.
+//!
+//! Parts share what is compiled into a kernel (dtypes, widths, attributes) and differ in operands and rows: norm and
+//! rotation of queries and of keys, two modulations of one norm, both directions of the attention between the
+//! streams. They are as far from the body's end, counted in calls that wait for each other: what one stream does early
+//! does not wait for what the other does late. Two calls are brought together by moving what stands between them and needs the first behind both. That
+//! makes some values live longer, so it is done only where the largest sum of live bytes does not grow.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use zoetrope_model_spec::lang::{Graph, Note, Value};
+
+use crate::fused::{Call, Fused, FusedStmt};
+use crate::view::Views;
+
+/// Calls between the first part and one that is looked at, at most.
+const REACH: usize = 40;
+/// Parts of a launch, at most.
+const PARTS: usize = 8;
+
+/// Groups the calls of every body.
+pub fn group(mut fused: Fused) -> Fused {
+    let body = std::mem::take(&mut fused.body);
+    let kept: BTreeSet<Value> = fused.graph.outputs.iter().map(|o| o.value).collect();
+    let whole = body.clone();
+    let views = Views::new(&fused.graph, &whole);
+    let mut notes = Vec::new();
+    fused.body = group_body(&fused.graph, &views, body, &kept, &mut notes);
+    fused.graph.notes.extend(notes);
+    fused
+}
+
+/// A call or a loop, and which values with memory of their own it reads and makes.
+struct Unit {
+    stmt: FusedStmt,
+    reads: BTreeSet<Value>,
+    makes: BTreeSet<Value>,
+    /// The largest sum of bytes that live only inside.
+    inside: usize,
+    /// What a partner must share; `None` for loops.
+    key: Option<String>,
+}
+
+fn group_body(
+    graph: &Graph,
+    views: &Views<'_>,
+    body: Vec<FusedStmt>,
+    left: &BTreeSet<Value>,
+    notes: &mut Vec<Note>,
+) -> Vec<FusedStmt> {
+    let (mut units, mut looks) = (Vec::new(), Vec::new());
+    for stmt in body {
+        match stmt {
+            FusedStmt::View(_) | FusedStmt::Join(_) => looks.push(stmt),
+            stmt => units.push(unit(graph, views, stmt, notes)),
+        }
+    }
+    let kept: BTreeSet<Value> = left.iter().map(|v| views.root(*v)).collect();
+    let mut order: Vec<Vec<usize>> = (0..units.len()).map(|u| vec![u]).collect();
+    let tails = tails(&units);
+    let mut least = peak(graph, &units, &order, &kept);
+    let mut at = 0;
+    while at < order.len() {
+        let mut other = at + 1;
+        while other < order.len().min(at + REACH) && order[at].len() < PARTS {
+            let alike = order[other].len() == 1
+                && units[order[at][0]].key.is_some()
+                && units[order[at][0]].key == units[order[other][0]].key
+                && tails[order[at][0]] == tails[order[other][0]];
+            let together = alike.then(|| bring_together(&units, &order, at, other)).flatten();
+            if let Some((tried, moved_to)) = together {
+                let now = peak(graph, &units, &tried, &kept);
+                if now <= least {
+                    (order, least, at) = (tried, now, moved_to);
+                    other = at;
+                }
+            }
+            other += 1;
+        }
+        at += 1;
+    }
+    for group in order.iter().filter(|group| group.len() > 1) {
+        let paths: Vec<&str> =
+            group.iter().filter_map(|u| call(&units[*u])).map(|c| path(graph, c)).collect();
+        let text = format!("one launch of {} parts: {}", paths.len(), paths.join(", "));
+        notes.push(Note { path: paths[0].to_string(), text });
+    }
+    let mut stmts: Vec<Option<FusedStmt>> = units.into_iter().map(|u| Some(u.stmt)).collect();
+    let calls = order.into_iter().flat_map(|group| group.into_iter().enumerate().collect::<Vec<_>>());
+    let calls = calls.filter_map(|(i, u)| {
+        let mut stmt = stmts[u].take()?;
+        if let FusedStmt::Call(call) = &mut stmt {
+            call.joined = i > 0;
+        }
+        Some(stmt)
+    });
+    with_looks(calls.collect(), looks)
+}
+
+/// Of every unit the longest chain of units that need each other, from it to the end.
+fn tails(units: &[Unit]) -> Vec<usize> {
+    let mut tails = vec![0; units.len()];
+    let mut of_value: BTreeMap<Value, usize> = BTreeMap::new();
+    for (u, unit) in units.iter().enumerate().rev() {
+        tails[u] = unit.makes.iter().filter_map(|v| of_value.get(v)).map(|tail| tail + 1).max().unwrap_or(0);
+        for value in &unit.reads {
+            let tail = of_value.entry(*value).or_insert(0);
+            *tail = tails[u].max(*tail);
+        }
+    }
+    tails
+}
+
+/// What stands between the groups `at` and `other` and needs the first moves behind both. `None` where the second
+/// needs it, too. With the new place of the group.
+fn bring_together(
+    units: &[Unit],
+    order: &[Vec<usize>],
+    at: usize,
+    other: usize,
+) -> Option<(Vec<Vec<usize>>, usize)> {
+    let mut made: BTreeSet<Value> = order[at].iter().flat_map(|u| units[*u].makes.iter().copied()).collect();
+    let (mut before, mut behind) = (Vec::new(), Vec::new());
+    for group in &order[at + 1..=other] {
+        let needs = group.iter().any(|u| !units[*u].reads.is_disjoint(&made));
+        if needs {
+            made.extend(group.iter().flat_map(|u| units[*u].makes.iter().copied()));
+            behind.push(group.clone());
+        } else {
+            before.push(group.clone());
+        }
+    }
+    // The last one that need not wait is the partner; else it depends on the first.
+    let partner = before.pop().filter(|group| *group == order[other])?;
+    let mut tried = order[..at].to_vec();
+    tried.extend(before);
+    let moved_to = tried.len();
+    tried.push([order[at].as_slice(), &partner].concat());
+    tried.extend(behind);
+    tried.extend_from_slice(&order[other + 1..]);
+    Some((tried, moved_to))
+}
+
+/// The largest sum of live bytes.
+fn peak(graph: &Graph, units: &[Unit], order: &[Vec<usize>], kept: &BTreeSet<Value>) -> usize {
+    let mut last: BTreeMap<Value, usize> = BTreeMap::new();
+    for (at, group) in order.iter().enumerate() {
+        for value in group.iter().flat_map(|u| units[*u].reads.iter().chain(&units[*u].makes)) {
+            last.insert(*value, at);
+        }
+    }
+    let mut dies: Vec<usize> = vec![0; order.len()];
+    let (mut live, mut most) = (0, 0);
+    let mut seen: BTreeSet<Value> = BTreeSet::new();
+    for (at, group) in order.iter().enumerate() {
+        for value in group.iter().flat_map(|u| units[*u].makes.iter()).filter(|v| seen.insert(**v)) {
+            live += graph.info(*value).bytes();
+            if !kept.contains(value) {
+                dies[last[value]] += graph.info(*value).bytes();
+            }
+        }
+        most = most.max(live + group.iter().map(|u| units[*u].inside).sum::<usize>());
+        live -= dies[at];
+    }
+    most
+}
+
+fn unit(graph: &Graph, views: &Views<'_>, stmt: FusedStmt, notes: &mut Vec<Note>) -> Unit {
+    match stmt {
+        FusedStmt::Loop(mut l) => {
+            let next: BTreeSet<Value> =
+                l.carried.iter().map(|c| c.next).chain(l.collected.iter().map(|c| c.value)).collect();
+            l.body = group_body(graph, views, l.body, &next, notes);
+            let makes =
+                l.carried.iter().map(|c| c.result).chain(l.collected.iter().map(|c| views.root(c.stack)));
+            let (makes, inside) = (makes.collect(), inside(graph, views, &l.body));
+            let stmt = FusedStmt::Loop(l);
+            let mut reads = BTreeSet::new();
+            reads_of(views, std::slice::from_ref(&stmt), &mut reads);
+            Unit { stmt, reads, makes, inside, key: None }
+        }
+        stmt => {
+            let mut reads = BTreeSet::new();
+            reads_of(views, std::slice::from_ref(&stmt), &mut reads);
+            let called = match &stmt {
+                FusedStmt::Call(call) => Some(call),
+                _ => None,
+            };
+            let key = called.map(|call| key(graph, call));
+            let makes = called.iter().map(|call| views.root(call.write)).collect();
+            Unit { stmt, reads, makes, inside: 0, key }
+        }
+    }
+}
+
+/// All bytes made inside a loop's body: an upper bound that does not change with the order outside.
+fn inside(graph: &Graph, views: &Views<'_>, body: &[FusedStmt]) -> usize {
+    let made: BTreeSet<Value> = body
+        .iter()
+        .filter_map(|stmt| match stmt {
+            FusedStmt::Call(call) => Some(views.root(call.write)),
+            _ => None,
+        })
+        .collect();
+    made.into_iter().map(|v| graph.info(v).bytes()).sum()
+}
+
+fn reads_of(views: &Views<'_>, body: &[FusedStmt], out: &mut BTreeSet<Value>) {
+    for stmt in body {
+        match stmt {
+            FusedStmt::Call(call) => out.extend(call.reads.iter().map(|v| views.root(*v))),
+            FusedStmt::Loop(l) => {
+                out.extend(l.carried.iter().map(|c| views.root(c.init)));
+                out.extend(l.collected.iter().map(|c| views.root(c.value)));
+                reads_of(views, &l.body, out);
+            }
+            FusedStmt::View(_) | FusedStmt::Join(_) => {}
+        }
+    }
+}
+
+/// Kernel, attributes, and what is compiled in: dtypes, ranks and widths.
+fn key(graph: &Graph, call: &Call) -> String {
+    let baked = call.reads.iter().chain([&call.write]).map(|v| {
+        let info = graph.info(*v);
+        format!("{}{}x{}", info.dtype, info.shape.len(), info.shape.last().copied().unwrap_or(1))
+    });
+    format!("{} {:?} {}", call.name, call.meaning.attrs(), baked.collect::<Vec<_>>().join(" "))
+}
+
+fn call(unit: &Unit) -> Option<&Call> {
+    match &unit.stmt {
+        FusedStmt::Call(call) => Some(call),
+        _ => None,
+    }
+}
+
+fn path<'g>(graph: &'g Graph, call: &Call) -> &'g str {
+    &graph.info(call.write).path
+}
+
+/// Views and joins follow what they look into.
+fn with_looks(stmts: Vec<FusedStmt>, looks: Vec<FusedStmt>) -> Vec<FusedStmt> {
+    let made_by = |stmt: &FusedStmt| match stmt {
+        FusedStmt::Call(call) => vec![call.write],
+        FusedStmt::View(op) | FusedStmt::Join(op) => vec![op.output],
+        FusedStmt::Loop(l) => {
+            l.carried.iter().map(|c| c.result).chain(l.collected.iter().map(|c| c.stack)).collect()
+        }
+    };
+    let mut missing: BTreeSet<Value> = stmts.iter().chain(&looks).flat_map(made_by).collect();
+    let mut looks: Vec<Option<FusedStmt>> = looks.into_iter().map(Some).collect();
+    let mut out = Vec::with_capacity(stmts.len() + looks.len());
+    let mut next = stmts.into_iter().peekable();
+    loop {
+        // Parts of a launch stay together.
+        let within = matches!(next.peek(), Some(FusedStmt::Call(call)) if call.joined);
+        for look in looks.iter_mut().filter(|_| !within) {
+            let ready = match look {
+                Some(FusedStmt::View(op) | FusedStmt::Join(op)) => {
+                    op.inputs.iter().all(|v| !missing.contains(v))
+                }
+                _ => false,
+            };
+            if let Some(stmt) = look.take_if(|_| ready) {
+                made_by(&stmt).iter().for_each(|v| {
+                    missing.remove(v);
+                });
+                out.push(stmt);
+            }
+        }
+        looks.retain(Option::is_some);
+        let Some(stmt) = next.next() else { return out };
+        made_by(&stmt).iter().for_each(|v| {
+            missing.remove(v);
+        });
+        out.push(stmt);
+    }
+}
