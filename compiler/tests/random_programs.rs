@@ -91,6 +91,7 @@ fn facts() -> Facts {
         pipeline: text("test"),
         model: text("none"),
         model_version: text("none"),
+        notes: Default::default(),
     }
 }
 
