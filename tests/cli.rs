@@ -88,7 +88,6 @@ fn bad_requests_are_refused_in_words() {
     let folder = tempfile::tempdir().unwrap();
     let clip = folder.path().join("clip.mp4");
     refused(&zoetrope(&["generate"]), 2, &["PROMPT"]);
-    refused(&zoetrope(&["generate", "x", "-o", text(&clip), "--preset", "res-9"]), 2, &["res-9", "res-tiny"]);
     refused(&zoetrope(&["generate", "x", "-o", text(&folder.path().join("none/clip.mp4"))]), 1, &["none"]);
     refused(&zoetrope(&["generate", "x", "-o", text(folder.path())]), 1, &[]);
     refused(
@@ -103,6 +102,25 @@ fn bad_requests_are_refused_in_words() {
         &["none.safetensors"],
     );
     assert!(fs::read_dir(folder.path()).unwrap().next().is_none(), "nothing is left behind");
+}
+
+#[test]
+fn a_plan_is_chosen_by_name_or_size() {
+    for command in [&["plan"][..], &["verify"], &["generate", "x", "-o", "clip.mp4"]] {
+        let with = |more: &[&str]| zoetrope(&[command, more].concat());
+        refused(
+            &with(&["--preset", "res-9"]),
+            2,
+            &["called res-9", "res-tiny 256x192x25", "--features NAME"],
+        );
+        refused(&with(&["--preset", "res-4k"]), 2, &["res-tiny 256x192x25", "--features res-4k"]);
+        refused(&with(&["--size", "640x384x9"]), 2, &["of size 640x384x9", "res-tiny", "ZOETROPE_TARGET"]);
+        refused(&with(&["--size", "640x384"]), 2, &["--size", "1920x1088x241"]);
+    }
+    for choice in [&["--preset", "res-tiny"], &["--size", "256x192x25"]] {
+        let output = zoetrope(&[&["plan"][..], choice].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+    }
 }
 
 #[cfg(unix)]

@@ -43,13 +43,6 @@ fn sharing_memory_changes_no_bit_and_dead_memory_is_not_read() {
     assert_eq!(bits(&clip(&shared, &files, true)), expected);
 }
 
-/// The emitted tables are the compiled plan, field by field.
-#[test]
-fn the_built_in_plan_is_the_compiled_one() {
-    let built_in = zoetrope_generated::plan("res-tiny").expect("the default feature holds it");
-    assert!(*built_in == plan(true));
-}
-
 #[test]
 fn the_demo_run_stays_small() {
     struct Distilled;

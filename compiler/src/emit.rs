@@ -77,6 +77,7 @@ fn facts(plan: &Plan) -> TokenStream {
     let (width, height, frames, fps) = (f.width, f.height, f.frames, f.fps);
     let (pipeline, model, version) = (&*f.pipeline, &*f.model, &*f.model_version);
     let dtype = format_ident!("{}", dtype(f.dtype));
+    let notes = f.notes.iter().map(|note| quote!(Cow::Borrowed(#note)));
     quote! {
         Facts {
             width: #width,
@@ -87,6 +88,7 @@ fn facts(plan: &Plan) -> TokenStream {
             pipeline: Cow::Borrowed(#pipeline),
             model: Cow::Borrowed(#model),
             model_version: Cow::Borrowed(#version),
+            notes: Cow::Borrowed(&[#(#notes),*]),
         }
     }
 }

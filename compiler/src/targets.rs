@@ -1,5 +1,6 @@
 //! From a target to its plan: where the dimensions come from, and which phases are wanted.
 
+use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -151,5 +152,6 @@ fn facts(target: &Target, model: &ModelConfig) -> Facts {
         pipeline: target.pipeline.name().into(),
         model: model.name.clone().into(),
         model_version: "2.3 up to but not including 2.4".into(),
+        notes: target.warnings(&model.transformer).into_iter().map(Cow::Owned).collect(),
     }
 }

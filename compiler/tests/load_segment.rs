@@ -22,6 +22,7 @@ fn weights_are_prepared_once_per_load() {
         pipeline: "test".into(),
         model: "none".into(),
         model_version: "none".into(),
+        notes: Default::default(),
     };
     let plan = compile(program, "scaled", facts, Options::default()).expect("compiles");
     let phase = &plan.phases[0];

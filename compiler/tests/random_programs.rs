@@ -98,6 +98,7 @@ fn facts() -> Facts {
         pipeline: text("test"),
         model: text("none"),
         model_version: text("none"),
+        notes: Default::default(),
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use thiserror::Error as ThisError;
 
 use crate::lang::Dtype;
-use crate::ltx::config::TEXT_TOKENS;
+use crate::ltx::config::{TEXT_TOKENS, Transformer};
 use crate::ltx::sizes::{SPACE, Size, TIME};
 
 /// Which sequence of stages makes the clip (docs/model/pipelines.md 6).
@@ -73,16 +73,22 @@ pub struct TargetError {
 }
 
 /// The presets: one row each, a feature `res-*` of the same name.
-pub const PRESETS: [(&str, Preset); 1] =
-    [("res-tiny", Preset { width: 256, height: 192, frames: 25, fps: 24.0, model: Model::Demo })];
+pub const PRESETS: [(&str, Preset); 7] = [
+    ("res-tiny", Preset { width: 256, height: 192, frames: 25, model: Model::Demo }),
+    ("res-768x512", Preset { width: 768, height: 512, frames: 121, model: Model::Ltx23 }),
+    ("res-720p", Preset { width: 1280, height: 704, frames: 121, model: Model::Ltx23 }),
+    ("res-1080p-5s", Preset { width: 1920, height: 1088, frames: 121, model: Model::Ltx23 }),
+    ("res-1080p", Preset { width: 1920, height: 1088, frames: 241, model: Model::Ltx23 }),
+    ("res-1080p-vertical", Preset { width: 1088, height: 1920, frames: 241, model: Model::Ltx23 }),
+    ("res-4k", Preset { width: 3840, height: 2176, frames: 121, model: Model::Ltx23 }),
+];
 
-/// What differs between presets; all are two-stage, bf16.
+/// What differs between presets; all are two-stage, bf16, 24 frames per second.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Preset {
     pub width: usize,
     pub height: usize,
     pub frames: usize,
-    pub fps: f64,
     pub model: Model,
 }
 
@@ -117,7 +123,7 @@ impl Target {
         let (_, p) = PRESETS.iter().find(|(n, _)| *n == name)?;
         Some(Target {
             name: name.to_string(),
-            size: Size { width: p.width, height: p.height, frames: p.frames, fps: p.fps },
+            size: Size { width: p.width, height: p.height, frames: p.frames, fps: 24.0 },
             pipeline: Pipeline::Distilled,
             dtype: Dtype::Bf16,
             text_tokens: TEXT_TOKENS,
@@ -154,6 +160,23 @@ impl Target {
         };
         problems.extend(target.problems());
         if problems.is_empty() { Ok(target) } else { Err(fail(problems)) }
+    }
+
+    /// Where the size is legal, but outside the range that `model` declares its positions for: a sentence each.
+    pub fn warnings(&self, model: &Transformer) -> Vec<String> {
+        let ([seconds, high, wide], s) = (model.video_max_pos, &self.size);
+        let extents = [
+            ("width", s.width as f64, wide, "pixels"),
+            ("height", s.height as f64, high, "pixels"),
+            ("length", s.frames as f64 / s.fps, seconds.min(model.audio_max_pos), "seconds"),
+        ];
+        let beyond = extents.into_iter().filter(|(_, have, most, _)| *have > f64::from(*most));
+        beyond
+            .map(|(what, have, most, unit)| {
+                let have = (have * 100.0).round() / 100.0;
+                format!("{what} {have} is beyond the {most} {unit} that the model declares: expect artefacts")
+            })
+            .collect()
     }
 
     fn problems(&self) -> Vec<String> {
@@ -266,6 +289,30 @@ mod tests {
         let text = error.to_string();
         assert!(text.contains("960 and 1024"), "{text}");
         assert!(text.contains("17 and 25"), "{text}");
+    }
+
+    #[test]
+    fn sizes_beyond_the_declared_positions_are_legal_and_said() {
+        let model = crate::ltx::builtin::ltx_2_3_22b().transformer;
+        let warnings = |name: &str| Target::preset(name).unwrap().warnings(&model).join("\n");
+        for (name, _) in PRESETS.iter().filter(|(name, _)| *name != "res-4k") {
+            assert_eq!(warnings(name), "", "{name}");
+        }
+        let beyond = warnings("res-4k");
+        assert!(beyond.contains("width 3840") && beyond.contains("height 2176"), "{beyond}");
+        assert!(beyond.contains("2048 pixels") && !beyond.contains("seconds"), "{beyond}");
+        let long = Target::parse("my", &text(&[("frames", "489")])).unwrap().warnings(&model);
+        assert!(
+            long.len() == 1 && long[0].contains("length 20.38") && long[0].contains("20 seconds"),
+            "{long:?}"
+        );
+    }
+
+    #[test]
+    fn every_preset_is_a_legal_target() {
+        for (name, _) in &PRESETS {
+            assert_eq!(Target::preset(name).unwrap().problems(), [""; 0], "{name}");
+        }
     }
 
     #[test]

@@ -4,13 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
-use zoetrope_generated::PLANS;
-use zoetrope_model_spec::target::PRESETS;
 use zoetrope_runtime::Error as RuntimeError;
 use zoetrope_runtime::plan::Plan;
 
 use super::model::built_in;
-use super::{ModelArgs, write_whole};
+use super::{ModelArgs, PlanArgs, write_whole};
 use crate::failure::{Failure, Kind};
 use crate::media::Mp4Writer;
 use crate::progress::Progress;
@@ -32,9 +30,8 @@ pub struct Generate {
     output: PathBuf,
     #[command(flatten)]
     model: ModelArgs,
-    /// Which of the binary's plans to use
-    #[arg(long, value_name = "NAME")]
-    preset: Option<String>,
+    #[command(flatten)]
+    plan: PlanArgs,
     /// Picks the initial noise; the same seed makes the same clip
     #[arg(long, default_value_t = 10)]
     seed: u64,
@@ -49,33 +46,6 @@ pub struct Generate {
     quiet: bool,
 }
 
-/// Plans from target files.
-fn plans_of_own() -> impl Iterator<Item = &'static Plan> {
-    PLANS.iter().copied().filter(|p| !PRESETS.iter().any(|(name, _)| *name == p.name))
-}
-
-/// The plan of this name; without a name the only one, or the only one from a target file.
-///
-/// # Errors
-/// No such plan, or several and none named; says which there are.
-pub fn pick(name: Option<&str>) -> Result<&'static Plan, Failure> {
-    let known: Vec<_> = PLANS.iter().map(|p| p.name.as_ref()).collect();
-    let help = format!("this binary holds {}; others are built with --features res-*", known.join(", "));
-    match name {
-        Some(name) => zoetrope_generated::plan(name)
-            .ok_or_else(|| Failure::usage(format!("there is no plan {name}\n  help  {help}"))),
-        None => match PLANS {
-            [] => Err(Failure::usage(
-                "this binary holds no plan\n  help  build it with --features res-tiny, or with res-custom and ZOETROPE_TARGET=my.toml",
-            )),
-            [only] => Ok(only),
-            // Who built a plan of their own size means that one.
-            _ if plans_of_own().count() == 1 => Ok(plans_of_own().next().unwrap_or(PLANS[0])),
-            _ => Err(Failure::usage(format!("which plan?\n  help  --preset NAME: {help}"))),
-        },
-    }
-}
-
 impl Generate {
     /// Runs the command.
     ///
@@ -83,8 +53,9 @@ impl Generate {
     /// Everything that can be known is checked before the first phase runs.
     pub fn run(self) -> Result<(), Failure> {
         let start = Instant::now();
-        let plan = pick(self.preset.as_deref())?;
+        let plan = self.plan.plan()?;
         let facts = &plan.facts;
+        facts.notes.iter().for_each(|note| eprintln!("note: {note}"));
         let prompt = self.prompt.or(self.prompt_flag).unwrap_or_default();
         let metadata = [
             ("comment".to_string(), prompt.clone()),

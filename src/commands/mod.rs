@@ -1,5 +1,6 @@
 //! The commands: arguments in, work done, a failure with its exit code out.
 
+mod choose;
 pub mod demo_model;
 pub mod eval;
 pub mod generate;
@@ -8,6 +9,7 @@ pub mod plan;
 pub mod show;
 pub mod verify;
 
+pub use choose::PlanArgs;
 pub use model::ModelArgs;
 
 use std::path::Path;

@@ -3,17 +3,15 @@
 use clap::Args;
 use zoetrope_runtime::plan::{Detail, Plan, bytes_text, flops_text};
 
-use super::generate::pick;
-use super::say;
+use super::{PlanArgs, say};
 use crate::failure::Failure;
 use crate::run::work;
 
 /// Show what a plan will do and how much memory it takes
 #[derive(Args, Debug)]
 pub struct ShowPlan {
-    /// Which of the binary's plans
-    #[arg(long, value_name = "NAME")]
-    preset: Option<String>,
+    #[command(flatten)]
+    plan: PlanArgs,
     /// Every launch
     #[arg(long)]
     launches: bool,
@@ -28,7 +26,7 @@ impl ShowPlan {
     /// # Errors
     /// No such plan.
     pub fn run(self) -> Result<(), Failure> {
-        let plan = pick(self.preset.as_deref())?;
+        let plan = self.plan.plan()?;
         if self.launches {
             let detail = if self.addresses { Detail::Addresses } else { Detail::Listing };
             say(&plan.text(detail))
@@ -52,6 +50,7 @@ pub fn summary(plan: &Plan) -> String {
         f.dtype.name(),
         f.model
     );
+    f.notes.iter().for_each(|note| out += &format!("note: {note}\n"));
     out += &format!(
         "{:<14} {:>8} {:>11} {:>11} {:>11} {:>11}\n",
         "phase", "launches", "work", "weights", "tables", "arena"

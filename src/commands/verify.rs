@@ -2,9 +2,8 @@
 
 use clap::Args;
 
-use super::generate::pick;
 use super::model::built_in;
-use super::{ModelArgs, say};
+use super::{ModelArgs, PlanArgs, say};
 use crate::failure::{Failure, Kind};
 
 /// Check that model files fit a plan, from their headers
@@ -12,9 +11,8 @@ use crate::failure::{Failure, Kind};
 pub struct Verify {
     #[command(flatten)]
     model: ModelArgs,
-    /// Which of the binary's plans
-    #[arg(long, value_name = "NAME")]
-    preset: Option<String>,
+    #[command(flatten)]
+    plan: PlanArgs,
     /// List every problem
     #[arg(long)]
     all: bool,
@@ -26,7 +24,7 @@ impl Verify {
     /// # Errors
     /// The files do not fit.
     pub fn run(self) -> Result<(), Failure> {
-        let plan = pick(self.preset.as_deref())?;
+        let plan = self.plan.plan()?;
         let (_, report) = self.model.check(plan, built_in(&plan.facts.model).as_ref())?;
         let text = report.text(self.all);
         if report.is_good() { say(&text) } else { Err(Failure::new(Kind::ModelFiles, text.trim_end())) }

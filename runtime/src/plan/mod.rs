@@ -329,6 +329,8 @@ pub struct Facts {
     pub model: Text,
     /// Which model version range the plan is for, in words.
     pub model_version: Text,
+    /// What whoever runs it should know: a sentence each, such as a size outside the model's declared range.
+    pub notes: List<Text>,
 }
 
 /// A compiled target.

@@ -50,6 +50,7 @@ impl Plan {
             f.dtype.name(),
             f.model
         )?;
+        f.notes.iter().try_for_each(|note| writeln!(out, "note {note}"))?;
         writeln!(
             out,
             "launches {launches} of {} kernels   arena {}",
