@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use zoetrope_runtime::plan::{Launch, Phase, Plan, Port, Segment};
+use zoetrope_runtime::plan::{Launch, Phase, Plan, Port, Repeat, Segment};
 use zoetrope_runtime::{Cpu, Error, Observer, Result, Weights, replay};
 
 use crate::tensors::Tensor;
@@ -138,7 +138,9 @@ impl<'a> Observer<Cpu<'a>> for Feed<'_> {
         turn: u32,
         turns: u32,
     ) -> Result<()> {
-        for port in phase.inputs.iter().filter(|p| p.per_step) {
+        // Outside the steps the place of a step input belongs to other values.
+        let stepping = segment.repeat == Repeat::Steps;
+        for port in phase.inputs.iter().filter(|p| stepping && p.per_step) {
             if let Some([sigma, next]) = self.sigmas.get(turn as usize..turn as usize + 2) {
                 put(cpu, port, &Tensor::real(&[2], vec![*sigma, *next]))?;
             }
