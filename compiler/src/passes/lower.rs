@@ -13,7 +13,8 @@ use crate::schedule::{Access, Base, Item, Launch, Loop, Origin, Part, Phase, Por
 
 /// Places the buffers and writes the plan.
 pub fn lower(schedule: &Schedule, name: &str, made_by: String, facts: Facts, share: bool) -> Plan {
-    let offsets = place(&schedule.buffers, ALIGN, share);
+    let launches: Vec<_> = schedule.phases.iter().map(|p| p.first..p.end).collect();
+    let offsets = place(&schedule.buffers, &launches, ALIGN, share);
     let (constants, tables) = constants(schedule);
     let mut lowering = Lowering { offsets: &offsets, kernels: Vec::new(), by_kernel: BTreeMap::new() };
     let mut phases = schedule.phases.iter().map(|p| lowering.phase(schedule, p)).collect::<Vec<_>>();
@@ -134,7 +135,7 @@ impl Lowering<'_> {
             name: Cow::Owned(phase.name.clone()),
             first: phase.first as u32,
             arena_bytes: live.map(|(b, o)| (o + b.bytes).next_multiple_of(ALIGN)).max().unwrap_or(0),
-            lower_bound_bytes: lower_bound(&schedule.buffers, ALIGN, phase.first, phase.end),
+            lower_bound_bytes: lower_bound(&schedule.buffers, ALIGN, &(phase.first..phase.end)),
             segments: phase.segments.iter().map(|s| self.segment(s)).collect(),
             inputs: phase.inputs.iter().map(|p| self.port(p)).collect(),
             outputs: phase.outputs.iter().map(|p| self.port(p)).collect(),
