@@ -65,11 +65,12 @@ impl Phase {
         model: &ModelConfig,
         name: &str,
         taps: &[String],
+        options: Options,
     ) -> Result<Phase, EvalError> {
         let taps: Vec<Tap> = taps.iter().map(|t| Tap::parse(t)).collect();
         let wanted: BTreeSet<String> = taps.iter().map(|t| t.output.clone()).collect();
         let wanted: Vec<String> = wanted.into_iter().collect();
-        let levels = compile_part(target, model, Part::Phase(name), &wanted, Options::default())?;
+        let levels = compile_part(target, model, Part::Phase(name), &wanted, options)?;
         Ok(Phase { plan: levels.plan, name: name.to_string(), taps })
     }
 

@@ -15,6 +15,8 @@ pub enum Error {
     Wiring { phase: String, message: String },
     #[error("cannot fold {op} at {path}: {message}")]
     Fold { op: String, path: String, message: String },
+    #[error("{op} at {path} does not go frame by frame, so its phase cannot be cut into chunks of time")]
+    Chunk { op: String, path: String },
     #[error(
         "the gate after {level} found a broken rule: {rule}\n  where {what}\n  help  this is a mistake in the compiler; please report it with the target file"
     )]

@@ -29,11 +29,13 @@ use crate::schedule::Schedule;
 pub struct Options {
     /// Let values share memory. Off, every value has a buffer of its own: slower, larger, and the yardstick of tests.
     pub share: bool,
+    /// Latent frames that go through the video decoder together, where a target is compiled; `None` for all of them.
+    pub decode_chunk: Option<usize>,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { share: true }
+        Options { share: true, decode_chunk: None }
     }
 }
 
@@ -63,7 +65,10 @@ pub fn levels(program: Program, name: &str, facts: Facts, options: Options) -> R
     let (mut graphs, mut fused, mut wired) = (Vec::new(), Vec::new(), Vec::new());
     for phase in program.phases {
         made_of += &phase.graph.to_string();
-        let graph = passes::simplify(passes::fold(passes::simplify(phase.graph))?);
+        let mut graph = passes::simplify(passes::fold(passes::simplify(phase.graph))?);
+        if let Some(frames) = phase.chunk {
+            graph = passes::chunk(passes::fuse(passes::unroll(graph), &catalog)?, frames)?;
+        }
         let graph = passes::widen(graph, &catalog);
         verify::graph(&graph)?;
         let covered = passes::group(passes::own(passes::fuse(graph.clone(), &catalog)?, &catalog));

@@ -11,7 +11,7 @@ use zoetrope_model_spec::ltx::config::ModelConfig;
 use zoetrope_model_spec::ltx::demo::demo;
 use zoetrope_model_spec::ltx::pipeline::{PHASES, Recorder};
 use zoetrope_model_spec::ltx::read_config::{ConfigError, ConfigTexts, read_config};
-use zoetrope_model_spec::program::{Phase, Program};
+use zoetrope_model_spec::program::Program;
 use zoetrope_model_spec::target::{Model, Target, TargetError};
 use zoetrope_runtime::files::{FileError, TensorFile};
 use zoetrope_runtime::plan::{self, Facts, Plan};
@@ -119,14 +119,14 @@ pub fn compile_part(
     taps: &[String],
     options: Options,
 ) -> Result<Levels, CompileError> {
-    let recorder = Recorder { target, model, taps };
+    let recorder = Recorder { target, model, taps, chunk: options.decode_chunk };
     let program = match part {
         Part::Run => recorder.run().map_err(CompileError::Shape)?,
         Part::Phase(name) => {
             let recorded = recorder
                 .phase(name)
                 .ok_or_else(|| CompileError::NoPhase { name: name.to_string(), known: PHASES.join(", ") })?;
-            Program { phases: vec![Phase::alone(recorded.map_err(CompileError::Shape)?)] }
+            Program { phases: vec![recorded.map_err(CompileError::Shape)?] }
         }
     };
     let known: Vec<_> = program.phases.iter().flat_map(|p| p.graph.tap_names.iter().cloned()).collect();

@@ -1,12 +1,16 @@
 //! Random programs with loops, views and in-place sums: the plan that shares memory computes the bits of the plan
-//! that does not, dead memory filled with NaN.
+//! that does not, dead memory filled with NaN; and so do the plan without loops, and for clips the plan that makes a
+//! few frames at a time.
 
 use proptest::prelude::*;
-use zoetrope_compiler::{Options, compile};
-use zoetrope_model_spec::lang::{Builder, Dtype, Value};
+use zoetrope_compiler::passes::{chunk, fuse, unroll};
+use zoetrope_compiler::{Error, Options, compile};
+use zoetrope_kernels::catalog;
+use zoetrope_model_spec::lang::{Builder, Dtype, Graph, Op, Value};
 use zoetrope_model_spec::program::{Phase, Program};
 use zoetrope_runtime::files::Tensor;
-use zoetrope_runtime::plan::{self, Facts, Plan, Source};
+use zoetrope_runtime::null::Null;
+use zoetrope_runtime::plan::{self, Facts, Item, Plan, Source};
 use zoetrope_runtime::{Cpu, Executor, Silent, Weights, replay};
 
 const ROWS: usize = 6;
@@ -59,16 +63,21 @@ fn record(b: &Builder, values: &mut Vec<Value>, steps: &[Step]) {
     }
 }
 
-fn program(before: &[Step], body: &[Step], after: &[Step], turns: usize) -> Program {
+fn program(before: &[Step], body: &[Step], after: &[Step], turns: usize) -> Graph {
     let b = Builder::new("random", Dtype::F32);
     let mut values = vec![b.input("x", Dtype::F32, &[ROWS, COLS]), b.input("y", Dtype::F32, &[ROWS, COLS])];
     record(&b, &mut values, before);
     let state = [values[values.len() - 1], values[values.len() / 2]];
     let outside = values.clone();
+    let rows: Vec<Value> = (0..turns)
+        .map(|turn| b.constant(&format!("row.{turn}"), &[1, COLS], vec![turn as f32 / 4.0; COLS]))
+        .collect();
     let mut stack = None;
     let out = b.repeat("turns", turns, &state, |s| {
         let mut inner = outside.clone();
         inner.extend_from_slice(s);
+        inner.push(b.add(s[0], b.per_iteration("row", &rows)));
+        inner.push(b.mul(s[1], b.turn(b.slice(outside[0], 0, 0, turns))));
         record(&b, &mut inner, body);
         stack = Some(b.collect("kept", inner[inner.len() / 2]));
         let one = b.affine(inner[inner.len() - 1], 0.5, 0.1);
@@ -83,7 +92,7 @@ fn program(before: &[Step], body: &[Step], after: &[Step], turns: usize) -> Prog
     if let Some(stack) = stack {
         b.output("kept", b.affine(stack, 1.0, 1.0));
     }
-    Program { phases: vec![Phase::alone(b.finish().expect("shapes fit"))] }
+    b.finish().expect("shapes fit")
 }
 
 fn facts() -> Facts {
@@ -107,25 +116,109 @@ fn outputs(plan: &Plan, poisoned: bool) -> Vec<Vec<u8>> {
     let mut cpu = if poisoned { cpu.poisoned() } else { cpu };
     let phase = &plan.phases[0];
     for (i, port) in phase.inputs.iter().enumerate() {
-        let values = (0..ROWS * COLS).map(|j| ((i * 31 + j * 17) % 23) as f32 / 11.5 - 1.0);
-        let bytes: Vec<u8> = values.flat_map(f32::to_le_bytes).collect();
+        let elements = port.shape.iter().product::<u32>() as usize;
+        let values = (0..elements).map(|j| ((i * 31 + j * 17) % 23) as f32 / 11.5 - 1.0);
+        let wide = port.dtype == plan::Dtype::F32;
+        // The upper half of an f32 is a bf16.
+        let bytes: Vec<u8> =
+            values.flat_map(|x| x.to_le_bytes()[if wide { 0 } else { 2 }..].to_vec()).collect();
         cpu.write(port).copy_from_slice(&bytes);
     }
     replay(plan, phase, true, &mut cpu, &mut Silent).expect("the replay finishes");
     phase.outputs.iter().map(|port| cpu.read(port).to_vec()).collect()
 }
 
+fn is_launch(item: &Item) -> bool {
+    matches!(item, Item::Launch(_))
+}
+
+fn plan_of(graph: &Graph, share: bool) -> Plan {
+    let program = Program { phases: vec![Phase::alone(graph.clone())] };
+    compile(program, "random", facts(), Options { share, ..Options::default() }).expect("compiles")
+}
+
+/// A convolution over time of `x` [frames, 2, 3, COLS].
+fn conv(b: &Builder, x: Value, out: usize) -> Value {
+    let numbers = |n: usize| (0..n).map(|i| (i * 7919 % 101) as f32 / 1010.0 - 0.05).collect::<Vec<_>>();
+    let w = b.constant("w", &[out, COLS, 3, 3, 3], numbers(out * COLS * 27));
+    let op = Op::Conv { pads: vec![1; 6], replicate: true, stride: 1, dilation: 1 };
+    b.op(op, &[x, w, b.constant("bias", &[out], numbers(out))])
+}
+
+/// A decoder of a clip of `frames`: convolutions, residual blocks, frames that unfold, sums over several layers.
+fn decoder(dtype: Dtype, frames: usize, steps: &[Step]) -> Graph {
+    let b = Builder::new("clip", dtype);
+    let latent = b.input("latent", dtype, &[frames, 2, 3, COLS]);
+    let mut values = vec![conv(&b, b.affine(latent, 0.5, 0.1), COLS)];
+    for step in steps {
+        let x = values[values.len() - 1];
+        let active = |x| b.silu(b.rms(x, 1e-8));
+        values.push(match step.what {
+            0 => conv(&b, x, COLS),
+            1 => b.add(x, conv(&b, active(conv(&b, active(x), COLS)), COLS)),
+            2 if b.dim(x, 0) < 12 => {
+                let unfold = Op::DepthToSpace { st: 2, sh: 1, sw: 1, drop: 1 };
+                b.op(unfold, &[conv(&b, x, 2 * COLS)])
+            }
+            3 => active(x),
+            4 => b.affine(x, 0.5, 0.25),
+            _ => {
+                let y = values[step.a % values.len()];
+                if b.dim(y, 0) == b.dim(x, 0) { b.add(x, y) } else { conv(&b, active(x), COLS) }
+            }
+        });
+    }
+    let (last, middle) = (values[values.len() - 1], values[values.len() / 2]);
+    b.output("last", b.clamp(b.affine(last, 0.5, 0.5), 0.0, 1.0));
+    b.output("moved", b.permute(last, &[3, 0, 1, 2]));
+    b.output("middle", middle);
+    b.finish().expect("shapes fit")
+}
+
+fn chunked(graph: Graph, frames: usize) -> Result<Graph, Error> {
+    chunk(fuse(graph, &catalog())?, frames)
+}
+
+fn flops(plan: &Plan) -> u64 {
+    let mut null = Null::default();
+    replay(plan, &plan.phases[0], true, &mut null, &mut Silent).expect("nothing to fail");
+    null.flops
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
     #[test]
-    fn sharing_memory_changes_no_bit(
+    fn neither_sharing_nor_unrolling_changes_a_bit(
         before in steps(12), body in steps(10), after in steps(12), turns in 1usize..4,
     ) {
-        let make = |share| compile(program(&before, &body, &after, turns), "random", facts(), Options { share });
-        let (shared, private) = (make(true).expect("compiles"), make(false).expect("compiles"));
+        let looped = program(&before, &body, &after, turns);
+        let (shared, private) = (plan_of(&looped, true), plan_of(&looped, false));
+        let straight = plan_of(&unroll(looped), true);
         let expected = outputs(&private, false);
         let floats = expected.iter().flatten().copied().collect::<Vec<u8>>();
         prop_assert!(floats.chunks(4).all(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]).is_finite()));
-        prop_assert_eq!(outputs(&shared, true), expected);
+        prop_assert_eq!(&outputs(&shared, true), &expected);
+        prop_assert!(straight.phases[0].segments.iter().all(|s| s.items.iter().all(is_launch)));
+        prop_assert_eq!(&outputs(&straight, true), &expected);
     }
+
+    #[test]
+    fn a_clip_in_chunks_is_the_clip(
+        frames in 1usize..9, together in 1usize..6, steps in steps(7), narrow: bool,
+    ) {
+        let graph = decoder(if narrow { Dtype::Bf16 } else { Dtype::F32 }, frames, &steps);
+        let whole = plan_of(&graph, true);
+        let chunked = plan_of(&chunked(graph, together).expect("all ops are known"), true);
+        prop_assert_eq!(flops(&chunked), flops(&whole));
+        prop_assert_eq!(outputs(&chunked, true), outputs(&whole, true));
+    }
+}
+
+#[test]
+fn an_op_that_mixes_frames_is_refused_by_name_and_path() {
+    let b = Builder::new("clip", Dtype::F32);
+    let x = conv(&b, b.input("latent", Dtype::F32, &[5, 2, 3, COLS]), COLS);
+    b.output("y", b.scope("some.place", || b.slice(x, 0, 1, 3)));
+    let refused = chunked(b.finish().expect("shapes fit"), 2).expect_err("slices are not known");
+    assert!(matches!(refused, Error::Chunk { op, path } if op.starts_with("slice") && path == "some.place"));
 }

@@ -10,6 +10,8 @@ pub struct Phase {
     pub takes: Vec<Wire>,
     /// Outputs that a later phase reads.
     pub leaves: Vec<Wire>,
+    /// Latent frames that go through all layers together; `None` for all of them.
+    pub chunk: Option<usize>,
 }
 
 /// A port of a phase, and the slot it is.
@@ -34,7 +36,7 @@ pub struct Program {
 impl Phase {
     /// A phase of its own: all its ports are the host's.
     pub fn alone(graph: Graph) -> Phase {
-        Phase { graph, takes: Vec::new(), leaves: Vec::new() }
+        Phase { graph, takes: Vec::new(), leaves: Vec::new(), chunk: None }
     }
 
     pub fn takes(mut self, port: &str, slot: &str) -> Phase {
@@ -44,6 +46,12 @@ impl Phase {
 
     pub fn leaves(mut self, port: &str, slot: &str) -> Phase {
         self.leaves.push(Wire::new(port, slot));
+        self
+    }
+
+    /// So many latent frames go through all layers together, if a number is given.
+    pub fn chunked(mut self, frames: Option<usize>) -> Phase {
+        self.chunk = frames;
         self
     }
 }

@@ -1,5 +1,6 @@
 //! `zoetropec eval`: one phase on given inputs (docs/phases.md).
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -40,6 +41,9 @@ pub struct Eval {
     /// Replay so often, and print the seconds of each replay
     #[arg(long, value_name = "N", default_value_t = 1)]
     repeat: usize,
+    /// Latent frames that the video decoder takes through all layers together; all of them where this is not given
+    #[arg(long, value_name = "N")]
+    chunk: Option<NonZeroUsize>,
 }
 
 impl Eval {
@@ -71,6 +75,10 @@ impl Eval {
             self.model.text_encoder.get_or_insert_with(|| beside(folder, text_encoder));
             self.model.spatial_upscaler.get_or_insert_with(|| beside(folder, spatial_upscaler));
         }
+    }
+
+    fn options(&self) -> Options {
+        Options { decode_chunk: self.chunk.map(NonZeroUsize::get), ..Options::default() }
     }
 
     fn inputs(&self) -> Result<Named, Failure> {
@@ -113,7 +121,7 @@ impl Eval {
 
     fn one(&self, target: &Target, folder: &Path) -> Result<Named, Failure> {
         let model = dimensions(target, folder)?;
-        let phase = Phase::compile(target, &model, &self.phase, &self.tap)?;
+        let phase = Phase::compile(target, &model, &self.phase, &self.tap, self.options())?;
         let inputs = self.inputs()?;
         phase.check(&inputs)?;
         let files = self.model.open(&phase.plan, Some(&model))?;
@@ -130,7 +138,7 @@ impl Eval {
         if !self.tap.is_empty() {
             return Err(Failure::usage("--tap is for single phases, not for run"));
         }
-        let plan = compile_part(target, &model, Part::Run, &[], Options::default())?.plan;
+        let plan = compile_part(target, &model, Part::Run, &[], self.options())?.plan;
         let mut noise = self.inputs()?;
         let missing: Vec<_> = noise_ports(&plan)
             .into_iter()

@@ -1,5 +1,6 @@
 //! `zoetropec show`: the levels of a compilation as text.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -19,6 +20,9 @@ pub struct Show {
     /// Only one phase, in the shapes of docs/phases.md
     #[arg(long, value_name = "PHASE")]
     phase: Option<String>,
+    /// Latent frames that the video decoder takes through all layers together; all of them where this is not given
+    #[arg(long, value_name = "N")]
+    chunk: Option<NonZeroUsize>,
     /// The level to print
     #[arg(long, value_enum, default_value_t = Level::Plan)]
     after: Level,
@@ -64,7 +68,8 @@ impl Show {
         let (target, folder) = find_target(&self.target)?;
         let model = dimensions(&target, &folder)?;
         let part = self.phase.as_deref().map_or(Part::Run, Part::Phase);
-        let levels = compile_part(&target, &model, part, &[], Options::default())?;
+        let options = Options { decode_chunk: self.chunk.map(NonZeroUsize::get), ..Options::default() };
+        let levels = compile_part(&target, &model, part, &[], options)?;
         if let Some(path) = &self.why {
             say(&levels.fused.iter().map(|f| f.why(path)).collect::<String>())?;
         } else if let Some(dir) = &self.dump {

@@ -1,5 +1,6 @@
 //! The program against what the official code computes on a small model (tests/fixtures/gamma/README.md).
 
+mod chunks;
 mod decoders;
 mod model;
 mod run;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use zoetrope::eval::Phase;
 use zoetrope::tensors::{Named, Tensor, Values};
+use zoetrope_compiler::Options;
 use zoetrope_compiler::targets::dimensions;
 use zoetrope_model_spec::target::Target;
 use zoetrope_runtime::Weights;
@@ -59,7 +60,7 @@ pub fn target(fields: &str) -> Target {
 pub fn eval(target: &Target, phase: &str, inputs: &Named, taps: &[&str]) -> Named {
     let model = dimensions(target, &folder()).expect("the files describe a model");
     let taps: Vec<String> = taps.iter().map(|t| (*t).to_string()).collect();
-    let phase = Phase::compile(target, &model, phase, &taps).expect("the phase compiles");
+    let phase = Phase::compile(target, &model, phase, &taps, Options::default()).expect("the phase compiles");
     phase.run(&Model::open(), inputs, 1).expect("the phase runs").outputs
 }
 

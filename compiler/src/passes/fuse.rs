@@ -117,14 +117,6 @@ impl<'a> Fuser<'a> {
         let pattern = &kernel.meaning;
         let empty = Match { operands: vec![None; kernel.reads.len()], ops: vec![None; pattern.ops.len()] };
         let found = self.lay_op(pattern, pattern.ops.len() - 1, root, makers, empty)?;
-        for (i, stmt) in found.ops.iter().flatten().enumerate() {
-            let inside =
-                found.ops.iter().flatten().flat_map(|s| &s.inputs).filter(|v| **v == stmt.output).count();
-            let all = self.uses.get(&stmt.output).copied().unwrap_or(0);
-            if i + 1 < pattern.ops.len() && inside != all {
-                return Err(format!("the result of {} is read elsewhere", stmt.op.label()));
-            }
-        }
         self.check_axes(kernel, &found)?;
         Ok(found)
     }
@@ -148,6 +140,10 @@ impl<'a> Fuser<'a> {
         let (have, wanted) = (stmt.inputs.len(), want.inputs.len());
         if have != wanted {
             return Err(format!("{} of {have} operands instead of {wanted}", stmt.op.label()));
+        }
+        let inside = pattern.ops.iter().flat_map(|op| &op.inputs).filter(|r| **r == Ref::Inner(at)).count();
+        if at + 1 < pattern.ops.len() && self.uses.get(&stmt.output) != Some(&inside) {
+            return Err(format!("the result of {} is read elsewhere", stmt.op.label()));
         }
         state.ops[at] = Some(stmt);
         let orders: &[&[usize]] = if want.op.commutes() { &[&[0, 1], &[1, 0]] } else { &[] };

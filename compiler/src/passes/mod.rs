@@ -1,7 +1,9 @@
 //! Passes: verbs, one file each. Data that only they share stands beside them.
 
+mod chunk;
 mod coalesce;
 mod constants;
+mod cut;
 mod fold;
 mod fuse;
 mod group;
@@ -13,10 +15,13 @@ mod lower;
 mod order;
 mod own;
 mod place;
+mod reach;
 mod reside;
 mod simplify;
+mod unroll;
 mod widen;
 
+pub use chunk::chunk;
 pub use fold::fold;
 pub use fuse::fuse;
 pub use group::group;
@@ -27,4 +32,5 @@ pub use order::{Wired, order};
 pub use own::own;
 pub use place::{lower_bound, place};
 pub use simplify::simplify;
+pub use unroll::unroll;
 pub use widen::widen;

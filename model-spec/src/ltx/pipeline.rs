@@ -27,6 +27,8 @@ pub struct Recorder<'a> {
     pub model: &'a ModelConfig,
     /// Inner values that become outputs.
     pub taps: &'a [String],
+    /// Latent frames that are decoded together; `None` for all of them.
+    pub chunk: Option<usize>,
 }
 
 impl Recorder<'_> {
@@ -38,9 +40,9 @@ impl Recorder<'_> {
     ///
     /// # Errors
     /// Dimensions that do not fit together, with the path where it shows.
-    pub fn phase(&self, name: &str) -> Option<Recorded> {
+    pub fn phase(&self, name: &str) -> Option<Result<Phase, ShapeError>> {
         let size = self.target.size;
-        Some(match name {
+        let graph = match name {
             "text-encode" => self.text_encode(),
             "connect" => self.connect(),
             "velocity" => self.velocity(size),
@@ -50,7 +52,9 @@ impl Recorder<'_> {
             "audio-decode" => self.audio_decode(size),
             "vocode" => self.vocode(size),
             _ => return None,
-        })
+        };
+        let chunk = self.chunk.filter(|_| name == "video-decode");
+        Some(graph.map(|graph| Phase::alone(graph).chunked(chunk)))
     }
 
     /// The whole run: prompt to picture and sound.
@@ -96,7 +100,9 @@ impl Recorder<'_> {
             }
         };
         phases.extend([
-            Phase::alone(self.frames(full)?).takes("v.latent", &format!("stage{last}.v.latent")),
+            Phase::alone(self.frames(full)?)
+                .takes("v.latent", &format!("stage{last}.v.latent"))
+                .chunked(self.chunk),
             Phase::alone(self.audio_decode(full)?)
                 .takes("a.latent", &format!("stage{last}.a.latent"))
                 .leaves("mel", "mel"),

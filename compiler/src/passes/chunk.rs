@@ -1,0 +1,176 @@
+//! A clip goes through all layers a few frames at a time, so that no activation of the whole clip is ever there.
+//!
+//! Every value in memory between the first convolution over time and the results becomes a list of parts. How many
+//! frames of a value exist after a chunk is its frontier: a convolution waits for the frame behind, so deep layers
+//! lag, and go on when the clip has ended, never faster than it came. What readers will want again of a value, two
+//! frames where convolutions read it, is kept as a tail and put before its next part; tail and part together are the
+//! window that readers look into.
+//!
+//! All frames are made once, by the same kernels and from the same numbers as in one piece: results have the same
+//! bits.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use zoetrope_model_spec::lang::{Def, Graph, Info, Op, OpStmt, Stmt, Value};
+
+use crate::error::Result;
+use crate::fused::Fused;
+use crate::passes::cut::{Cut, Step};
+
+/// Cuts the clip into chunks of `frames` frames (at least one) of what the first convolutions look at. What kernels
+/// leave in memory in `whole`, which has no loops, is what they leave in parts.
+///
+/// # Errors
+/// An op that is not known to go frame by frame, with its path.
+pub fn chunk(whole: Fused, frames: usize) -> Result<Graph> {
+    let cut = Cut::of(&whole)?;
+    let frames = frames.max(1);
+    if cut.clip <= frames {
+        return Ok(whole.graph);
+    }
+    let mut chunker = Chunker {
+        cut: &cut,
+        frames,
+        values: whole.graph.values.clone(),
+        body: cut.before.iter().copied().cloned().collect(),
+        made: cut.steps.iter().map(|s| (s.value, 0)).collect(),
+        windows: BTreeMap::new(),
+        results: cut.results.iter().map(|v| (*v, Vec::new())).collect(),
+    };
+    let mut seen = 0;
+    while cut.steps.iter().any(|s| chunker.made[&s.value] < s.all) {
+        seen = cut.clip.min(seen + frames);
+        for (at, step) in cut.steps.iter().enumerate() {
+            chunker.advance(step, seen);
+            chunker.trim(at);
+        }
+    }
+    let Chunker { values, mut body, results, .. } = chunker;
+    let joined = results.into_iter().map(|(output, inputs)| OpStmt { op: Op::Concat {}, inputs, output });
+    body.extend(joined.chain(cut.after.iter().copied().cloned()));
+    let body = body.into_iter().map(Stmt::Op).collect();
+    Ok(Graph { values, body, ..whole.graph })
+}
+
+/// The frames of a step's result that are there: those from `first` to its frontier.
+#[derive(Clone, Copy)]
+struct Window {
+    value: Value,
+    first: usize,
+}
+
+struct Chunker<'a> {
+    cut: &'a Cut<'a>,
+    /// Of the clip, in one chunk.
+    frames: usize,
+    values: Vec<Info>,
+    body: Vec<OpStmt>,
+    /// The frontiers.
+    made: BTreeMap<Value, usize>,
+    windows: BTreeMap<Value, Window>,
+    /// The parts of what is wanted whole.
+    results: BTreeMap<Value, Vec<Value>>,
+}
+
+impl Chunker<'_> {
+    /// Makes the next frames of a step's result when the first `seen` frames of the clip may be looked at.
+    fn advance(&mut self, step: &Step, seen: usize) {
+        let made = self.made[&step.value];
+        let can = self.cut.makes(step.value, &|v| self.made.get(&v).copied().unwrap_or(seen));
+        // The first part may be larger, so that it ends where a frame of the clip does: frames unfold as a whole.
+        let first = if made == 0 { step.rate - step.dropped } else { 0 };
+        let most = self.frames * step.rate + first;
+        let out = made..can.min(made + most);
+        if out.is_empty() {
+            return;
+        }
+        // The tail moves into the window when that is filled, not before: until then a window takes no memory.
+        let tail = self.windows.remove(&step.value);
+        let tail = tail.map(|w| Window { value: self.copy(w.value, step.value, made - w.first), ..w });
+        let part = self.make(step.value, &out);
+        if let Some(parts) = self.results.get_mut(&step.value) {
+            parts.push(part);
+        }
+        if !self.cut.readers(step.value).is_empty() {
+            let window = tail.map_or(Window { value: part, first: made }, |w| {
+                let value = self.emit(Op::Concat {}, vec![w.value, part], step.value, out.end - w.first);
+                Window { value, ..w }
+            });
+            self.windows.insert(step.value, window);
+        }
+        self.made.insert(step.value, out.end);
+    }
+
+    /// After step `at`: of windows that no later step looks into, only what the next chunks want is kept.
+    fn trim(&mut self, at: usize) {
+        let mut done = Vec::new();
+        self.cut.looks(self.cut.steps[at].value, &(0..1), &mut |value, _| done.push(value));
+        for value in done.into_iter().filter(|v| self.cut.readers(*v).last() == Some(&at)) {
+            let Some(window) = self.windows.get(&value).copied() else { continue };
+            let end = self.made[&value];
+            let keep = self.cut.readers(value).iter().map(|r| self.wants(*r, value)).fold(end, usize::min);
+            if keep == end {
+                self.windows.remove(&value);
+            } else if keep > window.first {
+                let tail = self.slice(window.value, value, keep - window.first..end - window.first);
+                let tail = self.copy(tail, value, end - keep);
+                self.windows.insert(value, Window { value: tail, first: keep });
+            }
+        }
+    }
+
+    /// The first frame of `value` that step `reader` will still look at.
+    fn wants(&self, reader: usize, value: Value) -> usize {
+        let step = &self.cut.steps[reader];
+        let next = self.made[&step.value];
+        let mut first = usize::MAX;
+        if next < step.all {
+            self.cut.looks(step.value, &(next..next + 1), &mut |v, frames| {
+                if v == value {
+                    first = first.min(frames.start);
+                }
+            });
+        }
+        first
+    }
+
+    /// The frames `out` of a layer's result.
+    fn make(&mut self, value: Value, out: &Range<usize>) -> Value {
+        let layer = self.cut.made_by(value);
+        let frames = layer.reach.reads(out, layer.all[0]);
+        let mut inputs = layer.stmt.inputs.clone();
+        for input in &mut inputs[..layer.framed().len()] {
+            *input = if self.cut.is_inner(*input) {
+                self.make(*input, &frames)
+            } else {
+                let window = self.windows.get(input).copied().unwrap_or(Window { value: *input, first: 0 });
+                self.slice(window.value, *input, frames.start - window.first..frames.end - window.first)
+            };
+        }
+        self.emit(layer.reach.part(&layer.stmt.op, out, layer.all[1]), inputs, value, out.len())
+    }
+
+    fn slice(&mut self, from: Value, like: Value, frames: Range<usize>) -> Value {
+        let (start, len) = (frames.start, frames.len());
+        if len == self.values[from.index()].shape[0] {
+            return from;
+        }
+        self.emit(Op::Slice { axis: 0, start, len }, vec![from], like, len)
+    }
+
+    fn copy(&mut self, from: Value, like: Value, frames: usize) -> Value {
+        self.emit(Op::Copy {}, vec![from], like, frames)
+    }
+
+    /// A new value of so many frames, otherwise as `like`.
+    fn emit(&mut self, op: Op, inputs: Vec<Value>, like: Value, frames: usize) -> Value {
+        let mut info = self.values[like.index()].clone();
+        info.shape[0] = frames;
+        info.def = Def::Op;
+        self.values.push(info);
+        let output = Value(self.values.len() as u32 - 1);
+        self.body.push(OpStmt { op, inputs, output });
+        output
+    }
+}

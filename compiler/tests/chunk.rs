@@ -1,0 +1,77 @@
+//! The decoder of the published model in chunks of time: what it costs, and what it needs.
+
+use std::time::Instant;
+
+use zoetrope_compiler::{Options, compile};
+use zoetrope_model_spec::lang::Dtype;
+use zoetrope_model_spec::ltx::builtin::ltx_2_3_22b;
+use zoetrope_model_spec::ltx::pipeline::Recorder;
+use zoetrope_model_spec::ltx::sizes::Size;
+use zoetrope_model_spec::program::Program;
+use zoetrope_model_spec::target::{Model, Pipeline, Target};
+use zoetrope_runtime::null::Null;
+use zoetrope_runtime::plan::{self, Facts, Plan};
+use zoetrope_runtime::{Silent, replay};
+
+const GB: f64 = 1e9;
+
+/// The decoder of a run.
+fn decoder(width: usize, height: usize, frames: usize, chunk: Option<usize>) -> Plan {
+    let target = Target {
+        name: "decoder".to_string(),
+        size: Size { width, height, frames, fps: 24.0 },
+        pipeline: Pipeline::DistilledSingleStage,
+        dtype: Dtype::Bf16,
+        text_tokens: 1,
+        timestep_classes: 1,
+        model: Model::Ltx23,
+    };
+    let recorder = Recorder { target: &target, model: &ltx_2_3_22b(), taps: &[], chunk };
+    let phases = recorder.run().expect("shapes fit").phases;
+    let mut decode = phases.into_iter().find(|p| p.graph.name == "video-decode").expect("a run decodes");
+    decode.takes.clear();
+    let facts = Facts {
+        width: width as u32,
+        height: height as u32,
+        frames: frames as u32,
+        fps: 24.0,
+        dtype: plan::Dtype::Bf16,
+        pipeline: "test".into(),
+        model: "none".into(),
+        model_version: "none".into(),
+        notes: Default::default(),
+    };
+    compile(Program { phases: vec![decode] }, "decoder", facts, Options::default()).expect("compiles")
+}
+
+fn counted(plan: &Plan) -> Null {
+    let mut null = Null::default();
+    replay(plan, &plan.phases[0], true, &mut null, &mut Silent).expect("nothing to fail");
+    null
+}
+
+/// Gigabytes of arena by chunk size, the whole first; printed with launches and seconds. All cost the same.
+fn arenas(width: usize, height: usize, frames: usize) -> Vec<f64> {
+    let mut flops = None;
+    let row = |chunk: Option<usize>| {
+        let start = Instant::now();
+        let plan = decoder(width, height, frames, chunk);
+        let (arena, null, seconds) = (plan.arena_bytes as f64 / GB, counted(&plan), start.elapsed());
+        println!(
+            "{width}x{height}x{frames} {chunk:?}: {arena:.2} GB, {} launches, {seconds:?}",
+            null.launches
+        );
+        assert_eq!(*flops.get_or_insert(null.flops), null.flops, "{chunk:?}");
+        arena
+    };
+    [None, Some(16), Some(8), Some(4), Some(2), Some(1)].into_iter().map(row).collect()
+}
+
+/// Of the largest chunks little is gained: a whole decoder sums residuals in place, and nothing has tails.
+#[test]
+fn chunks_of_a_long_clip_and_of_a_large_one_take_little_memory() {
+    let long = arenas(1920, 1088, 241);
+    assert!(long[0] > 16.0 && long[3] < 8.5 && long[5] < 6.0, "{long:?}");
+    let large = arenas(3840, 2176, 121);
+    assert!(large[0] > 32.0 && large[4] < 21.0 && large[5] < 18.0, "{large:?}");
+}

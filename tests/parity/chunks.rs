@@ -1,0 +1,78 @@
+//! The video decoder in chunks of time: the bits of the decoder in one piece, on memory that is NaN where it is dead.
+
+use zoetrope::demo::demo_in_memory;
+use zoetrope::model_files::tensors_of;
+use zoetrope::session::{Session, Unwatched};
+use zoetrope::tensors::{Named, Tensor};
+use zoetrope_compiler::targets::{Part, compile_part, dimensions};
+use zoetrope_compiler::{Options, compile};
+use zoetrope_model_spec::ltx::config::ModelConfig;
+use zoetrope_model_spec::ltx::pipeline::Recorder;
+use zoetrope_model_spec::program::Program;
+use zoetrope_model_spec::target::Target;
+use zoetrope_runtime::Weights;
+use zoetrope_runtime::plan::Plan;
+
+use crate::model::{Model, folder, target};
+
+/// Six latent frames: enough for every layer to be behind the one before.
+fn clip(dtype: &str) -> String {
+    format!(
+        "width = 64\nheight = 32\nframes = 41\nfps = 24.0\npipeline = \"distilled-single-stage\"\ndtype = \"{dtype}\""
+    )
+}
+
+/// The decoder of a run.
+fn decoder(target: &Target, model: &ModelConfig, chunk: Option<usize>) -> Plan {
+    let run = compile_part(target, model, Part::Phase("video-decode"), &[], Options::default()).unwrap().plan;
+    let phases = Recorder { target, model, taps: &[], chunk }.run().unwrap().phases;
+    let mut decode = phases.into_iter().find(|p| p.graph.name == "video-decode").unwrap();
+    decode.takes.clear();
+    compile(Program { phases: vec![decode] }, "decoder", run.facts, Options::default()).unwrap()
+}
+
+/// The decoded picture as bits.
+fn decoded(plan: &Plan, weights: &dyn Weights) -> Vec<u32> {
+    let port = &plan.phases[0].inputs[0];
+    let shape: Vec<usize> = port.shape.iter().map(|d| *d as usize).collect();
+    let latent = (0..shape.iter().product()).map(|i: usize| (i * 7919 % 1009) as f32 / 252.0 - 2.0);
+    let inputs = Named::from([(port.name.to_string(), Tensor::real(&shape, latent.collect()))]);
+    let mut session = Session::poisoned(plan, weights).unwrap();
+    session.run("video-decode", &inputs, &[], &mut Unwatched).unwrap();
+    let video = session.output("video-decode", "video").unwrap().reals();
+    assert!(video.iter().all(|x| x.is_finite()));
+    video.iter().map(|x| x.to_bits()).collect()
+}
+
+/// Chunked decoders of the model of `target`, against the whole.
+fn same_bits(target: &Target, weights: &dyn Fn(&Plan) -> Box<dyn Weights>) {
+    let model = dimensions(target, &folder()).unwrap();
+    let whole = decoder(target, &model, None);
+    let weights = weights(&whole);
+    let expected = decoded(&whole, &*weights);
+    for frames in [1, 2, 3, 5, 6] {
+        let plan = decoder(target, &model, Some(frames));
+        assert!(decoded(&plan, &*weights) == expected, "chunks of {frames} frames, {:?}", target.dtype);
+    }
+    // The phase alone moves channels to the front when all frames are there.
+    let alone = |decode_chunk| {
+        let options = Options { decode_chunk, ..Options::default() };
+        compile_part(target, &model, Part::Phase("video-decode"), &[], options).unwrap().plan
+    };
+    assert!(decoded(&alone(Some(2)), &*weights) == decoded(&alone(None), &*weights), "the phase alone");
+}
+
+#[test]
+fn small_model() {
+    for dtype in ["f32", "bf16"] {
+        same_bits(&target(&clip(dtype)), &|_| Box::new(Model::open()));
+    }
+}
+
+#[test]
+fn demo_model() {
+    for dtype in ["f32", "bf16"] {
+        let target = Target::parse("demo", &format!("{}\nmodel = \"demo\"", clip(dtype))).unwrap();
+        same_bits(&target, &|plan| Box::new(demo_in_memory(&tensors_of(plan)).unwrap()));
+    }
+}
