@@ -4,8 +4,8 @@
 //! life first, and so lies together at the bottom. Around that every phase places its own buffers, without a look at
 //! the other phases, whose own buffers they never meet.
 //!
-//! So an arrangement of a phase is an order of its buffers, and the order is searched. It begins backwards in time,
-//! the last to die first. Then a roof comes down: the next arrangement has to end below the best one so far. The first
+//! So an arrangement of a phase is an order of its buffers, and the order is searched. It begins forwards in
+//! time, the first to live first. Then a roof comes down: the next arrangement has to end below the best one so far. The first
 //! buffer that ends above the roof had trouble, and from now on goes before all that had less; then all are placed
 //! anew. When all fit, the roof comes down again. It stops at the lower bound, the largest sum of live bytes at any
 //! launch, below which there is nothing to find, or after the work of [`ARRANGEMENTS`].
@@ -16,8 +16,8 @@ use std::ops::Range;
 use crate::schedule::Buffer;
 
 /// How many whole arrangements of a phase's buffers the search may cost; most break off early. Unrolled decoders with
-/// thousands of buffers of a dozen sizes need half of it, other phases a few.
-const ARRANGEMENTS: usize = 200;
+/// thousands of buffers of a dozen sizes need all of it (half a second), other phases a few.
+const ARRANGEMENTS: usize = 1500;
 
 /// Addresses `from..to` from launch `first` to launch `last`; before it is placed, `from` is 0.
 #[derive(Clone, Copy)]
@@ -62,7 +62,7 @@ pub fn place(buffers: &[Buffer], phases: &[Range<usize>], align: u64, share: boo
         insert(&mut bottom, placed);
     }
     for (phase, mut own) in phases.iter().zip(own) {
-        own.sort_by_key(|i| (Reverse(buffers[*i].last), Reverse(buffers[*i].bytes), *i));
+        own.sort_by_key(|i| (buffers[*i].first, Reverse(buffers[*i].bytes), *i));
         let spans: Vec<Span> = own.iter().map(|i| span(*i)).collect();
         let here = bottom.iter().filter(|s| s.first < phase.end && phase.start <= s.last);
         let goal = here.map(|s| s.to).fold(lower_bound(buffers, align, phase), u64::max);
