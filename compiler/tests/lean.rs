@@ -1,0 +1,80 @@
+//! What the plans of the published model must keep: few launches in a block, what is fused, what runs side by side,
+//! how much memory a step takes, and the same bytes every time.
+
+use std::path::Path;
+
+use zoetrope_compiler::emit::emit;
+use zoetrope_compiler::targets::compile_target;
+use zoetrope_model_spec::target::{PRESETS, Target};
+use zoetrope_runtime::plan::{Item, Loop, Phase, Plan};
+
+fn plan(name: &str) -> Plan {
+    compile_target(&Target::preset(name).expect("a preset"), Path::new("")).expect("it compiles")
+}
+
+fn blocks(phase: &Phase) -> &Loop {
+    let items = phase.segments.iter().flat_map(|s| s.items.iter());
+    let mut loops = items.filter_map(|item| match item {
+        Item::Loop(l) if l.name == "transformer_blocks" => Some(l),
+        _ => None,
+    });
+    loops.next().expect("a phase that denoises goes through the blocks")
+}
+
+#[test]
+fn a_block_of_both_streams_is_lean() {
+    for (name, _) in PRESETS {
+        let plan = plan(name);
+        for phase in plan.phases.iter().filter(|p| p.name.starts_with("denoise")) {
+            let body = &blocks(phase).body;
+            assert!(body.len() <= 44, "{name} {}: {} launches in a block", phase.name, body.len());
+            let kernel =
+                |l: &zoetrope_runtime::plan::Launch| plan.kernels[l.kernel as usize].name.to_string();
+            for launch in body.iter() {
+                // What stands alone here has lost the launch that it belongs into.
+                let alone =
+                    ["add", "mul", "sigmoid", "gelu", "affine", "copy", "rope", "head_gate", "outer_add"];
+                assert!(!alone.contains(&kernel(launch).as_str()), "{name}: {} in a block", kernel(launch));
+            }
+            let products = body.iter().filter(|l| kernel(l).starts_with("linear")).count();
+            assert_eq!(products, 20, "{name}: q, k, v and gates of one input are one product");
+        }
+    }
+}
+
+#[test]
+fn the_audio_stream_runs_beside_the_video_stream() {
+    let plan = plan("res-1080p");
+    for phase in plan.phases.iter().filter(|p| p.name.starts_with("denoise")) {
+        for launch in blocks(phase).body.iter().filter(|l| l.parts.len() == 1) {
+            let path = launch.path();
+            if ["audio_attn1", "audio_attn2", "audio_ff"].iter().any(|part| path.contains(part)) {
+                assert_eq!(launch.lane, 1, "{path}");
+            }
+            if [".attn1", ".attn2", ".ff"].iter().any(|part| path.contains(part)) {
+                assert_eq!(launch.lane, 0, "{path}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_step_at_1080p_takes_little_memory() {
+    let plan = plan("res-1080p");
+    let stage_2 = plan.phase("denoise-2").expect("two stages");
+    assert!(stage_2.arena_bytes <= 3_300_000_000, "{} bytes", stage_2.arena_bytes);
+}
+
+#[test]
+fn the_same_target_gives_the_same_bytes() {
+    for name in ["res-tiny", "res-1080p"] {
+        let made = || {
+            let emitted = emit(&plan(name), "tables").expect("it is emitted");
+            (emitted.rust, emitted.tables)
+        };
+        let (here, there) = (made(), std::thread::spawn(made).join().expect("it compiles elsewhere"));
+        assert!(here == there, "{name} differs from run to run");
+        let folder = env!("CARGO_MANIFEST_DIR");
+        assert!(!here.0.contains(folder), "{name} names a folder of this machine");
+    }
+}
