@@ -1,16 +1,18 @@
 //! Compiles the plan of every enabled `res-*` feature and writes it as Rust into Cargo's output directory.
 //!
 //! `ZOETROPE_TARGET` names the target file of `res-custom`; a relative path counts from the repository root.
+//! `ZOETROPE_VRAM` is the memory of the card, such as 24GiB, of every target that names none.
 //! `ZOETROPE_EMIT_DIR` names a folder that gets a readable copy.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use zoetrope_compiler::targets::{compile_target, load_target};
-use zoetrope_model_spec::target::{PRESETS, Target};
+use zoetrope_model_spec::target::{PRESETS, Target, parse_vram};
 
 fn main() {
     println!("cargo::rerun-if-env-changed=ZOETROPE_TARGET");
+    println!("cargo::rerun-if-env-changed=ZOETROPE_VRAM");
     println!("cargo::rerun-if-env-changed=ZOETROPE_EMIT_DIR");
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     if let Err(message) = run(&out) {
@@ -26,6 +28,10 @@ fn run(out: &Path) -> Result<(), String> {
     }
     if enabled("res-custom") {
         targets.push(custom()?);
+    }
+    if let Ok(text) = env::var("ZOETROPE_VRAM") {
+        let vram = parse_vram(&text).map_err(|problem| format!("ZOETROPE_VRAM: {problem}"))?;
+        targets.iter_mut().for_each(|(target, _)| target.vram = target.vram.or(Some(vram)));
     }
     let mut list = String::new();
     for (target, folder) in &targets {

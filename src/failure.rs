@@ -3,6 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use zoetrope_compiler::Error as CompilerError;
 use zoetrope_compiler::targets::CompileError;
 use zoetrope_runtime::Error as RuntimeError;
 use zoetrope_runtime::files::FileError;
@@ -68,6 +69,7 @@ impl From<RuntimeError> for Failure {
 impl From<CompileError> for Failure {
     fn from(error: CompileError) -> Failure {
         let kind = match &error {
+            CompileError::Compiler(CompilerError::Budget { .. }) => Kind::Usage,
             CompileError::Compiler(_) => Kind::Failure,
             other if other.is_about_files() => Kind::ModelFiles,
             _ => Kind::Usage,

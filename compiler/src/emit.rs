@@ -78,6 +78,8 @@ fn facts(plan: &Plan) -> TokenStream {
     let (pipeline, model, version) = (&*f.pipeline, &*f.model, &*f.model_version);
     let dtype = format_ident!("{}", dtype(f.dtype));
     let notes = f.notes.iter().map(|note| quote!(Cow::Borrowed(#note)));
+    let vram = f.vram.map_or(quote!(None), |bytes| quote!(Some(#bytes)));
+    let reserve_bytes = f.reserve_bytes;
     quote! {
         Facts {
             width: #width,
@@ -89,6 +91,8 @@ fn facts(plan: &Plan) -> TokenStream {
             model: Cow::Borrowed(#model),
             model_version: Cow::Borrowed(#version),
             notes: Cow::Borrowed(&[#(#notes),*]),
+            vram: #vram,
+            reserve_bytes: #reserve_bytes,
         }
     }
 }
@@ -108,6 +112,9 @@ fn phase(rows: &mut String, number: usize, phase: &Phase) -> TokenStream {
     let places = format_ident!("P{}_PLACES", number);
     let list: Vec<_> = phase.places.iter().map(|at| format!("{at:#x}")).collect();
     table(rows, &places.to_string(), "u64", list.chunks(12).map(|c| c.join(", ") + ","), list.len());
+    let kept = format_ident!("P{}_KEPT", number);
+    let list: Vec<_> = phase.kept.iter().map(u32::to_string).collect();
+    table(rows, &kept.to_string(), "u32", list.chunks(24).map(|c| c.join(", ") + ","), list.len());
     let (weight_bytes, table_bytes) = (phase.weight_bytes, phase.table_bytes);
     let (arena_bytes, lower_bound_bytes) = (phase.arena_bytes, phase.lower_bound_bytes);
     quote! {
@@ -119,6 +126,7 @@ fn phase(rows: &mut String, number: usize, phase: &Phase) -> TokenStream {
             outputs: Cow::Borrowed(const { &[#(#outputs),*] }),
             constants: Cow::Borrowed(&#constants),
             places: Cow::Borrowed(&#places),
+            kept: Cow::Borrowed(&#kept),
             weight_bytes: #weight_bytes,
             table_bytes: #table_bytes,
             arena_bytes: #arena_bytes,

@@ -1,6 +1,7 @@
 //! What can go wrong while a program is compiled.
 
 use thiserror::Error as ThisError;
+use zoetrope_runtime::plan::{bytes_text, memory_text};
 
 /// An error of the compiler. A failed gate is our mistake, not the user's.
 #[derive(Debug, ThisError)]
@@ -21,6 +22,22 @@ pub enum Error {
         "the gate after {level} found a broken rule: {rule}\n  where {what}\n  help  this is a mistake in the compiler; please report it with the target file"
     )]
     Gate { level: &'static str, rule: &'static str, what: String },
+    #[error(
+        "target {target} does not fit into {}\n  have  phase {phase} takes {} at least: arena {}, weights {}, tables {}; the driver keeps {}\n  help  the smallest budget that does is {smallest_gib} GiB",
+        memory_text(*vram), bytes_text(arena + weights + tables), bytes_text(*arena), bytes_text(*weights),
+        bytes_text(*tables), bytes_text(*reserve)
+    )]
+    Budget {
+        target: String,
+        vram: u64,
+        /// The phase that is farthest from the budget, and its parts in bytes with as much streamed as can be.
+        phase: String,
+        arena: u64,
+        weights: u64,
+        tables: u64,
+        reserve: u64,
+        smallest_gib: u64,
+    },
     #[error("the emitted table is not Rust: {0}")]
     Emit(String),
 }

@@ -79,8 +79,9 @@ pub fn levels(program: Program, name: &str, facts: Facts, options: Options) -> R
     }
     let schedule = passes::lanes(passes::order(wired, options.share)?);
     verify::schedule(&schedule)?;
-    let plan = passes::lower(&schedule, name, made_by(&made_of, &catalog), facts, options.share);
+    let plan = passes::lower(&schedule, name, made_by(&made_of, &catalog), facts, options.share)?;
     verify::plan(&plan)?;
+    verify::memory(&plan)?;
     Ok(Levels { graphs, fused, schedule, plan })
 }
 

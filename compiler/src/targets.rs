@@ -18,6 +18,10 @@ use zoetrope_runtime::plan::{self, Facts, Plan};
 
 use crate::{Levels, Options, levels};
 
+/// Memory of a card that no plan takes: the driver's context, the code of the kernels, what an allocator rounds up.
+/// An assumption, larger than what is usually reported of such contexts; never measured.
+pub const RESERVE_BYTES: u64 = 600 << 20;
+
 /// Why a target has no plan. The variants say whose mistake it is.
 #[derive(Debug, ThisError)]
 pub enum CompileError {
@@ -153,5 +157,7 @@ fn facts(target: &Target, model: &ModelConfig) -> Facts {
         model: model.name.clone().into(),
         model_version: "2.3 up to but not including 2.4".into(),
         notes: target.warnings(&model.transformer).into_iter().map(Cow::Owned).collect(),
+        vram: target.vram,
+        reserve_bytes: RESERVE_BYTES,
     }
 }

@@ -25,6 +25,7 @@ fn decoder(width: usize, height: usize, frames: usize, chunk: Option<usize>) -> 
         text_tokens: 1,
         timestep_classes: 1,
         model: Model::Ltx23,
+        vram: None,
     };
     let recorder = Recorder { target: &target, model: &ltx_2_3_22b(), taps: &[], chunk };
     let phases = recorder.run().expect("shapes fit").phases;
@@ -40,6 +41,8 @@ fn decoder(width: usize, height: usize, frames: usize, chunk: Option<usize>) -> 
         model: "none".into(),
         model_version: "none".into(),
         notes: Default::default(),
+        vram: None,
+        reserve_bytes: 0,
     };
     compile(Program { phases: vec![decode] }, "decoder", facts, Options::default()).expect("compiles")
 }

@@ -23,6 +23,8 @@ fn weights_are_prepared_once_per_load() {
         model: "none".into(),
         model_version: "none".into(),
         notes: Default::default(),
+        vram: None,
+        reserve_bytes: 0,
     };
     let plan = compile(program, "scaled", facts, Options::default()).expect("compiles");
     let phase = &plan.phases[0];

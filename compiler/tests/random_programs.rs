@@ -108,6 +108,8 @@ fn facts() -> Facts {
         model: text("none"),
         model_version: text("none"),
         notes: Default::default(),
+        vram: None,
+        reserve_bytes: 0,
     }
 }
 

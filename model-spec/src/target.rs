@@ -62,6 +62,8 @@ pub struct Target {
     /// The most distinct timesteps that `velocity` accepts in one stream.
     pub timestep_classes: usize,
     pub model: Model,
+    /// The memory of the card that it is compiled for, in bytes; `None` for as much as it takes.
+    pub vram: Option<u64>,
 }
 
 /// A target that cannot be compiled, with everything that is wrong with it.
@@ -95,6 +97,7 @@ pub struct Preset {
 /// The largest extents that are accepted: far beyond any card, small enough for sums of bytes in 64 bits.
 const MAX_SIDE: usize = 1 << 14;
 const MAX_FRAMES: usize = (1 << 14) + 1;
+const MAX_VRAM: u64 = 1 << 40;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -108,6 +111,7 @@ struct File {
     text_tokens: Option<usize>,
     timestep_classes: Option<usize>,
     model: ModelField,
+    vram: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -129,6 +133,7 @@ impl Target {
             text_tokens: TEXT_TOKENS,
             timestep_classes: 1,
             model: p.model.clone(),
+            vram: None,
         })
     }
 
@@ -149,6 +154,8 @@ impl Target {
             problems.push(problem);
             Model::Demo
         });
+        let vram =
+            file.vram.and_then(|text| parse_vram(&text).map_err(|problem| problems.push(problem)).ok());
         let target = Target {
             name: name.to_string(),
             size: Size { width: file.width, height: file.height, frames: file.frames, fps: file.fps },
@@ -157,6 +164,7 @@ impl Target {
             text_tokens: file.text_tokens.unwrap_or(TEXT_TOKENS),
             timestep_classes: file.timestep_classes.unwrap_or(1),
             model,
+            vram,
         };
         problems.extend(target.problems());
         if problems.is_empty() { Ok(target) } else { Err(fail(problems)) }
@@ -228,6 +236,22 @@ impl Target {
         }
         out
     }
+}
+
+/// Reads the memory of a card, such as `24GiB` or `25.77 GB`, as bytes.
+///
+/// # Errors
+/// Says what was wanted.
+pub fn parse_vram(text: &str) -> Result<u64, String> {
+    let units = [("GiB", (1u64 << 30) as f64), ("GB", 1e9)];
+    let of =
+        |(unit, size): (&str, f64)| Some(text.strip_suffix(unit)?.trim_end().parse::<f64>().ok()? * size);
+    let bytes = units.into_iter().find_map(of).filter(|bytes| *bytes >= 1.0 && *bytes <= MAX_VRAM as f64);
+    bytes.map(|bytes| bytes as u64).ok_or_else(|| {
+        format!(
+            "vram is {text:?}; wanted the memory of a card in GiB or GB, at most 1024 GiB, such as \"24GiB\""
+        )
+    })
 }
 
 fn model(field: ModelField) -> Result<Model, String> {
@@ -320,6 +344,17 @@ mod tests {
         assert!(Target::parse("my", &text(&[("frames", "1")])).is_ok());
         let error = Target::parse("my", &text(&[("frames", "1"), ("fps", "60")])).unwrap_err().to_string();
         assert!(error.contains("no audio token"), "{error}");
+    }
+
+    #[test]
+    fn memory_is_said_in_the_units_of_cards() {
+        let parsed = |text: &str| Target::parse("my", &self::text(&[("vram", text)])).map(|t| t.vram);
+        assert_eq!(parsed("\"24GiB\""), Ok(Some(24 << 30)));
+        assert_eq!(parsed("\"0.5 GiB\""), Ok(Some(1 << 29)));
+        assert_eq!(parsed("\"32GB\""), Ok(Some(32_000_000_000)));
+        for text in ["\"24\"", "\"GiB\"", "\"-1GiB\"", "\"nanGB\"", "\"2000GiB\"", "24"] {
+            assert!(parsed(text).unwrap_err().to_string().contains("vram"), "{text}");
+        }
     }
 
     #[test]

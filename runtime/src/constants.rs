@@ -47,14 +47,18 @@ impl<'a> Store<'a> {
         Store { files, held, shared: Arena::default(), shared_from: 0 }
     }
 
-    /// Makes exactly the constants of `phase` resident that are not streamed, and room for those that are.
+    /// Makes the constants of `phase` resident that are not streamed, and room for those that are. Of others, those
+    /// stay that the plan keeps.
     ///
     /// # Errors
     /// A tensor is missing, has another shape, or has a type that cannot be converted; no memory.
     pub fn keep(&mut self, plan: &'a Plan, phase: &Phase) -> Result<()> {
         let streamed: BTreeSet<u32> =
             phase.fetches().flat_map(|(_, fetch)| fetch.constants.iter().copied()).collect();
-        let stays = |i: u32| phase.constants.binary_search(&i).is_ok() && !streamed.contains(&i);
+        let stays = |i: u32| {
+            let among = |list: &[u32]| list.binary_search(&i).is_ok();
+            among(&phase.kept) || among(&phase.constants) && !streamed.contains(&i)
+        };
         for (i, held) in self.held.iter_mut().enumerate() {
             if !stays(i as u32) || matches!(held, Some(Held::Streamed(..))) {
                 *held = None;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use zoetrope_compiler::Options;
 use zoetrope_compiler::targets::{Part, beside, compile_part, dimensions};
-use zoetrope_model_spec::target::{Model, Target};
+use zoetrope_model_spec::target::{Model, Target, parse_vram};
 
 use super::show::find_target;
 use super::{ModelArgs, write_whole};
@@ -38,6 +38,9 @@ pub struct Eval {
     /// Also write this inner value
     #[arg(long, value_name = "NAME")]
     tap: Vec<String>,
+    /// The memory of the card, such as 24GiB, instead of what the target says
+    #[arg(long, value_name = "MEMORY", value_parser = parse_vram)]
+    vram: Option<u64>,
     /// Replay so often, and print the seconds of each replay
     #[arg(long, value_name = "N", default_value_t = 1)]
     repeat: usize,
@@ -52,7 +55,8 @@ impl Eval {
     /// # Errors
     /// Says what the phase wants where something is missing.
     pub fn run(mut self) -> Result<(), Failure> {
-        let (target, folder) = find_target(&self.target)?;
+        let (mut target, folder) = find_target(&self.target)?;
+        target.vram = self.vram.or(target.vram);
         self.files_of(&target, &folder);
         let outputs = match self.phase.as_str() {
             "tokenize" => self.tokenize(&target)?,

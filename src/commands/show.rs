@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use zoetrope_compiler::targets::{Part, compile_part, dimensions, load_target};
 use zoetrope_compiler::{Levels, Options};
-use zoetrope_model_spec::target::Target;
+use zoetrope_model_spec::target::{Target, parse_vram};
 use zoetrope_runtime::plan::Detail;
 
 use super::{say, write_whole};
@@ -32,6 +32,9 @@ pub struct Show {
     /// Which kernels were tried at the calls whose path contains this, and why each lost
     #[arg(long, value_name = "PATH")]
     why: Option<String>,
+    /// The memory of the card, such as 24GiB, instead of what the target says
+    #[arg(long, value_name = "MEMORY", value_parser = parse_vram)]
+    vram: Option<u64>,
     /// Write every level into this folder instead
     #[arg(long, value_name = "DIR")]
     dump: Option<PathBuf>,
@@ -65,7 +68,8 @@ impl Show {
     /// # Errors
     /// A target that cannot be compiled, a folder that cannot be written.
     pub fn run(self) -> Result<(), Failure> {
-        let (target, folder) = find_target(&self.target)?;
+        let (mut target, folder) = find_target(&self.target)?;
+        target.vram = self.vram.or(target.vram);
         let model = dimensions(&target, &folder)?;
         let part = self.phase.as_deref().map_or(Part::Run, Part::Phase);
         let options = Options { decode_chunk: self.chunk.map(NonZeroUsize::get), ..Options::default() };

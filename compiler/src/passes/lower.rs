@@ -7,18 +7,22 @@ use half::bf16;
 use zoetrope_model_spec::lang::{Attr, Constant, Dtype, Source};
 use zoetrope_runtime::plan::{self, ALIGN, Facts, Number, Plan};
 
+use crate::error::Result;
 use crate::passes::place::{lower_bound, place};
 use crate::passes::reside::reside;
 use crate::schedule::{Access, Base, Item, Launch, Loop, Origin, Part, Phase, Port, Schedule, Segment};
 
-/// Places the buffers and writes the plan.
-pub fn lower(schedule: &Schedule, name: &str, made_by: String, facts: Facts, share: bool) -> Plan {
+/// Places the buffers and the constants, and writes the plan.
+///
+/// # Errors
+/// A memory budget that no plan meets.
+pub fn lower(schedule: &Schedule, name: &str, made_by: String, facts: Facts, share: bool) -> Result<Plan> {
     let launches: Vec<_> = schedule.phases.iter().map(|p| p.first..p.end).collect();
     let offsets = place(&schedule.buffers, &launches, ALIGN, share);
     let (constants, tables) = constants(schedule);
     let mut lowering = Lowering { offsets: &offsets, kernels: Vec::new(), by_kernel: BTreeMap::new() };
     let mut phases = schedule.phases.iter().map(|p| lowering.phase(schedule, p)).collect::<Vec<_>>();
-    phases.iter_mut().for_each(|phase| reside(&constants, phase));
+    let peak_bytes = reside(&constants, &mut phases, name, &facts)?;
     let buffers: Vec<_> = schedule
         .buffers
         .iter()
@@ -32,18 +36,18 @@ pub fn lower(schedule: &Schedule, name: &str, made_by: String, facts: Facts, sha
             lifetime: b.lifetime,
         })
         .collect();
-    Plan {
+    Ok(Plan {
         name: Cow::Owned(name.to_string()),
         made_by: Cow::Owned(made_by),
         facts,
         arena_bytes: phases.iter().map(|p| p.arena_bytes).max().unwrap_or(0),
-        peak_bytes: phases.iter().map(plan::Phase::peak_bytes).max().unwrap_or(0),
+        peak_bytes,
         kernels: Cow::Owned(lowering.kernels),
         constants: Cow::Owned(constants),
         tables: Cow::Owned(tables),
         phases: Cow::Owned(phases),
         buffers: Cow::Owned(buffers),
-    }
+    })
 }
 
 /// The runtime's name of a storage type.
@@ -141,6 +145,7 @@ impl Lowering<'_> {
             outputs: phase.outputs.iter().map(|p| self.port(p)).collect(),
             constants: Cow::Owned(constants),
             places: Cow::Owned(Vec::new()),
+            kept: Cow::Owned(Vec::new()),
             weight_bytes: 0,
             table_bytes: 0,
         }

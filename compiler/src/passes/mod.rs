@@ -18,6 +18,7 @@ mod place;
 mod reach;
 mod reside;
 mod simplify;
+mod stream;
 mod unroll;
 mod widen;
 
@@ -31,6 +32,7 @@ pub use lower::lower;
 pub use order::{Wired, order};
 pub use own::own;
 pub use place::{lower_bound, place};
+pub use reside::reside;
 pub use simplify::simplify;
 pub use unroll::unroll;
 pub use widen::widen;

@@ -1,18 +1,212 @@
-//! Where constants lie while a phase runs: behind its arena, one after the other.
+//! Where constants lie while a phase runs: behind its arena, from the top of memory downwards.
+//!
+//! Without a budget every phase has all its constants; with one, what does not fit is streamed (`stream`). Constants
+//! that a later phase reads again stay where they are, if the phases between have room for them.
+//!
+//! Phases are the time axis. What comes and goes together is a group, and every stay of it a rectangle: phases wide,
+//! bytes high. The longest first, among them the largest, each takes the place nearest to the top that is free
+//! through all its phases; so what is kept lies together, and short stays fill what is left. From the top, because
+//! what is below belongs to the arena, which ends elsewhere in every phase.
 
-use zoetrope_runtime::plan::{ALIGN, Constant, Origin, Phase};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Gives the constants of a phase their places.
-pub fn reside(constants: &[Constant], phase: &mut Phase) {
-    let mut at = phase.arena_bytes;
-    for id in phase.constants.iter() {
-        let constant = &constants[*id as usize];
-        let bytes = constant.bytes().next_multiple_of(ALIGN);
-        match constant.origin {
-            Origin::Weight { .. } => phase.weight_bytes += bytes,
-            Origin::Table { .. } => phase.table_bytes += bytes,
+use zoetrope_runtime::plan::{Constant, Facts, Origin, Phase};
+
+use super::stream::{Stream, Tight, loops, room, stream};
+use crate::error::Error;
+
+/// Constants that come and go together.
+struct Group {
+    bytes: u64,
+    /// Empty for the slots of a streamed loop.
+    constants: Vec<u32>,
+    /// First and last phase of every stay. In phases between that do not read it, it is kept.
+    stays: Vec<(usize, usize)>,
+}
+
+/// Gives the constants of all phases their places, decides which are streamed and which kept, and tells how much
+/// memory that takes, in bytes. `name` is the target's, for the error.
+///
+/// # Errors
+/// The budget of `facts` is too small for a phase.
+pub fn reside(constants: &[Constant], phases: &mut [Phase], name: &str, facts: &Facts) -> Result<u64, Error> {
+    let limit = facts.vram.map(|vram| vram.saturating_sub(facts.reserve_bytes));
+    let streams = match limit {
+        Some(limit) => streams(constants, phases, limit)
+            .map_err(|(phase, tight)| too_small(constants, phases, &phases[phase], tight, name, facts))?,
+        None => phases.iter().map(|_| None).collect(),
+    };
+    let mut groups = groups(constants, phases, &streams);
+    keep(&mut groups, phases, limit);
+    let (depths, peak) = stack(&groups, phases);
+    phases.iter_mut().for_each(|p| p.places = vec![0; p.constants.len()].into());
+    for (group, depths) in groups.iter().zip(&depths) {
+        for ((first, last), depth) in group.stays.iter().zip(depths) {
+            let mut at = peak - depth;
+            for c in &group.constants {
+                phases[*first..=*last].iter_mut().for_each(|phase| settle(phase, constants, *c, at));
+                at += room(&constants[*c as usize]);
+            }
+            if let (true, Some(ring)) = (group.constants.is_empty(), &streams[*first]) {
+                let phase = &mut phases[*first];
+                for (c, slot) in ring.places(phase) {
+                    put(phase, c, at + slot);
+                }
+                ring.fetch(constants, phase);
+                phase.weight_bytes += group.bytes;
+            }
         }
-        phase.places.to_mut().push(at);
-        at += bytes;
     }
+    phases.iter_mut().for_each(|p| p.kept.to_mut().sort_unstable());
+    Ok(peak)
+}
+
+/// What every phase streams, or the (first) phase that is farthest from `limit` bytes.
+fn streams(
+    constants: &[Constant],
+    phases: &[Phase],
+    limit: u64,
+) -> Result<Vec<Option<Stream>>, (usize, Tight)> {
+    let tried: Vec<_> = phases.iter().map(|phase| stream(constants, phase, limit)).collect();
+    let tight = tried.iter().enumerate().filter_map(|(i, t)| Some((i, *t.as_ref().err()?)));
+    tight.max_by_key(|(i, t)| (t.need_bytes, Reverse(*i))).map_or(Ok(()), Err)?;
+    Ok(tried.into_iter().flatten().collect())
+}
+
+fn too_small(
+    constants: &[Constant],
+    phases: &[Phase],
+    phase: &Phase,
+    tight: Tight,
+    name: &str,
+    facts: &Facts,
+) -> Error {
+    let vram = facts.vram.unwrap_or(0);
+    let fits =
+        |gib: &u64| streams(constants, phases, (gib << 30).saturating_sub(facts.reserve_bytes)).is_ok();
+    Error::Budget {
+        target: name.to_string(),
+        vram,
+        phase: phase.name.to_string(),
+        arena: phase.arena_bytes,
+        weights: tight.weight_bytes,
+        tables: tight.need_bytes - tight.weight_bytes - phase.arena_bytes,
+        reserve: facts.reserve_bytes,
+        smallest_gib: ((vram >> 30) + 1..).find(fits).unwrap_or(u64::MAX),
+    }
+}
+
+/// What comes and goes together: constants that the same phases read, a turn of a loop apart from the next, so that
+/// a part of a loop can be kept. What is streamed in one phase comes anew in every other.
+fn groups(constants: &[Constant], phases: &[Phase], streams: &[Option<Stream>]) -> Vec<Group> {
+    let rings: Vec<BTreeSet<u32>> = phases
+        .iter()
+        .zip(streams)
+        .map(|(phase, ring)| ring.iter().flat_map(|r| r.places(phase)).map(|(c, _)| c).collect())
+        .collect();
+    let streamed: BTreeSet<u32> = rings.iter().flatten().copied().collect();
+    let mut turns: BTreeMap<u32, usize> = BTreeMap::new();
+    for (_, _, l) in phases.iter().flat_map(loops) {
+        for (turn, row) in l.rows.chunks(l.columns.max(1) as usize).enumerate() {
+            row.iter().for_each(|c| _ = turns.entry(*c).or_insert(turn));
+        }
+    }
+    let mut readers: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+    for (p, (phase, ring)) in phases.iter().zip(&rings).enumerate() {
+        for c in phase.constants.iter().filter(|c| !ring.contains(c)) {
+            readers.entry(*c).or_default().push(p);
+        }
+    }
+    let mut together: BTreeMap<(Vec<usize>, Option<usize>), Vec<u32>> = BTreeMap::new();
+    for (c, readers) in readers {
+        let alone = if streamed.contains(&c) { 1 } else { readers.len() };
+        for readers in readers.chunks(alone) {
+            together.entry((readers.to_vec(), turns.get(&c).copied())).or_default().push(c);
+        }
+    }
+    let bytes = |list: &[u32]| list.iter().map(|c| room(&constants[*c as usize])).sum();
+    let stays = |readers: Vec<usize>| readers.into_iter().map(|p| (p, p)).collect();
+    let resident = together.into_iter().map(|((readers, _), list)| Group {
+        bytes: bytes(&list),
+        constants: list,
+        stays: stays(readers),
+    });
+    let ring = |(p, ring): (usize, &Option<Stream>)| {
+        Some(Group { bytes: ring.as_ref()?.bytes(), constants: Vec::new(), stays: vec![(p, p)] })
+    };
+    resident.chain(streams.iter().enumerate().filter_map(ring)).collect()
+}
+
+/// Joins stays, the largest groups first, where memory then does not exceed `limit` bytes; without one, what it takes
+/// with all stays apart.
+fn keep(groups: &mut [Group], phases: &[Phase], limit: Option<u64>) {
+    let limit = limit.unwrap_or_else(|| stack(groups, phases).1);
+    let mut by_size: Vec<usize> = (0..groups.len()).collect();
+    by_size.sort_by_key(|g| Reverse(groups[*g].bytes));
+    for g in by_size {
+        let mut stay = 0;
+        while stay + 1 < groups[g].stays.len() {
+            let apart = groups[g].stays.clone();
+            groups[g].stays[stay].1 = groups[g].stays.remove(stay + 1).1;
+            if stack(groups, phases).1 > limit {
+                groups[g].stays = apart;
+                stay += 1;
+            }
+        }
+    }
+}
+
+/// For every stay the distance from its first byte to the end of memory, and how much memory that makes.
+fn stack(groups: &[Group], phases: &[Phase]) -> (Vec<Vec<u64>>, u64) {
+    let stays = |g: usize| (0..groups[g].stays.len()).map(move |s| (g, s));
+    let mut order: Vec<(usize, usize)> = (0..groups.len()).flat_map(stays).collect();
+    order.sort_by_key(|(g, s)| {
+        let (first, last) = groups[*g].stays[*s];
+        (Reverse(last - first), Reverse(groups[*g].bytes), first)
+    });
+    let mut depths: Vec<Vec<u64>> = groups.iter().map(|g| vec![0; g.stays.len()]).collect();
+    for (i, (g, s)) in order.iter().enumerate() {
+        let (first, last) = groups[*g].stays[*s];
+        let meets =
+            |(h, t): &&(usize, usize)| groups[*h].stays[*t].0 <= last && first <= groups[*h].stays[*t].1;
+        let taken =
+            order[..i].iter().filter(meets).map(|(h, t)| (depths[*h][*t] - groups[*h].bytes, depths[*h][*t]));
+        let mut taken: Vec<(u64, u64)> = taken.collect();
+        taken.sort_unstable();
+        let mut at = 0;
+        for (from, to) in taken {
+            if at + groups[*g].bytes <= from {
+                break;
+            }
+            at = at.max(to);
+        }
+        depths[*g][*s] = at + groups[*g].bytes;
+    }
+    let mut ends: Vec<u64> = phases.iter().map(|p| p.arena_bytes).collect();
+    for (g, s) in order {
+        let (first, last) = groups[g].stays[s];
+        for (end, phase) in ends[first..=last].iter_mut().zip(&phases[first..]) {
+            *end = (*end).max(phase.arena_bytes + depths[g][s]);
+        }
+    }
+    (depths, ends.into_iter().max().unwrap_or(0))
+}
+
+/// A constant stays at `at` through a phase.
+fn settle(phase: &mut Phase, constants: &[Constant], c: u32, at: u64) {
+    if !put(phase, c, at) {
+        phase.kept.to_mut().push(c);
+    }
+    let constant = &constants[c as usize];
+    match constant.origin {
+        Origin::Weight { .. } => phase.weight_bytes += room(constant),
+        Origin::Table { .. } => phase.table_bytes += room(constant),
+    }
+}
+
+/// Notes the place of a constant; false when the phase does not read it.
+fn put(phase: &mut Phase, c: u32, at: u64) -> bool {
+    let found = phase.constants.binary_search(&c);
+    found.map(|i| phase.places.to_mut()[i] = at).is_ok()
 }

@@ -1,17 +1,21 @@
 //! The gates. Each lists its rules, and shares no code with the pass whose work it checks.
 
+mod fetches;
 mod fused;
 mod graph;
 mod lanes;
+mod memory;
 mod plan;
 mod region;
 mod schedule;
 
 pub use fused::fused;
 pub use graph::graph;
+pub use memory::memory;
 pub use plan::plan;
 pub use schedule::schedule;
 
+use fetches::fetches;
 use lanes::lanes;
 
 use crate::error::{Error, Result};

@@ -6,9 +6,10 @@
 mod print;
 pub mod rows;
 
-pub use print::{Detail, bytes_text, flops_text};
+pub use print::{Detail, bytes_text, flops_text, memory_text};
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 /// A list that is either static or owned.
 pub type List<T> = Cow<'static, [T]>;
@@ -306,6 +307,8 @@ pub struct Phase {
     pub constants: List<u32>,
     /// Where each of them lies in memory. Streamed ones share places.
     pub places: List<u64>,
+    /// Constants that it does not read and that stay where they are, from an earlier phase for a later one; ascending.
+    pub kept: List<u32>,
     /// Memory that weights take while the phase runs: those that stay through it, its own or kept for a later
     /// phase, and the places of streamed ones.
     pub weight_bytes: u64,
@@ -331,6 +334,10 @@ pub struct Facts {
     pub model_version: Text,
     /// What whoever runs it should know: a sentence each, such as a size outside the model's declared range.
     pub notes: List<Text>,
+    /// The memory of the card that it is made for, in bytes; `None` where nothing was said of it.
+    pub vram: Option<u64>,
+    /// What of it the plan leaves to others: the driver, its context, code.
+    pub reserve_bytes: u64,
 }
 
 /// A compiled target.
@@ -347,7 +354,8 @@ pub struct Plan {
     pub buffers: List<Buffer>,
     /// The largest arena of a phase. Memory begins with the arena; constants lie behind what a phase needs of it.
     pub arena_bytes: u64,
-    /// All memory: the largest sum of arena, weights and tables of a phase.
+    /// All memory, from the arena's first byte to the end of the highest constant. The largest sum of arena, weights
+    /// and tables of a phase, unless constants that are kept leave a gap.
     pub peak_bytes: u64,
 }
 
@@ -362,6 +370,13 @@ impl Segment {
             Item::Loop(l) => l.body.len() as u32,
         };
         self.items.iter().map(of).sum()
+    }
+}
+
+impl Loop {
+    /// Turns whose weights are fetched, ascending.
+    pub fn streamed(&self) -> BTreeSet<u32> {
+        self.fetches.iter().map(|f| f.turn).collect()
     }
 }
 

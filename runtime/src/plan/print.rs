@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use super::{Base, Fetch, Item, Launch, Loop, Number, Operand, Plan, Port, Repeat};
+use super::{Base, Fetch, Item, Launch, Loop, Number, Operand, Phase, Plan, Port, Repeat};
 
 /// How much of a plan is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,11 @@ pub fn bytes_text(bytes: u64) -> String {
     const UNITS: [(&str, f64); 4] = [("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1.0)];
     let (unit, size) = UNITS.into_iter().find(|(_, size)| bytes as f64 >= *size).unwrap_or(("B", 1.0));
     if unit == "B" { format!("{bytes} B") } else { format!("{:.2} {unit}", bytes as f64 / size) }
+}
+
+/// The memory of a card, in the unit that it is sold by.
+pub fn memory_text(bytes: u64) -> String {
+    if bytes.is_multiple_of(1 << 30) { format!("{} GiB", bytes >> 30) } else { bytes_text(bytes) }
 }
 
 /// Floating-point operations in the unit a person would use.
@@ -57,6 +62,12 @@ impl Plan {
             self.kernels.len(),
             bytes_text(self.arena_bytes)
         )?;
+        let budget = match f.vram {
+            Some(vram) => format!("of {}", memory_text(vram)),
+            None => "without a budget".to_string(),
+        };
+        let (peak, reserve) = (bytes_text(self.peak_bytes), bytes_text(f.reserve_bytes));
+        writeln!(out, "memory {peak} {budget}   beside it {reserve} for the driver")?;
         for (i, kernel) in self.kernels.iter().enumerate() {
             writeln!(out, "kernel {i} {}", kernel_text(kernel))?;
         }
@@ -64,9 +75,10 @@ impl Plan {
             let waste = phase.arena_bytes as f64 / phase.lower_bound_bytes.max(1) as f64;
             writeln!(
                 out,
-                "phase {}   weights {}   tables {}   arena {} (lower bound {}, ratio {waste:.3})",
+                "phase {}   weights {}{}   tables {}   arena {} (lower bound {}, ratio {waste:.3})",
                 phase.name,
                 bytes_text(phase.weight_bytes),
+                self.kept_text(phase),
                 bytes_text(phase.table_bytes),
                 bytes_text(phase.arena_bytes),
                 bytes_text(phase.lower_bound_bytes),
@@ -87,7 +99,11 @@ impl Plan {
                             number += 1;
                         }
                         Item::Loop(l) => {
-                            writeln!(out, "    loop {} x{}", l.name, l.count)?;
+                            let streamed = match l.streamed().len() {
+                                0 => String::new(),
+                                n => format!("   weights of {n} turns streamed"),
+                            };
+                            writeln!(out, "    loop {} x{}{streamed}", l.name, l.count)?;
                             for fetch in l.fetches.iter() {
                                 let when = match fetch.after {
                                     Fetch::AT_ONCE => "at once".to_string(),
@@ -107,6 +123,14 @@ impl Plan {
             phase.outputs.iter().try_for_each(|p| writeln!(out, "  out  {}", port_text(p, detail)))?;
         }
         Ok(())
+    }
+
+    /// How much of a phase's weights is only kept for a later one.
+    fn kept_text(&self, phase: &Phase) -> String {
+        match phase.kept.iter().map(|c| self.constants[*c as usize].bytes()).sum() {
+            0 => String::new(),
+            bytes => format!(" ({} kept)", bytes_text(bytes)),
+        }
     }
 
     fn launch_text(

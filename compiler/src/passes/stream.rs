@@ -1,0 +1,178 @@
+//! Which weights of a phase are not there all the time, where they take turns, and when they are fetched.
+//!
+//! Where the constants of a phase do not fit beside its arena, the loop that holds the most weights is streamed: as
+//! many turns as possible keep their own places, the others share a ring of slots, the i-th of them in slot i modulo
+//! the number of slots. They are spread evenly over the loop, so that copies run while other turns compute. When such
+//! a turn has ended, its slot takes the next one that belongs there.
+
+use std::collections::BTreeMap;
+
+use zoetrope_runtime::plan::{ALIGN, Base, Constant, Fetch, Item, Loop, Origin, Phase, Repeat};
+
+/// What a constant takes of memory.
+pub fn room(constant: &Constant) -> u64 {
+    constant.bytes().next_multiple_of(ALIGN)
+}
+
+/// A loop whose weights are streamed.
+pub struct Stream {
+    segment: usize,
+    item: usize,
+    /// In ascending order.
+    turns: Vec<u32>,
+    slots: usize,
+    slot_bytes: u64,
+    /// For every column that is streamed, where its constant lies in a slot.
+    columns: Vec<(usize, u64)>,
+}
+
+/// What keeps a phase from a budget: the least memory that it needs, and what of it are weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tight {
+    pub need_bytes: u64,
+    pub weight_bytes: u64,
+}
+
+impl Stream {
+    /// Bytes of all slots.
+    pub fn bytes(&self) -> u64 {
+        self.slots as u64 * self.slot_bytes
+    }
+
+    /// Every streamed constant, and where it lies in the ring.
+    pub fn places(&self, phase: &Phase) -> Vec<(u32, u64)> {
+        let of = of(phase, self.segment, self.item);
+        let turn = |(i, turn): (usize, &u32)| {
+            let slot = (i % self.slots) as u64 * self.slot_bytes;
+            let row = row(of, *turn);
+            self.columns.iter().map(move |(c, at)| (row[*c], slot + at)).collect::<Vec<_>>()
+        };
+        self.turns.iter().enumerate().flat_map(turn).collect()
+    }
+
+    /// Writes the fetches into the loop: the first turns' when the phase begins, every other when its slot is free.
+    pub fn fetch(&self, constants: &[Constant], phase: &mut Phase) {
+        let wraps = phase.segments[self.segment].repeat == Repeat::Steps;
+        let Item::Loop(l) = &mut phase.segments.to_mut()[self.segment].items.to_mut()[self.item] else {
+            return;
+        };
+        let of = |after, turn| {
+            let row = row(l, turn);
+            let list: Vec<u32> = self.columns.iter().map(|(c, _)| row[*c]).collect();
+            let bytes = list.iter().map(|c| constants[*c as usize].bytes()).sum();
+            Fetch { after, turn, constants: list.into(), bytes }
+        };
+        let (n, turns) = (self.turns.len(), &self.turns);
+        let first = turns.iter().take(self.slots).map(|turn| of(Fetch::AT_ONCE, *turn));
+        let next = (0..n).map(|i| (i, i + self.slots)).filter(|(_, next)| wraps || *next < n);
+        let fetches: Vec<_> = first.chain(next.map(|(i, next)| of(turns[i], turns[next % n]))).collect();
+        l.fetches = fetches.into();
+    }
+}
+
+/// What of a phase must be streamed so that it fits into `budget` bytes; `None` where all of it fits.
+///
+/// The fewest turns that do are streamed, with three slots where that takes no more turns than with two: a third lets
+/// copies run further ahead.
+///
+/// # Errors
+/// Not even two slots fit, with every turn that may be streamed.
+pub fn stream(constants: &[Constant], phase: &Phase, budget: u64) -> Result<Option<Stream>, Tight> {
+    let sum = |weights| {
+        let counted = phase.constants.iter().map(|c| &constants[*c as usize]);
+        counted.filter(|c| weights || !is_weight(c)).map(room).sum::<u64>()
+    };
+    let whole = phase.arena_bytes + sum(true);
+    if whole <= budget {
+        return Ok(None);
+    }
+    let tables = sum(false);
+    let mut need_bytes = whole;
+    if let Some((segment, item, columns)) = heaviest(constants, phase) {
+        let l = of(phase, segment, item);
+        let count = l.count as usize;
+        let turn_bytes =
+            |turn: u32| columns.iter().map(|c| room(&constants[row(l, turn)[*c] as usize])).sum::<u64>();
+        for n in 3..=count {
+            // One turn in n, the last of every n-th part of the loop.
+            let turns: Vec<u32> = (1..=n).map(|i| (i * count / n - 1) as u32).collect();
+            let (columns, slot_bytes) = slot(constants, l, &turns, &columns);
+            let resident = whole - turns.iter().map(|t| turn_bytes(*t)).sum::<u64>();
+            // In a step that follows another, a turn must find its weights in the slot that it found them in before.
+            let wraps = phase.segments[segment].repeat == Repeat::Steps;
+            for slots in [3, 2].into_iter().filter(|s| *s < n && !(wraps && n % s > 0)) {
+                let bytes = resident + slots as u64 * slot_bytes;
+                need_bytes = need_bytes.min(bytes);
+                if bytes <= budget {
+                    return Ok(Some(Stream { segment, item, turns, slots, slot_bytes, columns }));
+                }
+            }
+        }
+    }
+    Err(Tight { need_bytes, weight_bytes: need_bytes - phase.arena_bytes - tables })
+}
+
+/// The loop whose streamable columns hold the most bytes, and those columns: weights that one turn reads and nothing
+/// else in the phase does.
+fn heaviest(constants: &[Constant], phase: &Phase) -> Option<(usize, usize, Vec<usize>)> {
+    let mut readers: BTreeMap<u32, usize> = BTreeMap::new();
+    let mut read = |c: u32| *readers.entry(c).or_default() += 1;
+    for (launch, _) in phase.launches() {
+        for operand in launch.parts.iter().flat_map(|p| p.reads.iter()) {
+            if let Base::Constant(c) = operand.base {
+                read(c);
+            }
+        }
+    }
+    let loops: Vec<_> = loops(phase).collect();
+    loops.iter().flat_map(|(_, _, l)| l.rows.iter()).for_each(|c| read(*c));
+    let streamable = |l: &Loop, column: usize| {
+        let mut of = (0..l.count).map(|turn| row(l, turn)[column]);
+        of.all(|c| readers[&c] == 1 && is_weight(&constants[c as usize]))
+    };
+    let weigh = |(segment, item, l): (usize, usize, &Loop)| {
+        let columns: Vec<usize> = (0..l.columns as usize).filter(|c| streamable(l, *c)).collect();
+        let of_turn = |turn| columns.iter().map(move |c| (turn, *c)).collect::<Vec<_>>();
+        let each = (0..l.count).flat_map(of_turn).map(|(turn, c)| row(l, turn)[c]);
+        (each.map(|c| room(&constants[c as usize])).sum::<u64>(), (segment, item, columns))
+    };
+    let weighed = loops.into_iter().map(weigh).filter(|(bytes, _)| *bytes > 0);
+    weighed.max_by_key(|(bytes, _)| *bytes).map(|(_, found)| found)
+}
+
+/// Where the constants of a turn lie in a slot, and how large it is: a column takes what its largest constant does.
+fn slot(constants: &[Constant], l: &Loop, turns: &[u32], columns: &[usize]) -> (Vec<(usize, u64)>, u64) {
+    let mut end = 0;
+    let place = |column: &usize| {
+        let at = end;
+        end += turns.iter().map(|t| room(&constants[row(l, *t)[*column] as usize])).max().unwrap_or(0);
+        (*column, at)
+    };
+    (columns.iter().map(place).collect(), end)
+}
+
+/// The loops of a phase: segment, item, loop.
+pub fn loops(phase: &Phase) -> impl Iterator<Item = (usize, usize, &Loop)> {
+    phase.segments.iter().enumerate().flat_map(|(s, segment)| {
+        segment.items.iter().enumerate().filter_map(move |(i, item)| match item {
+            Item::Loop(l) => Some((s, i, l)),
+            Item::Launch(_) => None,
+        })
+    })
+}
+
+fn of(phase: &Phase, segment: usize, item: usize) -> &Loop {
+    match &phase.segments[segment].items[item] {
+        Item::Loop(l) => l,
+        Item::Launch(_) => unreachable!("a stream names a loop"),
+    }
+}
+
+fn row(l: &Loop, turn: u32) -> &[u32] {
+    let columns = l.columns as usize;
+    &l.rows[turn as usize * columns..(turn as usize + 1) * columns]
+}
+
+fn is_weight(constant: &Constant) -> bool {
+    matches!(constant.origin, Origin::Weight { .. })
+}

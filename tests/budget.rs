@@ -1,0 +1,90 @@
+//! Memory budgets on the demo model with more layers: what is streamed changes no bit of a run.
+
+use zoetrope::demo::demo_in_memory;
+use zoetrope::eval::{EvalError, Phase};
+use zoetrope::model_files::{ModelFiles, tensors_of};
+use zoetrope::run::{Request, run};
+use zoetrope::session::{Session, Unwatched};
+use zoetrope::tensors::{Named, Tensor};
+use zoetrope::tokenize::{Encoded, Tokenizer};
+use zoetrope_compiler::targets::{CompileError, Part, compile_part, dimensions};
+use zoetrope_compiler::{Error, Options};
+use zoetrope_model_spec::ltx::config::ModelConfig;
+use zoetrope_model_spec::ltx::sizes::Size;
+use zoetrope_model_spec::target::Target;
+use zoetrope_runtime::plan::Plan;
+
+/// So many layers that they weigh more than the decoders, on the smallest clip.
+fn model(vram: Option<u64>) -> (Target, ModelConfig) {
+    let size = Size { width: 64, height: 64, frames: 9, fps: 24.0 };
+    let target = Target { size, vram, ..Target::preset("res-tiny").expect("a preset") };
+    let mut model = dimensions(&target, "".as_ref()).expect("the demo model has dimensions");
+    model.transformer.layers = 10;
+    model.gemma.layers = 7;
+    (target, model)
+}
+
+fn whole(vram: Option<u64>) -> Result<Plan, CompileError> {
+    let (target, model) = model(vram);
+    Ok(compile_part(&target, &model, Part::Run, &[], Options::default())?.plan)
+}
+
+fn text_encoder(vram: Option<u64>) -> Result<Phase, EvalError> {
+    let (target, model) = model(vram);
+    Phase::compile(&target, &model, "text-encode", &[], Options::default())
+}
+
+/// The least memory that any plan takes, as the refusal of less tells it.
+fn least(refused: CompileError) -> u64 {
+    match refused {
+        CompileError::Compiler(Error::Budget { arena, weights, tables, reserve, .. }) => {
+            arena + weights + tables + reserve
+        }
+        other => panic!("{other}"),
+    }
+}
+
+fn prompt(files: &ModelFiles) -> Encoded {
+    Tokenizer::from_bytes(files.tokenizer.as_deref().unwrap()).unwrap().encode("a red ball").unwrap()
+}
+
+fn bits<'t>(tensors: impl IntoIterator<Item = &'t Tensor>) -> Vec<u32> {
+    tensors.into_iter().flat_map(|t| t.reals().into_iter().map(f32::to_bits)).collect()
+}
+
+fn assert_streams(plan: &Plan, phase: &str, name: &str) {
+    let loops: Vec<_> = plan.phase(phase).unwrap().fetches().map(|(l, _)| l.name.as_ref()).collect();
+    assert!(loops.len() > 4 && loops.iter().all(|l| *l == name), "{phase} streams {loops:?}");
+}
+
+#[test]
+fn a_transformer_that_is_streamed_makes_the_same_clip() {
+    let all = whole(None).unwrap();
+    let streamed = whole(Some(least(whole(Some(1 << 20)).unwrap_err()))).unwrap();
+    assert_streams(&streamed, "denoise-1", "transformer_blocks");
+    assert_streams(&streamed, "denoise-2", "transformer_blocks");
+    let files = demo_in_memory(&tensors_of(&all)).unwrap();
+    let clip = |plan: &Plan| {
+        let mut session = Session::poisoned(plan, &files).expect("the plan fits");
+        let request = Request { prompt: &prompt(&files), seed: 7, noise: Named::new() };
+        let done =
+            run(plan, &mut session, &request, &mut Unwatched, &mut |_, _| Ok(())).expect("it finishes");
+        bits(done.latents.values().chain([&done.video, &done.waveform]))
+    };
+    assert!(clip(&streamed) == clip(&all));
+}
+
+#[test]
+fn a_text_encoder_that_is_streamed_leaves_the_same_states() {
+    let all = text_encoder(None).unwrap();
+    let Err(EvalError::Compile(refused)) = text_encoder(Some(1 << 20)) else { panic!("a megabyte does") };
+    let streamed = text_encoder(Some(least(refused))).unwrap();
+    assert_streams(&streamed.plan, "text-encode", "layers");
+    let files = demo_in_memory(&tensors_of(&all.plan)).unwrap();
+    let prompt = prompt(&files);
+    let ints = |name: &str, v: &[i32]| (name.to_string(), Tensor::int(&[v.len()], v.to_vec()));
+    let inputs =
+        Named::from([ints("input_ids", &prompt.input_ids), ints("attention_mask", &prompt.attention_mask)]);
+    let states = |phase: &Phase| bits(phase.run(&files, &inputs, 2).unwrap().outputs.values());
+    assert!(states(&streamed) == states(&all));
+}
