@@ -78,6 +78,7 @@ fn facts(plan: &Plan) -> TokenStream {
     let (pipeline, model, version) = (&*f.pipeline, &*f.model, &*f.model_version);
     let dtype = format_ident!("{}", dtype(f.dtype));
     let notes = f.notes.iter().map(|note| quote!(Cow::Borrowed(#note)));
+    let decode_chunk = f.decode_chunk.map_or(quote!(None), |frames| quote!(Some(#frames)));
     let vram = f.vram.map_or(quote!(None), |bytes| quote!(Some(#bytes)));
     let reserve_bytes = f.reserve_bytes;
     quote! {
@@ -91,6 +92,7 @@ fn facts(plan: &Plan) -> TokenStream {
             model: Cow::Borrowed(#model),
             model_version: Cow::Borrowed(#version),
             notes: Cow::Borrowed(&[#(#notes),*]),
+            decode_chunk: #decode_chunk,
             vram: #vram,
             reserve_bytes: #reserve_bytes,
         }

@@ -98,5 +98,6 @@ pub fn plan_hash(plan: &Plan) -> String {
         <sha2::Sha256 as sha2::Digest>::new(),
         &plan.tables,
     )));
-    hash::short(&format!("{}{tables}", plan.text(Detail::Addresses)))
+    let places: Vec<_> = plan.phases.iter().map(|p| (&p.places, &p.kept)).collect();
+    hash::short(&format!("{}{tables}{places:?}", plan.text(Detail::Addresses)))
 }

@@ -14,9 +14,9 @@ use zoetrope_model_spec::ltx::read_config::{ConfigError, ConfigTexts, read_confi
 use zoetrope_model_spec::program::Program;
 use zoetrope_model_spec::target::{Model, Target, TargetError};
 use zoetrope_runtime::files::{FileError, TensorFile};
-use zoetrope_runtime::plan::{self, Facts, Plan};
+use zoetrope_runtime::plan::{self, ALIGN, Facts, Plan};
 
-use crate::{Levels, Options, levels};
+use crate::{Levels, Options, compile, levels};
 
 /// Memory of a card that no plan takes: the driver's context, the code of the kernels, what an allocator rounds up.
 /// An assumption, larger than what is usually reported of such contexts; never measured.
@@ -109,7 +109,46 @@ pub fn dimensions(target: &Target, folder: &Path) -> Result<ModelConfig, Compile
 /// See [`compile_part`].
 pub fn compile_target(target: &Target, folder: &Path) -> Result<Plan, CompileError> {
     let model = dimensions(target, folder)?;
-    Ok(compile_part(target, &model, Part::Run, &[], Options::default())?.plan)
+    let options = Options { decode_chunk: decode_chunk(target, &model)?, ..Options::default() };
+    Ok(compile_part(target, &model, Part::Run, &[], options)?.plan)
+}
+
+/// How many latent frames of a run go through the video decoder together: the more, the fewer launches. As many as
+/// fit into the target's budget; without one, as many as leave the peak to other phases. `None` for all of them.
+///
+/// # Errors
+/// See [`compile_part`].
+pub fn decode_chunk(target: &Target, model: &ModelConfig) -> Result<Option<usize>, CompileError> {
+    let free = Target { vram: None, ..target.clone() };
+    let run = compile_part(&free, model, Part::Run, &[], Options::default())?.plan;
+    let Some(at) = run.phases.iter().position(|p| p.name == "video-decode") else { return Ok(None) };
+    let peak = |phases: &[plan::Phase]| phases.iter().map(plan::Phase::peak_bytes).max().unwrap_or(0);
+    let limit = match target.vram {
+        Some(vram) => vram.saturating_sub(RESERVE_BYTES),
+        None => peak(&run.phases[..at]).max(peak(&run.phases[at + 1..])),
+    };
+    if run.phases[at].peak_bytes() <= limit {
+        return Ok(None);
+    }
+    // The decoder is compiled alone; what only passes it by is added.
+    let (first, behind) = (run.phases[at].first, run.phases.get(at + 1).map_or(u32::MAX, |p| p.first));
+    let passing = run.buffers.iter().filter(|b| b.first < first && b.last >= behind);
+    let beside: u64 = passing.map(|b| b.bytes.next_multiple_of(ALIGN)).sum();
+    let smaller = [16, 8, 4, 2, 1].into_iter().filter(|frames| *frames < target.size.latent()[0]);
+    let mut chosen = None;
+    for frames in smaller {
+        chosen = Some(frames);
+        let recorder = Recorder { target, model, taps: &[], chunk: chosen };
+        let mut phases = recorder.run().map_err(CompileError::Shape)?.phases;
+        phases.retain(|p| p.graph.name == "video-decode");
+        phases.iter_mut().for_each(|p| p.takes.clear());
+        let options = Options { decode_chunk: chosen, ..Options::default() };
+        let alone = compile(Program { phases }, &target.name, facts(&free, model, options), options)?;
+        if alone.peak_bytes + beside <= limit {
+            break;
+        }
+    }
+    Ok(chosen)
 }
 
 /// Compiles a part of a target, keeping every level. `taps` are inner values that become outputs.
@@ -142,10 +181,10 @@ pub fn compile_part(
         let known = if known.is_empty() { "none".to_string() } else { known.join(", ") };
         return Err(CompileError::NoTap { phase: phase.to_string(), tap: tap.clone(), known });
     }
-    Ok(levels(program, &target.name, facts(target, model), options)?)
+    Ok(levels(program, &target.name, facts(target, model, options), options)?)
 }
 
-fn facts(target: &Target, model: &ModelConfig) -> Facts {
+fn facts(target: &Target, model: &ModelConfig, options: Options) -> Facts {
     let size = &target.size;
     Facts {
         width: size.width as u32,
@@ -157,6 +196,7 @@ fn facts(target: &Target, model: &ModelConfig) -> Facts {
         model: model.name.clone().into(),
         model_version: "2.3 up to but not including 2.4".into(),
         notes: target.warnings(&model.transformer).into_iter().map(Cow::Owned).collect(),
+        decode_chunk: options.decode_chunk.map(|frames| frames as u32),
         vram: target.vram,
         reserve_bytes: RESERVE_BYTES,
     }

@@ -76,6 +76,7 @@ fn made(model: &Model, vram: Option<u64>) -> Result<Plan, Error> {
         model: "none".into(),
         model_version: "none".into(),
         notes: Default::default(),
+        decode_chunk: None,
         vram,
         reserve_bytes: 1 << 10,
     };

@@ -41,6 +41,7 @@ fn decoder(width: usize, height: usize, frames: usize, chunk: Option<usize>) -> 
         model: "none".into(),
         model_version: "none".into(),
         notes: Default::default(),
+        decode_chunk: None,
         vram: None,
         reserve_bytes: 0,
     };

@@ -23,6 +23,7 @@ fn weights_are_prepared_once_per_load() {
         model: "none".into(),
         model_version: "none".into(),
         notes: Default::default(),
+        decode_chunk: None,
         vram: None,
         reserve_bytes: 0,
     };

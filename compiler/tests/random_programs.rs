@@ -108,6 +108,7 @@ fn facts() -> Facts {
         model: text("none"),
         model_version: text("none"),
         notes: Default::default(),
+        decode_chunk: None,
         vram: None,
         reserve_bytes: 0,
     }

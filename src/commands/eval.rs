@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use zoetrope_compiler::Options;
-use zoetrope_compiler::targets::{Part, beside, compile_part, dimensions};
+use zoetrope_compiler::targets::{Part, beside, compile_part, decode_chunk, dimensions};
 use zoetrope_model_spec::target::{Model, Target, parse_vram};
 
 use super::show::find_target;
@@ -44,7 +44,7 @@ pub struct Eval {
     /// Replay so often, and print the seconds of each replay
     #[arg(long, value_name = "N", default_value_t = 1)]
     repeat: usize,
-    /// Latent frames that the video decoder takes through all layers together; all of them where this is not given
+    /// Latent frames that the video decoder takes through all layers together; otherwise a run has as many as fit
     #[arg(long, value_name = "N")]
     chunk: Option<NonZeroUsize>,
 }
@@ -142,7 +142,11 @@ impl Eval {
         if !self.tap.is_empty() {
             return Err(Failure::usage("--tap is for single phases, not for run"));
         }
-        let plan = compile_part(target, &model, Part::Run, &[], self.options())?.plan;
+        let mut options = self.options();
+        if options.decode_chunk.is_none() {
+            options.decode_chunk = decode_chunk(target, &model)?;
+        }
+        let plan = compile_part(target, &model, Part::Run, &[], options)?.plan;
         let mut noise = self.inputs()?;
         let missing: Vec<_> = noise_ports(&plan)
             .into_iter()

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use zoetrope_compiler::targets::{Part, compile_part, dimensions, load_target};
+use zoetrope_compiler::targets::{Part, compile_part, decode_chunk, dimensions, load_target};
 use zoetrope_compiler::{Levels, Options};
 use zoetrope_model_spec::target::{Target, parse_vram};
 use zoetrope_runtime::plan::Detail;
@@ -20,7 +20,7 @@ pub struct Show {
     /// Only one phase, in the shapes of docs/phases.md
     #[arg(long, value_name = "PHASE")]
     phase: Option<String>,
-    /// Latent frames that the video decoder takes through all layers together; all of them where this is not given
+    /// Latent frames that the video decoder takes through all layers together; otherwise a run has as many as fit
     #[arg(long, value_name = "N")]
     chunk: Option<NonZeroUsize>,
     /// The level to print
@@ -72,7 +72,11 @@ impl Show {
         target.vram = self.vram.or(target.vram);
         let model = dimensions(&target, &folder)?;
         let part = self.phase.as_deref().map_or(Part::Run, Part::Phase);
-        let options = Options { decode_chunk: self.chunk.map(NonZeroUsize::get), ..Options::default() };
+        let chunk = match self.chunk {
+            None if part == Part::Run => decode_chunk(&target, &model)?,
+            given => given.map(NonZeroUsize::get),
+        };
+        let options = Options { decode_chunk: chunk, ..Options::default() };
         let levels = compile_part(&target, &model, part, &[], options)?;
         if let Some(path) = &self.why {
             say(&levels.fused.iter().map(|f| f.why(path)).collect::<String>())?;

@@ -334,6 +334,8 @@ pub struct Facts {
     pub model_version: Text,
     /// What whoever runs it should know: a sentence each, such as a size outside the model's declared range.
     pub notes: List<Text>,
+    /// Latent frames that go through the video decoder together; `None` for all of them.
+    pub decode_chunk: Option<u32>,
     /// The memory of the card that it is made for, in bytes; `None` where nothing was said of it.
     pub vram: Option<u64>,
     /// What of it the plan leaves to others: the driver, its context, code.

@@ -67,7 +67,11 @@ impl Plan {
             None => "without a budget".to_string(),
         };
         let (peak, reserve) = (bytes_text(self.peak_bytes), bytes_text(f.reserve_bytes));
-        writeln!(out, "memory {peak} {budget}   beside it {reserve} for the driver")?;
+        let chunk = f.decode_chunk.map_or("all".to_string(), |frames| frames.to_string());
+        writeln!(
+            out,
+            "memory {peak} {budget}   beside it {reserve} for the driver   latent frames decoded together: {chunk}"
+        )?;
         for (i, kernel) in self.kernels.iter().enumerate() {
             writeln!(out, "kernel {i} {}", kernel_text(kernel))?;
         }
