@@ -114,7 +114,8 @@ pub fn compile_target(target: &Target, folder: &Path) -> Result<Plan, CompileErr
 }
 
 /// How many latent frames of a run go through the video decoder together: the more, the fewer launches. As many as
-/// fit into the target's budget; without one, as many as leave the peak to other phases. `None` for all of them.
+/// fit into the target's budget; without one, as many as leave the peak to other phases. Where that is no number, the
+/// one that takes the least memory. `None` for all of them.
 ///
 /// # Errors
 /// See [`compile_part`].
@@ -122,33 +123,30 @@ pub fn decode_chunk(target: &Target, model: &ModelConfig) -> Result<Option<usize
     let free = Target { vram: None, ..target.clone() };
     let run = compile_part(&free, model, Part::Run, &[], Options::default())?.plan;
     let Some(at) = run.phases.iter().position(|p| p.name == "video-decode") else { return Ok(None) };
-    let peak = |phases: &[plan::Phase]| phases.iter().map(plan::Phase::peak_bytes).max().unwrap_or(0);
-    let limit = match target.vram {
-        Some(vram) => vram.saturating_sub(RESERVE_BYTES),
-        None => peak(&run.phases[..at]).max(peak(&run.phases[at + 1..])),
-    };
-    if run.phases[at].peak_bytes() <= limit {
-        return Ok(None);
-    }
+    let (whole, behind) = (&run.phases[at], &run.phases[at + 1..]);
+    let others = run.phases[..at].iter().chain(behind).map(plan::Phase::peak_bytes).max().unwrap_or(0);
+    let limit = target.vram.map_or(others, |vram| vram.saturating_sub(RESERVE_BYTES));
     // The decoder is compiled alone; what only passes it by is added.
-    let (first, behind) = (run.phases[at].first, run.phases.get(at + 1).map_or(u32::MAX, |p| p.first));
-    let passing = run.buffers.iter().filter(|b| b.first < first && b.last >= behind);
+    let end = behind.first().map_or(u32::MAX, |p| p.first);
+    let passing = run.buffers.iter().filter(|b| b.first < whole.first && b.last >= end);
     let beside: u64 = passing.map(|b| b.bytes.next_multiple_of(ALIGN)).sum();
-    let smaller = [16, 8, 4, 2, 1].into_iter().filter(|frames| *frames < target.size.latent()[0]);
-    let mut chosen = None;
-    for frames in smaller {
-        chosen = Some(frames);
-        let recorder = Recorder { target, model, taps: &[], chunk: chosen };
+    let mut best = (whole.peak_bytes(), None);
+    for frames in [16, 8, 4, 2, 1].into_iter().filter(|frames| *frames < target.size.latent()[0]) {
+        if best.0 <= limit {
+            break;
+        }
+        let recorder = Recorder { target, model, taps: &[], chunk: Some(frames) };
         let mut phases = recorder.run().map_err(CompileError::Shape)?.phases;
         phases.retain(|p| p.graph.name == "video-decode");
         phases.iter_mut().for_each(|p| p.takes.clear());
-        let options = Options { decode_chunk: chosen, ..Options::default() };
+        let options = Options { decode_chunk: Some(frames), ..Options::default() };
         let alone = compile(Program { phases }, &target.name, facts(&free, model, options), options)?;
-        if alone.peak_bytes + beside <= limit {
-            break;
+        let bytes = alone.peak_bytes + beside;
+        if bytes < best.0 {
+            best = (bytes, Some(frames));
         }
     }
-    Ok(chosen)
+    Ok(best.1)
 }
 
 /// Compiles a part of a target, keeping every level. `taps` are inner values that become outputs.
