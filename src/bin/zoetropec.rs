@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use zoetrope::commands::budgets::table;
 use zoetrope::commands::eval::Eval;
+use zoetrope::commands::say;
 use zoetrope::commands::show::Show;
 
 /// Look into the compiler, and run single phases
@@ -18,12 +20,16 @@ struct Cli {
 enum Command {
     Show(Show),
     Eval(Box<Eval>),
+    /// Print what presets become on cards of common sizes: the table of README.md
+    #[command(hide = true)]
+    Budgets,
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Show(command) => command.run(),
         Command::Eval(command) => command.run(),
+        Command::Budgets => table().and_then(|text| say(&text)),
     };
     done.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
 }

@@ -1,5 +1,6 @@
 //! The commands: arguments in, work done, a failure with its exit code out.
 
+pub mod budgets;
 mod choose;
 pub mod demo_model;
 pub mod eval;

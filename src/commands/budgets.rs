@@ -1,0 +1,63 @@
+//! `zoetropec budgets`: what every preset becomes on cards of common sizes, as the table of README.md.
+
+use std::path::Path;
+
+use zoetrope_compiler::Error;
+use zoetrope_compiler::targets::{CompileError, RESERVE_BYTES, compile_target};
+use zoetrope_model_spec::target::{Model, PRESETS, Target};
+use zoetrope_runtime::plan::{Fetch, Plan, Repeat, bytes_text};
+
+use crate::failure::Failure;
+
+/// Memory of cards, in GiB.
+const CARDS: [u64; 6] = [80, 48, 32, 24, 16, 12];
+
+/// One row for every preset of the published model and every budget that changes its plan.
+///
+/// # Errors
+/// A preset that cannot be compiled for another reason than its budget.
+pub fn table() -> Result<String, Failure> {
+    let mut out = String::from(
+        "| preset | memory | peak | streamed | moved per step | decoded together |\n|---|---|---|---|---|---|\n",
+    );
+    for (name, preset) in PRESETS.iter().filter(|(_, preset)| preset.model != Model::Demo) {
+        let whole = plan(name, None)?;
+        let holds = |gib: &u64| whole.peak_bytes + RESERVE_BYTES <= gib << 30;
+        let (large, small): (Vec<u64>, Vec<u64>) = CARDS.iter().partition(|gib| holds(gib));
+        let large: String = large.iter().map(|gib| format!(", {gib} GiB")).collect();
+        out += &row(&format!("{name}, {}x{}", preset.width, preset.height), &format!("any{large}"), &whole);
+        for gib in small {
+            let memory = format!("{gib} GiB");
+            match plan(name, Some(gib << 30)) {
+                Ok(plan) => out += &row("", &memory, &plan),
+                Err(CompileError::Compiler(Error::Budget { phase, smallest_gib, .. })) => {
+                    out += &format!("| | {memory} | refused: {phase} wants {smallest_gib} GiB | | | |\n");
+                }
+                Err(other) => return Err(other.into()),
+            }
+        }
+    }
+    Ok(out)
+}
+
+fn plan(preset: &str, vram: Option<u64>) -> Result<Plan, CompileError> {
+    let target = Target::preset(preset).map(|target| Target { vram, ..target });
+    compile_target(&target.expect("a preset has a target"), Path::new(""))
+}
+
+fn row(name: &str, memory: &str, plan: &Plan) -> String {
+    let (mut streamed, mut moved) = (Vec::new(), Vec::new());
+    for phase in plan.phases.iter() {
+        let Some((l, _)) = phase.fetches().next() else { continue };
+        streamed.push(format!("{} {} of {}", phase.name, l.streamed().len(), l.count));
+        if phase.segments.iter().any(|s| s.repeat == Repeat::Steps) {
+            // What is fetched when the phase begins is fetched again at the end of every step, for the next.
+            let step = phase.fetches().filter(|(_, f)| f.after != Fetch::AT_ONCE);
+            moved.push(bytes_text(step.map(|(_, f)| f.bytes).sum()));
+        }
+    }
+    let or_dash = |list: Vec<String>| if list.is_empty() { "-".to_string() } else { list.join(", ") };
+    let chunk = plan.facts.decode_chunk.map_or("all".to_string(), |frames| frames.to_string());
+    let (peak, streamed, moved) = (bytes_text(plan.peak_bytes), or_dash(streamed), or_dash(moved));
+    format!("| {name} | {memory} | {peak} | {streamed} | {moved} | {chunk} |\n").replace("|  |", "| |")
+}
