@@ -1,5 +1,7 @@
-//! Memory budgets on the demo model with more layers: what is streamed changes no bit of a run.
+//! Memory budgets: on the demo model with more layers, what is streamed changes no bit of a run; for presets, the table
+//! of README.md.
 
+use zoetrope::commands::budgets::table;
 use zoetrope::demo::demo_in_memory;
 use zoetrope::eval::{EvalError, Phase};
 use zoetrope::model_files::{ModelFiles, tensors_of};
@@ -87,4 +89,13 @@ fn a_text_encoder_that_is_streamed_leaves_the_same_states() {
         Named::from([ints("input_ids", &prompt.input_ids), ints("attention_mask", &prompt.attention_mask)]);
     let states = |phase: &Phase| bits(phase.run(&files, &inputs, 2).unwrap().outputs.values());
     assert!(states(&streamed) == states(&all));
+}
+
+#[test]
+fn the_table_of_the_readme_is_fresh() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let (_, rest) = readme.split_once("<!-- zoetropec budgets -->\n").expect("the README has the mark");
+    let (block, _) = rest.split_once("<!-- end -->").expect("the README has the second mark");
+    let table = table().unwrap();
+    assert!(block == table, "zoetropec budgets prints another table than the README shows:\n{table}");
 }
