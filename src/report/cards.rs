@@ -9,7 +9,7 @@
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Card {
     pub name: &'static str,
-    /// GiB that the driver shows to programs, rounded down; less than the name says where memory keeps error bits.
+    /// GiB that the driver shows to programs, as in PyTorch's out-of-memory messages, rounded down: less than on the box.
     pub memory_gib: f64,
     /// Dense bf16 products summed in f32, in 10^12 operations per second, a multiply-add counted as two.
     pub bf16_tflops: f64,
@@ -41,7 +41,7 @@ pub const CARDS: [Card; 7] = [
         f32_tflops: 80.0,
         memory_gb_per_second: 8000.0,
         host_gb_per_second: GEN6,
-        source: "NVIDIA HGX and DGX B200 datasheets (8 cards: 36 PFLOP/s bf16 sparse, 64 TB/s); memory as shown in pytorch/ao, pull request 4002",
+        source: "NVIDIA Blackwell architecture brief, HGX B200 (4.5 PFLOP/s bf16 sparse); memory as shown in pytorch/ao, pull request 4002",
     },
     Card {
         name: "H200",

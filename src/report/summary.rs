@@ -26,12 +26,10 @@ fn write_summary(r: &Report, out: &mut String) -> std::fmt::Result {
     writeln!(out, "{}", headline(r))?;
     r.notes.iter().try_for_each(|note| writeln!(out, "note: {note}"))?;
     let needed = r.peak_bytes + r.reserve_bytes;
-    writeln!(
-        out,
-        "needs {} of memory and leaves {} to the driver\n",
-        bytes_text(r.peak_bytes),
-        gib_text(r.reserve_bytes)
-    )?;
+    // Plans are counted in 10^9 bytes, cards are sold by 2^30.
+    let sold = if r.peak_bytes < 1 << 30 { String::new() } else { format!(" ({})", gib_text(r.peak_bytes)) };
+    let (peak, reserve) = (bytes_text(r.peak_bytes), gib_text(r.reserve_bytes));
+    writeln!(out, "needs {peak}{sold} of memory and leaves {reserve} to the driver\n")?;
     writeln!(out, "{:<10} {:>10}   {:<18} takes at least", "card", "memory", "fits")?;
     for card in &r.cards {
         let fits = match card.fits {

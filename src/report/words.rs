@@ -5,6 +5,7 @@ use zoetrope_runtime::plan::bytes_text;
 /// A time, with two or three digits that say something.
 pub fn seconds_text(seconds: f64) -> String {
     let (value, unit) = match seconds {
+        s if s >= 120.0 => (s / 60.0, "min"),
         s if s >= 1.0 => (s, "s"),
         s if s >= 1e-3 => (s * 1e3, "ms"),
         s => (s * 1e6, "us"),

@@ -10,7 +10,7 @@ const BARS = ['flops', 'bytes', 'time'];
 
 const makers = new Map(report.phases.flatMap(p => p.rows.map(r => [r.number, r])));
 const view = {
-  phase: 0, card: 0, from: 0, to: 1, words: [], matches: null, order: 'number', down: false, hover: null, drag: null,
+  phase: 0, card: 0, from: 0, to: 1, words: [], order: 'number', down: false, hover: null, drag: null,
 };
 
 // ---- words
@@ -22,7 +22,7 @@ function unit(value, units) {
 const bytesText = n => unit(n, [[1e9, 'GB'], [1e6, 'MB'], [1e3, 'kB'], [1, 'B']]);
 const flopsText = n => unit(n, [[1e15, 'PF'], [1e12, 'TF'], [1e9, 'GF'], [1e6, 'MF'], [1e3, 'kF'], [1, 'F']]);
 const gibText = n => `${(n / 2 ** 30).toFixed(1)} GiB`;
-const timeText = s => s >= 1 ? `${s.toFixed(2)} s` : s >= 1e-3 ? `${(s * 1e3).toFixed(2)} ms` : `${(s * 1e6).toFixed(2)} us`;
+const timeText = s => s >= 120 ? `${(s / 60).toFixed(1)} min` : s >= 1 ? `${s.toFixed(2)} s` : s >= 1e-3 ? `${(s * 1e3).toFixed(2)} ms` : `${(s * 1e6).toFixed(2)} us`;
 const phase = () => report.phases[view.phase];
 const end = () => phase().first + phase().launches;
 const pathOf = row => [row.path, ...(row.more_paths || [])].join(', ');
@@ -79,7 +79,7 @@ function place(b, width, height) {
   if (to <= from) return null;
   const room = height - 16, arena = Math.max(phase().arena_bytes, 1);
   const left = xOf(from, width), top = 8 + room * (1 - (b.offset + b.bytes) / arena);
-  return [left, top, Math.max(xOf(to, width) - left, 0.5), Math.max(room * b.bytes / arena, 0.5)];
+  return [left, top, Math.max(xOf(to, width) - left, 1), Math.max(room * b.bytes / arena, 1)];
 }
 
 function drawMemory() {
@@ -125,7 +125,7 @@ function drawBars() {
       const high = most ? tall * cost(row, bar) / most : 0;
       const left = Math.max(xOf(row.number, width), MARGIN), right = xOf(row.number + 1, width);
       pen.globalAlpha = view.words.length && !found(row) ? 0.2 : row === view.hover ? 0.6 : 1;
-      pen.fillRect(left, base - high, Math.max(right - left - (step > 4 ? 1 : 0), 0.5), high);
+      pen.fillRect(left, base - high, Math.max(right - left - (step > 4 ? 1 : 0), 1), high);
     }
     pen.globalAlpha = 1;
     pen.fillStyle = style('faint');
