@@ -7,6 +7,7 @@ pub mod failure;
 pub mod media;
 pub mod model_files;
 pub mod progress;
+pub mod report;
 pub mod run;
 pub mod session;
 pub mod tensors;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use zoetrope_model_spec::ltx::pipeline::{DISTILLED_SIGMAS, STAGE_2_SIGMAS};
 use zoetrope_runtime::Result;
-use zoetrope_runtime::plan::{Item, Launch, Phase, Plan, Repeat};
+use zoetrope_runtime::plan::{Item, Launch, Phase, Plan, Repeat, Segment};
 
 use crate::session::{Session, Watch};
 use crate::tensors::{Named, Tensor};
@@ -48,12 +48,16 @@ pub fn stage(phase: &Phase) -> usize {
     phase.name.rsplit('-').next().and_then(|n| n.parse().ok()).unwrap_or(1)
 }
 
+/// How often a segment runs in one run of its phase.
+pub fn turns(phase: &Phase, segment: &Segment) -> u64 {
+    if segment.repeat == Repeat::Steps { sigmas(stage(phase)).len() as u64 - 1 } else { 1 }
+}
+
 /// Launches and operations of one run of a phase.
 pub fn work(phase: &Phase) -> (u64, u64) {
     let (mut launches, mut flops) = (0, 0);
     for segment in phase.segments.iter() {
-        let steps = sigmas(stage(phase)).len() as u64 - 1;
-        let times = if segment.repeat == Repeat::Steps { steps } else { 1 };
+        let times = turns(phase, segment);
         for item in segment.items.iter() {
             let (count, body) = match item {
                 Item::Launch(l) => (1, std::slice::from_ref(l)),

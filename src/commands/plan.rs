@@ -1,72 +1,84 @@
 //! `zoetrope plan`: what this binary will do, before any weight is loaded.
 
+use std::path::{Path, PathBuf};
+
 use clap::Args;
-use zoetrope_runtime::plan::{Detail, Plan, bytes_text, flops_text};
+use zoetrope_runtime::plan::{Detail, Plan};
 
-use super::{PlanArgs, say};
+use super::{PlanArgs, say, write_whole};
 use crate::failure::Failure;
-use crate::run::work;
+use crate::report::{Report, diff, graph, memory, page, read, summary};
 
-/// Show what a plan will do and how much memory it takes
+/// Show what a plan will do, how much memory it takes and how long at least
 #[derive(Args, Debug)]
 pub struct ShowPlan {
     #[command(flatten)]
     plan: PlanArgs,
+    #[command(flatten)]
+    view: View,
+}
+
+/// How a plan is shown; without any of these, as a summary.
+#[derive(Args, Debug)]
+struct View {
     /// Every launch
-    #[arg(long)]
+    #[arg(long, group = "shown")]
     launches: bool,
     /// With --launches: arena addresses too
     #[arg(long, requires = "launches")]
     addresses: bool,
+    /// The arena in characters: addresses by time
+    #[arg(long, group = "shown")]
+    memory: bool,
+    /// All figures as JSON (docs/plan-json.md)
+    #[arg(long, group = "shown")]
+    json: bool,
+    /// Write a page for a browser
+    #[arg(long, group = "shown", value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// The launches as a graph for Graphviz
+    #[arg(long, group = "shown")]
+    dot: bool,
+    /// What changed since an earlier --json
+    #[arg(long, group = "shown", value_name = "FILE")]
+    diff: Option<PathBuf>,
 }
 
 impl ShowPlan {
     /// Runs the command.
     ///
     /// # Errors
-    /// No such plan.
+    /// No such plan, a page that cannot be written, an earlier report that cannot be read.
     pub fn run(self) -> Result<(), Failure> {
-        let plan = self.plan.plan()?;
+        self.view.show(self.plan.plan()?)
+    }
+}
+
+impl View {
+    fn show(&self, plan: &Plan) -> Result<(), Failure> {
         if self.launches {
-            let detail = if self.addresses { Detail::Addresses } else { Detail::Listing };
-            say(&plan.text(detail))
-        } else {
-            say(&summary(plan))
+            return say(&plan.text(if self.addresses { Detail::Addresses } else { Detail::Listing }));
+        }
+        if self.dot {
+            return say(&graph(plan));
+        }
+        let report = Report::of(plan);
+        match (&self.html, &self.diff) {
+            (Some(path), _) => write_whole(path, page(&report).as_bytes()),
+            (_, Some(path)) => say(&diff(&earlier(path)?, &report)),
+            _ if self.json => say(&report.json()),
+            _ if self.memory => say(&memory(&report)),
+            _ => say(&summary(&report)),
         }
     }
 }
 
-/// One line a phase: launches, work, memory.
-pub fn summary(plan: &Plan) -> String {
-    let f = &plan.facts;
-    let mut out = format!(
-        "{}: {}x{}, {} frames at {} fps, {}, {}, {}\n",
-        plan.name,
-        f.width,
-        f.height,
-        f.frames,
-        f.fps,
-        f.pipeline,
-        f.dtype.name(),
-        f.model
-    );
-    f.notes.iter().for_each(|note| out += &format!("note: {note}\n"));
-    out += &format!(
-        "{:<14} {:>8} {:>11} {:>11} {:>11} {:>11}\n",
-        "phase", "launches", "work", "weights", "tables", "arena"
-    );
-    for phase in plan.phases.iter() {
-        let (launches, flops) = work(phase);
-        let (weights, tables) = (phase.weight_bytes, phase.table_bytes);
-        let texts =
-            [flops_text(flops), bytes_text(weights), bytes_text(tables), bytes_text(phase.arena_bytes)];
-        let [flops, weights, tables, arena] = texts;
-        out +=
-            &format!("{:<14} {launches:>8} {flops:>11} {weights:>11} {tables:>11} {arena:>11}\n", phase.name);
-    }
-    let peak = plan.peak_bytes;
-    out + &format!(
-        "peak {peak} bytes ({}): the largest sum of arena, weights and tables of a phase\n",
-        bytes_text(peak)
-    )
+/// A report of an earlier run of this command.
+fn earlier(path: &Path) -> Result<Report, Failure> {
+    let refused = |why: String| {
+        let help = "wanted a file written by zoetrope plan --json; write it again with the earlier binary";
+        Failure::usage(format!("cannot compare with {}: {why}\n  help  {help}", path.display()))
+    };
+    let text = std::fs::read_to_string(path).map_err(|e| refused(e.to_string()))?;
+    read(&text).map_err(|e| refused(e.to_string()))
 }

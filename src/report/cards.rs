@@ -1,0 +1,112 @@
+//! Named cards: how much memory a program gets on them, and the ceilings of their vendor.
+//!
+//! Tensor figures are dense (datasheets of data-centre cards print twice as much, "with sparsity") and of products
+//! that are summed in f32; GeForce cards do these at half the rate of sums in f16. They hold at the boost clock of the
+//! datasheet. GeForce cards may run above it: on an RTX 5090 others measured an issue rate of 253 TFLOP/s
+//! (flashinfer, pull request 4149), a fifth above the 209.5 of this table.
+
+/// One card.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Card {
+    pub name: &'static str,
+    /// GiB that the driver shows to programs, as in PyTorch's out-of-memory messages, rounded down: less than on the box.
+    pub memory_gib: f64,
+    /// Dense bf16 products summed in f32, in 10^12 operations per second, a multiply-add counted as two.
+    pub bf16_tflops: f64,
+    /// f32 arithmetic outside the tensor cores, in 10^12 operations per second.
+    pub f32_tflops: f64,
+    /// Memory bandwidth in 10^9 bytes per second.
+    pub memory_gb_per_second: f64,
+    /// From the host's memory, one way, in 10^9 bytes per second: what PCI Express carries after line coding.
+    pub host_gb_per_second: f64,
+    /// Where the figures are from.
+    pub source: &'static str,
+}
+
+/// Kept free on every card for the driver, its context and kernels' code, and a desktop: 1 GiB. Contexts alone were
+/// seen at 0.1 GiB (RTX 4060 Ti) to 0.54 GiB (RTX PRO 6000) in llama.cpp, pull request 23604.
+pub const RESERVE_BYTES: u64 = 1 << 30;
+
+/// PCI Express with 16 lanes: generation 4 and 5 code 128 bits in 130, generation 6 sends 236 of 256 bytes.
+const GEN4: f64 = 31.5;
+const GEN5: f64 = 63.0;
+const GEN6: f64 = 118.0;
+
+/// The cards that a plan is compared with, the largest memory first.
+pub const CARDS: [Card; 7] = [
+    Card {
+        name: "B200",
+        memory_gib: 178.0,
+        bf16_tflops: 2250.0,
+        f32_tflops: 80.0,
+        memory_gb_per_second: 8000.0,
+        host_gb_per_second: GEN6,
+        source: "NVIDIA Blackwell architecture brief, HGX B200 (4.5 PFLOP/s bf16 sparse); memory as shown in pytorch/ao, pull request 4002",
+    },
+    Card {
+        name: "H200",
+        memory_gib: 139.0,
+        bf16_tflops: 989.5,
+        f32_tflops: 67.0,
+        memory_gb_per_second: 4800.0,
+        host_gb_per_second: GEN5,
+        source: "NVIDIA H200 SXM datasheet (1,979 TFLOP/s bf16 sparse)",
+    },
+    Card {
+        name: "H100",
+        memory_gib: 79.0,
+        bf16_tflops: 989.5,
+        f32_tflops: 67.0,
+        memory_gb_per_second: 3350.0,
+        host_gb_per_second: GEN5,
+        source: "NVIDIA H100 SXM datasheet (1,979 TFLOP/s bf16 sparse)",
+    },
+    Card {
+        name: "RTX 5090",
+        memory_gib: 31.3,
+        bf16_tflops: 209.5,
+        f32_tflops: 104.8,
+        memory_gb_per_second: 1792.0,
+        host_gb_per_second: GEN5,
+        source: "NVIDIA RTX Blackwell GPU architecture whitepaper, GeForce RTX 5090",
+    },
+    Card {
+        name: "RTX 4090",
+        memory_gib: 23.5,
+        bf16_tflops: 165.2,
+        f32_tflops: 82.6,
+        memory_gb_per_second: 1008.0,
+        host_gb_per_second: GEN4,
+        source: "NVIDIA Ada GPU architecture whitepaper, GeForce RTX 4090",
+    },
+    Card {
+        name: "RTX 3090",
+        memory_gib: 23.5,
+        bf16_tflops: 71.2,
+        f32_tflops: 35.6,
+        memory_gb_per_second: 936.0,
+        host_gb_per_second: GEN4,
+        source: "NVIDIA Ampere GA102 GPU architecture whitepaper, GeForce RTX 3090",
+    },
+    Card {
+        name: "RTX 3060",
+        memory_gib: 11.7,
+        bf16_tflops: 25.5,
+        f32_tflops: 12.7,
+        memory_gb_per_second: 360.0,
+        host_gb_per_second: GEN4,
+        source: "NVIDIA GeForce RTX 3060 (12 GB) specifications: 28 multiprocessors at 1.777 GHz, 101 tensor TFLOP/s sparse with f16 sums, so a quarter of it",
+    },
+];
+
+impl Card {
+    /// Bytes of memory that a program can have, before [`RESERVE_BYTES`].
+    pub fn memory_bytes(&self) -> u64 {
+        (self.memory_gib * (1u64 << 30) as f64) as u64
+    }
+
+    /// True where a plan with this peak and the reserve have room together.
+    pub fn holds(&self, peak_bytes: u64) -> bool {
+        peak_bytes + RESERVE_BYTES <= self.memory_bytes()
+    }
+}

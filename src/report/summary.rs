@@ -1,0 +1,65 @@
+//! The summary: which clip, whether it fits, how long it takes at least, and what each phase holds in memory.
+
+use std::fmt::Write;
+
+use zoetrope_runtime::plan::{bytes_text, flops_text};
+
+use super::data::Report;
+use super::words::{gib_text, seconds_text};
+
+/// A page that somebody can read who wants to make a clip.
+pub fn summary(report: &Report) -> String {
+    let mut out = String::new();
+    write_summary(report, &mut out).expect("writing to a string does not fail");
+    out
+}
+
+/// The clip and what it is made with, in a line.
+pub fn headline(r: &Report) -> String {
+    format!(
+        "{}: {}x{}, {} frames at {} fps ({:.2} s), {}, {}, {}",
+        r.target, r.width, r.height, r.frames, r.fps, r.seconds, r.pipeline, r.dtype, r.model
+    )
+}
+
+fn write_summary(r: &Report, out: &mut String) -> std::fmt::Result {
+    writeln!(out, "{}", headline(r))?;
+    r.notes.iter().try_for_each(|note| writeln!(out, "note: {note}"))?;
+    let needed = r.peak_bytes + r.reserve_bytes;
+    // Plans are counted in 10^9 bytes, cards are sold by 2^30.
+    let sold = if r.peak_bytes < 1 << 30 { String::new() } else { format!(" ({})", gib_text(r.peak_bytes)) };
+    let (peak, reserve) = (bytes_text(r.peak_bytes), gib_text(r.reserve_bytes));
+    writeln!(out, "needs {peak}{sold} of memory and leaves {reserve} to the driver\n")?;
+    writeln!(out, "{:<10} {:>10}   {:<18} takes at least", "card", "memory", "fits")?;
+    for card in &r.cards {
+        let fits = match card.fits {
+            true => "yes".to_string(),
+            false => format!("no, {} short", gib_text(needed.saturating_sub(card.memory_bytes))),
+        };
+        let (memory, seconds) = (gib_text(card.memory_bytes), seconds_text(card.seconds));
+        writeln!(out, "{:<10} {memory:>10}   {fits:<18} {seconds:>14}", card.name)?;
+    }
+    writeln!(out, "(computed from vendors' figures, weights loaded; nothing was measured)\n")?;
+    let streams = r.phases.iter().any(|p| p.streamed_bytes > 0);
+    let titles = ["launches", "work", "weights", "tables", "arena"];
+    write!(out, "{:<14} {:>8}", "phase", titles[0])?;
+    titles[1..].iter().try_for_each(|title| write!(out, " {title:>11}"))?;
+    writeln!(out, "{}", if streams { format!(" {:>11}", "streamed") } else { String::new() })?;
+    for p in &r.phases {
+        write!(out, "{:<14} {:>8} {:>11}", p.name, p.executed_launches, flops_text(p.flops))?;
+        let sizes = [p.weight_bytes, p.table_bytes, p.arena_bytes];
+        sizes.into_iter().try_for_each(|bytes| write!(out, " {:>11}", bytes_text(bytes)))?;
+        writeln!(
+            out,
+            "{}",
+            if streams { format!(" {:>11}", bytes_text(p.streamed_bytes)) } else { String::new() }
+        )?;
+    }
+    let largest = r.phases.iter().max_by_key(|p| p.peak_bytes()).map_or("", |p| &p.name);
+    writeln!(
+        out,
+        "peak {} bytes ({}): the largest sum of arena, weights and tables of a phase, {largest}",
+        r.peak_bytes,
+        bytes_text(r.peak_bytes)
+    )
+}
