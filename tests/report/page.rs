@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -20,7 +21,8 @@ fn browser() -> Option<Browser> {
     let path = match default_executable() {
         Ok(path) => path,
         Err(why) => {
-            println!("skipped 1 test: no Chromium to show the page in ({why})");
+            // Past the capture of the test harness: a skip must be seen.
+            let _ = writeln!(std::io::stderr(), "skipped 1 test: no Chromium to show the page in ({why})");
             return None;
         }
     };
@@ -134,10 +136,10 @@ fn the_page_shows_answers_and_filters() {
         .unwrap()
         .type_into("attention")
         .expect("the search box takes text");
-    let (launches, buffers) =
-        (ask(&tab, "$('launch-count').textContent"), ask(&tab, "$('launches').innerText"));
-    assert_ne!(before, launches);
-    assert!(buffers.lines().skip(1).all(|line| line.contains("att")), "{buffers}");
+    let (after, listed) = (ask(&tab, "$('launch-count').textContent"), ask(&tab, "$('launches').innerText"));
+    assert_ne!(before, after);
+    let listed: Vec<_> = listed.lines().skip(1).filter(|line| !line.is_empty()).collect();
+    assert!(!listed.is_empty() && listed.iter().all(|line| line.contains("attention")), "{listed:?}");
     ask(&tab, "setCard(6)");
     assert!(ask(&tab, "launchText(phase().rows[0])").contains("RTX 3060"));
     assert_eq!(*errors.lock().unwrap(), [""; 0], "errors in the browser");
