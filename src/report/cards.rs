@@ -23,10 +23,6 @@ pub struct Card {
     pub source: &'static str,
 }
 
-/// Kept free on every card for the driver, its context and kernels' code, and a desktop: 1 GiB. Contexts alone were
-/// seen at 0.1 GiB (RTX 4060 Ti) to 0.54 GiB (RTX PRO 6000) in llama.cpp, pull request 23604.
-pub const RESERVE_BYTES: u64 = 1 << 30;
-
 /// PCI Express with 16 lanes: generation 4 and 5 code 128 bits in 130, generation 6 sends 236 of 256 bytes.
 const GEN4: f64 = 31.5;
 const GEN5: f64 = 63.0;
@@ -100,13 +96,14 @@ pub const CARDS: [Card; 7] = [
 ];
 
 impl Card {
-    /// Bytes of memory that a program can have, before [`RESERVE_BYTES`].
+    /// Bytes of memory that a program can have, the driver's own included.
     pub fn memory_bytes(&self) -> u64 {
         (self.memory_gib * (1u64 << 30) as f64) as u64
     }
 
-    /// True where a plan with this peak and the reserve have room together.
-    pub fn holds(&self, peak_bytes: u64) -> bool {
-        peak_bytes + RESERVE_BYTES <= self.memory_bytes()
+    /// True where a plan with this peak has room beside what the driver keeps. Contexts were seen at 0.1 GiB (RTX
+    /// 4060 Ti) to 0.54 GiB (RTX PRO 6000): llama.cpp, pull request 23604.
+    pub fn holds(&self, peak_bytes: u64, reserve_bytes: u64) -> bool {
+        peak_bytes + reserve_bytes <= self.memory_bytes()
     }
 }

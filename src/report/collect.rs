@@ -3,7 +3,7 @@
 use zoetrope_compiler::plan_hash;
 use zoetrope_runtime::plan::{Item, Launch, Loop, Phase, Plan, Repeat, Segment};
 
-use super::cards::{CARDS, Card, RESERVE_BYTES};
+use super::cards::{CARDS, Card};
 use super::data::{BufferReport, CardReport, LaunchReport, LoopReport, PhaseReport, Report, VERSION};
 use super::floor;
 use super::live::Live;
@@ -23,7 +23,7 @@ impl Report {
             bytes_per_second: card.memory_gb_per_second * 1e9,
             host_bytes_per_second: card.host_gb_per_second * 1e9,
             source: card.source.to_string(),
-            fits: card.holds(plan.peak_bytes),
+            fits: card.holds(plan.peak_bytes, f.reserve_bytes),
             seconds: short(phases.iter().map(|p: &PhaseReport| p.seconds[i]).sum()),
         };
         Report {
@@ -40,9 +40,11 @@ impl Report {
             dtype: f.dtype.name().to_string(),
             model: f.model.to_string(),
             notes: f.notes.iter().map(ToString::to_string).collect(),
+            vram_bytes: f.vram,
+            decode_chunk: f.decode_chunk,
             peak_bytes: plan.peak_bytes,
             arena_bytes: plan.arena_bytes,
-            reserve_bytes: RESERVE_BYTES,
+            reserve_bytes: f.reserve_bytes,
             cards: CARDS.iter().enumerate().map(card).collect(),
             phases,
         }

@@ -27,6 +27,12 @@ pub struct Report {
     /// Sentences that whoever runs the plan should know.
     #[serde(default)]
     pub notes: Vec<String>,
+    /// The memory of a card that the plan was made for, where it has a budget.
+    #[serde(default)]
+    pub vram_bytes: Option<u64>,
+    /// Latent frames that the video decoder takes together, where not all.
+    #[serde(default)]
+    pub decode_chunk: Option<u32>,
     pub peak_bytes: u64,
     pub arena_bytes: u64,
     pub reserve_bytes: u64,

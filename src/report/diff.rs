@@ -6,7 +6,7 @@ use std::fmt::{self, Write};
 use zoetrope_runtime::plan::flops_text;
 
 use super::data::{BufferReport, PhaseReport, Report};
-use super::words::change_text;
+use super::words::{change_text, gib_text};
 
 /// Lines of one kind that are written before the rest is only counted.
 const SHOWN: usize = 20;
@@ -30,13 +30,20 @@ pub fn diff(old: &Report, new: &Report) -> String {
 fn write_diff(old: &Report, new: &Report, out: &mut String) -> fmt::Result {
     let facts = |r: &Report| {
         let clip = format!("{}x{}, {} frames at {} fps", r.width, r.height, r.frames, r.fps);
-        [("target", r.target.clone()), ("clip", clip), ("pipeline", r.pipeline.clone())].into_iter().chain([
+        let chunk = r.decode_chunk.map_or("all".to_string(), |frames| frames.to_string());
+        [
+            ("target", r.target.clone()),
+            ("clip", clip),
+            ("pipeline", r.pipeline.clone()),
             ("dtype", r.dtype.clone()),
             ("model", r.model.clone()),
             ("made by", r.made_by.clone()),
-        ])
+            ("made for", r.vram_bytes.map_or("any memory".to_string(), gib_text)),
+            ("frames decoded together", chunk),
+            ("notes", r.notes.join(" ")),
+        ]
     };
-    for ((what, was), (_, is)) in facts(old).zip(facts(new)).filter(|(a, b)| a != b) {
+    for ((what, was), (_, is)) in facts(old).into_iter().zip(facts(new)).filter(|(a, b)| a != b) {
         writeln!(out, "{what}: {was} -> {is}")?;
     }
     let figures = [("peak", old.peak_bytes, new.peak_bytes), ("arena", old.arena_bytes, new.arena_bytes)];

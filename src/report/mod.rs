@@ -15,7 +15,7 @@ mod page;
 mod summary;
 mod words;
 
-pub use cards::{CARDS, Card, RESERVE_BYTES};
+pub use cards::{CARDS, Card};
 pub use data::{
     BufferReport, CardReport, LaunchReport, LoopReport, PhaseReport, ReadError, Report, VERSION, read,
 };

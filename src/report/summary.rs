@@ -29,7 +29,8 @@ fn write_summary(r: &Report, out: &mut String) -> std::fmt::Result {
     // Plans are counted in 10^9 bytes, cards are sold by 2^30.
     let sold = if r.peak_bytes < 1 << 30 { String::new() } else { format!(" ({})", gib_text(r.peak_bytes)) };
     let (peak, reserve) = (bytes_text(r.peak_bytes), gib_text(r.reserve_bytes));
-    writeln!(out, "needs {peak}{sold} of memory and leaves {reserve} to the driver\n")?;
+    let budget = r.vram_bytes.map_or(String::new(), |vram| format!("; made for {}", gib_text(vram)));
+    writeln!(out, "needs {peak}{sold} of memory and leaves {reserve} to the driver{budget}\n")?;
     writeln!(out, "{:<10} {:>10}   {:<18} takes at least", "card", "memory", "fits")?;
     for card in &r.cards {
         let fits = match card.fits {

@@ -25,6 +25,8 @@ const gibText = n => `${(n / 2 ** 30).toFixed(1)} GiB`;
 const timeText = s => s >= 120 ? `${(s / 60).toFixed(1)} min` : s >= 1 ? `${s.toFixed(2)} s` : s >= 1e-3 ? `${(s * 1e3).toFixed(2)} ms` : `${(s * 1e6).toFixed(2)} us`;
 const phase = () => report.phases[view.phase];
 const end = () => phase().first + phase().launches;
+// What an unnamed buffer is called.
+const made = b => b.made_by === null ? '' : `(${makers.get(b.made_by).kernel})`;
 const pathOf = row => [row.path, ...(row.more_paths || [])].join(', ');
 
 function launchText(row) {
@@ -36,9 +38,9 @@ function launchText(row) {
 
 function bufferText(b) {
   const maker = b.made_by === null ? null : makers.get(b.made_by);
-  const made = maker ? `made by launch ${maker.number}: ${maker.kernel}\n${pathOf(maker) || '(no path)'}` : 'written by the host';
-  return `${b.name || '(no name)'}\n${bytesText(b.bytes)} (${b.bytes} bytes) at 0x${b.offset.toString(16)}\n` +
-    `${b.lifetime}, alive from launch ${b.first} to ${b.last}\n${made}`;
+  const origin = maker ? `made by launch ${maker.number}: ${maker.kernel}\n${pathOf(maker) || '(no path)'}` : 'written by the host';
+  return `${b.name || made(b) || '(no name)'}\n${bytesText(b.bytes)} (${b.bytes} bytes) at 0x${b.offset.toString(16)}\n` +
+    `${b.lifetime}, alive from launch ${b.first} to ${b.last}\n${origin}`;
 }
 
 // ---- search: every word must be somewhere in the text
@@ -197,7 +199,7 @@ function lists() {
   fill($('launches'), titles.map(([, title], i) => [title, i > 2 ? 'number sorts' : 'sorts']),
     rows.slice(0, SHOWN).map(r => [[String(r.number)], [r.kernel], [pathOf(r), 'text'], n(String(r.count)), n(flopsText(r.flops)),
       n(bytesText(r.bytes)), n(timeText(r.seconds[view.card]))]),
-    (made, i) => { made.title = launchText(rows[i]); });
+    (line, i) => { line.title = launchText(rows[i]); });
   $('launches').querySelectorAll('th').forEach((head, i) => {
     head.onclick = () => {
       view.down = view.order === titles[i][0] ? !view.down : i > 2;
@@ -206,9 +208,9 @@ function lists() {
     };
   });
   fill($('buffers'), [['buffer'], n('bytes'), n('at'), n('launches'), ['life']],
-    buffers.slice(0, SHOWN).map(b => [[b.name, 'text'], n(bytesText(b.bytes)), n(`0x${b.offset.toString(16)}`),
+    buffers.slice(0, SHOWN).map(b => [[b.name || made(b), 'text'], n(bytesText(b.bytes)), n(`0x${b.offset.toString(16)}`),
       n(`${b.first}-${b.last}`), [b.lifetime]]),
-    (made, i) => { made.title = bufferText(buffers[i]); });
+    (line, i) => { line.title = bufferText(buffers[i]); });
 }
 const count = (matching, all) => `${matching} of ${all}` + (matching > SHOWN ? `, the first ${SHOWN} listed` : '');
 
@@ -294,7 +296,7 @@ function start() {
   options($('phase'), report.phases.map(p => p.name), setPhase);
   options($('card'), report.cards.map(c => c.name), setCard);
   $('needs').textContent = `needs ${bytesText(report.peak_bytes)} of memory (${report.peak_bytes} bytes) and leaves ` +
-    `${gibText(report.reserve_bytes)} to the driver`;
+    `${gibText(report.reserve_bytes)} to the driver${report.vram_bytes ? `; made for ${gibText(report.vram_bytes)}` : ''}`;
   for (const lifetime of LIFETIMES) {
     const entry = document.createElement('span'), colour = document.createElement('i');
     colour.style.background = `var(--${lifetime})`;
