@@ -143,7 +143,10 @@ fn by_name(phase: &PhaseReport) -> BTreeMap<&str, Vec<&BufferReport>> {
     let mut sorted: Vec<_> = phase.buffers.iter().collect();
     sorted.sort_by_key(|b| (b.first, b.last));
     let mut out: BTreeMap<&str, Vec<&BufferReport>> = BTreeMap::new();
-    sorted.into_iter().for_each(|b| out.entry(&b.name).or_default().push(b));
+    for b in sorted {
+        let name = if b.name.is_empty() { "(no name)" } else { &b.name };
+        out.entry(name).or_default().push(b);
+    }
     out
 }
 
