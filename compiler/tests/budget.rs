@@ -136,7 +136,7 @@ fn outputs(plan: &Plan) -> Vec<Vec<u8>> {
 }
 
 fn streamed(plan: &Plan) -> usize {
-    plan.phases.iter().flat_map(|p| p.fetches()).map(|(_, f)| f.turn).count()
+    plan.phases.iter().flat_map(|p| p.fetches()).count()
 }
 
 /// Bytes of a phase's constants, counted anew: whole constants that stay, and the span of those that share.
@@ -265,7 +265,7 @@ fn wrong_places_are_refused() {
         p.phases.to_mut()[3].places.to_mut()[i] += ALIGN;
     });
     refused("a kept constant that nobody reads before", &|p| {
-        _ = p.phases.to_mut()[0].kept.to_mut().push(kept)
+        p.phases.to_mut()[0].kept.to_mut().push(kept)
     });
 }
 
