@@ -264,9 +264,7 @@ fn wrong_places_are_refused() {
         let i = p.phases[3].constants.binary_search(&kept).unwrap();
         p.phases.to_mut()[3].places.to_mut()[i] += ALIGN;
     });
-    refused("a kept constant that nobody reads before", &|p| {
-        p.phases.to_mut()[0].kept.to_mut().push(kept)
-    });
+    refused("a kept constant that nobody reads before", &|p| p.phases.to_mut()[0].kept.to_mut().push(kept));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use zoetrope_model_spec::target::{Model, PRESETS, Target};
 use zoetrope_runtime::plan::{Fetch, Plan, Repeat, bytes_text};
 
 use crate::failure::Failure;
+use crate::report::{Report, seconds_text};
 
 /// Memory of cards, in GiB.
 const CARDS: [u64; 6] = [80, 48, 32, 24, 16, 12];
@@ -18,7 +19,8 @@ const CARDS: [u64; 6] = [80, 48, 32, 24, 16, 12];
 /// A preset that cannot be compiled for another reason than its budget.
 pub fn table() -> Result<String, Failure> {
     let mut out = String::from(
-        "| preset | memory | peak | streamed | moved per step | decoded together |\n|---|---|---|---|---|---|\n",
+        "| preset | memory | peak | streamed | moved per step | decoded together | least time of a clip |\n\
+         |---|---|---|---|---|---|---|\n",
     );
     // Every preset is compiled several times, and none waits for another.
     let rows: Vec<_> = std::thread::scope(|scope| {
@@ -43,7 +45,7 @@ fn rows(preset: &str) -> Result<String, Failure> {
         match plan(preset, Some(gib << 30)) {
             Ok(plan) => out += &row("", &memory, &plan),
             Err(CompileError::Compiler(Error::Budget { phase, smallest_gib, .. })) => {
-                out += &format!("| | {memory} | refused: {phase} wants {smallest_gib} GiB | | | |\n");
+                out += &format!("| | {memory} | refused: {phase} wants {smallest_gib} GiB | | | | |\n");
             }
             Err(other) => return Err(other.into()),
         }
@@ -70,5 +72,15 @@ fn row(name: &str, memory: &str, plan: &Plan) -> String {
     let or_dash = |list: Vec<String>| if list.is_empty() { "-".to_string() } else { list.join(", ") };
     let chunk = plan.facts.decode_chunk.map_or("all".to_string(), |frames| frames.to_string());
     let (peak, streamed, moved) = (bytes_text(plan.peak_bytes), or_dash(streamed), or_dash(moved));
-    format!("| {name} | {memory} | {peak} | {streamed} | {moved} | {chunk} |\n").replace("|  |", "| |")
+    let times = times(plan);
+    format!("| {name} | {memory} | {peak} | {streamed} | {moved} | {chunk} | {times} |\n")
+        .replace("|  |", "| |")
+}
+
+/// The floor of a run on those cards that have the least memory that is enough.
+fn times(plan: &Plan) -> String {
+    let report = Report::of(plan);
+    let least = report.cards.iter().filter(|c| c.fits).map(|c| c.memory_bytes).min();
+    let cards = report.cards.iter().filter(|c| Some(c.memory_bytes) == least);
+    cards.map(|c| format!("{} {}", c.name, seconds_text(c.seconds))).collect::<Vec<_>>().join(", ")
 }

@@ -9,7 +9,7 @@
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Card {
     pub name: &'static str,
-    /// GiB that the driver shows to programs, as in PyTorch's out-of-memory messages, rounded down: less than on the box.
+    /// GiB as sold. Programs get less (23.5 of 24, 31.3 of 32 in PyTorch's messages); a plan's reserve covers that.
     pub memory_gib: f64,
     /// Dense bf16 products summed in f32, in 10^12 operations per second, a multiply-add counted as two.
     pub bf16_tflops: f64,
@@ -32,16 +32,16 @@ const GEN6: f64 = 118.0;
 pub const CARDS: [Card; 7] = [
     Card {
         name: "B200",
-        memory_gib: 178.0,
+        memory_gib: 180.0,
         bf16_tflops: 2250.0,
         f32_tflops: 80.0,
         memory_gb_per_second: 8000.0,
         host_gb_per_second: GEN6,
-        source: "NVIDIA Blackwell architecture brief, HGX B200 (4.5 PFLOP/s bf16 sparse); memory as shown in pytorch/ao, pull request 4002",
+        source: "NVIDIA Blackwell architecture brief, HGX B200 (4.5 PFLOP/s bf16 sparse)",
     },
     Card {
         name: "H200",
-        memory_gib: 139.0,
+        memory_gib: 141.0,
         bf16_tflops: 989.5,
         f32_tflops: 67.0,
         memory_gb_per_second: 4800.0,
@@ -50,7 +50,7 @@ pub const CARDS: [Card; 7] = [
     },
     Card {
         name: "H100",
-        memory_gib: 79.0,
+        memory_gib: 80.0,
         bf16_tflops: 989.5,
         f32_tflops: 67.0,
         memory_gb_per_second: 3350.0,
@@ -59,7 +59,7 @@ pub const CARDS: [Card; 7] = [
     },
     Card {
         name: "RTX 5090",
-        memory_gib: 31.3,
+        memory_gib: 32.0,
         bf16_tflops: 209.5,
         f32_tflops: 104.8,
         memory_gb_per_second: 1792.0,
@@ -68,7 +68,7 @@ pub const CARDS: [Card; 7] = [
     },
     Card {
         name: "RTX 4090",
-        memory_gib: 23.5,
+        memory_gib: 24.0,
         bf16_tflops: 165.2,
         f32_tflops: 82.6,
         memory_gb_per_second: 1008.0,
@@ -77,7 +77,7 @@ pub const CARDS: [Card; 7] = [
     },
     Card {
         name: "RTX 3090",
-        memory_gib: 23.5,
+        memory_gib: 24.0,
         bf16_tflops: 71.2,
         f32_tflops: 35.6,
         memory_gb_per_second: 936.0,
@@ -86,7 +86,7 @@ pub const CARDS: [Card; 7] = [
     },
     Card {
         name: "RTX 3060",
-        memory_gib: 11.7,
+        memory_gib: 12.0,
         bf16_tflops: 25.5,
         f32_tflops: 12.7,
         memory_gb_per_second: 360.0,
@@ -96,7 +96,7 @@ pub const CARDS: [Card; 7] = [
 ];
 
 impl Card {
-    /// Bytes of memory that a program can have, the driver's own included.
+    /// Bytes of memory as sold.
     pub fn memory_bytes(&self) -> u64 {
         (self.memory_gib * (1u64 << 30) as f64) as u64
     }

@@ -24,3 +24,4 @@ pub use graph::graph;
 pub use memory::memory;
 pub use page::page;
 pub use summary::summary;
+pub use words::seconds_text;
