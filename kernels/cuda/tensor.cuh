@@ -133,7 +133,7 @@ template <int N, class T> DEVICE void store(T* to, const float (&from)[N], int c
     }
 }
 
-// Moves `count` of at most N elements; integers and numbers of one storage stay what they are.
+// Moves `count` of at most N elements to the same or another storage.
 template <int N, class A, class B> DEVICE void move(A* to, const B* from, int count) {
     float values[N];
     load(values, from, count);
@@ -147,6 +147,15 @@ template <int N> DEVICE void move(int* to, const int* from, int count) {
             to[i] = from[i];
         }
     }
+}
+
+// One element to another storage.
+template <class A, class B> DEVICE void set(A* to, B from) {
+    put(to, real(from));
+}
+
+template <class T> DEVICE void set(T* to, T from) {
+    *to = from;
 }
 
 // Elements that a thread takes at a time: 16 bytes of bf16, twice that of f32.

@@ -2,7 +2,30 @@
 
 use zoetrope_model_spec::lang::{Builder, Op, Value};
 
-use crate::{IntRange, Kernel};
+use crate::cuda::{Cuda, EXACT, Grid, Part, Source, UNIT};
+use crate::{IntRange, Kernel, Meaning};
+
+const ROTARY: Source = Source { name: "attention/rotary.cu", text: include_str!("rotary.cu") };
+
+/// A thread for every few pairs of every head.
+fn rope_grid(meaning: &Meaning, part: &Part) -> Grid {
+    let heads = meaning.ops.iter().find_map(|op| match op.op {
+        Op::Rope { heads, .. } => Some(heads),
+        _ => None,
+    });
+    let (heads, x) = (heads.unwrap_or(1), &part.reads[0]);
+    let units = x.rows() * heads * (x.width() / (2 * heads)).div_ceil(UNIT);
+    Grid { blocks: units.div_ceil(256), threads: 256, shared: 0 }
+}
+
+/// A team of threads for every slice of the norm.
+fn norm_grid(meaning: &Meaning, part: &Part) -> Grid {
+    let slices = match meaning.ops[0].op {
+        Op::RmsNorm { groups, .. } => groups,
+        _ => 1,
+    };
+    Grid::of_slices(&part.reads[0], slices)
+}
 
 fn attention(m: &Builder, heads: usize, q: Value, k: Value, v: Value) -> Value {
     m.op(Op::Attention { heads, kv_heads: heads, scale: 0.125, causal: false }, &[q, k, v])
@@ -48,7 +71,9 @@ pub fn declare() -> Vec<Kernel> {
             .case(&[&[9, 64], &[9, 2]])
             .means("y", &["tokens", "width"], |m, [x, logits]| {
                 m.op(Op::HeadScale { heads: 2 }, &[x, m.affine(m.sigmoid(logits), 2.0, 0.0)])
-            }),
+            })
+            .cuda(Cuda::of_units(ROTARY, "head_gate"))
+            .cuda_case("2 2.0 0.0 4", &[&[9, 64], &[9, 4]]),
         Kernel::named("rope", "split rotary embedding from per-axis tables")
             .reads("x", &["tokens", "width"])
             .or_in_place()
@@ -58,7 +83,10 @@ pub fn declare() -> Vec<Kernel> {
             .case(&[&[6, 32], &[5, 5], &[5, 5], &[6, 3]])
             .means("y", &["tokens", "width"], |m, [x, cos, sin, index]| {
                 m.op(Op::Rope { heads: 2, shared: false }, &[x, cos, sin, index])
-            }),
+            })
+            .cuda(Cuda { launch: rope_grid, ..Cuda::of_units(ROTARY, "rope") })
+            .cuda_case("4 1", &[&[6, 64], &[7, 8], &[7, 8], &[6, 1]])
+            .cuda_case("3 0", &[&[6, 42], &[5, 7], &[5, 7], &[6, 3]]),
         Kernel::named("rms_norm_rope", "weighted RMS norm, then split rotary embedding")
             .reads("x", &["tokens", "width"])
             .or_in_place()
@@ -70,6 +98,15 @@ pub fn declare() -> Vec<Kernel> {
             .means("y", &["tokens", "width"], |m, [x, weight, cos, sin, index]| {
                 let n = m.op(Op::RmsNorm { eps: 1e-6, offset: 0.0, groups: 1 }, &[x, weight]);
                 m.op(Op::Rope { heads: 2, shared: false }, &[n, cos, sin, index])
-            }),
+            })
+            .cuda(Cuda {
+                source: ROTARY,
+                entry: "rms_norm_rope",
+                tolerance: EXACT,
+                tile: &[],
+                launch: norm_grid,
+            })
+            .cuda_case("1e-6 1.0 4 4 1", &[&[6, 64], &[16], &[7, 8], &[7, 8], &[6, 1]])
+            .cuda_case("1e-6 0.0 1 32 0", &[&[3, 2048], &[2048], &[7, 341], &[7, 341], &[3, 3]]),
     ]
 }

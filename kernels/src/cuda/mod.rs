@@ -11,6 +11,7 @@
 
 mod arch;
 mod arguments;
+mod norm;
 #[cfg(feature = "cuda")]
 mod nvrtc;
 pub mod source;

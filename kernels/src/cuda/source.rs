@@ -8,11 +8,12 @@ use zoetrope_model_spec::lang::{BinaryFn, Dtype, Op, UnaryFn};
 use super::{Baked, Variant};
 
 /// The headers that sources include, by name.
-pub const HEADERS: [(&str, &str); 4] = [
+pub const HEADERS: [(&str, &str); 5] = [
     ("isa.cuh", include_str!("../../cuda/isa.cuh")),
     ("device.cuh", include_str!("../../cuda/device.cuh")),
     ("tensor.cuh", include_str!("../../cuda/tensor.cuh")),
     ("functions.cuh", include_str!("../../cuda/functions.cuh")),
+    ("norm.cuh", include_str!("../../cuda/norm.cuh")),
 ];
 
 /// Headers of the emulation, beside [`HEADERS`].
@@ -22,7 +23,8 @@ pub const HOST_HEADERS: [(&str, &str); 3] = [
     ("host/run.h", include_str!("../../cuda/host/run.h")),
 ];
 
-const INCLUDES: &str = "#include \"isa.cuh\"\n#include \"tensor.cuh\"\n#include \"functions.cuh\"\n";
+const INCLUDES: &str =
+    "#include \"isa.cuh\"\n#include \"tensor.cuh\"\n#include \"functions.cuh\"\n#include \"norm.cuh\"\n";
 
 /// The program of one variant for a device; its kernel has the declaration's name.
 pub fn device(variant: &Variant) -> String {
