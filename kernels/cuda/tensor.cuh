@@ -85,21 +85,23 @@ template <class T, int N> struct alignas(sizeof(T) * N) Pack {
     T at[N];
 };
 
-// Elements of one 16-byte access.
-template <class T> constexpr int PACK = 16 / sizeof(T);
+// How many of N elements move at once: 16 bytes, or all of them where they are fewer.
+template <class T, int N> constexpr int AT_ONCE = at_most(N, 16 / (int)sizeof(T));
 
-template <class T> DEVICE bool packed(const T* at) {
-    return ((unsigned long long)at & 15) == 0;
+template <class T, int N> DEVICE bool aligned(const T* at) {
+    return (unsigned long long)at % sizeof(Pack<T, AT_ONCE<T, N>>) == 0;
 }
 
-// Reads `count` of at most N elements; by 16 bytes where they are all there and aligned. The rest becomes zeros.
+// Reads `count` of at most N elements, N a power of two; by 16 bytes where they are all there and aligned. The rest
+// becomes zeros.
 template <int N, class T> DEVICE void load(float (&to)[N], const T* from, int count) {
-    if (N % PACK<T> == 0 && count >= N && packed(from)) {
+    constexpr int some = AT_ONCE<T, N>;
+    if (count >= N && aligned<T, N>(from)) {
 #pragma unroll
-        for (int i = 0; i < N; i += PACK<T>) {
-            Pack<T, PACK<T>> pack = *(const Pack<T, PACK<T>>*)(from + i);
+        for (int i = 0; i < N; i += some) {
+            Pack<T, some> pack = *(const Pack<T, some>*)(from + i);
 #pragma unroll
-            for (int j = 0; j < PACK<T> && i + j < N; j++) {
+            for (int j = 0; j < some; j++) {
                 to[i + j] = real(pack.at[j]);
             }
         }
@@ -113,15 +115,16 @@ template <int N, class T> DEVICE void load(float (&to)[N], const T* from, int co
 
 // Writes the first `count` of N elements, rounded to the storage.
 template <int N, class T> DEVICE void store(T* to, const float (&from)[N], int count) {
-    if (N % PACK<T> == 0 && count >= N && packed(to)) {
+    constexpr int some = AT_ONCE<T, N>;
+    if (count >= N && aligned<T, N>(to)) {
 #pragma unroll
-        for (int i = 0; i < N; i += PACK<T>) {
-            Pack<T, PACK<T>> pack;
+        for (int i = 0; i < N; i += some) {
+            Pack<T, some> pack;
 #pragma unroll
-            for (int j = 0; j < PACK<T> && i + j < N; j++) {
+            for (int j = 0; j < some; j++) {
                 put(&pack.at[j], from[i + j]);
             }
-            *(Pack<T, PACK<T>>*)(to + i) = pack;
+            *(Pack<T, some>*)(to + i) = pack;
         }
         return;
     }

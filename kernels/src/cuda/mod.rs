@@ -14,6 +14,7 @@ mod arguments;
 mod norm;
 #[cfg(feature = "cuda")]
 mod nvrtc;
+mod product;
 pub mod source;
 mod variant;
 

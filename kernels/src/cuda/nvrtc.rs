@@ -3,6 +3,8 @@
 //! The library is looked for in the folder that ZOETROPE_CUDA, CUDA_HOME or CUDA_PATH names, else where the system's
 //! loader looks. Sources need no header but their own, so that nothing else of a toolkit is used.
 
+#![allow(unsafe_code)]
+
 use std::ffi::{CString, c_char};
 use std::path::{Path, PathBuf};
 
@@ -86,6 +88,7 @@ impl Compiler {
         let options = [
             format!("--gpu-architecture=sm_{}", arch.name),
             "--std=c++20".to_string(),
+            "-default-device".to_string(),
             "--fmad=false".to_string(),
             "--ptxas-options=-v".to_string(),
         ];

@@ -8,12 +8,13 @@ use zoetrope_model_spec::lang::{BinaryFn, Dtype, Op, UnaryFn};
 use super::{Baked, Variant};
 
 /// The headers that sources include, by name.
-pub const HEADERS: [(&str, &str); 5] = [
+pub const HEADERS: [(&str, &str); 6] = [
     ("isa.cuh", include_str!("../../cuda/isa.cuh")),
     ("device.cuh", include_str!("../../cuda/device.cuh")),
     ("tensor.cuh", include_str!("../../cuda/tensor.cuh")),
     ("functions.cuh", include_str!("../../cuda/functions.cuh")),
     ("norm.cuh", include_str!("../../cuda/norm.cuh")),
+    ("product.cuh", include_str!("../../cuda/product.cuh")),
 ];
 
 /// Headers of the emulation, beside [`HEADERS`].
@@ -23,22 +24,22 @@ pub const HOST_HEADERS: [(&str, &str); 3] = [
     ("host/run.h", include_str!("../../cuda/host/run.h")),
 ];
 
-const INCLUDES: &str =
-    "#include \"isa.cuh\"\n#include \"tensor.cuh\"\n#include \"functions.cuh\"\n#include \"norm.cuh\"\n";
+const INCLUDES: &str = "#include \"isa.cuh\"\n#include \"tensor.cuh\"\n#include \"functions.cuh\"\n#include \"norm.cuh\"\n#include \"product.cuh\"\n";
 
-/// The program of one variant for a device; its kernel has the declaration's name.
+/// The program of one variant for a device; its kernel is [`Variant::symbol`].
 pub fn device(variant: &Variant) -> String {
-    let Variant { name, cuda, .. } = variant;
+    let cuda = &variant.cuda;
     let mut text = format!("// {}\n{INCLUDES}#include \"{}\"\n\n", variant.key(), cuda.source.name);
     text += &description(variant, "Kernel");
     let _ = write!(
         text,
         "
-extern \"C\" __global__ void __launch_bounds__({threads}) {name}(const __grid_constant__ Launch<Kernel> launch) {{
+extern \"C\" __global__ void __launch_bounds__({threads}) {symbol}(const __grid_constant__ Launch<Kernel> launch) {{
     run_part(launch, [](const Kernel::Part& part, int block) {{ {entry}<Kernel>(part, block); }});
 }}
 ",
         threads = variant.threads,
+        symbol = variant.symbol(),
         entry = cuda.entry,
     );
     text

@@ -120,6 +120,11 @@ impl Variant {
         Ok(Launch { blocks, threads: self.threads, shared: self.shared, argument })
     }
 
+    /// The name of the kernel in its machine code; a declaration's alone may be that of a function of C (`sqrt`).
+    pub fn symbol(&self) -> String {
+        format!("{}_kernel", self.name)
+    }
+
     /// All that tells this variant from others, in words.
     pub fn key(&self) -> String {
         let operands = self.reads.iter().chain([&self.write]);
