@@ -63,21 +63,27 @@ template <class X, class F = Same> struct Rows {
 // Brings ROWS rows of DEPTH numbers, from column `k` of the operand on, to where `place(row, eight)` says.
 template <int ROWS, int DEPTH, int THREADS, class Operand, class Place>
 DEVICE void bring(const Operand& operand, int k, Place place) {
-    constexpr int eights = DEPTH / EIGHT;
-#pragma unroll 4
-    for (int i = thread_index(); i < ROWS * eights; i += THREADS) {
-        int row = i / eights, eight = i % eights, column = k + eight * EIGHT;
-        bf16* to = place(row, eight);
-        if constexpr (IS_BF16<typename Operand::Element>) {
-            if (operand.copies()) {
-                bool inside = operand.inside(row, column);
-                copy_async(to, inside ? operand.eight(row, column) : operand.data, inside ? 16 : 0);
-                continue;
+    constexpr int eights = DEPTH / EIGHT, all = ROWS * eights;
+    if constexpr (IS_BF16<typename Operand::Element>) {
+        if (operand.copies()) {
+#pragma unroll
+            for (int i = 0; i < over(all, THREADS); i++) {
+                int number = i * THREADS + thread_index(), row = number / eights, eight = number % eights;
+                if (all % THREADS == 0 || number < all) {
+                    bool inside = operand.inside(row, k + eight * EIGHT);
+                    const bf16* from = inside ? operand.eight(row, k + eight * EIGHT) : operand.data;
+                    copy_async(place(row, eight), from, inside ? 16 : 0);
+                }
             }
+            return;
         }
+    }
+#pragma unroll 1
+    for (int number = thread_index(); number < all; number += THREADS) {
+        int row = number / eights, eight = number % eights;
         float numbers[EIGHT];
-        operand.numbers(numbers, row, column);
-        store(to, numbers, EIGHT);
+        operand.numbers(numbers, row, k + eight * EIGHT);
+        store(place(row, eight), numbers, EIGHT);
     }
 }
 
@@ -126,7 +132,7 @@ struct TensorTile {
         int first_row = warp % (rows / warp_rows) * warp_rows, first_column = warp / (rows / warp_rows) * warp_columns;
         int steps = over(k, depth);
         float sums[down][across][4] = {};
-#pragma unroll
+#pragma unroll 1
         for (int step = 0; step < stages - 1; step++) {
             if (step < steps) {
                 bring_stage(memory, step, left, right);

@@ -95,6 +95,11 @@ class Block {
         return warps_[current_ / LANES];
     }
 
+    // Odd seeds let asynchronous copies arrive at once.
+    bool eager() const {
+        return seed_ % 2 == 1;
+    }
+
     unsigned char* shared() {
         return shared_;
     }

@@ -90,13 +90,19 @@ DEVICE float shuffle_from(float value, int lane) {
     return emulation::exchange(value, lane);
 }
 
-// Lands only when a wait asks for it, so that a wait that is missing or too weak is seen.
+// Lands at once, or only when a wait asks for it: a wait that is missing or too weak is seen in one case, memory that
+// others still read in the other.
 DEVICE void copy_async(void* shared, const void* global, int bytes) {
     bool aligned = (reinterpret_cast<uintptr_t>(shared) | reinterpret_cast<uintptr_t>(global)) % 16 == 0;
     if (!aligned || (bytes != 0 && bytes != 16)) {
         emulation::block->fail("copy_async of thread %d: not 16 aligned bytes", thread_index());
     }
-    emulation::block->current().copies.back().push_back({shared, global, bytes});
+    auto& copies = emulation::block->current().copies.back();
+    copies.push_back({shared, global, bytes});
+    if (emulation::block->eager()) {
+        emulation::arrive(copies);
+        copies.clear();
+    }
 }
 
 DEVICE void copy_async_commit() {

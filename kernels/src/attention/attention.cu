@@ -11,13 +11,13 @@ template <class K> constexpr int HEAD = K::q_width / K::attention::heads;
 struct All {
     int keys;
 
-    DEVICE int first(long long) const {
+    DEVICE int first(int) const {
         return 0;
     }
-    DEVICE int last(long long) const {
+    DEVICE int last(int) const {
         return keys - 1;
     }
-    DEVICE bool sees(long long, int key) const {
+    DEVICE bool sees(int, int key) const {
         return key < keys;
     }
 };
@@ -28,13 +28,13 @@ struct Windowed {
     const int* valid;
     int window;
 
-    DEVICE int first(long long query) const {
-        return query < window ? 0 : (int)(query - window + 1);
+    DEVICE int first(int query) const {
+        return query < window ? 0 : query - window + 1;
     }
-    DEVICE int last(long long query) const {
-        return query < keys ? (int)query : keys - 1;
+    DEVICE int last(int query) const {
+        return query < keys ? query : keys - 1;
     }
-    DEVICE bool sees(long long query, int key) const {
+    DEVICE bool sees(int query, int key) const {
         return key < keys && key <= query && key > query - window && valid[key] != 0;
     }
 };
@@ -54,6 +54,8 @@ template <class K> struct TensorAttention {
     static constexpr int shared = (queries * pitch + 2 * stage) * 2;
     static constexpr int groups = K::attention::heads / K::attention::kv_heads;
     static constexpr int score_tiles = keys / 8, head_tiles = head / 8;
+    // Wide heads leave no registers for products that are prepared ahead.
+    static constexpr int unrolled = head > 128 ? 4 : head / 16;
     static_assert(head % 16 == 0 && head <= 256, "heads are multiples of 16, up to 256");
 
     const typename K::Part& part;
@@ -75,10 +77,10 @@ template <class K> struct TensorAttention {
 
     // Calls `finish(values, row, head, column)` for pairs of the result.
     template <class Mask, class F> static DEVICE void run(const typename K::Part& part, int block, Mask mask, F finish) {
-        int bands = (int)((part.q.rows() + queries - 1) / queries);
+        // An extent fits in an int; offsets are made of it in `row`.
+        int all_queries = part.q.extent[0], bands = over(all_queries, queries);
         int head_number = block / bands, lane = thread_index() % 32;
-        long long first_query = (long long)(block % bands) * queries;
-        long long end_query = first_query + queries < part.q.rows() ? first_query + queries : part.q.rows();
+        int first_query = block % bands * queries, end_query = at_most(first_query + queries, all_queries);
         int first_key = mask.first(first_query) / keys * keys;
         int tiles = over(mask.last(end_query - 1) + 1 - first_key, keys);
         TensorAttention self{part, first_key, head_number / groups * head};
@@ -106,7 +108,7 @@ template <class K> struct TensorAttention {
             block_barrier();
             const bf16* k_tile = memory + tile % 2 * stage;
             float scores[score_tiles][4] = {};
-#pragma unroll
+#pragma unroll unrolled
             for (int eight = 0; eight < head / EIGHT; eight += 2) {
                 unsigned a[4];
                 load_matrix(a, q_memory + (warp_row + lane % 16) * pitch + (eight + lane / 16) * EIGHT);
@@ -122,7 +124,7 @@ template <class K> struct TensorAttention {
             int key = first_key + tile * keys + lane % 4 * 2;
 #pragma unroll
             for (int half = 0; half < 2; half++) {
-                long long query = first_query + warp_row + lane / 4 + half * 8;
+                int query = first_query + warp_row + lane / 4 + half * 8;
                 float most = largest[half];
 #pragma unroll
                 for (int j = 0; j < score_tiles; j++) {
@@ -180,12 +182,12 @@ template <class K> struct TensorAttention {
             for (int mask = 1; mask < 4; mask *= 2) {
                 total[half] += shuffle_xor(total[half], mask);
             }
-            long long query = first_query + warp_row + lane / 4 + half * 8;
+            int query = first_query + warp_row + lane / 4 + half * 8;
             float inverse = total[half] == 0.0f ? 0.0f : 1.0f / total[half];
 #pragma unroll
             for (int j = 0; j < head_tiles; j++) {
                 float pair[2] = {sums[j][half * 2] * inverse, sums[j][half * 2 + 1] * inverse};
-                if (query < part.q.rows()) {
+                if (query < all_queries) {
                     finish(pair, query, head_number, j * 8 + lane % 4 * 2);
                 }
             }
@@ -204,9 +206,9 @@ template <class K> struct PlainAttention {
     template <class Mask, class F> static DEVICE void run(const typename K::Part& part, int block, Mask mask, F finish) {
         int lane = thread_index() % 32;
         long long job = (long long)block * warps + thread_index() / 32;
-        long long query = job / K::attention::heads;
-        int head_number = (int)(job % K::attention::heads), kv_column = head_number / groups * head;
-        bool active = query < part.q.rows();
+        int query = (int)(job / K::attention::heads), head_number = (int)(job % K::attention::heads);
+        int kv_column = head_number / groups * head;
+        bool active = query < part.q.extent[0];
         float* q = (float*)shared_memory() + thread_index() / 32 * head;
         for (int i = lane; i < head && active; i += 32) {
             q[i] = real(part.q.row(query)[head_number * head + i]) * K::attention::scale;

@@ -64,8 +64,8 @@ pub fn declare() -> Vec<Kernel> {
             .case(&[&[9, 64], &[21, 64], &[21, 64]])
             .means("y", &["queries", "width"], |m, [q, k, v]| attention(m, 2, q, k, v))
             .cuda(attend("attention"))
-            .cuda_case("2 2 0.125 0", &[&[70, 128], &[130, 128], &[130, 128]])
-            .cuda_case("2 2 0.1 0", &[&[70, 96], &[70, 96], &[70, 96]]),
+            .cuda_case("2 2 0.1 0", &[&[70, 96], &[70, 96], &[70, 96]])
+            .cuda_case("2 2 0.125 0", &[&[70, 128], &[130, 128], &[130, 128]]),
         Kernel::named("attention_gate", "attention, each head of each query scaled by factor·sigmoid(logit)")
             .reads("q", &["queries", "width"])
             .or_in_place()

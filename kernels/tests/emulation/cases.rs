@@ -24,7 +24,7 @@ pub struct Arrangement {
     /// Unused elements behind every row.
     pub gap: usize,
     pub in_place: bool,
-    /// Order of threads; 0 is in order.
+    /// Order of threads; 0 is in order. Asynchronous copies arrive at once where it is odd, else as late as may be.
     pub seed: u64,
 }
 
