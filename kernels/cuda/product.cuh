@@ -1,8 +1,9 @@
 // Products of matrices: tiles of the result, their operands through shared memory.
 //
 // A tile is left·rightᵀ, both operands rows of the summed axis. Operands are classes that give eight numbers of a row
-// from a place on, so that a kernel decides what a row is: a row of a tensor, a position of a picture, numbers through
-// a function first. Where an operand's eights are whole and aligned they are copied asynchronously.
+// from a place on (`numbers`), so that a kernel decides what a row is: a row of a tensor, the surroundings of a position,
+// numbers through a function first. Those that `may_copy` find eights in memory, which are then copied asynchronously
+// where they are whole and aligned (`copies`).
 #pragma once
 
 constexpr int EIGHT = 8;
@@ -23,6 +24,7 @@ template <> constexpr bool IS_BF16<bf16> = true;
 // Rows of a tensor from `first` on, `columns` of each from `column` on, through `before`; zeros outside.
 template <class X, class F = Same> struct Rows {
     using Element = typename X::Element;
+    static constexpr bool may_copy = IS_SAME<F>;
 
     const Element* data;
     long long stride;
@@ -35,24 +37,24 @@ template <class X, class F = Same> struct Rows {
         : data(x.row(first) + column), stride(x.stride), columns(columns), before(before) {
         long long left = x.rows() - first;
         rows = left < (1 << 30) ? (int)left : 1 << 30;
-        whole = IS_SAME<F> && columns % EIGHT == 0 && stride % EIGHT == 0 && ((unsigned long long)data & 15) == 0;
+        whole = columns % EIGHT == 0 && stride % EIGHT == 0 && ((unsigned long long)data & 15) == 0;
     }
 
-    // True when `eight` may be copied as it is.
+    // True when every eight is whole and aligned.
     DEVICE bool copies() const {
         return whole;
     }
 
-    DEVICE bool inside(int row, int column) const {
-        return row < rows && column < columns;
-    }
-
-    DEVICE const Element* eight(int row, int column) const {
-        return data + row * stride + column;
+    // Where an eight begins and how many of it there are; null where there is none.
+    DEVICE const Element* find(int row, int column, int& count) const {
+        count = columns - column;
+        return row < rows && column < columns ? data + row * stride + column : nullptr;
     }
 
     DEVICE void numbers(float (&to)[EIGHT], int row, int column) const {
-        load(to, inside(row, column) ? eight(row, column) : data, inside(row, column) ? columns - column : 0);
+        int count = 0;
+        const Element* from = find(row, column, count);
+        load(to, from, from ? count : 0);
 #pragma unroll
         for (int i = 0; i < EIGHT; i++) {
             to[i] = before(to[i]);
@@ -64,15 +66,15 @@ template <class X, class F = Same> struct Rows {
 template <int ROWS, int DEPTH, int THREADS, class Operand, class Place>
 DEVICE void bring(const Operand& operand, int k, Place place) {
     constexpr int eights = DEPTH / EIGHT, all = ROWS * eights;
-    if constexpr (IS_BF16<typename Operand::Element>) {
+    if constexpr (Operand::may_copy && IS_BF16<typename Operand::Element>) {
         if (operand.copies()) {
 #pragma unroll
             for (int i = 0; i < over(all, THREADS); i++) {
                 int number = i * THREADS + thread_index(), row = number / eights, eight = number % eights;
                 if (all % THREADS == 0 || number < all) {
-                    bool inside = operand.inside(row, k + eight * EIGHT);
-                    const bf16* from = inside ? operand.eight(row, k + eight * EIGHT) : operand.data;
-                    copy_async(place(row, eight), from, inside ? 16 : 0);
+                    int count = 0;
+                    const bf16* from = operand.find(row, k + eight * EIGHT, count);
+                    copy_async(place(row, eight), from ? from : operand.data, from ? 16 : 0);
                 }
             }
             return;

@@ -5,12 +5,14 @@ use zoetrope_model_spec::lang::{Builder, Dtype, Op, Value};
 use crate::cuda::{Cuda, EXACT, Grid, Part, ROUNDED, Source, UNIT};
 use crate::{IntRange, Kernel, Meaning};
 
-const ROTARY: Source = Source { name: "attention/rotary.cu", text: include_str!("rotary.cu") };
+const ROTARY: Source =
+    Source { name: "attention/rotary.cu", text: include_str!("rotary.cu"), includes: None };
 
 /// Blocks of queries of every head on tensor cores, or a warp for a query of a head.
 fn attend(entry: &'static str) -> Cuda {
-    let source = Source { name: "attention/attention.cu", text: include_str!("attention.cu") };
-    Cuda { source, entry, tolerance: ROUNDED, tile: &[], launch: attention_grid }
+    let source =
+        Source { name: "attention/attention.cu", text: include_str!("attention.cu"), includes: None };
+    Cuda { source, entry, tolerance: ROUNDED, bakes: &[], launch: attention_grid }
 }
 
 /// The numbers of `TensorAttention` and `PlainAttention`.
@@ -133,7 +135,7 @@ pub fn declare() -> Vec<Kernel> {
                 source: ROTARY,
                 entry: "rms_norm_rope",
                 tolerance: EXACT,
-                tile: &[],
+                bakes: &[],
                 launch: norm_grid,
             })
             .cuda_case("1e-6 1.0 4 4 1", &[&[6, 64], &[16], &[7, 8], &[7, 8], &[6, 1]])

@@ -1,10 +1,10 @@
 // Filters along time, per channel: a thread for every sample and channel, channels next to each other.
 #pragma once
 
-// 1/π, and −π in three parts, the first ones with few bits, so that their products with an integer are exact.
+// The square has period π: x = n·π + r, π in three parts of which the first two have few bits, and sin r a polynomial.
 DEVICE float sin_squared(float x) {
     float n = rintf(x * 0.318309886f);
-    float r = multiply_add(n, -9.67653589793e-4f, multiply_add(n, -3.140625f, x));
+    float r = multiply_add(n, -1.509958e-7f, multiply_add(n, -9.675026e-4f, multiply_add(n, -3.140625f, x)));
     float q = r * r, p = 1.0f / 6227020800.0f;
     p = multiply_add(q, p, -1.0f / 39916800.0f);
     p = multiply_add(q, p, 1.0f / 362880.0f);

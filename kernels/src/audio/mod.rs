@@ -8,10 +8,10 @@ use crate::cuda::{Cuda, EXACT, Grid, Source};
 /// A thread for every element of the result.
 fn samples(entry: &'static str) -> Cuda {
     Cuda {
-        source: Source { name: "audio/audio.cu", text: include_str!("audio.cu") },
+        source: Source { name: "audio/audio.cu", text: include_str!("audio.cu"), includes: None },
         entry,
         tolerance: EXACT,
-        tile: &[],
+        bakes: &[],
         launch: |_, part| {
             let elements = part.write.rows() * part.write.width();
             Grid { blocks: elements.div_ceil(256), threads: 256, shared: 0 }

@@ -33,6 +33,15 @@ use crate::{Kernel, Meaning};
 pub struct Source {
     pub name: &'static str,
     pub text: &'static str,
+    /// The source of the family that it includes.
+    pub includes: Option<&'static Source>,
+}
+
+impl Source {
+    /// Names and texts of the source and of what it includes.
+    pub fn files(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        std::iter::once((self.name, self.text)).chain(self.includes.map(|source| (source.name, source.text)))
+    }
 }
 
 /// How far a result may be from the meaning's, relative to the largest element of the result. A bf16 result may also
@@ -108,15 +117,15 @@ pub struct Cuda {
     /// The function template of the source that computes a block of a part.
     pub entry: &'static str,
     pub tolerance: Tolerance,
-    /// Numbers that the source and `launch` agree on, as constants of the variant.
-    pub tile: &'static [(&'static str, usize)],
+    /// Operands whose whole shape is compiled in, not only its last extent.
+    pub bakes: &'static [usize],
     pub launch: fn(&Meaning, &Part) -> Grid,
 }
 
 impl Cuda {
     /// A kernel whose threads each take a unit of the result, as exact as sums are.
     pub fn of_units(source: Source, entry: &'static str) -> Cuda {
-        Cuda { source, entry, tolerance: EXACT, tile: &[], launch: |_, part| Grid::of_units(&part.write) }
+        Cuda { source, entry, tolerance: EXACT, bakes: &[], launch: |_, part| Grid::of_units(&part.write) }
     }
 }
 

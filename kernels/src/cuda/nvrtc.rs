@@ -66,7 +66,7 @@ impl Compiler {
         let text = |text: &str| CString::new(text).map_err(|e| error(e.to_string()));
         let source = text(&source::device(variant))?;
         let name = text(&format!("{}.cu", variant.name))?;
-        let headers = HEADERS.iter().copied().chain([(variant.cuda.source.name, variant.cuda.source.text)]);
+        let headers = HEADERS.into_iter().chain(variant.cuda.source.files());
         let headers: Vec<(CString, CString)> =
             headers.map(|(name, body)| Ok((text(name)?, text(body)?))).collect::<Result<_, _>>()?;
         let names: Vec<*const c_char> = headers.iter().map(|(name, _)| name.as_ptr()).collect();

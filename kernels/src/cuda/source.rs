@@ -76,19 +76,20 @@ pub fn host(variants: &[&Variant]) -> String {
 fn description(variant: &Variant, name: &str) -> String {
     let operands: Vec<&Baked> = variant.reads.iter().chain([&variant.write]).collect();
     let mut text = format!("struct {name} {{\n    struct Part {{\n");
-    for Baked { name, dtype, rank, width } in &operands {
+    for Baked { name, dtype, rank, width, .. } in &operands {
         let element = element(*dtype);
         let _ = writeln!(text, "        Tensor<{element}, {rank}, {width}> {};", identifier(name));
     }
     text += "    };\n";
-    for Baked { name, width, .. } in &operands {
+    for Baked { name, width, shape, .. } in &operands {
         let _ = writeln!(text, "    static constexpr int {name}_width = {width};");
+        if let Some(shape) = shape {
+            let list: Vec<String> = shape.iter().map(usize::to_string).collect();
+            let _ = writeln!(text, "    static constexpr int {name}_shape[] = {{{}}};", list.join(", "));
+        }
     }
     let _ = writeln!(text, "    static constexpr int threads = {};", variant.threads);
     let _ = writeln!(text, "    static constexpr int shared = {};", variant.shared);
-    for (name, value) in variant.cuda.tile {
-        let _ = writeln!(text, "    static constexpr int {name} = {value};");
-    }
     // A second op of a kind is told from the first one by its number.
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
     for op in variant.meaning.ops.iter().map(|op| &op.op).filter(|op| !op.attrs().is_empty()) {

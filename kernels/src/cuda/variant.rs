@@ -16,6 +16,18 @@ pub struct Baked {
     pub rank: usize,
     /// The last extent.
     pub width: usize,
+    /// All extents, where the kernel wants them.
+    pub shape: Option<Vec<usize>>,
+}
+
+impl Baked {
+    /// What is known of the shape, in words.
+    fn extents(&self) -> String {
+        match &self.shape {
+            Some(shape) => format!("{shape:?}"),
+            None => format!("[{}{}]", "_, ".repeat(self.rank - 1), self.width),
+        }
+    }
 }
 
 /// A kernel with everything that its machine code depends on.
@@ -59,13 +71,19 @@ pub enum LaunchError {
     Shared { kernel: &'static str, shared: usize },
 }
 
-fn bake(kernel: &'static str, name: &'static str, view: &View) -> Result<Baked, LaunchError> {
+fn bake(kernel: &'static str, name: &'static str, view: &View, whole: bool) -> Result<Baked, LaunchError> {
     let fits =
         (1..=MAX_AXES).contains(&view.shape.len()) && view.shape.iter().all(|n| i32::try_from(*n).is_ok());
     if !fits {
         return Err(LaunchError::Shape { kernel, name, shape: view.shape.clone() });
     }
-    Ok(Baked { name, dtype: view.dtype, rank: view.shape.len(), width: view.width() })
+    Ok(Baked {
+        name,
+        dtype: view.dtype,
+        rank: view.shape.len(),
+        width: view.width(),
+        shape: whole.then(|| view.shape.clone()),
+    })
 }
 
 impl Variant {
@@ -78,9 +96,10 @@ impl Variant {
         if part.reads.len() != kernel.reads.len() {
             return Err(LaunchError::OtherVariant { kernel: name });
         }
-        let reads = kernel.reads.iter().zip(&part.reads);
-        let reads = reads.map(|(decl, view)| bake(name, decl.name, view)).collect::<Result<_, _>>()?;
-        let write = bake(name, kernel.writes.name, &part.write)?;
+        let reads = kernel.reads.iter().zip(&part.reads).enumerate();
+        let reads = reads.map(|(i, (decl, view))| bake(name, decl.name, view, cuda.bakes.contains(&i)));
+        let reads = reads.collect::<Result<_, _>>()?;
+        let write = bake(name, kernel.writes.name, &part.write, false)?;
         let Grid { threads, shared, .. } = (cuda.launch)(meaning, part);
         if shared > SHARED_EVERYWHERE {
             return Err(LaunchError::Shared { kernel: name, shared });
@@ -103,7 +122,7 @@ impl Variant {
             let baked = self.reads.iter().zip(&part.reads).chain([(&self.write, &part.write)]);
             let mut same = part.reads.len() == self.reads.len();
             for (baked, view) in baked {
-                same &= bake(kernel, baked.name, view)? == *baked;
+                same &= bake(kernel, baked.name, view, baked.shape.is_some())? == *baked;
             }
             if !same || (grid.threads, grid.shared) != (self.threads, self.shared) {
                 return Err(LaunchError::OtherVariant { kernel });
@@ -129,7 +148,7 @@ impl Variant {
     pub fn key(&self) -> String {
         let operands = self.reads.iter().chain([&self.write]);
         let operands: Vec<String> =
-            operands.map(|b| format!("{}:{}[{}x{}]", b.name, b.dtype, b.rank, b.width)).collect();
+            operands.map(|b| format!("{}:{}{}", b.name, b.dtype, b.extents())).collect();
         let attrs: Vec<String> = self
             .meaning
             .ops

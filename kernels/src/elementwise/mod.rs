@@ -5,7 +5,8 @@ use zoetrope_model_spec::lang::{BinaryFn, Dtype, Op, UnaryFn};
 use crate::Kernel;
 use crate::cuda::{Cuda, Source};
 
-const SOURCE: Source = Source { name: "elementwise/elementwise.cu", text: include_str!("elementwise.cu") };
+const SOURCE: Source =
+    Source { name: "elementwise/elementwise.cu", text: include_str!("elementwise.cu"), includes: None };
 
 fn unary(name: &'static str, f: UnaryFn) -> Kernel {
     Kernel::named(name, "a function of each element")

@@ -7,7 +7,8 @@ use crate::{Kernel, Meaning};
 
 /// A block for every group.
 fn groups(entry: &'static str) -> Cuda {
-    let source = Source { name: "group_norm/group_norm.cu", text: include_str!("group_norm.cu") };
+    let source =
+        Source { name: "group_norm/group_norm.cu", text: include_str!("group_norm.cu"), includes: None };
     let launch = |meaning: &Meaning, _: &Part| {
         let groups = match meaning.ops[0].op {
             Op::GroupNorm { groups, .. } => groups,
@@ -16,7 +17,7 @@ fn groups(entry: &'static str) -> Cuda {
         let threads = 1024;
         Grid { blocks: groups, threads, shared: threads / 32 * 8 }
     };
-    Cuda { source, entry, tolerance: EXACT, tile: &[], launch }
+    Cuda { source, entry, tolerance: EXACT, bakes: &[], launch }
 }
 
 fn norm(m: &Builder, x: Value, w: Value, bias: Value) -> Value {

@@ -7,9 +7,9 @@ use crate::{IntRange, Kernel};
 
 /// Tiles of the result.
 fn tiles(entry: &'static str) -> Cuda {
-    let source = Source { name: "linear/linear.cu", text: include_str!("linear.cu") };
+    let source = Source { name: "linear/linear.cu", text: include_str!("linear.cu"), includes: None };
     let launch = |_: &_, part: &Part| Grid::of_tiles(&part.reads[0], &part.reads[1], &part.write);
-    Cuda { source, entry, tolerance: ROUNDED, tile: &[], launch }
+    Cuda { source, entry, tolerance: ROUNDED, bakes: &[], launch }
 }
 
 fn linear(m: &Builder, x: Value, w: Value, bias: Value) -> Value {

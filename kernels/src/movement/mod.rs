@@ -5,7 +5,8 @@ use zoetrope_model_spec::lang::Op;
 use crate::cuda::{Cuda, EXACT, Grid, Part, Source, View};
 use crate::{Kernel, Meaning};
 
-const SOURCE: Source = Source { name: "movement/movement.cu", text: include_str!("movement.cu") };
+const SOURCE: Source =
+    Source { name: "movement/movement.cu", text: include_str!("movement.cu"), includes: None };
 
 /// Squares of two axes are turned in shared memory; `SQUARE` in the source.
 const SQUARE: usize = 32;
@@ -38,7 +39,7 @@ pub fn declare() -> Vec<Kernel> {
                 source: SOURCE,
                 entry: "permute",
                 tolerance: EXACT,
-                tile: &[],
+                bakes: &[],
                 launch: permute_grid,
             })
             .cuda_case("4 0 2 1 3", &[&[2, 3, 4, 5]])

@@ -5,7 +5,8 @@ use zoetrope_model_spec::lang::Op;
 use crate::cuda::{Cuda, EXACT, Grid, Part, Source};
 use crate::{IntRange, Kernel, Meaning};
 
-const SOURCE: Source = Source { name: "rms_norm/rms_norm.cu", text: include_str!("rms_norm.cu") };
+const SOURCE: Source =
+    Source { name: "rms_norm/rms_norm.cu", text: include_str!("rms_norm.cu"), includes: None };
 
 /// A team of threads for every slice of a row.
 fn norm(entry: &'static str) -> Cuda {
@@ -16,7 +17,7 @@ fn norm(entry: &'static str) -> Cuda {
         };
         Grid::of_slices(&part.reads[0], slices)
     };
-    Cuda { source: SOURCE, entry, tolerance: EXACT, tile: &[], launch }
+    Cuda { source: SOURCE, entry, tolerance: EXACT, bakes: &[], launch }
 }
 
 const WEIGHTED: Op = Op::RmsNorm { eps: 1e-6, offset: 0.0, groups: 1 };

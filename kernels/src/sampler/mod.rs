@@ -5,7 +5,8 @@ use zoetrope_model_spec::lang::Op;
 use crate::Kernel;
 use crate::cuda::{Cuda, Grid, Source};
 
-const SOURCE: Source = Source { name: "sampler/sampler.cu", text: include_str!("sampler.cu") };
+const SOURCE: Source =
+    Source { name: "sampler/sampler.cu", text: include_str!("sampler.cu"), includes: None };
 
 /// Noise, mixing, steps.
 pub fn declare() -> Vec<Kernel> {

@@ -5,7 +5,7 @@ use zoetrope_model_spec::lang::Op;
 use crate::cuda::{Cuda, EXACT, Grid, Source};
 use crate::{IntRange, Kernel};
 
-const SOURCE: Source = Source { name: "text/text.cu", text: include_str!("text.cu") };
+const SOURCE: Source = Source { name: "text/text.cu", text: include_str!("text.cu"), includes: None };
 
 /// A thread for every frequency of every number.
 fn embedding(entry: &'static str) -> Cuda {
@@ -13,7 +13,7 @@ fn embedding(entry: &'static str) -> Cuda {
         source: SOURCE,
         entry,
         tolerance: EXACT,
-        tile: &[],
+        bakes: &[],
         launch: |_, part| {
             let frequencies = part.write.rows() * part.write.width() / 2;
             Grid { blocks: frequencies.div_ceil(256), threads: 256, shared: 0 }

@@ -35,7 +35,8 @@ impl Program {
         let binary = folder.join("program");
         let mut files: Vec<(&str, String)> =
             HEADERS.iter().chain(&HOST_HEADERS).map(|(name, text)| (*name, (*text).to_string())).collect();
-        files.extend(variants.first().map(|v| (v.cuda.source.name, v.cuda.source.text.to_string())));
+        let sources = variants.first().into_iter().flat_map(|v| v.cuda.source.files());
+        files.extend(sources.map(|(name, text)| (name, text.to_string())));
         files.push(("program.cpp", source::host(variants)));
         if let Some(Edit { file, from, to }) = edit {
             let (_, text) = files.iter_mut().find(|(name, _)| *name == file).expect("the file is included");
