@@ -1,7 +1,10 @@
 //! How a kernel is declared: operands with named axes, one meaning, cases.
 
+use std::fmt;
+
 use zoetrope_model_spec::lang::{Builder, Dtype, Value};
 
+use crate::cuda::Cuda;
 use crate::meaning::Meaning;
 
 /// Named extents of an operand, outermost first. `".."` stands for any number of axes.
@@ -25,7 +28,7 @@ pub struct OperandDecl {
 }
 
 /// A declared kernel.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Kernel {
     /// Says what is computed, in order; never a place in the model.
     pub name: &'static str,
@@ -37,6 +40,25 @@ pub struct Kernel {
     pub in_place: Option<usize>,
     /// Small shapes of all operands, for tests: one list per case.
     pub cases: Vec<Vec<Vec<usize>>>,
+    /// How a GPU computes it, where that is written.
+    pub cuda: Option<Cuda>,
+    /// Further cases of the CUDA kernel: attributes other than the sample's, and shapes.
+    pub cuda_cases: Vec<(Meaning, Vec<Vec<usize>>)>,
+}
+
+/// What a plan depends on; how a GPU computes a kernel is no part of that.
+impl fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kernel")
+            .field("name", &self.name)
+            .field("doc", &self.doc)
+            .field("reads", &self.reads)
+            .field("writes", &self.writes)
+            .field("meaning", &self.meaning)
+            .field("in_place", &self.in_place)
+            .field("cases", &self.cases)
+            .finish()
+    }
 }
 
 /// A kernel being declared; [`KernelDraft::means`] completes it.
@@ -114,6 +136,8 @@ impl KernelDraft {
             meaning: Meaning::of(&graph),
             in_place: self.in_place,
             cases: self.cases,
+            cuda: None,
+            cuda_cases: Vec::new(),
         }
     }
 }

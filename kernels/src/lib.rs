@@ -1,7 +1,8 @@
 //! The kernels: each declared once, in a family's folder, with its meaning.
 //!
 //! A kernel's *meaning* is a small graph in the spec's own vocabulary. From that one value come the pattern that the
-//! compiler looks for, the result on a CPU ([`eval`]), and the tests. [`catalog()`] lists them all.
+//! compiler looks for, the result on a CPU ([`eval`]), and the tests. [`catalog()`] lists them all. Beside its meaning a
+//! declaration can have a CUDA kernel ([`cuda`]).
 
 #![deny(unsafe_code)]
 
@@ -9,6 +10,7 @@ mod attention;
 mod audio;
 mod catalog;
 mod convolution;
+pub mod cuda;
 mod decl;
 mod elementwise;
 pub mod eval;

@@ -1,8 +1,55 @@
 //! Attention without a score matrix, with what surrounds it in a block.
 
-use zoetrope_model_spec::lang::{Builder, Op, Value};
+use zoetrope_model_spec::lang::{Builder, Dtype, Op, Value};
 
-use crate::{IntRange, Kernel};
+use crate::cuda::{Cuda, EXACT, Grid, Part, ROUNDED, Source, UNIT};
+use crate::{IntRange, Kernel, Meaning};
+
+const ROTARY: Source =
+    Source { name: "attention/rotary.cu", text: include_str!("rotary.cu"), includes: None };
+
+/// Blocks of queries of every head on tensor cores, or a warp for a query of a head.
+fn attend(entry: &'static str) -> Cuda {
+    let source =
+        Source { name: "attention/attention.cu", text: include_str!("attention.cu"), includes: None };
+    Cuda { source, entry, tolerance: ROUNDED, bakes: &[], launch: attention_grid }
+}
+
+/// The numbers of `TensorAttention` and `PlainAttention`.
+fn attention_grid(meaning: &Meaning, part: &Part) -> Grid {
+    let heads = meaning.ops.iter().find_map(|op| match op.op {
+        Op::Attention { heads, .. } => Some(heads),
+        _ => None,
+    });
+    let (heads, q) = (heads.unwrap_or(1), &part.reads[0]);
+    let head = q.width() / heads;
+    if part.reads[..3].iter().all(|view| view.dtype == Dtype::Bf16) {
+        let (queries, keys, pitch) = (64, if head > 128 { 32 } else { 64 }, head + 8);
+        let blocks = q.rows().div_ceil(queries) * heads;
+        return Grid { blocks, threads: 128, shared: (queries + 4 * keys) * pitch * 2 };
+    }
+    Grid { blocks: (q.rows() * heads).div_ceil(4), threads: 128, shared: 4 * head * 4 }
+}
+
+/// A thread for every few pairs of every head.
+fn rope_grid(meaning: &Meaning, part: &Part) -> Grid {
+    let heads = meaning.ops.iter().find_map(|op| match op.op {
+        Op::Rope { heads, .. } => Some(heads),
+        _ => None,
+    });
+    let (heads, x) = (heads.unwrap_or(1), &part.reads[0]);
+    let units = x.rows() * heads * (x.width() / (2 * heads)).div_ceil(UNIT);
+    Grid { blocks: units.div_ceil(256), threads: 256, shared: 0 }
+}
+
+/// A team of threads for every slice of the norm.
+fn norm_grid(meaning: &Meaning, part: &Part) -> Grid {
+    let slices = match meaning.ops[0].op {
+        Op::RmsNorm { groups, .. } => groups,
+        _ => 1,
+    };
+    Grid::of_slices(&part.reads[0], slices)
+}
 
 fn attention(m: &Builder, heads: usize, q: Value, k: Value, v: Value) -> Value {
     m.op(Op::Attention { heads, kv_heads: heads, scale: 0.125, causal: false }, &[q, k, v])
@@ -17,7 +64,10 @@ pub fn declare() -> Vec<Kernel> {
             .reads("k", &["keys", "inner"])
             .reads("v", &["keys", "inner"])
             .case(&[&[9, 64], &[21, 64], &[21, 64]])
-            .means("y", &["queries", "width"], |m, [q, k, v]| attention(m, 2, q, k, v)),
+            .means("y", &["queries", "width"], |m, [q, k, v]| attention(m, 2, q, k, v))
+            .cuda(attend("attention"))
+            .cuda_case("2 2 0.1 0", &[&[70, 96], &[70, 96], &[70, 96]])
+            .cuda_case("2 2 0.125 0", &[&[70, 128], &[130, 128], &[130, 128]]),
         Kernel::named("attention_gate", "attention, each head of each query scaled by factor·sigmoid(logit)")
             .reads("q", &["queries", "width"])
             .or_in_place()
@@ -28,7 +78,9 @@ pub fn declare() -> Vec<Kernel> {
             .means("y", &["queries", "width"], |m, [q, k, v, logits]| {
                 let gates = m.affine(m.sigmoid(logits), 2.0, 0.0);
                 m.op(Op::HeadScale { heads: 2 }, &[attention(m, 2, q, k, v), gates])
-            }),
+            })
+            .cuda(attend("attention_gate"))
+            .cuda_case("2 2.0 0.0 1 1 0.088388346 0 1", &[&[70, 128], &[67, 128], &[67, 128], &[70, 1]]),
         Kernel::named("attention_causal", "causal attention in a window, to valid keys, heads in groups")
             .reads("q", &["tokens", "width"])
             .or_in_place()
@@ -40,7 +92,10 @@ pub fn declare() -> Vec<Kernel> {
             .means("y", &["tokens", "width"], |m, [q, k, v, valid, window]| {
                 let op = Op::Attention { heads: 4, kv_heads: 2, scale: 0.25, causal: true };
                 m.op(op, &[q, k, v, valid, window])
-            }),
+            })
+            .cuda(attend("attention_causal"))
+            .cuda_case("2 1 0.0625 1", &[&[80, 512], &[80, 256], &[80, 256], &[80], &[1]])
+            .cuda_case("4 2 0.25 1", &[&[150, 64], &[150, 32], &[150, 32], &[150], &[1]]),
         Kernel::named("head_gate", "each head of each token scaled by factor·sigmoid(logit)")
             .reads("x", &["tokens", "width"])
             .or_in_place()
@@ -48,7 +103,9 @@ pub fn declare() -> Vec<Kernel> {
             .case(&[&[9, 64], &[9, 2]])
             .means("y", &["tokens", "width"], |m, [x, logits]| {
                 m.op(Op::HeadScale { heads: 2 }, &[x, m.affine(m.sigmoid(logits), 2.0, 0.0)])
-            }),
+            })
+            .cuda(Cuda::of_units(ROTARY, "head_gate"))
+            .cuda_case("2 2.0 0.0 4", &[&[9, 64], &[9, 4]]),
         Kernel::named("rope", "split rotary embedding from per-axis tables")
             .reads("x", &["tokens", "width"])
             .or_in_place()
@@ -58,7 +115,10 @@ pub fn declare() -> Vec<Kernel> {
             .case(&[&[6, 32], &[5, 5], &[5, 5], &[6, 3]])
             .means("y", &["tokens", "width"], |m, [x, cos, sin, index]| {
                 m.op(Op::Rope { heads: 2, shared: false }, &[x, cos, sin, index])
-            }),
+            })
+            .cuda(Cuda { launch: rope_grid, ..Cuda::of_units(ROTARY, "rope") })
+            .cuda_case("4 1", &[&[6, 64], &[7, 8], &[7, 8], &[6, 1]])
+            .cuda_case("3 0", &[&[6, 42], &[5, 7], &[5, 7], &[6, 3]]),
         Kernel::named("rms_norm_rope", "weighted RMS norm, then split rotary embedding")
             .reads("x", &["tokens", "width"])
             .or_in_place()
@@ -70,6 +130,15 @@ pub fn declare() -> Vec<Kernel> {
             .means("y", &["tokens", "width"], |m, [x, weight, cos, sin, index]| {
                 let n = m.op(Op::RmsNorm { eps: 1e-6, offset: 0.0, groups: 1 }, &[x, weight]);
                 m.op(Op::Rope { heads: 2, shared: false }, &[n, cos, sin, index])
-            }),
+            })
+            .cuda(Cuda {
+                source: ROTARY,
+                entry: "rms_norm_rope",
+                tolerance: EXACT,
+                bakes: &[],
+                launch: norm_grid,
+            })
+            .cuda_case("1e-6 1.0 4 4 1", &[&[6, 64], &[16], &[7, 8], &[7, 8], &[6, 1]])
+            .cuda_case("1e-6 0.0 1 32 0", &[&[3, 2048], &[2048], &[7, 341], &[7, 341], &[3, 3]]),
     ]
 }

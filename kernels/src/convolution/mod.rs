@@ -3,6 +3,18 @@
 use zoetrope_model_spec::lang::{Builder, Op, Value};
 
 use crate::Kernel;
+use crate::cuda::{Cuda, Source};
+
+mod cuda;
+
+use cuda::{product, transposed, unfold_grid};
+
+const PRODUCTS: Source =
+    Source { name: "convolution/convolution.cu", text: include_str!("convolution.cu"), includes: None };
+const UNFOLDED: Source =
+    Source { name: "convolution/unfold.cu", text: include_str!("unfold.cu"), includes: Some(&PRODUCTS) };
+const TRANSPOSED: Source =
+    Source { name: "convolution/transposed.cu", text: include_str!("transposed.cu"), includes: None };
 
 fn conv(m: &Builder, x: Value, w: Value, bias: Value) -> Value {
     m.op(Op::Conv { pads: vec![1; 6], replicate: true, stride: 1, dilation: 1 }, &[x, w, bias])
@@ -23,13 +35,19 @@ pub fn declare() -> Vec<Kernel> {
             .case(&[&[3, 4, 5, 6], &[8, 6, 3, 3, 3]])
             .means("y", &["..", "out"], |m, [x, w]| {
                 m.op(Op::Conv { pads: vec![1; 6], replicate: true, stride: 1, dilation: 1 }, &[x, w])
-            }),
+            })
+            .cuda(product(PRODUCTS, "conv"))
+            .cuda_case("4 0 0 2 0 0 3 1", &[&[1, 40, 1], &[10, 1, 1, 8]]),
         Kernel::named("conv_bias", "convolution")
             .reads("x", &["..", "in"])
             .reads("w", &["out", "in", ".."])
             .reads("bias", &["out"])
             .case(&[&[3, 4, 5, 6], &[8, 6, 3, 3, 3], &[8]])
-            .means("y", &["..", "out"], |m, [x, w, bias]| conv(m, x, w, bias)),
+            .means("y", &["..", "out"], |m, [x, w, bias]| conv(m, x, w, bias))
+            .cuda(product(PRODUCTS, "conv_bias"))
+            .cuda_case("2 9 9 0 1 3", &[&[70, 16], &[24, 16, 7], &[24]])
+            .cuda_case("4 2 0 1 1 0 1 1", &[&[6, 9, 24], &[136, 24, 3, 3], &[136]])
+            .cuda_case("6 0 0 0 0 0 0 0 1 1", &[&[3, 4, 5, 16], &[5, 16, 1, 1, 1], &[5]]),
         Kernel::named("conv_bias_residual", "residual + convolution")
             .reads("x", &["..", "in"])
             .reads("w", &["out", "in", ".."])
@@ -37,13 +55,16 @@ pub fn declare() -> Vec<Kernel> {
             .reads("residual", &["..", "out"])
             .or_in_place()
             .case(&[&[3, 4, 5, 6], &[8, 6, 3, 3, 3], &[8], &[3, 4, 5, 8]])
-            .means("y", &["..", "out"], |m, [x, w, bias, residual]| m.add(residual, conv(m, x, w, bias))),
+            .means("y", &["..", "out"], |m, [x, w, bias, residual]| m.add(residual, conv(m, x, w, bias)))
+            .cuda(product(PRODUCTS, "conv_bias_residual")),
         Kernel::named("rms_norm_silu_conv_bias", "RMS norm over channels, SiLU, convolution")
             .reads("x", &["..", "in"])
             .reads("w", &["out", "in", ".."])
             .reads("bias", &["out"])
             .case(&[&[3, 4, 5, 6], &[8, 6, 3, 3, 3], &[8]])
-            .means("y", &["..", "out"], |m, [x, w, bias]| conv(m, norm_silu(m, x), w, bias)),
+            .means("y", &["..", "out"], |m, [x, w, bias]| conv(m, norm_silu(m, x), w, bias))
+            .cuda(product(PRODUCTS, "rms_norm_silu_conv_bias"))
+            .cuda_case("1e-6 0.0 1 0 4 2 0 1 1 0 1 1", &[&[6, 9, 24], &[20, 24, 3, 3], &[20]]),
         Kernel::named(
             "rms_norm_silu_conv_bias_residual",
             "residual + convolution of SiLU of RMS norm over channels",
@@ -56,13 +77,16 @@ pub fn declare() -> Vec<Kernel> {
         .case(&[&[3, 4, 5, 6], &[8, 6, 3, 3, 3], &[8], &[3, 4, 5, 8]])
         .means("y", &["..", "out"], |m, [x, w, bias, residual]| {
             m.add(residual, conv(m, norm_silu(m, x), w, bias))
-        }),
+        })
+        .cuda(product(PRODUCTS, "rms_norm_silu_conv_bias_residual")),
         Kernel::named("conv_bias_depth_to_space", "convolution whose channels unfold into space and time")
             .reads("x", &["..", "in"])
             .reads("w", &["out", "in", ".."])
             .reads("bias", &["out"])
             .case(&[&[3, 4, 5, 6], &[16, 6, 3, 3, 3], &[16]])
-            .means("y", &["..", "channels"], |m, [x, w, bias]| m.op(UNFOLD, &[conv(m, x, w, bias)])),
+            .means("y", &["..", "channels"], |m, [x, w, bias]| m.op(UNFOLD, &[conv(m, x, w, bias)]))
+            .cuda(product(UNFOLDED, "conv_bias_depth_to_space"))
+            .cuda_case("6 0 0 1 1 1 1 0 1 1 1 2 2 0", &[&[2, 4, 5, 8], &[12, 8, 1, 3, 3], &[12]]),
         Kernel::named(
             "rms_norm_silu_conv_bias_unpatchify",
             "RMS norm, SiLU, convolution, pixels of each patch",
@@ -73,15 +97,18 @@ pub fn declare() -> Vec<Kernel> {
         .case(&[&[3, 4, 5, 6], &[12, 6, 3, 3, 3], &[12]])
         .means("y", &["..", "channels"], |m, [x, w, bias]| {
             m.op(Op::Unpatchify { patch: 2 }, &[conv(m, norm_silu(m, x), w, bias)])
-        }),
+        })
+        .cuda(product(UNFOLDED, "rms_norm_silu_conv_bias_unpatchify")),
         Kernel::named("depth_to_space", "channels unfold into space and time")
             .reads("x", &["..", "in"])
             .case(&[&[3, 4, 5, 16]])
-            .means("y", &["..", "channels"], |m, [x]| m.op(UNFOLD, &[x])),
+            .means("y", &["..", "channels"], |m, [x]| m.op(UNFOLD, &[x]))
+            .cuda(Cuda { launch: unfold_grid, ..Cuda::of_units(UNFOLDED, "depth_to_space") }),
         Kernel::named("unpatchify", "channels unfold into the pixels of a patch, column offset slower")
             .reads("x", &["..", "in"])
             .case(&[&[3, 4, 5, 12]])
-            .means("y", &["..", "channels"], |m, [x]| m.op(Op::Unpatchify { patch: 2 }, &[x])),
+            .means("y", &["..", "channels"], |m, [x]| m.op(Op::Unpatchify { patch: 2 }, &[x]))
+            .cuda(Cuda { launch: unfold_grid, ..Cuda::of_units(UNFOLDED, "unpatchify") }),
         Kernel::named("conv_transpose_bias", "transposed convolution over one axis")
             .reads("x", &["samples", "in"])
             .reads("w", &["in", "out", "k"])
@@ -89,6 +116,9 @@ pub fn declare() -> Vec<Kernel> {
             .case(&[&[9, 6], &[6, 3, 11], &[3]])
             .means("y", &["length", "out"], |m, [x, w, bias]| {
                 m.op(Op::ConvTranspose { stride: 5, pad: 3 }, &[x, w, bias])
-            }),
+            })
+            .cuda(transposed(TRANSPOSED))
+            .cuda_case("2 1", &[&[150, 16], &[16, 12, 4], &[12]])
+            .cuda_case("6 3", &[&[30, 24], &[24, 12, 11], &[12]]),
     ]
 }

@@ -2,7 +2,23 @@
 
 use zoetrope_model_spec::lang::{Builder, Op, Value};
 
-use crate::Kernel;
+use crate::cuda::{Cuda, EXACT, Grid, Part, Source};
+use crate::{Kernel, Meaning};
+
+/// A block for every group.
+fn groups(entry: &'static str) -> Cuda {
+    let source =
+        Source { name: "group_norm/group_norm.cu", text: include_str!("group_norm.cu"), includes: None };
+    let launch = |meaning: &Meaning, _: &Part| {
+        let groups = match meaning.ops[0].op {
+            Op::GroupNorm { groups, .. } => groups,
+            _ => 1,
+        };
+        let threads = 1024;
+        Grid { blocks: groups, threads, shared: threads / 32 * 8 }
+    };
+    Cuda { source, entry, tolerance: EXACT, bakes: &[], launch }
+}
 
 fn norm(m: &Builder, x: Value, w: Value, bias: Value) -> Value {
     m.op(Op::GroupNorm { groups: 4, eps: 1e-5 }, &[x, w, bias])
@@ -16,13 +32,16 @@ pub fn declare() -> Vec<Kernel> {
             .reads("w", &["channels"])
             .reads("bias", &["channels"])
             .case(&[&[2, 3, 4, 8], &[8], &[8]])
-            .means("y", &["..", "channels"], |m, [x, w, bias]| norm(m, x, w, bias)),
+            .means("y", &["..", "channels"], |m, [x, w, bias]| norm(m, x, w, bias))
+            .cuda(groups("group_norm"))
+            .cuda_case("3 1e-5", &[&[9, 5, 60], &[60], &[60]]),
         Kernel::named("group_norm_silu", "group norm, SiLU")
             .reads("x", &["..", "channels"])
             .reads("w", &["channels"])
             .reads("bias", &["channels"])
             .case(&[&[2, 3, 4, 8], &[8], &[8]])
-            .means("y", &["..", "channels"], |m, [x, w, bias]| m.silu(norm(m, x, w, bias))),
+            .means("y", &["..", "channels"], |m, [x, w, bias]| m.silu(norm(m, x, w, bias)))
+            .cuda(groups("group_norm_silu")),
         Kernel::named("group_norm_residual_silu", "SiLU of residual + group norm")
             .reads("x", &["..", "channels"])
             .reads("w", &["channels"])
@@ -32,6 +51,8 @@ pub fn declare() -> Vec<Kernel> {
             .case(&[&[2, 3, 4, 8], &[8], &[8], &[2, 3, 4, 8]])
             .means("y", &["..", "channels"], |m, [x, w, bias, residual]| {
                 m.silu(m.add(residual, norm(m, x, w, bias)))
-            }),
+            })
+            .cuda(groups("group_norm_residual_silu"))
+            .cuda_case("2 1e-5 0 0", &[&[9, 50, 64], &[64], &[64], &[9, 50, 64]]),
     ]
 }

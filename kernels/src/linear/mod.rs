@@ -2,7 +2,15 @@
 
 use zoetrope_model_spec::lang::{Builder, Op, Value};
 
+use crate::cuda::{Cuda, Grid, Part, ROUNDED, Source};
 use crate::{IntRange, Kernel};
+
+/// Tiles of the result.
+fn tiles(entry: &'static str) -> Cuda {
+    let source = Source { name: "linear/linear.cu", text: include_str!("linear.cu"), includes: None };
+    let launch = |_: &_, part: &Part| Grid::of_tiles(&part.reads[0], &part.reads[1], &part.write);
+    Cuda { source, entry, tolerance: ROUNDED, bakes: &[], launch }
+}
 
 fn linear(m: &Builder, x: Value, w: Value, bias: Value) -> Value {
     m.op(Op::Linear {}, &[x, w, bias])
@@ -16,32 +24,41 @@ pub fn declare() -> Vec<Kernel> {
             .reads("w", &["n", "k"])
             .case(&[&[5, 32], &[48, 32]])
             .case(&[&[2, 3, 17], &[9, 17]])
-            .means("y", &["..", "n"], |m, [x, w]| m.op(Op::Linear {}, &[x, w])),
+            .means("y", &["..", "n"], |m, [x, w]| m.op(Op::Linear {}, &[x, w]))
+            .cuda(tiles("linear"))
+            .cuda_case("", &[&[150, 72], &[200, 72]]),
         Kernel::named("linear_bias", "x·wᵀ + bias")
             .reads("x", &["..", "k"])
             .reads("w", &["n", "k"])
             .reads("bias", &["n"])
             .case(&[&[7, 64], &[80, 64], &[80]])
             .case(&[&[1, 33], &[5, 33], &[5]])
-            .means("y", &["..", "n"], |m, [x, w, bias]| linear(m, x, w, bias)),
+            .means("y", &["..", "n"], |m, [x, w, bias]| linear(m, x, w, bias))
+            .cuda(tiles("linear_bias"))
+            .cuda_case("", &[&[150, 72], &[200, 72], &[200]]),
         Kernel::named("linear_bias_gelu", "gelu(x·wᵀ + bias)")
             .reads("x", &["..", "k"])
             .reads("w", &["n", "k"])
             .reads("bias", &["n"])
             .case(&[&[7, 64], &[80, 64], &[80]])
-            .means("y", &["..", "n"], |m, [x, w, bias]| m.gelu(linear(m, x, w, bias))),
+            .means("y", &["..", "n"], |m, [x, w, bias]| m.gelu(linear(m, x, w, bias)))
+            .cuda(tiles("linear_bias_unary"))
+            .cuda_case("1", &[&[150, 72], &[200, 72], &[200]]),
         Kernel::named("linear_bias_silu", "silu(x·wᵀ + bias)")
             .reads("x", &["..", "k"])
             .reads("w", &["n", "k"])
             .reads("bias", &["n"])
             .case(&[&[3, 64], &[80, 64], &[80]])
-            .means("y", &["..", "n"], |m, [x, w, bias]| m.silu(linear(m, x, w, bias))),
+            .means("y", &["..", "n"], |m, [x, w, bias]| m.silu(linear(m, x, w, bias)))
+            .cuda(tiles("linear_bias_unary")),
         Kernel::named("silu_linear_bias", "silu(x)·wᵀ + bias")
             .reads("x", &["..", "k"])
             .reads("w", &["n", "k"])
             .reads("bias", &["n"])
             .case(&[&[3, 64], &[80, 64], &[80]])
-            .means("y", &["..", "n"], |m, [x, w, bias]| linear(m, m.silu(x), w, bias)),
+            .means("y", &["..", "n"], |m, [x, w, bias]| linear(m, m.silu(x), w, bias))
+            .cuda(tiles("unary_linear_bias"))
+            .cuda_case("0", &[&[150, 72], &[200, 72], &[200]]),
         Kernel::named("linear_bias_residual", "residual + x·wᵀ + bias")
             .reads("x", &["tokens", "k"])
             .reads("w", &["n", "k"])
@@ -49,7 +66,9 @@ pub fn declare() -> Vec<Kernel> {
             .reads("residual", &["tokens", "n"])
             .or_in_place()
             .case(&[&[7, 64], &[80, 64], &[80], &[7, 80]])
-            .means("y", &["tokens", "n"], |m, [x, w, bias, residual]| m.add(residual, linear(m, x, w, bias))),
+            .means("y", &["tokens", "n"], |m, [x, w, bias, residual]| m.add(residual, linear(m, x, w, bias)))
+            .cuda(tiles("linear_bias_residual"))
+            .cuda_case("0", &[&[150, 72], &[200, 72], &[200], &[150, 200]]),
         Kernel::named(
             "linear_bias_gate_residual",
             "residual + (x·wᵀ + bias)·gate, one gate row for all tokens",
@@ -63,7 +82,9 @@ pub fn declare() -> Vec<Kernel> {
         .case(&[&[7, 64], &[80, 64], &[80], &[1, 80], &[7, 80]])
         .means("y", &["tokens", "n"], |m, [x, w, bias, gate, residual]| {
             m.add(residual, m.mul(linear(m, x, w, bias), gate))
-        }),
+        })
+        .cuda(tiles("linear_bias_gate_residual"))
+        .cuda_case("2 0", &[&[150, 72], &[200, 72], &[200], &[1, 200], &[150, 200]]),
         Kernel::named(
             "linear_bias_class_gate_residual",
             "residual + (x·wᵀ + bias)·gate, the gate row of each token's class",
@@ -78,25 +99,30 @@ pub fn declare() -> Vec<Kernel> {
         .case(&[&[7, 64], &[80, 64], &[80], &[3, 80], &[7], &[7, 80]])
         .means("y", &["tokens", "n"], |m, [x, w, bias, gate, class, residual]| {
             m.add(residual, m.mul(linear(m, x, w, bias), m.gather(gate, class)))
-        }),
+        })
+        .cuda(tiles("linear_bias_class_gate_residual"))
+        .cuda_case("2 0", &[&[150, 72], &[200, 72], &[200], &[3, 200], &[150], &[150, 200]]),
         Kernel::named("linear_gelu", "gelu(x·wᵀ)")
             .reads("x", &["..", "k"])
             .reads("w", &["n", "k"])
             .case(&[&[7, 64], &[80, 64]])
-            .means("y", &["..", "n"], |m, [x, w]| m.gelu(m.op(Op::Linear {}, &[x, w]))),
+            .means("y", &["..", "n"], |m, [x, w]| m.gelu(m.op(Op::Linear {}, &[x, w])))
+            .cuda(tiles("linear_unary")),
         Kernel::named("linear_times", "factor·(x·wᵀ): the second half of a gated unit")
             .reads("x", &["tokens", "k"])
             .reads("w", &["n", "k"])
             .reads("factor", &["tokens", "n"])
             .or_in_place()
             .case(&[&[7, 64], &[80, 64], &[7, 80]])
-            .means("y", &["tokens", "n"], |m, [x, w, factor]| m.mul(factor, m.op(Op::Linear {}, &[x, w]))),
+            .means("y", &["tokens", "n"], |m, [x, w, factor]| m.mul(factor, m.op(Op::Linear {}, &[x, w])))
+            .cuda(tiles("linear_times")),
         Kernel::named("linear_clamp_log", "log(clamp(x·wᵀ)): mel energies")
             .reads("x", &["..", "k"])
             .reads("w", &["n", "k"])
             .case(&[&[2, 5, 33], &[16, 33]])
             .means("y", &["..", "n"], |m, [x, w]| {
                 m.log(m.clamp(m.op(Op::Linear {}, &[x, w]), 1e-5, f32::MAX))
-            }),
+            })
+            .cuda(tiles("linear_clamp_log")),
     ]
 }

@@ -2,24 +2,55 @@
 
 use zoetrope_model_spec::lang::Op;
 
-use crate::Kernel;
+use crate::cuda::{Cuda, EXACT, Grid, Part, Source, View};
+use crate::{Kernel, Meaning};
+
+const SOURCE: Source =
+    Source { name: "movement/movement.cu", text: include_str!("movement.cu"), includes: None };
+
+/// Squares of two axes are turned in shared memory; `SQUARE` in the source.
+const SQUARE: usize = 32;
+
+/// Units of rows where the last axis stays the last, else squares of the two axes that are the last of x and of y.
+fn permute_grid(meaning: &Meaning, part: &Part) -> Grid {
+    let (x, y): (&View, &View) = (&part.reads[0], &part.write);
+    let stays = matches!(&meaning.ops[0].op, Op::Permute { axes } if axes.last() == Some(&(axes.len() - 1)));
+    if stays {
+        return Grid::of_units(y);
+    }
+    let others = x.shape.iter().product::<usize>() / (x.width() * y.width()).max(1);
+    let blocks = y.width().div_ceil(SQUARE) * x.width().div_ceil(SQUARE) * others;
+    Grid { blocks, threads: 256, shared: SQUARE * (SQUARE + 1) * x.dtype.bytes() }
+}
 
 /// Copies, orders of axes, joins.
 pub fn declare() -> Vec<Kernel> {
     vec![
-        Kernel::named("copy", "x, in a place of its own").reads("x", &[".."]).case(&[&[5, 19]]).means(
-            "y",
-            &[".."],
-            |m, [x]| m.op(Op::Copy {}, &[x]),
-        ),
-        Kernel::named("permute", "axes in another order").reads("x", &[".."]).case(&[&[2, 3, 5]]).means(
-            "y",
-            &[".."],
-            |m, [x]| m.permute(x, &[2, 0, 1]),
-        ),
+        Kernel::named("copy", "x, in a place of its own")
+            .reads("x", &[".."])
+            .case(&[&[5, 19]])
+            .means("y", &[".."], |m, [x]| m.op(Op::Copy {}, &[x]))
+            .cuda(Cuda::of_units(SOURCE, "copy")),
+        Kernel::named("permute", "axes in another order")
+            .reads("x", &[".."])
+            .case(&[&[2, 3, 5]])
+            .means("y", &[".."], |m, [x]| m.permute(x, &[2, 0, 1]))
+            .cuda(Cuda {
+                source: SOURCE,
+                entry: "permute",
+                tolerance: EXACT,
+                bakes: &[],
+                launch: permute_grid,
+            })
+            .cuda_case("4 0 2 1 3", &[&[2, 3, 4, 5]])
+            .cuda_case("3 1 2 0", &[&[3, 40, 70]])
+            .cuda_case("5 4 3 0 1 2", &[&[2, 3, 4, 5, 35]])
+            .cuda_case("5 4 1 2 3 0", &[&[34, 2, 3, 4, 5]])
+            .cuda_case("2 1 0", &[&[45, 2]]),
         Kernel::named("upsample", "nearest, twice the height and width")
             .reads("x", &["height", "width", "channels"])
             .case(&[&[3, 4, 5]])
-            .means("y", &["rows", "columns", "channels"], |m, [x]| m.op(Op::Upsample {}, &[x])),
+            .means("y", &["rows", "columns", "channels"], |m, [x]| m.op(Op::Upsample {}, &[x]))
+            .cuda(Cuda::of_units(SOURCE, "upsample")),
     ]
 }

@@ -1,0 +1,254 @@
+// A block of CUDA threads on a CPU: one fiber for every thread, and places where threads meet.
+//
+// A fiber runs until it has to wait for others; then the next one runs, in order or in an order drawn from a seed. The
+// last thread to arrive where a group meets does what the group does together. When no thread can run and some are
+// not done, they are listed with what each of them waits for.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <functional>
+#include <vector>
+
+#include <sys/mman.h>
+#include <ucontext.h>
+
+namespace emulation {
+
+constexpr size_t STACK_BYTES = 256 * 1024;
+constexpr int LANES = 32;
+
+// Bytes behind the block's shared memory that nobody may change.
+constexpr size_t GUARD_BYTES = 4096;
+constexpr unsigned char FRESH = 0xFF;  // as a float, or two bf16: NaN
+
+struct Copy {
+    void* to;
+    const void* from;
+    int bytes;
+};
+
+struct Thread {
+    ucontext_t context;
+    void* stack = nullptr;
+    int index = 0;
+    bool done = false;
+    const char* waits_for = nullptr;
+    // Groups of copies that have not arrived; the last one is open.
+    std::deque<std::vector<Copy>> copies;
+};
+
+// Threads that do something together.
+struct Meeting {
+    std::vector<int> arrived;
+    const char* what = nullptr;
+};
+
+// What a lane brings to a meeting of its warp. The pointers are to variables of waiting fibers.
+struct Lane {
+    const void* in[3];
+    void* out;
+    int number;
+};
+
+struct Warp {
+    Meeting meeting;
+    Lane lanes[LANES];
+};
+
+class Block {
+  public:
+    int index = 0;
+
+    explicit Block(int threads, size_t shared_bytes, uint64_t seed)
+        : threads_(threads), warps_((threads + LANES - 1) / LANES), seed_(seed), shared_bytes_(shared_bytes) {
+        size_t bytes = (shared_bytes + GUARD_BYTES + 1023) / 1024 * 1024;
+        shared_ = static_cast<unsigned char*>(aligned_alloc(1024, bytes));
+        for (int i = 0; i < threads; i++) {
+            threads_[i].index = i;
+            threads_[i].stack =
+                mmap(nullptr, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        }
+    }
+
+    ~Block() {
+        free(shared_);
+        for (Thread& thread : threads_) {
+            munmap(thread.stack, STACK_BYTES);
+        }
+    }
+
+    Block(const Block&) = delete;
+
+    // Runs all threads of block `block` through `body`.
+    void run(int block, const std::function<void()>& body);
+
+    Thread& current() {
+        return threads_[current_];
+    }
+
+    Warp& warp() {
+        return warps_[current_ / LANES];
+    }
+
+    // Odd seeds let asynchronous copies arrive at once.
+    bool eager() const {
+        return seed_ % 2 == 1;
+    }
+
+    unsigned char* shared() {
+        return shared_;
+    }
+
+    // The current thread waits until `size` threads have come to `meeting`; the last one calls `together`.
+    template <class F> void meet(Meeting& meeting, int size, const char* what, F together) {
+        if (!meeting.arrived.empty() && meeting.what != what) {
+            fail("threads %d and %d meet in %s and %s", meeting.arrived[0], current_, meeting.what, what);
+        }
+        meeting.what = what;
+        meeting.arrived.push_back(current_);
+        if (static_cast<int>(meeting.arrived.size()) < size) {
+            wait(what);
+            return;
+        }
+        together();
+        release(meeting, current_);
+    }
+
+    template <class F> void meet_warp(const char* what, F together) {
+        meet(warp().meeting, LANES, what, together);
+    }
+
+    void barrier() {
+        meet(barrier_, alive_, "block_barrier", [] {});
+    }
+
+    template <class... Args> [[noreturn]] void fail(const char* format, Args... args) {
+        fprintf(stderr, "emulation: block %d: ", index);
+        fprintf(stderr, format, args...);
+        fprintf(stderr, "\n");
+        fflush(stderr);
+        _Exit(3);
+    }
+
+  private:
+    std::vector<Thread> threads_;
+    std::vector<Warp> warps_;
+    std::vector<int> ready_;
+    Meeting barrier_;
+    uint64_t seed_;
+    uint64_t random_ = 0;
+    unsigned char* shared_;
+    size_t shared_bytes_;
+    int current_ = 0;
+    int alive_ = 0;
+    ucontext_t scheduler_;
+    const std::function<void()>* body_ = nullptr;
+
+    static void begin(unsigned low, unsigned high);
+    void finish();
+    int next();
+    void check();
+
+    void wait(const char* what) {
+        Thread& thread = current();
+        thread.waits_for = what;
+        swapcontext(&thread.context, &scheduler_);
+    }
+
+    void release(Meeting& meeting, int but) {
+        for (int i : meeting.arrived) {
+            if (i != but) {
+                threads_[i].waits_for = nullptr;
+                ready_.push_back(i);
+            }
+        }
+        meeting.arrived.clear();
+    }
+};
+
+inline thread_local Block* block = nullptr;
+
+// makecontext passes ints only.
+inline void Block::begin(unsigned low, unsigned high) {
+    Block* self = reinterpret_cast<Block*>(static_cast<uintptr_t>(low) | static_cast<uintptr_t>(high) << 32);
+    (*self->body_)();
+    self->finish();
+}
+
+inline void Block::finish() {
+    Thread& thread = current();
+    thread.done = true;
+    alive_--;
+    // Threads that have left no longer count at a barrier.
+    if (alive_ > 0 && static_cast<int>(barrier_.arrived.size()) == alive_) {
+        release(barrier_, -1);
+    }
+    swapcontext(&thread.context, &scheduler_);
+}
+
+inline int Block::next() {
+    if (ready_.empty()) {
+        for (Thread& thread : threads_) {
+            if (!thread.done) {
+                fprintf(stderr, "emulation: thread %d waits in %s\n", thread.index, thread.waits_for);
+            }
+        }
+        fail("deadlock: %d threads wait, none can run", alive_);
+    }
+    size_t at = 0;
+    if (seed_ != 0) {
+        random_ = random_ * 6364136223846793005u + 1442695040888963407u;
+        at = (random_ >> 33) % ready_.size();
+    }
+    int thread = ready_[at];
+    if (seed_ != 0) {
+        ready_[at] = ready_.back();
+        ready_.pop_back();
+    } else {
+        ready_.erase(ready_.begin());
+    }
+    return thread;
+}
+
+inline void Block::check() {
+    for (size_t i = 0; i < GUARD_BYTES; i++) {
+        if (shared_[shared_bytes_ + i] != FRESH) {
+            fail("shared memory was written %zu bytes behind its end", i);
+        }
+    }
+}
+
+inline void Block::run(int number, const std::function<void()>& body) {
+    block = this;
+    index = number;
+    body_ = &body;
+    alive_ = static_cast<int>(threads_.size());
+    random_ = seed_ ^ (static_cast<uint64_t>(number) << 20);
+    memset(shared_, FRESH, shared_bytes_ + GUARD_BYTES);
+    for (Thread& thread : threads_) {
+        thread.done = false;
+        thread.waits_for = nullptr;
+        thread.copies.assign(1, {});
+        getcontext(&thread.context);
+        thread.context.uc_stack.ss_sp = thread.stack;
+        thread.context.uc_stack.ss_size = STACK_BYTES;
+        thread.context.uc_link = nullptr;
+        uintptr_t self = reinterpret_cast<uintptr_t>(this);
+        makecontext(&thread.context, reinterpret_cast<void (*)()>(begin), 2, static_cast<unsigned>(self),
+                    static_cast<unsigned>(self >> 32));
+        ready_.push_back(thread.index);
+    }
+    while (alive_ > 0) {
+        current_ = next();
+        swapcontext(&scheduler_, &threads_[current_].context);
+    }
+    check();
+    block = nullptr;
+}
+
+}  // namespace emulation

@@ -1,0 +1,88 @@
+// A program that runs launches of kernels on the CPU: requests on its standard input, memory on its standard output.
+//
+// A request is: variant, threads, shared bytes, blocks, buffers (u32 each), the seed of the order of threads (u64; 0:
+// in order); the bytes of every buffer behind their number (u64); the kernel's argument behind its size (u64), in which
+// an address is a buffer's number shifted by 40 plus an offset. The answer is the bytes of all buffers.
+#pragma once
+
+#include <atomic>
+#include <thread>
+
+namespace emulation {
+
+// A compiled variant: its kernel on the bytes of its argument, and how many tensors a part has.
+struct Variant {
+    void (*run)(const void* argument);
+    int tensors;
+    size_t bytes;
+};
+
+constexpr int WORKERS = 2;
+constexpr size_t TENSOR_BYTES = 32;
+constexpr size_t HEADER_BYTES = 40;
+
+template <class T> bool get(T* to, size_t count = 1) {
+    return fread(to, sizeof(T), count, stdin) == count;
+}
+
+// Buffers are apart from each other and aligned as an arena's.
+struct Buffer {
+    unsigned char* data;
+    uint64_t bytes;
+};
+
+inline void launch(const Variant& variant, const uint32_t (&numbers)[5], uint64_t seed, std::vector<Buffer>& buffers) {
+    uint64_t size = 0;
+    get(&size);
+    std::vector<uint64_t> argument((size + 7) / 8);
+    get(reinterpret_cast<unsigned char*>(argument.data()), size);
+    if (size != variant.bytes) {
+        fprintf(stderr, "emulation: an argument of %zu bytes, not %zu\n", size_t(size), variant.bytes);
+        _Exit(3);
+    }
+    int parts = static_cast<int>(argument[0]);
+    for (int tensor = 0; tensor < parts * variant.tensors; tensor++) {
+        uint64_t& address = argument[(HEADER_BYTES + tensor * TENSOR_BYTES) / 8];
+        address = reinterpret_cast<uint64_t>(buffers[address >> 40].data) + (address & ((1ull << 40) - 1));
+    }
+    auto [_, threads, shared, blocks, __] = numbers;
+    std::atomic<uint32_t> next{0};
+    auto work = [&, threads = threads, shared = shared, blocks = blocks] {
+        Block block(threads, shared, seed);
+        std::function<void()> body = [&] { variant.run(argument.data()); };
+        for (uint32_t i; (i = next++) < blocks;) {
+            block.run(i, body);
+        }
+    };
+    std::vector<std::thread> workers;
+    for (int i = 1; i < WORKERS && i < static_cast<int>(blocks); i++) {
+        workers.emplace_back(work);
+    }
+    work();
+    for (std::thread& worker : workers) {
+        worker.join();
+    }
+}
+
+template <size_t N> int serve(const Variant (&variants)[N]) {
+    uint32_t numbers[5];
+    while (get(numbers, 5)) {
+        uint64_t seed = 0;
+        get(&seed);
+        std::vector<Buffer> buffers(numbers[4]);
+        for (Buffer& buffer : buffers) {
+            get(&buffer.bytes);
+            buffer.data = static_cast<unsigned char*>(aligned_alloc(256, (buffer.bytes + 255) / 256 * 256));
+            get(buffer.data, buffer.bytes);
+        }
+        launch(variants[numbers[0]], numbers, seed, buffers);
+        for (Buffer& buffer : buffers) {
+            fwrite(buffer.data, 1, buffer.bytes, stdout);
+            free(buffer.data);
+        }
+        fflush(stdout);
+    }
+    return 0;
+}
+
+}  // namespace emulation

@@ -1,0 +1,247 @@
+// Products of matrices: tiles of the result, their operands through shared memory.
+//
+// A tile is left·rightᵀ, both operands rows of the summed axis. Operands are classes that give eight numbers of a row
+// from a place on (`numbers`), so that a kernel decides what a row is: a row of a tensor, the surroundings of a position,
+// numbers through a function first. Those that `may_copy` find eights in memory, which are then copied asynchronously
+// where they are whole and aligned (`copies`).
+#pragma once
+
+constexpr int EIGHT = 8;
+
+// Leaves numbers as they are.
+struct Same {
+    DEVICE float operator()(float x) const {
+        return x;
+    }
+};
+
+template <class F> constexpr bool IS_SAME = false;
+template <> constexpr bool IS_SAME<Same> = true;
+
+template <class T> constexpr bool IS_BF16 = false;
+template <> constexpr bool IS_BF16<bf16> = true;
+
+// Rows of a tensor from `first` on, `columns` of each from `column` on, through `before`; zeros outside.
+template <class X, class F = Same> struct Rows {
+    using Element = typename X::Element;
+    static constexpr bool may_copy = IS_SAME<F>;
+
+    const Element* data;
+    long long stride;
+    int rows;
+    int columns;
+    F before;
+    bool whole;
+
+    DEVICE Rows(const X& x, long long first, int column, int columns, F before = F())
+        : data(x.row(first) + column), stride(x.stride), columns(columns), before(before) {
+        long long left = x.rows() - first;
+        rows = left < (1 << 30) ? (int)left : 1 << 30;
+        whole = columns % EIGHT == 0 && stride % EIGHT == 0 && ((unsigned long long)data & 15) == 0;
+    }
+
+    // True when every eight is whole and aligned.
+    DEVICE bool copies() const {
+        return whole;
+    }
+
+    // Where an eight begins and how many of it there are; null where there is none.
+    DEVICE const Element* find(int row, int column, int& count) const {
+        count = columns - column;
+        return row < rows && column < columns ? data + row * stride + column : nullptr;
+    }
+
+    DEVICE void numbers(float (&to)[EIGHT], int row, int column) const {
+        int count = 0;
+        const Element* from = find(row, column, count);
+        load(to, from, from ? count : 0);
+#pragma unroll
+        for (int i = 0; i < EIGHT; i++) {
+            to[i] = before(to[i]);
+        }
+    }
+};
+
+// Brings ROWS rows of DEPTH numbers, from column `k` of the operand on, to where `place(row, eight)` says.
+template <int ROWS, int DEPTH, int THREADS, class Operand, class Place>
+DEVICE void bring(const Operand& operand, int k, Place place) {
+    constexpr int eights = DEPTH / EIGHT, all = ROWS * eights;
+    if constexpr (Operand::may_copy && IS_BF16<typename Operand::Element>) {
+        if (operand.copies()) {
+#pragma unroll
+            for (int i = 0; i < over(all, THREADS); i++) {
+                int number = i * THREADS + thread_index(), row = number / eights, eight = number % eights;
+                if (all % THREADS == 0 || number < all) {
+                    int count = 0;
+                    const bf16* from = operand.find(row, k + eight * EIGHT, count);
+                    copy_async(place(row, eight), from ? from : operand.data, from ? 16 : 0);
+                }
+            }
+            return;
+        }
+    }
+#pragma unroll 1
+    for (int number = thread_index(); number < all; number += THREADS) {
+        int row = number / eights, eight = number % eights;
+        float numbers[EIGHT];
+        operand.numbers(numbers, row, k + eight * EIGHT);
+        store(place(row, eight), numbers, EIGHT);
+    }
+}
+
+// Which tile of the result a block makes: tiles of a column band lie close in time, so that both operands' rows are
+// found in the second-level cache.
+struct TilePlace {
+    long long row;
+    int column;
+
+    DEVICE TilePlace(int block, long long rows, int columns, int tile_rows, int tile_columns) {
+        constexpr int band = 8;
+        int down = (int)((rows + tile_rows - 1) / tile_rows), across = over(columns, tile_columns);
+        int first = block / (band * across) * band;
+        int height = at_most(band, down - first), in_band = block - first * across;
+        row = (long long)(first + in_band % height) * tile_rows;
+        column = in_band / height * tile_columns;
+    }
+};
+
+// A tile on tensor cores: bf16 operands, f32 sums.
+struct TensorTile {
+    static constexpr int rows = 128, columns = 128, depth = 32, stages = 3, threads = 256;
+    static constexpr int warp_rows = 64, warp_columns = 32;
+    static constexpr int stage = (rows + columns) * depth;
+    static constexpr int shared = stages * stage * 2;
+
+    // Eights of a row change places with the row's number, so that eight rows lie in all banks.
+    static DEVICE int at(int row, int eight) {
+        return row * depth + (eight ^ (row / 2 % 4)) * EIGHT;
+    }
+
+    template <class Left, class Right>
+    static DEVICE void bring_stage(bf16* memory, int step, const Left& left, const Right& right) {
+        bf16* to = memory + step % stages * stage;
+        bring<rows, depth, threads>(left, step * depth, [&](int row, int eight) { return to + at(row, eight); });
+        bf16* behind = to + rows * depth;
+        bring<columns, depth, threads>(right, step * depth, [&](int row, int eight) { return behind + at(row, eight); });
+    }
+
+    // Calls `f(values, row, column)` for pairs of neighbours in a row of the tile.
+    template <class Left, class Right, class F>
+    static DEVICE void run(const Left& left, const Right& right, int k, F f) {
+        constexpr int down = warp_rows / 16, across = warp_columns / 8;
+        bf16* memory = (bf16*)shared_memory();
+        int lane = thread_index() % 32, warp = thread_index() / 32;
+        int first_row = warp % (rows / warp_rows) * warp_rows, first_column = warp / (rows / warp_rows) * warp_columns;
+        int steps = over(k, depth);
+        float sums[down][across][4] = {};
+#pragma unroll 1
+        for (int step = 0; step < stages - 1; step++) {
+            if (step < steps) {
+                bring_stage(memory, step, left, right);
+            }
+            copy_async_commit();
+        }
+        for (int step = 0; step < steps; step++) {
+            copy_async_wait<stages - 2>();
+            // Behind it, all have this step's numbers, and none still reads those of the step before.
+            block_barrier();
+            if (step + stages - 1 < steps) {
+                bring_stage(memory, step + stages - 1, left, right);
+            }
+            copy_async_commit();
+            const bf16* a_tile = memory + step % stages * stage;
+            const bf16* b_tile = a_tile + rows * depth;
+#pragma unroll
+            for (int eight = 0; eight < depth / EIGHT; eight += 2) {
+                unsigned a[down][4], b[across / 2][4];
+#pragma unroll
+                for (int i = 0; i < down; i++) {
+                    load_matrix(a[i], a_tile + at(first_row + i * 16 + lane % 16, eight + lane / 16));
+                }
+#pragma unroll
+                for (int j = 0; j < across / 2; j++) {
+                    int row = first_column + j * 16 + lane / 16 * 8 + lane % 8;
+                    load_matrix(b[j], b_tile + at(row, eight + lane / 8 % 2));
+                }
+#pragma unroll
+                for (int i = 0; i < down; i++) {
+#pragma unroll
+                    for (int j = 0; j < across; j++) {
+                        multiply(sums[i][j], a[i], b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]);
+                    }
+                }
+            }
+        }
+#pragma unroll
+        for (int i = 0; i < down; i++) {
+#pragma unroll
+            for (int j = 0; j < across; j++) {
+#pragma unroll
+                for (int half = 0; half < 2; half++) {
+                    float pair[2] = {sums[i][j][half * 2], sums[i][j][half * 2 + 1]};
+                    f(pair, first_row + i * 16 + half * 8 + lane / 4, first_column + j * 8 + lane % 4 * 2);
+                }
+            }
+        }
+    }
+};
+
+// A tile by multiply-adds of f32: for operands stored as f32, which tensor cores would round.
+struct PlainTile {
+    static constexpr int rows = 64, columns = 64, depth = 16, threads = 256;
+    static constexpr int pitch = rows + 4;
+    static constexpr int shared = 2 * depth * pitch * 4;
+
+    // As TensorTile::run; the operands lie in shared memory with the summed axis first.
+    template <class Left, class Right, class F>
+    static DEVICE void run(const Left& left, const Right& right, int k, F f) {
+        float* a = (float*)shared_memory();
+        float* b = a + depth * pitch;
+        int thread = thread_index(), x = thread % 16 * 4, y = thread / 16 * 4;
+        int row = thread % 128 / 2, eight = thread % 2 * EIGHT;
+        float sums[4][4] = {};
+        for (int first = 0; first < k; first += depth) {
+            float numbers[EIGHT];
+            if (thread < 128) {
+                left.numbers(numbers, row, first + eight);
+            } else {
+                right.numbers(numbers, row, first + eight);
+            }
+            float* to = thread < 128 ? a : b;
+#pragma unroll
+            for (int i = 0; i < EIGHT; i++) {
+                to[(eight + i) * pitch + row] = numbers[i];
+            }
+            block_barrier();
+#pragma unroll
+            for (int i = 0; i < depth; i++) {
+                float u[4], v[4];
+                load(u, a + i * pitch + y, 4);
+                load(v, b + i * pitch + x, 4);
+#pragma unroll
+                for (int r = 0; r < 4; r++) {
+#pragma unroll
+                    for (int c = 0; c < 4; c++) {
+                        sums[r][c] = multiply_add(u[r], v[c], sums[r][c]);
+                    }
+                }
+            }
+            block_barrier();
+        }
+#pragma unroll
+        for (int r = 0; r < 4; r++) {
+#pragma unroll
+            for (int c = 0; c < 4; c += 2) {
+                float pair[2] = {sums[r][c], sums[r][c + 1]};
+                f(pair, y + r, x + c);
+            }
+        }
+    }
+};
+
+template <bool TENSOR> struct TileOf {
+    using Type = TensorTile;
+};
+template <> struct TileOf<false> {
+    using Type = PlainTile;
+};

@@ -1,0 +1,177 @@
+// What a launch hands to a kernel: tensors, parts, and how their elements are read and written.
+//
+// kernels/src/cuda/arguments.rs writes these structures byte by byte; the layout is fixed there and here.
+#pragma once
+
+// Rows of WIDTH elements, `stride` elements apart. The extents are those of all axes but the last, outermost first;
+// what an operand does not have is 1.
+template <class T, int RANK, int WIDTH> struct Tensor {
+    using Element = T;
+    static constexpr int rank = RANK;
+    static constexpr int width = WIDTH;
+
+    T* data;
+    long long stride;
+    int extent[4];
+
+    DEVICE long long rows() const {
+        return (long long)extent[0] * extent[1] * extent[2] * extent[3];
+    }
+
+    // Extents are 32 bits, offsets never.
+    DEVICE T* row(long long i) const {
+        return data + i * stride;
+    }
+
+    DEVICE long long elements() const {
+        return rows() * WIDTH;
+    }
+};
+
+constexpr int MAX_PARTS = 8;
+
+// The one argument of every kernel. Part i has the blocks from end[i - 1] (0 for the first) up to end[i].
+template <class K> struct Launch {
+    int parts;
+    int end[MAX_PARTS];
+    typename K::Part part[MAX_PARTS];
+};
+
+// Calls `f(part, block)` with the part that this block belongs to, and the block's number in it.
+template <class K, class F> DEVICE void run_part(const Launch<K>& launch, F f) {
+    int block = block_index(), part = 0, first = 0;
+    while (part + 1 < launch.parts && block >= launch.end[part]) {
+        first = launch.end[part];
+        part++;
+    }
+    f(launch.part[part], block - first);
+}
+
+// The numbers that a constant expression can be passed as to a generic lambda.
+template <int N> struct Count {
+    static constexpr int value = N;
+};
+
+constexpr int at_most(int x, int y) {
+    return x < y ? x : y;
+}
+
+constexpr int over(int x, int y) {
+    return (x + y - 1) / y;
+}
+
+DEVICE float real(float x) {
+    return x;
+}
+DEVICE float real(bf16 x) {
+    return widen(x);
+}
+DEVICE float real(int x) {
+    return (float)x;
+}
+
+DEVICE void put(float* to, float x) {
+    *to = x;
+}
+DEVICE void put(bf16* to, float x) {
+    *to = narrow(x);
+}
+DEVICE void put(int* to, float x) {
+    *to = (int)x;
+}
+
+// N elements that one instruction can move.
+template <class T, int N> struct alignas(sizeof(T) * N) Pack {
+    T at[N];
+};
+
+// How many of N elements move at once: 16 bytes, or all of them where they are fewer.
+template <class T, int N> constexpr int AT_ONCE = at_most(N, 16 / (int)sizeof(T));
+
+template <class T, int N> DEVICE bool aligned(const T* at) {
+    return (unsigned long long)at % sizeof(Pack<T, AT_ONCE<T, N>>) == 0;
+}
+
+// Reads `count` of at most N elements, N a power of two; by 16 bytes where they are all there and aligned. The rest
+// becomes zeros.
+template <int N, class T> DEVICE void load(float (&to)[N], const T* from, int count) {
+    constexpr int some = AT_ONCE<T, N>;
+    if (count >= N && aligned<T, N>(from)) {
+#pragma unroll
+        for (int i = 0; i < N; i += some) {
+            Pack<T, some> pack = *(const Pack<T, some>*)(from + i);
+#pragma unroll
+            for (int j = 0; j < some; j++) {
+                to[i + j] = real(pack.at[j]);
+            }
+        }
+        return;
+    }
+#pragma unroll
+    for (int i = 0; i < N; i++) {
+        to[i] = i < count ? real(from[i]) : 0.0f;
+    }
+}
+
+// Writes the first `count` of N elements, rounded to the storage.
+template <int N, class T> DEVICE void store(T* to, const float (&from)[N], int count) {
+    constexpr int some = AT_ONCE<T, N>;
+    if (count >= N && aligned<T, N>(to)) {
+#pragma unroll
+        for (int i = 0; i < N; i += some) {
+            Pack<T, some> pack;
+#pragma unroll
+            for (int j = 0; j < some; j++) {
+                put(&pack.at[j], from[i + j]);
+            }
+            *(Pack<T, some>*)(to + i) = pack;
+        }
+        return;
+    }
+#pragma unroll
+    for (int i = 0; i < N; i++) {
+        if (i < count) {
+            put(to + i, from[i]);
+        }
+    }
+}
+
+// Moves `count` of at most N elements to the same or another storage.
+template <int N, class A, class B> DEVICE void move(A* to, const B* from, int count) {
+    float values[N];
+    load(values, from, count);
+    store(to, values, count);
+}
+
+template <int N> DEVICE void move(int* to, const int* from, int count) {
+#pragma unroll
+    for (int i = 0; i < N; i++) {
+        if (i < count) {
+            to[i] = from[i];
+        }
+    }
+}
+
+// One element to another storage.
+template <class A, class B> DEVICE void set(A* to, B from) {
+    put(to, real(from));
+}
+
+template <class T> DEVICE void set(T* to, T from) {
+    *to = from;
+}
+
+// Elements that a thread takes at a time: 16 bytes of bf16, twice that of f32.
+constexpr int UNIT = 8;
+
+// Calls `f(row, column, count)` for the thread's unit of a result of `rows` rows of WIDTH: at most UNIT elements of
+// one row. A block has as many units as threads.
+template <int WIDTH, int THREADS, class F> DEVICE void unit_of(long long rows, int block, F f) {
+    constexpr int per_row = over(WIDTH, UNIT);
+    long long unit = (long long)block * THREADS + thread_index();
+    long long row = unit / per_row;
+    int column = (int)(unit % per_row) * UNIT;
+    if (row < rows) {
+        f(row, column, at_most(UNIT, WIDTH - column));
+    }
+}

@@ -1,0 +1,298 @@
+// softmax(scale·q·kᵀ)·v without a score matrix: blocks of keys, and sums that are corrected when a larger score comes.
+//
+// bf16 goes through tensor cores: a block takes 64 queries of a head, each of its four warps 16 of them. A warp's
+// scores stay in registers; rounded to bf16 they are already the left operand of the product with the values. f32 takes
+// a warp for a query. A result may lie over q: a block reads its queries before it writes, and nobody else reads them.
+#pragma once
+
+template <class K> constexpr int HEAD = K::q_width / K::attention::heads;
+
+// What a query may see, as the first and the last key; all of them here.
+struct All {
+    int keys;
+
+    DEVICE int first(int) const {
+        return 0;
+    }
+    DEVICE int last(int) const {
+        return keys - 1;
+    }
+    DEVICE bool sees(int, int key) const {
+        return key < keys;
+    }
+};
+
+// Causal: key j is seen by query i when i − window < j ≤ i and valid[j] ≠ 0.
+struct Windowed {
+    int keys;
+    const int* valid;
+    int window;
+
+    DEVICE int first(int query) const {
+        return query < window ? 0 : query - window + 1;
+    }
+    DEVICE int last(int query) const {
+        return query < keys ? query : keys - 1;
+    }
+    DEVICE bool sees(int query, int key) const {
+        return key < keys && key <= query && key > query - window && valid[key] != 0;
+    }
+};
+
+constexpr float LOG2_E = 1.44269504f;
+
+DEVICE float minus_infinity() {
+    return -1.0f / 0.0f;
+}
+
+template <class K> struct TensorAttention {
+    static constexpr int head = HEAD<K>;
+    static constexpr int queries = 64, keys = head > 128 ? 32 : 64;
+    // Rows lie an odd number of eights apart: eight of them are in all banks.
+    static constexpr int pitch = head + EIGHT;
+    static constexpr int stage = 2 * keys * pitch;
+    static constexpr int shared = (queries * pitch + 2 * stage) * 2;
+    static constexpr int groups = K::attention::heads / K::attention::kv_heads;
+    static constexpr int score_tiles = keys / 8, head_tiles = head / 8;
+    // Wide heads leave no registers for products that are prepared ahead.
+    static constexpr int unrolled = head > 128 ? 4 : head / 16;
+    static_assert(head % 16 == 0 && head <= 256, "heads are multiples of 16, up to 256");
+
+    const typename K::Part& part;
+    int first_key;
+    int kv_column;
+
+    // Keys `tile` and their values, to one of two stages.
+    DEVICE void bring_keys(bf16* memory, int tile) const {
+        using Keys = Rows<decltype(part.k)>;
+        using Held = Rows<decltype(part.v)>;
+        int first = first_key + tile * keys;
+        bf16* to = memory + tile % 2 * stage;
+        bf16* behind = to + keys * pitch;
+        bring<keys, head, K::threads>(Keys(part.k, first, kv_column, head), 0,
+                                      [&](int row, int eight) { return to + row * pitch + eight * EIGHT; });
+        bring<keys, head, K::threads>(Held(part.v, first, kv_column, head), 0,
+                                      [&](int row, int eight) { return behind + row * pitch + eight * EIGHT; });
+    }
+
+    // Calls `finish(values, row, head, column)` for pairs of the result.
+    template <class Mask, class F> static DEVICE void run(const typename K::Part& part, int block, Mask mask, F finish) {
+        // An extent fits in an int; offsets are made of it in `row`.
+        int all_queries = part.q.extent[0], bands = over(all_queries, queries);
+        int head_number = block / bands, lane = thread_index() % 32;
+        int first_query = block % bands * queries, end_query = at_most(first_query + queries, all_queries);
+        int first_key = mask.first(first_query) / keys * keys;
+        int tiles = over(mask.last(end_query - 1) + 1 - first_key, keys);
+        TensorAttention self{part, first_key, head_number / groups * head};
+
+        bf16* q_memory = (bf16*)shared_memory();
+        bf16* memory = q_memory + queries * pitch;
+        bring<queries, head, K::threads>(
+            Rows<decltype(part.q)>(part.q, first_query, head_number * head, head), 0,
+            [&](int row, int eight) { return q_memory + row * pitch + eight * EIGHT; });
+        if (tiles > 0) {
+            self.bring_keys(memory, 0);
+        }
+        copy_async_commit();
+
+        int warp_row = thread_index() / 32 * 16;
+        // Of rows lane / 4 and lane / 4 + 8.
+        float largest[2] = {minus_infinity(), minus_infinity()}, total[2] = {};
+        float sums[head_tiles][4] = {};
+        for (int tile = 0; tile < tiles; tile++) {
+            if (tile + 1 < tiles) {
+                self.bring_keys(memory, tile + 1);
+            }
+            copy_async_commit();
+            copy_async_wait<1>();
+            block_barrier();
+            const bf16* k_tile = memory + tile % 2 * stage;
+            float scores[score_tiles][4] = {};
+#pragma unroll unrolled
+            for (int eight = 0; eight < head / EIGHT; eight += 2) {
+                unsigned a[4];
+                load_matrix(a, q_memory + (warp_row + lane % 16) * pitch + (eight + lane / 16) * EIGHT);
+#pragma unroll
+                for (int j = 0; j < score_tiles; j += 2) {
+                    unsigned b[4];
+                    int row = j * 8 + lane / 16 * 8 + lane % 8;
+                    load_matrix(b, k_tile + row * pitch + (eight + lane / 8 % 2) * EIGHT);
+                    multiply(scores[j], a, b[0], b[1]);
+                    multiply(scores[j + 1], a, b[2], b[3]);
+                }
+            }
+            int key = first_key + tile * keys + lane % 4 * 2;
+#pragma unroll
+            for (int half = 0; half < 2; half++) {
+                int query = first_query + warp_row + lane / 4 + half * 8;
+                float most = largest[half];
+#pragma unroll
+                for (int j = 0; j < score_tiles; j++) {
+#pragma unroll
+                    for (int i = half * 2; i < half * 2 + 2; i++) {
+                        bool seen = mask.sees(query, key + j * 8 + i % 2);
+                        float score = seen ? scores[j][i] * (K::attention::scale * LOG2_E) : minus_infinity();
+                        scores[j][i] = score;
+                        most = score > most ? score : most;
+                    }
+                }
+                // Four lanes have a row.
+                for (int mask = 1; mask < 4; mask *= 2) {
+                    float other = shuffle_xor(most, mask);
+                    most = other > most ? other : most;
+                }
+                // −∞ − −∞ is no number: with 0 for the largest, 2^−∞ stays 0.
+                float base = most == minus_infinity() ? 0.0f : most;
+                float factor = exp2_fast(largest[half] - base);
+                largest[half] = most;
+                total[half] *= factor;
+#pragma unroll
+                for (int j = 0; j < score_tiles; j++) {
+#pragma unroll
+                    for (int i = half * 2; i < half * 2 + 2; i++) {
+                        scores[j][i] = exp2_fast(scores[j][i] - base);
+                        total[half] += scores[j][i];
+                    }
+                }
+#pragma unroll
+                for (int j = 0; j < head_tiles; j++) {
+                    sums[j][half * 2] *= factor;
+                    sums[j][half * 2 + 1] *= factor;
+                }
+            }
+            const bf16* v_tile = k_tile + keys * pitch;
+#pragma unroll
+            for (int i = 0; i < score_tiles; i += 2) {
+                unsigned a[4] = {narrow_pair(scores[i][0], scores[i][1]), narrow_pair(scores[i][2], scores[i][3]),
+                                 narrow_pair(scores[i + 1][0], scores[i + 1][1]),
+                                 narrow_pair(scores[i + 1][2], scores[i + 1][3])};
+#pragma unroll
+                for (int j = 0; j < head_tiles; j += 2) {
+                    unsigned b[4];
+                    load_matrix_transposed(b, v_tile + (i * 8 + lane % 16) * pitch + (j + lane / 16) * EIGHT);
+                    multiply(sums[j], a, b[0], b[1]);
+                    multiply(sums[j + 1], a, b[2], b[3]);
+                }
+            }
+            // The next turn brings keys to where these lie.
+            block_barrier();
+        }
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            for (int mask = 1; mask < 4; mask *= 2) {
+                total[half] += shuffle_xor(total[half], mask);
+            }
+            int query = first_query + warp_row + lane / 4 + half * 8;
+            float inverse = total[half] == 0.0f ? 0.0f : 1.0f / total[half];
+#pragma unroll
+            for (int j = 0; j < head_tiles; j++) {
+                float pair[2] = {sums[j][half * 2] * inverse, sums[j][half * 2 + 1] * inverse};
+                if (query < all_queries) {
+                    finish(pair, query, head_number, j * 8 + lane % 4 * 2);
+                }
+            }
+        }
+    }
+};
+
+template <class K> struct PlainAttention {
+    static constexpr int head = HEAD<K>;
+    static constexpr int warps = K::threads / 32;
+    static constexpr int shared = warps * head * 4;
+    static constexpr int groups = K::attention::heads / K::attention::kv_heads;
+    // Pairs of the result that a lane makes: of columns 2·lane, 2·lane + 64, ..
+    static constexpr int lane_pairs = over(head, 64);
+
+    template <class Mask, class F> static DEVICE void run(const typename K::Part& part, int block, Mask mask, F finish) {
+        int lane = thread_index() % 32;
+        long long job = (long long)block * warps + thread_index() / 32;
+        int query = (int)(job / K::attention::heads), head_number = (int)(job % K::attention::heads);
+        int kv_column = head_number / groups * head;
+        bool active = query < part.q.extent[0];
+        float* q = (float*)shared_memory() + thread_index() / 32 * head;
+        for (int i = lane; i < head && active; i += 32) {
+            q[i] = real(part.q.row(query)[head_number * head + i]) * K::attention::scale;
+        }
+        block_barrier();
+        if (!active) {
+            return;
+        }
+        float largest = minus_infinity(), total = 0.0f, sums[lane_pairs][2] = {};
+        for (int first = mask.first(query); first <= mask.last(query); first += 32) {
+            int key = first + lane;
+            float score = minus_infinity();
+            if (mask.sees(query, key)) {
+                const auto* k = part.k.row(key) + kv_column;
+                score = 0.0f;
+                for (int i = 0; i < head; i++) {
+                    score = multiply_add(q[i], real(k[i]), score);
+                }
+            }
+            float most = warp_max(score);
+            most = most > largest ? most : largest;
+            float base = most == minus_infinity() ? 0.0f : most;
+            float factor = expf(largest - base), weight = expf(score - base);
+            total = total * factor + warp_sum(weight);
+            largest = most;
+#pragma unroll
+            for (int i = 0; i < lane_pairs; i++) {
+                sums[i][0] *= factor;
+                sums[i][1] *= factor;
+            }
+            for (int other = 0; other < 32 && first + other <= mask.last(query); other++) {
+                float share = shuffle_from(weight, other);
+                const auto* v = part.v.row(first + other) + kv_column;
+#pragma unroll
+                for (int i = 0; i < lane_pairs; i++) {
+                    int column = i * 64 + lane * 2;
+                    if (column < head) {
+                        sums[i][0] = multiply_add(share, real(v[column]), sums[i][0]);
+                        sums[i][1] = multiply_add(share, real(v[column + 1]), sums[i][1]);
+                    }
+                }
+            }
+        }
+        float inverse = total == 0.0f ? 0.0f : 1.0f / total;
+#pragma unroll
+        for (int i = 0; i < lane_pairs; i++) {
+            float pair[2] = {sums[i][0] * inverse, sums[i][1] * inverse};
+            if (i * 64 + lane * 2 < head) {
+                finish(pair, query, head_number, i * 64 + lane * 2);
+            }
+        }
+    }
+};
+
+template <class K, class Mask, class F>
+DEVICE void attend(const typename K::Part& part, int block, Mask mask, F finish) {
+    constexpr bool tensor = IS_BF16<typename decltype(part.q)::Element> &&
+                            IS_BF16<typename decltype(part.k)::Element> && IS_BF16<typename decltype(part.v)::Element>;
+    auto write = [&](float (&values)[2], long long row, int head, int column) {
+        finish(values, row, head);
+        store(part.y.row(row) + head * HEAD<K> + column, values, 2);
+    };
+    if constexpr (tensor) {
+        static_assert(TensorAttention<K>::shared == K::shared, "kernels/src/attention/mod.rs");
+        TensorAttention<K>::run(part, block, mask, write);
+    } else {
+        static_assert(PlainAttention<K>::shared == K::shared, "kernels/src/attention/mod.rs");
+        PlainAttention<K>::run(part, block, mask, write);
+    }
+}
+
+template <class K> DEVICE void attention(const typename K::Part& part, int block) {
+    attend<K>(part, block, All{(int)part.k.rows()}, [](float (&)[2], long long, int) {});
+}
+
+template <class K> DEVICE void attention_gate(const typename K::Part& part, int block) {
+    attend<K>(part, block, All{(int)part.k.rows()}, [&](float (&values)[2], long long row, int head) {
+        float gate = sigmoid(real(part.logits.row(row)[head])) * K::affine::scale + K::affine::offset;
+        values[0] *= gate;
+        values[1] *= gate;
+    });
+}
+
+template <class K> DEVICE void attention_causal(const typename K::Part& part, int block) {
+    Windowed mask{(int)part.k.rows(), part.valid.data, part.window.data[0]};
+    attend<K>(part, block, mask, [](float (&)[2], long long, int) {});
+}

@@ -1,0 +1,46 @@
+//! Grids of convolutions: tiles of positions and channels.
+
+use zoetrope_model_spec::lang::{Dtype, Op, infer};
+
+use crate::Meaning;
+use crate::cuda::{Cuda, Grid, Part, ROUNDED, Source, View};
+
+/// Tiles of the convolution's own result, whatever it unfolds into. Taps are compiled in.
+pub(super) fn product(source: Source, entry: &'static str) -> Cuda {
+    Cuda { source, entry, tolerance: ROUNDED, bakes: &[1], launch: product_grid }
+}
+
+fn product_grid(meaning: &Meaning, part: &Part) -> Grid {
+    let (x, w) = (&part.reads[0], &part.reads[1]);
+    let conv = meaning.ops.iter().map(|op| &op.op).find(|op| matches!(op, Op::Conv { .. }));
+    let inputs = [(Dtype::F32, x.shape.as_slice()), (Dtype::F32, w.shape.as_slice())];
+    let shape = conv.and_then(|conv| infer(conv, &inputs).ok()).map_or(Vec::new(), |(_, shape)| shape);
+    let result = View { shape, ..part.write.clone() };
+    let grid = Grid::of_tiles(x, w, &result);
+    // Where each row of a tile is; behind a norm also a factor for each row and tap.
+    let normed = meaning.ops.iter().any(|op| matches!(op.op, Op::RmsNorm { .. }));
+    let taps: usize = if normed { w.shape[2..].iter().product() } else { 0 };
+    let tensor = x.dtype == Dtype::Bf16 && w.dtype == Dtype::Bf16;
+    let rows = if tensor { 128 } else { 64 };
+    Grid { shared: grid.shared + rows * (12 + 4 * taps), ..grid }
+}
+
+/// A thread for a unit of what unfolds.
+pub(super) fn unfold_grid(_: &Meaning, part: &Part) -> Grid {
+    Grid::of_units(&part.reads[0])
+}
+
+/// Tiles of samples of one phase, for every phase.
+pub(super) fn transposed(source: Source) -> Cuda {
+    let launch = |meaning: &Meaning, part: &Part| {
+        let stride = match meaning.ops[0].op {
+            Op::ConvTranspose { stride, .. } => stride,
+            _ => 1,
+        };
+        let samples = part.write.rows() / stride + 2;
+        let phase = View { shape: vec![samples, part.write.width()], ..part.write.clone() };
+        let grid = Grid::of_tiles(&part.reads[0], &part.reads[1], &phase);
+        Grid { blocks: grid.blocks * stride, ..grid }
+    };
+    Cuda { source, entry: "conv_transpose_bias", tolerance: ROUNDED, bakes: &[], launch }
+}

@@ -1,0 +1,47 @@
+//! The architectures that kernels are compiled for.
+
+/// A target of the compiler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arch {
+    /// As in `sm_90a`.
+    pub name: &'static str,
+    /// Compute capabilities whose devices load what is compiled for it.
+    pub serves: &'static [(u32, u32)],
+    /// The largest shared memory of a block, in bytes.
+    pub shared: usize,
+}
+
+/// Oldest first. A binary for x.y runs on x.z with z ≥ y; one with an `a` on its own capability only.
+pub const ARCHS: [Arch; 4] = [
+    Arch { name: "80", serves: &[(8, 0), (8, 6), (8, 7)], shared: 163 * 1024 },
+    Arch { name: "89", serves: &[(8, 9)], shared: 99 * 1024 },
+    Arch { name: "90a", serves: &[(9, 0)], shared: 227 * 1024 },
+    Arch { name: "120", serves: &[(12, 0), (12, 1)], shared: 99 * 1024 },
+];
+
+/// What every kernel may use at most: the least of all devices that are served (8.6 has 99 KiB, too).
+pub const SHARED_EVERYWHERE: usize = 99 * 1024;
+
+impl Arch {
+    /// The one that a device of a capability loads.
+    pub fn of_device(major: u32, minor: u32) -> Option<&'static Arch> {
+        ARCHS.iter().find(|arch| arch.serves.contains(&(major, minor)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_capability_is_served_once() {
+        let mut all: Vec<_> = ARCHS.iter().flat_map(|a| a.serves).collect();
+        let count = all.len();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), count);
+        assert!(ARCHS.iter().all(|a| a.shared >= SHARED_EVERYWHERE));
+        assert_eq!(Arch::of_device(8, 6).map(|a| a.name), Some("80"));
+        assert_eq!(Arch::of_device(7, 5), None);
+    }
+}

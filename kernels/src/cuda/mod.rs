@@ -1,0 +1,155 @@
+//! CUDA kernels: how a declaration gets one, what of a launch is compiled into it, and what remains an argument.
+//!
+//! A [`Variant`] is a declaration with bound attributes and what is *baked*: dtypes, numbers of axes and last extents
+//! of all operands. Addresses, row strides, all other extents and the number of parts are arguments
+//! ([`Variant::launch`]). The source of a variant is the family's `.cu` behind a description of the variant
+//! ([`source`]); the kernel sees operands and attributes by the names of its declaration, so what does not fit does
+//! not compile.
+//!
+//! Kernels are written in the instructions of `kernels/cuda/isa.cuh`. The same text runs under an emulation on a CPU
+//! (`kernels/cuda/host`, `kernels/tests/emulation`).
+
+mod arch;
+mod arguments;
+mod norm;
+#[cfg(feature = "cuda")]
+mod nvrtc;
+mod product;
+pub mod source;
+mod variant;
+
+pub use arch::{ARCHS, Arch};
+pub use arguments::{MAX_AXES, MAX_PARTS};
+#[cfg(feature = "cuda")]
+pub use nvrtc::{CompileError, Compiled, Compiler};
+pub use variant::{Baked, Launch, LaunchError, Variant};
+
+use zoetrope_model_spec::lang::{Attr, Dtype};
+
+use crate::{Kernel, Meaning};
+
+/// A family's `.cu`: its name for messages of compilers, and its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Source {
+    pub name: &'static str,
+    pub text: &'static str,
+    /// The source of the family that it includes.
+    pub includes: Option<&'static Source>,
+}
+
+impl Source {
+    /// Names and texts of the source and of what it includes.
+    pub fn files(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        std::iter::once((self.name, self.text)).chain(self.includes.map(|source| (source.name, source.text)))
+    }
+}
+
+/// How far a result may be from the meaning's, relative to the largest element of the result. A bf16 result may also
+/// be off by the rounding of its storage.
+#[derive(Clone, Copy, Debug)]
+pub struct Tolerance {
+    /// Where everything is stored as f32.
+    pub f32: f64,
+    /// Where something is stored as bf16: products may then round what they multiply.
+    pub bf16: f64,
+}
+
+/// As exact as sums in another order are.
+pub const EXACT: Tolerance = Tolerance { f32: 2e-5, bf16: 2e-5 };
+
+/// Products of bf16 numbers, some of them rounded to bf16 between two steps of a kernel.
+pub const ROUNDED: Tolerance = Tolerance { f32: 2e-5, bf16: 6e-3 };
+
+/// An operand or a result of a launch. An address is a number: nothing here follows it.
+#[derive(Clone, Debug)]
+pub struct View {
+    pub dtype: Dtype,
+    pub shape: Vec<usize>,
+    /// Elements from one row to the next.
+    pub row_stride: usize,
+    pub address: u64,
+}
+
+impl View {
+    /// The last extent.
+    pub fn width(&self) -> usize {
+        self.shape.last().copied().unwrap_or(1)
+    }
+
+    /// The product of all extents but the last.
+    pub fn rows(&self) -> usize {
+        self.shape[..self.shape.len().max(1) - 1].iter().product()
+    }
+}
+
+/// One of the results that a launch makes.
+#[derive(Clone, Debug)]
+pub struct Part {
+    pub reads: Vec<View>,
+    pub write: View,
+}
+
+/// What a part needs of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grid {
+    pub blocks: usize,
+    /// Threads of a block; like `shared`, a function of attributes and of what is baked alone.
+    pub threads: usize,
+    /// Bytes of shared memory of a block.
+    pub shared: usize,
+}
+
+impl Grid {
+    /// A thread for each unit of `width` elements of each row of the result: what `unit_of` in `tensor.cuh` expects.
+    pub fn of_units(result: &View) -> Grid {
+        let threads = 256;
+        Grid { blocks: (result.rows() * result.width().div_ceil(UNIT)).div_ceil(threads), threads, shared: 0 }
+    }
+}
+
+/// Elements that a thread takes at a time; `UNIT` in `tensor.cuh`.
+pub const UNIT: usize = 8;
+
+/// A declaration's CUDA kernel.
+#[derive(Clone, Copy)]
+pub struct Cuda {
+    pub source: Source,
+    /// The function template of the source that computes a block of a part.
+    pub entry: &'static str,
+    pub tolerance: Tolerance,
+    /// Operands whose whole shape is compiled in, not only its last extent.
+    pub bakes: &'static [usize],
+    pub launch: fn(&Meaning, &Part) -> Grid,
+}
+
+impl Cuda {
+    /// A kernel whose threads each take a unit of the result, as exact as sums are.
+    pub fn of_units(source: Source, entry: &'static str) -> Cuda {
+        Cuda { source, entry, tolerance: EXACT, bakes: &[], launch: |_, part| Grid::of_units(&part.write) }
+    }
+}
+
+impl Kernel {
+    /// Gives the declaration a CUDA kernel.
+    #[must_use]
+    pub fn cuda(self, cuda: Cuda) -> Kernel {
+        Kernel { cuda: Some(cuda), ..self }
+    }
+
+    /// Adds a case of the CUDA kernel: attributes as listings print them (`1e-6 0.0 16`), and the shapes of all operands.
+    ///
+    /// # Panics
+    /// When the attributes do not fit the meaning: a mistake in the declaration.
+    #[must_use]
+    pub fn cuda_case(mut self, attrs: &str, shapes: &[&[usize]]) -> Kernel {
+        let attr = |word: &str| match word.parse() {
+            Ok(number) => Some(Attr::Int(number)),
+            Err(_) => word.parse().ok().map(Attr::Real),
+        };
+        let attrs: Option<Vec<Attr>> = attrs.split_whitespace().map(attr).collect();
+        let meaning = attrs.and_then(|attrs| self.meaning.with_attrs(&attrs));
+        let meaning = meaning.unwrap_or_else(|| panic!("{}: attributes that do not fit", self.name));
+        self.cuda_cases.push((meaning, shapes.iter().map(|s| s.to_vec()).collect()));
+        self
+    }
+}

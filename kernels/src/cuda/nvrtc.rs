@@ -1,0 +1,125 @@
+//! NVRTC: machine code of a variant for an architecture, without a GPU, a driver or a toolkit on the path.
+//!
+//! The library is looked for in the folder that ZOETROPE_CUDA, CUDA_HOME or CUDA_PATH names, else where the system's
+//! loader looks. Sources need no header but their own, so that nothing else of a toolkit is used.
+
+#![allow(unsafe_code)]
+
+use std::ffi::{CString, c_char};
+use std::path::{Path, PathBuf};
+
+use cudarc::nvrtc::{result, sys};
+use libloading::Library;
+
+use super::source::{self, HEADERS};
+use super::{Arch, Variant};
+
+/// Machine code, and what the assembler said of it.
+pub struct Compiled {
+    pub cubin: Vec<u8>,
+    /// Registers, spills and stack frames, as `ptxas` reports them.
+    pub report: String,
+}
+
+/// A variant that does not compile, with the compiler's words.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{variant} for sm_{arch}: {log}")]
+pub struct CompileError {
+    pub variant: String,
+    pub arch: &'static str,
+    pub log: String,
+}
+
+/// NVRTC, found and open.
+pub struct Compiler {
+    /// Kept open: cudarc's own look-up by name then finds what is already there.
+    _libraries: Vec<Library>,
+}
+
+/// Folders of libraries below the toolkit that the environment names.
+fn folders() -> Vec<PathBuf> {
+    let roots = ["ZOETROPE_CUDA", "CUDA_HOME", "CUDA_PATH"].into_iter().filter_map(std::env::var_os);
+    roots.flat_map(|root| ["lib", "lib64", "bin"].map(|folder| Path::new(&root).join(folder))).collect()
+}
+
+impl Compiler {
+    /// The compiler, where there is one.
+    pub fn find() -> Option<Compiler> {
+        let mut libraries = Vec::new();
+        // NVRTC opens its built-in functions by name; they have to be there before it.
+        for name in ["libnvrtc-builtins.so.13.0", "libnvrtc.so.13"] {
+            let path = folders().into_iter().map(|folder| folder.join(name)).find(|path| path.exists());
+            // SAFETY: NVRTC and its built-ins have no initializers with preconditions.
+            libraries.extend(path.and_then(|path| unsafe { Library::new(path) }.ok()));
+        }
+        // SAFETY: asks the loader for the library, and whether it is there.
+        let found = unsafe { sys::is_culib_present() };
+        found.then_some(Compiler { _libraries: libraries })
+    }
+
+    /// Compiles a variant to machine code.
+    ///
+    /// # Errors
+    /// The source of the variant is wrong.
+    pub fn compile(&self, variant: &Variant, arch: &Arch) -> Result<Compiled, CompileError> {
+        let error = |log: String| CompileError { variant: variant.key(), arch: arch.name, log };
+        let text = |text: &str| CString::new(text).map_err(|e| error(e.to_string()));
+        let source = text(&source::device(variant))?;
+        let name = text(&format!("{}.cu", variant.name))?;
+        let headers = HEADERS.into_iter().chain(variant.cuda.source.files());
+        let headers: Vec<(CString, CString)> =
+            headers.map(|(name, body)| Ok((text(name)?, text(body)?))).collect::<Result<_, _>>()?;
+        let names: Vec<*const c_char> = headers.iter().map(|(name, _)| name.as_ptr()).collect();
+        let bodies: Vec<*const c_char> = headers.iter().map(|(_, body)| body.as_ptr()).collect();
+        let mut program = std::ptr::null_mut();
+        // SAFETY: all strings end with zero and live through the call; the lists have the length that is given.
+        let made = unsafe {
+            sys::nvrtcCreateProgram(
+                &mut program,
+                source.as_ptr(),
+                name.as_ptr(),
+                headers.len() as i32,
+                bodies.as_ptr(),
+                names.as_ptr(),
+            )
+        };
+        made.result().map_err(|e| error(format!("{e:?}")))?;
+        // Without contraction a sum of products has the same bits here and under emulation.
+        let options = [
+            format!("--gpu-architecture=sm_{}", arch.name),
+            "--std=c++20".to_string(),
+            "-default-device".to_string(),
+            "--fmad=false".to_string(),
+            "--ptxas-options=-v".to_string(),
+        ];
+        // SAFETY: the program was made above and is destroyed below.
+        let compiled = unsafe { result::compile_program(program, &options) };
+        // SAFETY: as above.
+        let log = unsafe { result::get_program_log(program) }.unwrap_or_default();
+        let report: String = log
+            .iter()
+            .map(|c| *c as u8 as char)
+            .filter(|c| *c != '\0')
+            .collect::<String>()
+            .trim()
+            .to_string();
+        let mut cubin = Vec::new();
+        if compiled.is_ok() {
+            let mut size = 0;
+            // SAFETY: the program is compiled; the buffer has the size that NVRTC asks for.
+            unsafe {
+                let asked = sys::nvrtcGetCUBINSize(program, &mut size).result();
+                cubin.resize(size, 0);
+                asked.and_then(|()| sys::nvrtcGetCUBIN(program, cubin.as_mut_ptr().cast()).result())
+            }
+            .map_err(|e| error(format!("{e:?}")))?;
+        }
+        // SAFETY: the program was made above and is not used again.
+        let destroyed = unsafe { result::destroy_program(program) };
+        match compiled.and(destroyed) {
+            Ok(()) if !cubin.is_empty() => Ok(Compiled { cubin, report }),
+            Ok(()) => Err(error("no machine code came out".to_string())),
+            Err(e) => Err(error(format!("{e:?}\n{report}"))),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+// x·wᵀ and what follows it, on the tile while it is in registers.
+#pragma once
+
+// Tiles of before(x)·wᵀ; `f(values, row, column, count)` makes results of pairs of sums.
+template <class K, class Before, class F>
+DEVICE void product(const typename K::Part& part, int block, Before before, F f) {
+    using X = decltype(part.x);
+    using W = decltype(part.w);
+    using Tile =
+        typename TileOf<IS_BF16<typename X::Element> && IS_BF16<typename W::Element>>::Type;
+    static_assert(Tile::shared == K::shared && Tile::threads == K::threads, "kernels/src/cuda/product.rs");
+    TilePlace place(block, part.y.rows(), K::y_width, Tile::rows, Tile::columns);
+    Rows<X, Before> left(part.x, place.row, 0, K::x_width, before);
+    Rows<W> right(part.w, place.column, 0, K::w_width);
+    Tile::run(left, right, K::x_width, [&](float (&values)[2], int down, int across) {
+        long long row = place.row + down;
+        int column = place.column + across;
+        if (row < part.y.rows() && column < K::y_width) {
+            int count = at_most(2, K::y_width - column);
+            f(values, row, column, count);
+            store(part.y.row(row) + column, values, count);
+        }
+    });
+}
+
+template <class K, class F> DEVICE void product(const typename K::Part& part, int block, F f) {
+    product<K>(part, block, Same(), f);
+}
+
+template <class T> DEVICE void add(float (&values)[2], const T* from, int count) {
+    float other[2];
+    load(other, from, count);
+    values[0] += other[0];
+    values[1] += other[1];
+}
+
+template <class T> DEVICE void times(float (&values)[2], const T* from, int count) {
+    float other[2];
+    load(other, from, count);
+    values[0] *= other[0];
+    values[1] *= other[1];
+}
+
+template <Function F> DEVICE void apply(float (&values)[2]) {
+    values[0] = apply<F>(values[0]);
+    values[1] = apply<F>(values[1]);
+}
+
+template <class K> DEVICE void linear(const typename K::Part& part, int block) {
+    product<K>(part, block, [](float (&)[2], long long, int, int) {});
+}
+
+template <class K> DEVICE void linear_bias(const typename K::Part& part, int block) {
+    product<K>(part, block, [&](float (&values)[2], long long, int column, int count) {
+        add(values, part.bias.data + column, count);
+    });
+}
+
+template <class K> DEVICE void linear_bias_unary(const typename K::Part& part, int block) {
+    product<K>(part, block, [&](float (&values)[2], long long, int column, int count) {
+        add(values, part.bias.data + column, count);
+        apply<K::unary::f>(values);
+    });
+}
+
+// The function before a product.
+template <Function F> struct Applied {
+    DEVICE float operator()(float x) const {
+        return apply<F>(x);
+    }
+};
+
+template <class K> DEVICE void unary_linear_bias(const typename K::Part& part, int block) {
+    product<K>(part, block, Applied<K::unary::f>(), [&](float (&values)[2], long long, int column, int count) {
+        add(values, part.bias.data + column, count);
+    });
+}
+
+template <class K> DEVICE void linear_bias_residual(const typename K::Part& part, int block) {
+    product<K>(part, block, [&](float (&values)[2], long long row, int column, int count) {
+        add(values, part.bias.data + column, count);
+        add(values, part.residual.row(row) + column, count);
+    });
+}
+
+template <class K> DEVICE void linear_bias_gate_residual(const typename K::Part& part, int block) {
+    product<K>(part, block, [&](float (&values)[2], long long row, int column, int count) {
+        add(values, part.bias.data + column, count);
+        times(values, part.gate.data + column, count);
+        add(values, part.residual.row(row) + column, count);
+    });
+}
+
+template <class K> DEVICE void linear_bias_class_gate_residual(const typename K::Part& part, int block) {
+    product<K>(part, block, [&](float (&values)[2], long long row, int column, int count) {
+        add(values, part.bias.data + column, count);
+        times(values, part.gate.row(part.class_.data[row]) + column, count);
+        add(values, part.residual.row(row) + column, count);
+    });
+}
+
+template <class K> DEVICE void linear_unary(const typename K::Part& part, int block) {
+    product<K>(part, block, [](float (&values)[2], long long, int, int) { apply<K::unary::f>(values); });
+}
+
+template <class K> DEVICE void linear_times(const typename K::Part& part, int block) {
+    product<K>(part, block, [&](float (&values)[2], long long row, int column, int count) {
+        times(values, part.factor.row(row) + column, count);
+    });
+}
+
+template <class K> DEVICE void linear_clamp_log(const typename K::Part& part, int block) {
+    product<K>(part, block, [](float (&values)[2], long long, int, int) {
+        values[0] = logf(clamp(values[0], K::clamp::lo, K::clamp::hi));
+        values[1] = logf(clamp(values[1], K::clamp::lo, K::clamp::hi));
+    });
+}

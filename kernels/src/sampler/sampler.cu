@@ -1,0 +1,72 @@
+// Noise and steps of the sampler.
+#pragma once
+
+// Philox4x32-10 (Salmon et al., SC 2011): four words from a counter of four and a key of two.
+DEVICE void philox(unsigned (&counter)[4], unsigned low, unsigned high) {
+    for (int round = 0; round < 10; round++) {
+        unsigned long long p = 0xD2511F53ull * counter[0], q = 0xCD9E8D57ull * counter[2];
+        counter[0] = (unsigned)(q >> 32) ^ counter[1] ^ low;
+        counter[1] = (unsigned)q;
+        counter[2] = (unsigned)(p >> 32) ^ counter[3] ^ high;
+        counter[3] = (unsigned)p;
+        low += 0x9E3779B9u;
+        high += 0xBB67AE85u;
+    }
+}
+
+// Two words become two normal numbers (Box and Muller), in f64.
+DEVICE void normal_pair(unsigned a, unsigned b, float& first, float& second) {
+    double u = ((double)a + 0.5) / 4294967296.0, v = ((double)b + 0.5) / 4294967296.0;
+    double radius = sqrt(-2.0 * log(u)), angle = 6.283185307179586 * v;
+    first = (float)(radius * cos(angle));
+    second = (float)(radius * sin(angle));
+}
+
+// Element i comes from block i / 4 of the stream; a thread makes these four.
+template <class K> DEVICE void normal(const typename K::Part& part, int block) {
+    long long group = (long long)block * K::threads + thread_index(), count = part.y.elements();
+    if (4 * group >= count) {
+        return;
+    }
+    unsigned words[4] = {(unsigned)group, (unsigned)(group >> 32), (unsigned)K::normal::stream, 0};
+    philox(words, (unsigned)part.seed.data[0], (unsigned)part.seed.data[1]);
+    float made[4];
+    normal_pair(words[0], words[1], made[0], made[1]);
+    normal_pair(words[2], words[3], made[2], made[3]);
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        long long at = 4 * group + i;
+        if (at < count) {
+            put(part.y.row(at / K::y_width) + at % K::y_width, made[i]);
+        }
+    }
+}
+
+template <class K> DEVICE void mix(const typename K::Part& part, int block) {
+    float scale = real(part.scale.data[0]);
+    unit_of<K::y_width, K::threads>(part.y.rows(), block, [&](long long row, int column, int count) {
+        float start[UNIT], noise[UNIT];
+        load(start, part.start.row(row) + column, count);
+        load(noise, part.noise.row(row) + column, count);
+#pragma unroll
+        for (int i = 0; i < UNIT; i++) {
+            start[i] += (noise[i] - start[i]) * scale;
+        }
+        store(part.y.row(row) + column, start, count);
+    });
+}
+
+template <class K> DEVICE void euler_step(const typename K::Part& part, int block) {
+    float sigma = real(part.sigma.data[0]), d_sigma = real(part.d_sigma.data[0]);
+    unit_of<K::y_width, K::threads>(part.y.rows(), block, [&](long long row, int column, int count) {
+        float x[UNIT], velocity[UNIT];
+        load(x, part.x.row(row) + column, count);
+        load(velocity, part.velocity.row(row) + column, count);
+#pragma unroll
+        for (int i = 0; i < UNIT; i++) {
+            float x0 = x[i] - velocity[i] * sigma;
+            x[i] += (x[i] - x0) / sigma * d_sigma;
+        }
+        store(part.y.row(row) + column, x, count);
+    });
+}

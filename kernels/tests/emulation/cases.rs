@@ -1,0 +1,225 @@
+//! One launch: random operands, memory for them, the result that the meaning gives, and the comparison.
+
+use zoetrope_kernels::cuda::{Part, Variant, View};
+use zoetrope_kernels::eval::{DataMut, Operand, Tensor, TensorMut, evaluate};
+use zoetrope_kernels::{IntRange, Kernel, Meaning, Ref};
+use zoetrope_model_spec::lang::{BinaryFn, Dtype, Op, UnaryFn, infer};
+
+use crate::memory::{Place, Values};
+use crate::program::Running;
+use crate::random::Random;
+
+/// How real numbers are stored.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Storage {
+    F32,
+    Bf16,
+    /// Operands in turns, the result as the last operand's opposite.
+    Mixed,
+}
+
+/// How operands lie, and how threads run.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrangement {
+    /// Unused elements behind every row.
+    pub gap: usize,
+    pub in_place: bool,
+    /// Order of threads; 0 is in order. Asynchronous copies arrive at once where it is odd, else as late as may be.
+    pub seed: u64,
+}
+
+/// A kernel with bound attributes.
+pub struct Bound<'a> {
+    pub kernel: &'a Kernel,
+    pub meaning: &'a Meaning,
+}
+
+/// A launch to be made: shapes of the operands of each part, and the dtypes of operands and result.
+pub struct Case {
+    pub shapes: Vec<Vec<Vec<usize>>>,
+    pub dtypes: Vec<Dtype>,
+    pub arrangement: Arrangement,
+}
+
+/// Dtypes of operands and, last, of the result.
+pub fn dtypes(kernel: &Kernel, storage: Storage, in_place: bool) -> Vec<Dtype> {
+    let real = |i: usize| match storage {
+        Storage::F32 => Dtype::F32,
+        Storage::Bf16 => Dtype::Bf16,
+        Storage::Mixed => [Dtype::Bf16, Dtype::F32][i % 2],
+    };
+    let reads = kernel.reads.iter().enumerate();
+    let mut dtypes: Vec<Dtype> =
+        reads.map(|(i, decl)| if decl.ints.is_some() { Dtype::I32 } else { real(i) }).collect();
+    let result = kernel.in_place.filter(|_| in_place).map_or(real(dtypes.len()), |i| dtypes[i]);
+    dtypes.push(result);
+    dtypes
+}
+
+/// Operands are kept from zero and below it where a function wants that.
+fn wants_positive(meaning: &Meaning) -> bool {
+    let wants = |op: &Op| {
+        matches!(op, Op::Unary { f: UnaryFn::Log | UnaryFn::Sqrt } | Op::Binary { f: BinaryFn::Div })
+    };
+    meaning.ops.iter().any(|op| wants(&op.op))
+}
+
+fn result_shape(meaning: &Meaning, shapes: &[Vec<usize>]) -> Vec<usize> {
+    let mut made: Vec<(Dtype, Vec<usize>)> = Vec::new();
+    for op in &meaning.ops {
+        let inputs: Vec<(Dtype, &[usize])> = op
+            .inputs
+            .iter()
+            .map(|r| match r {
+                Ref::Operand(i) => (Dtype::F32, shapes[*i].as_slice()),
+                Ref::Inner(i) => (Dtype::F32, made[*i].1.as_slice()),
+            })
+            .collect();
+        made.push(infer(&op.op, &inputs).expect("a case fits its meaning"));
+    }
+    made.pop().expect("a meaning has an op").1
+}
+
+/// Operands, memory and wanted result of one part.
+struct Prepared {
+    part: Part,
+    places: Vec<Place>,
+    /// Numbers of the buffers of operands and result.
+    buffers: Vec<usize>,
+    want: Vec<f32>,
+}
+
+impl Case {
+    /// The variant that the case's launch needs.
+    pub fn variant(&self, bound: &Bound<'_>) -> Variant {
+        let shapes = &self.shapes[0];
+        let result = result_shape(bound.meaning, shapes);
+        let view = |(shape, dtype): (&Vec<usize>, &Dtype)| View {
+            dtype: *dtype,
+            shape: shape.clone(),
+            row_stride: *shape.last().unwrap_or(&1),
+            address: 0,
+        };
+        let reads: Vec<View> = shapes.iter().zip(&self.dtypes).map(view).collect();
+        let write = view((&result, &self.dtypes[shapes.len()]));
+        Variant::of(bound.kernel, bound.meaning, &Part { reads, write })
+            .unwrap_or_else(|e| panic!("{}: {e}", bound.kernel.name))
+    }
+
+    /// Runs the launch and compares everything with what the meaning says.
+    pub fn run(
+        &self,
+        bound: &Bound<'_>,
+        (variant, number): (&Variant, usize),
+        program: &mut Running,
+        random: &mut Random,
+    ) -> Result<(), String> {
+        let mut memory = Vec::new();
+        let parts: Vec<Prepared> =
+            self.shapes.iter().map(|shapes| self.prepare(bound, shapes, &mut memory, random)).collect();
+        let before = memory.clone();
+        let views: Vec<Part> = parts.iter().map(|p| p.part.clone()).collect();
+        let launch = variant.launch(&views).map_err(|e| e.to_string())?;
+        program.launch(number, &launch, self.arrangement.seed, &mut memory)?;
+        let tolerance = variant.cuda.tolerance;
+        let tolerance = if self.dtypes.contains(&Dtype::Bf16) { tolerance.bf16 } else { tolerance.f32 };
+        for (i, part) in parts.iter().enumerate() {
+            let (result, place) = (*part.buffers.last().unwrap(), part.places.last().unwrap());
+            for (operand, buffer) in part.buffers.iter().enumerate().filter(|(_, b)| **b != result) {
+                if memory[*buffer] != before[*buffer] {
+                    return Err(format!("part {i}: operand {operand} was written"));
+                }
+            }
+            if let Some(at) = place.touched(&memory[result]) {
+                return Err(format!("part {i}: byte {at} outside the result was written"));
+            }
+            close(&place.read(&memory[result]), &part.want, place.dtype, tolerance)
+                .map_err(|e| format!("part {i}: {e}"))?;
+        }
+        Ok(())
+    }
+
+    fn prepare(
+        &self,
+        bound: &Bound<'_>,
+        shapes: &[Vec<usize>],
+        memory: &mut Vec<Vec<u8>>,
+        random: &mut Random,
+    ) -> Prepared {
+        let (kernel, meaning) = (bound.kernel, bound.meaning);
+        let result = result_shape(meaning, shapes);
+        let low = if wants_positive(meaning) { 0.25 } else { -1.5 };
+        let values: Vec<Values> = kernel
+            .reads
+            .iter()
+            .zip(shapes.iter().zip(&self.dtypes))
+            .map(|(decl, (shape, dtype))| {
+                let count: usize = shape.iter().product();
+                let below = match decl.ints {
+                    Some(IntRange::RowsOf(of)) => Some(shapes[of][0]),
+                    Some(IntRange::Below(n)) => Some(n as usize),
+                    None => None,
+                };
+                match below {
+                    Some(n) => Values::I32((0..count).map(|_| random.below(n) as i32).collect()),
+                    None => Values::reals(*dtype, (0..count).map(|_| random.real(low, 1.5))),
+                }
+            })
+            .collect();
+        let want = wanted(meaning, shapes, &values, &result);
+        let view = |shape: &[usize], dtype: Dtype, memory: usize| {
+            let width = *shape.last().unwrap_or(&1);
+            let row_stride = width + self.arrangement.gap;
+            let rows = shape[..shape.len() - 1].iter().product();
+            let address = (memory as u64) << 40 | Place::OFFSET;
+            (
+                View { dtype, shape: shape.to_vec(), row_stride, address },
+                Place { dtype, rows, width, row_stride },
+            )
+        };
+        let (mut reads, mut places, mut buffers) = (Vec::new(), Vec::new(), Vec::new());
+        for ((shape, dtype), values) in shapes.iter().zip(&self.dtypes).zip(&values) {
+            let (read, place) = view(shape, *dtype, memory.len());
+            buffers.push(memory.len());
+            memory.push(place.filled(values));
+            reads.push(read);
+            places.push(place);
+        }
+        let over = kernel.in_place.filter(|_| self.arrangement.in_place);
+        let at = over.map_or(memory.len(), |i| buffers[i]);
+        let (write, place) = view(&result, self.dtypes[shapes.len()], at);
+        if over.is_none() {
+            memory.push(place.empty());
+        }
+        buffers.push(at);
+        places.push(place);
+        Prepared { part: Part { reads, write }, places, buffers, want }
+    }
+}
+
+/// What the meaning gives, before a rounding to the result's storage.
+fn wanted(meaning: &Meaning, shapes: &[Vec<usize>], values: &[Values], result: &[usize]) -> Vec<f32> {
+    let tensors = values.iter().zip(shapes).map(|(values, shape)| {
+        let row_stride = *shape.last().unwrap_or(&1);
+        Operand::Tensor(Tensor { data: values.data(), shape, row_stride })
+    });
+    let tensors: Vec<Operand<'_>> = tensors.collect();
+    let mut out = vec![0.0; result.iter().product()];
+    evaluate(meaning, &tensors, &[], TensorMut { data: DataMut::F32(&mut out), shape: result })
+        .unwrap_or_else(|e| panic!("a case does not fit its meaning: {e}"));
+    out
+}
+
+/// Holds a result against the wanted one; a NaN is never close.
+fn close(got: &[f32], want: &[f32], dtype: Dtype, tolerance: f64) -> Result<(), String> {
+    let largest = want.iter().fold(1e-3f64, |m, x| m.max(f64::from(x.abs())));
+    for (i, (got, want)) in got.iter().zip(want).enumerate() {
+        let (got, want) = (f64::from(*got), f64::from(*want));
+        let rounding = if dtype == Dtype::Bf16 { want.abs() / 256.0 } else { 0.0 };
+        let error = (got - want).abs();
+        if !(error <= tolerance * (largest + want.abs()) + rounding) {
+            return Err(format!("element {i} is {got}, and {want} is right (the largest is {largest})"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! Values, and the memory that they lie in: rows apart, with NaN between and around them.
+
+use half::bf16;
+use zoetrope_kernels::eval::Data;
+use zoetrope_model_spec::lang::Dtype;
+
+/// Bytes of NaN before and behind every operand; a multiple of the alignment that kernels may count on.
+const GUARD: usize = 512;
+
+/// NaN in every storage.
+const NOTHING: u8 = 0xFF;
+
+/// Elements as the evaluator takes them.
+#[derive(Clone, Debug)]
+pub enum Values {
+    F32(Vec<f32>),
+    Bf16(Vec<bf16>),
+    I32(Vec<i32>),
+}
+
+impl Values {
+    pub fn reals(dtype: Dtype, values: impl Iterator<Item = f32>) -> Values {
+        match dtype {
+            Dtype::Bf16 => Values::Bf16(values.map(bf16::from_f32).collect()),
+            _ => Values::F32(values.collect()),
+        }
+    }
+
+    pub fn data(&self) -> Data<'_> {
+        match self {
+            Values::F32(d) => Data::F32(d),
+            Values::Bf16(d) => Data::Bf16(d),
+            Values::I32(d) => Data::I32(d),
+        }
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        match self {
+            Values::F32(d) => d.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            Values::Bf16(d) => d.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            Values::I32(d) => d.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        }
+    }
+}
+
+/// How an operand lies in a buffer of its own.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    pub dtype: Dtype,
+    pub rows: usize,
+    pub width: usize,
+    pub row_stride: usize,
+}
+
+impl Place {
+    /// Bytes from the buffer's beginning to the first element.
+    pub const OFFSET: u64 = GUARD as u64;
+
+    /// Memory of nothing but NaN.
+    pub fn empty(&self) -> Vec<u8> {
+        let span = if self.rows == 0 { 0 } else { (self.rows - 1) * self.row_stride + self.width };
+        vec![NOTHING; 2 * GUARD + span * self.dtype.bytes()]
+    }
+
+    /// Memory with `values` in it.
+    pub fn filled(&self, values: &Values) -> Vec<u8> {
+        let mut memory = self.empty();
+        let (bytes, row) = (values.bytes(), self.width * self.dtype.bytes());
+        for (i, from) in bytes.chunks(row.max(1)).enumerate() {
+            memory[self.row(i)..][..from.len()].copy_from_slice(from);
+        }
+        memory
+    }
+
+    fn row(&self, row: usize) -> usize {
+        GUARD + row * self.row_stride * self.dtype.bytes()
+    }
+
+    /// The elements of a real result.
+    pub fn read(&self, memory: &[u8]) -> Vec<f32> {
+        let size = self.dtype.bytes();
+        let rows = (0..self.rows).flat_map(|row| memory[self.row(row)..][..self.width * size].chunks(size));
+        rows.map(|b| match self.dtype {
+            Dtype::Bf16 => bf16::from_le_bytes([b[0], b[1]]).to_f32(),
+            _ => f32::from_le_bytes([b[0], b[1], b[2], b[3]]),
+        })
+        .collect()
+    }
+
+    /// The first byte outside the elements that is no longer NaN, from the first element on.
+    pub fn touched(&self, memory: &[u8]) -> Option<i64> {
+        let mut outside = vec![true; memory.len()];
+        for row in 0..self.rows {
+            outside[self.row(row)..][..self.width * self.dtype.bytes()].fill(false);
+        }
+        let touched = memory.iter().zip(outside).position(|(byte, outside)| outside && *byte != NOTHING);
+        touched.map(|at| at as i64 - GUARD as i64)
+    }
+}

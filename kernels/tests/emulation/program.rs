@@ -1,0 +1,123 @@
+//! Programs that run kernels on the CPU: built with the system's C++ compiler, asked through pipes.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use zoetrope_kernels::cuda::source::{self, HEADERS, HOST_HEADERS};
+use zoetrope_kernels::cuda::{Launch, Variant};
+
+/// The first of the usual compilers that answers.
+pub fn compiler() -> Option<String> {
+    let named = std::env::var("CXX").ok();
+    let mut names = named.into_iter().chain(["c++", "g++", "clang++"].map(String::from));
+    names.find(|name| Command::new(name).arg("--version").output().is_ok_and(|o| o.status.success()))
+}
+
+/// Replaces a piece of a file that a program includes: a planted fault.
+pub struct Edit {
+    pub file: &'static str,
+    pub from: &'static str,
+    pub to: &'static str,
+}
+
+/// A built program for some variants of one source.
+pub struct Program {
+    binary: PathBuf,
+}
+
+impl Program {
+    /// Writes, compiles and links in a folder `name` of the target folder; what is there from the same text is kept.
+    pub fn build(name: &str, variants: &[&Variant], edit: Option<Edit>) -> Result<Program, String> {
+        let compiler = compiler().ok_or("no C++ compiler")?;
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("emulation").join(name);
+        let binary = folder.join("program");
+        let mut files: Vec<(&str, String)> =
+            HEADERS.iter().chain(&HOST_HEADERS).map(|(name, text)| (*name, (*text).to_string())).collect();
+        let sources = variants.first().into_iter().flat_map(|v| v.cuda.source.files());
+        files.extend(sources.map(|(name, text)| (name, text.to_string())));
+        files.push(("program.cpp", source::host(variants)));
+        if let Some(Edit { file, from, to }) = edit {
+            let (_, text) = files.iter_mut().find(|(name, _)| *name == file).expect("the file is included");
+            assert!(text.contains(from), "{file} no longer has what the fault replaces: {from}");
+            *text = text.replace(from, to);
+        }
+        let mut made_of = String::new();
+        for (name, text) in &files {
+            let path = folder.join(name);
+            fs::create_dir_all(path.parent().expect("a file has a folder")).map_err(|e| e.to_string())?;
+            fs::write(&path, text).map_err(|e| e.to_string())?;
+            made_of += text;
+        }
+        let stamp = folder.join("stamp");
+        if binary.exists() && fs::read_to_string(&stamp).is_ok_and(|text| text == made_of) {
+            return Ok(Program { binary });
+        }
+        let output = Command::new(compiler)
+            .args(["-std=c++20", "-O1", "-fno-strict-aliasing", "-ffp-contract=off", "-pthread", "-w"])
+            .args(["-DZOETROPE_EMULATED", "-I.", "program.cpp", "-o", "program"])
+            .current_dir(&folder)
+            .output()
+            .map_err(|e| e.to_string())?;
+        if !output.status.success() {
+            let text = String::from_utf8_lossy(&output.stderr);
+            return Err(text.lines().take(40).collect::<Vec<_>>().join("\n"));
+        }
+        fs::write(&stamp, made_of).map_err(|e| e.to_string())?;
+        Ok(Program { binary })
+    }
+
+    pub fn start(&self) -> Running {
+        let mut command = Command::new(&self.binary);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Running { child: command.spawn().expect("the program that was built can be started") }
+    }
+}
+
+/// A program that waits for launches.
+pub struct Running {
+    child: Child,
+}
+
+impl Running {
+    /// Runs a launch of variant number `variant`, whose addresses are `buffer << 40 | offset`, on `buffers`. Threads run
+    /// in order where `seed` is 0.
+    pub fn launch(
+        &mut self,
+        variant: usize,
+        launch: &Launch,
+        seed: u64,
+        buffers: &mut [Vec<u8>],
+    ) -> Result<(), String> {
+        let mut request = Vec::new();
+        for number in [variant, launch.threads, launch.shared, launch.blocks, buffers.len()] {
+            request.extend((number as u32).to_le_bytes());
+        }
+        request.extend(seed.to_le_bytes());
+        for bytes in buffers.iter().chain([&launch.argument]) {
+            request.extend((bytes.len() as u64).to_le_bytes());
+            request.extend(bytes);
+        }
+        let (stdin, stdout) = (self.child.stdin.as_mut(), self.child.stdout.as_mut());
+        let (stdin, stdout) = (stdin.expect("piped"), stdout.expect("piped"));
+        let mut asked = stdin.write_all(&request).and_then(|()| stdin.flush());
+        for buffer in buffers {
+            asked = asked.and_then(|()| stdout.read_exact(buffer));
+        }
+        asked.map_err(|error| {
+            let mut text = String::new();
+            let stderr = self.child.stderr.as_mut().expect("piped");
+            let _ = stderr.read_to_string(&mut text);
+            format!("{error}: {}", text.trim_end())
+        })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Its end of the pipe closes, and it stops by itself; after a failure it already has.
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
