@@ -217,7 +217,8 @@ fn close(got: &[f32], want: &[f32], dtype: Dtype, tolerance: f64) -> Result<(), 
         let (got, want) = (f64::from(*got), f64::from(*want));
         let rounding = if dtype == Dtype::Bf16 { want.abs() / 256.0 } else { 0.0 };
         let error = (got - want).abs();
-        if !(error <= tolerance * (largest + want.abs()) + rounding) {
+        let near = error <= tolerance * (largest + want.abs()) + rounding;
+        if !near {
             return Err(format!("element {i} is {got}, and {want} is right (the largest is {largest})"));
         }
     }
