@@ -14,7 +14,7 @@ DEVICE void block_barrier() {
 }
 
 DEVICE unsigned char* shared_memory() {
-    extern __shared__ __align__(128) unsigned char memory[];
+    extern __shared__ __align__(1024) unsigned char memory[];
     return memory;
 }
 

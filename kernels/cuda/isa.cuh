@@ -22,7 +22,7 @@ DEVICE int block_index();
 // Waits for all threads of the block (bar.sync); what they wrote to memory before is seen behind it.
 DEVICE void block_barrier();
 
-// The block's shared memory, aligned to 128 bytes. Its first contents are not defined.
+// The block's shared memory, aligned to 1024 bytes. Its first contents are not defined.
 DEVICE unsigned char* shared_memory();
 
 // The value of the lane whose number differs in the bits of `mask` (shfl.sync.bfly), of lane `lane` (shfl.sync.idx).

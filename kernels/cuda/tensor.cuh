@@ -37,14 +37,50 @@ template <class K> struct Launch {
     typename K::Part part[MAX_PARTS];
 };
 
-// Calls `f(part, block)` with the part that this block belongs to, and the block's number in it.
-template <class K, class F> DEVICE void run_part(const Launch<K>& launch, F f) {
+// Where a block is: its part, its number in the part, and how many blocks the part has.
+struct Share {
+    int part;
+    int block;
+    int blocks;
+};
+
+template <class K> DEVICE Share share_of_block(const Launch<K>& launch) {
     int block = block_index(), part = 0, first = 0;
     while (part + 1 < launch.parts && block >= launch.end[part]) {
         first = launch.end[part];
         part++;
     }
-    f(launch.part[part], block - first);
+    return {part, block - first, launch.end[part] - first};
+}
+
+// Calls `f(part, block)` with the part that this block belongs to, and the block's number in it.
+template <class K, class F> DEVICE void run_part(const Launch<K>& launch, F f) {
+    Share share = share_of_block(launch);
+    f(launch.part[share.part], share.block);
+}
+
+// How TMA finds an operand: opaque to kernels. The driver makes them (CUtensorMap), or the emulation.
+struct alignas(64) TensorMap {
+    unsigned long long words[16];
+};
+
+// The argument of kernels that read operands through tensor maps.
+template <class K> struct MappedLaunch {
+    Launch<K> launch;
+    typename K::Maps maps[MAX_PARTS];
+};
+
+// What such a kernel gets for a block's number.
+template <class K> struct MappedBlock {
+    const typename K::Maps& maps;
+    int block;
+    int blocks;
+};
+
+// Calls `f(part, block)` with this block's part, and with its number, its part's blocks and maps.
+template <class K, class F> DEVICE void run_mapped_part(const MappedLaunch<K>& launch, F f) {
+    Share share = share_of_block(launch.launch);
+    f(launch.launch.part[share.part], MappedBlock<K>{launch.maps[share.part], share.block, share.blocks});
 }
 
 // The numbers that a constant expression can be passed as to a generic lambda.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use zoetrope_model_spec::lang::{Builder, Dtype, Value};
 
-use crate::cuda::Cuda;
+use crate::cuda::{Cuda, Hopper};
 use crate::meaning::Meaning;
 
 /// Named extents of an operand, outermost first. `".."` stands for any number of axes.
@@ -42,6 +42,8 @@ pub struct Kernel {
     pub cases: Vec<Vec<Vec<usize>>>,
     /// How a GPU computes it, where that is written.
     pub cuda: Option<Cuda>,
+    /// How Hopper computes it, where that differs.
+    pub hopper: Option<Hopper>,
     /// Further cases of the CUDA kernel: attributes other than the sample's, and shapes.
     pub cuda_cases: Vec<(Meaning, Vec<Vec<usize>>)>,
 }
@@ -137,6 +139,7 @@ impl KernelDraft {
             in_place: self.in_place,
             cases: self.cases,
             cuda: None,
+            hopper: None,
             cuda_cases: Vec::new(),
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use zoetrope_kernels::cuda::{ARCHS, Arch, Compiler, Part, Variant, View};
+use zoetrope_kernels::cuda::{ARCHS, Arch, Class, Compiler, Part, Variant, View};
 use zoetrope_kernels::{Kernel, Meaning, Ref, catalog};
 use zoetrope_model_spec::lang::{Dtype, infer};
 
@@ -24,7 +24,7 @@ fn result_shape(meaning: &Meaning, shapes: &[Vec<usize>]) -> Vec<usize> {
     made.pop().expect("a meaning has an op")
 }
 
-fn variant(kernel: &Kernel, meaning: &Meaning, shapes: &[Vec<usize>], dtype: Dtype) -> Variant {
+fn variant(kernel: &Kernel, meaning: &Meaning, shapes: &[Vec<usize>], dtype: Dtype, class: Class) -> Variant {
     let view = |shape: &[usize], dtype| View {
         dtype,
         shape: shape.to_vec(),
@@ -34,19 +34,41 @@ fn variant(kernel: &Kernel, meaning: &Meaning, shapes: &[Vec<usize>], dtype: Dty
     let reads = kernel.reads.iter().zip(shapes);
     let reads = reads.map(|(decl, shape)| view(shape, if decl.ints.is_some() { Dtype::I32 } else { dtype }));
     let part = Part { reads: reads.collect(), write: view(&result_shape(meaning, shapes), dtype) };
-    Variant::of(kernel, meaning, &part).unwrap_or_else(|e| panic!("{e}"))
+    Variant::of(kernel, meaning, &[part], class).unwrap_or_else(|e| panic!("{e}"))
 }
+
+/// Kernels at the widths of the model, beside the small declared cases: as many rows and columns of the factors.
+const WIDE: [(&str, &[&[usize]]); 5] = [
+    ("linear_bias", &[&[512, 4096], &[12288, 4096], &[12288]]),
+    ("linear_bias_gelu", &[&[512, 4096], &[16384, 4096], &[16384]]),
+    (
+        "linear_bias_class_gate_residual",
+        &[&[512, 16384], &[4096, 16384], &[4096], &[3, 4096], &[512], &[512, 4096]],
+    ),
+    ("linear_bias_gate_residual", &[&[512, 4096], &[4096, 4096], &[4096], &[1, 4096], &[512, 4096]]),
+    ("linear_bias_residual", &[&[512, 2048], &[2048, 2048], &[2048], &[512, 2048]]),
+];
 
 fn variants() -> BTreeMap<String, Variant> {
     let mut all = BTreeMap::new();
     for kernel in catalog().iter().filter(|k| k.cuda.is_some()) {
         let declared = kernel.cases.iter().map(|shapes| (kernel.meaning.clone(), shapes.clone()));
-        for (meaning, shapes) in declared.chain(kernel.cuda_cases.iter().cloned()) {
-            for dtype in [Dtype::F32, Dtype::Bf16] {
-                let variant = variant(kernel, &meaning, &shapes, dtype);
+        let wide = WIDE.iter().filter(|(name, _)| *name == kernel.name);
+        let wide = wide.map(|(_, shapes)| {
+            (kernel.meaning.clone(), shapes.iter().map(|shape| shape.to_vec()).collect::<Vec<_>>())
+        });
+        for (meaning, shapes) in declared.chain(kernel.cuda_cases.iter().cloned()).chain(wide) {
+            for (dtype, class) in
+                [(Dtype::F32, Class::Portable), (Dtype::Bf16, Class::Portable), (Dtype::Bf16, Class::Hopper)]
+            {
+                let variant = variant(kernel, &meaning, &shapes, dtype, class);
                 all.insert(variant.key(), variant);
             }
         }
+    }
+    // COMPILE=linear compiles the variants with that in their keys.
+    if let Ok(only) = std::env::var("COMPILE") {
+        all.retain(|key, _| key.contains(&only));
     }
     all
 }
@@ -73,8 +95,16 @@ fn complaint(variant: &Variant, report: &str) -> Option<&'static str> {
     if hot && spilled > 0 {
         return Some("spills registers");
     }
+    if report.contains("serialized") {
+        return Some("waits for its products one by one");
+    }
     let frame = bytes(report, ["stack", "frame"]) > 0 && !TAKE_F64_SINES.contains(&variant.name);
     (hot && frame).then_some("keeps numbers in local memory")
+}
+
+/// What a report says of registers.
+fn registers(report: &str) -> &str {
+    report.lines().find_map(|line| line.split("Used ").nth(1)).unwrap_or("no report")
 }
 
 #[test]
@@ -91,8 +121,12 @@ fn every_variant_compiles_for_every_architecture() {
         );
         return;
     };
-    let work: Vec<(&Variant, &Arch)> =
-        variants.values().flat_map(|v| ARCHS.iter().map(move |arch| (v, arch))).collect();
+    let takes =
+        |arch: &Arch, variant: &Variant| variant.class == Class::Portable || variant.class == arch.class;
+    let work: Vec<(&Variant, &Arch)> = variants
+        .values()
+        .flat_map(|v| ARCHS.iter().filter(move |arch| takes(arch, v)).map(move |arch| (v, arch)))
+        .collect();
     let (left, failures) = (Mutex::new(work), Mutex::new(Vec::new()));
     let times: Mutex<BTreeMap<&str, (usize, Duration, usize)>> = Mutex::new(BTreeMap::new());
     let next = || left.lock().unwrap().pop();
@@ -101,6 +135,9 @@ fn every_variant_compiles_for_every_architecture() {
             let start = Instant::now();
             match compiler.compile(variant, arch) {
                 Ok(compiled) => {
+                    if variant.class == Class::Hopper {
+                        println!("{}: {}", variant.key(), registers(&compiled.report));
+                    }
                     let mut times = times.lock().unwrap();
                     let (count, time, bytes) = times.entry(arch.name).or_default();
                     *count += 1;

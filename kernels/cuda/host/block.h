@@ -5,6 +5,7 @@
 // not done, they are listed with what each of them waits for.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -12,6 +13,8 @@
 #include <cstring>
 #include <deque>
 #include <functional>
+#include <map>
+#include <memory>
 #include <vector>
 
 #include <sys/mman.h>
@@ -38,6 +41,8 @@ struct Thread {
     int index = 0;
     bool done = false;
     const char* waits_for = nullptr;
+    // Where in shared memory lies what it waits for; −1: not there.
+    long waits_at = -1;
     // Groups of copies that have not arrived; the last one is open.
     std::deque<std::vector<Copy>> copies;
 };
@@ -60,9 +65,18 @@ struct Warp {
     Lane lanes[LANES];
 };
 
+// What a class of instructions keeps for the block that runs.
+struct Extension {
+    virtual ~Extension() = default;
+    // Complains of what must not be left at the block's end.
+    virtual void check() = 0;
+};
+
 class Block {
   public:
     int index = 0;
+    // Made by the first instruction that needs it.
+    std::unique_ptr<Extension> extension;
 
     explicit Block(int threads, size_t shared_bytes, uint64_t seed)
         : threads_(threads), warps_((threads + LANES - 1) / LANES), seed_(seed), shared_bytes_(shared_bytes) {
@@ -100,8 +114,41 @@ class Block {
         return seed_ % 2 == 1;
     }
 
+    // Seeds in turn by twos let products of warpgroups be done at once.
+    bool eager_products() const {
+        return seed_ / 2 % 2 == 1;
+    }
+
     unsigned char* shared() {
         return shared_;
+    }
+
+    size_t shared_bytes() const {
+        return shared_bytes_;
+    }
+
+    int threads() const {
+        return static_cast<int>(threads_.size());
+    }
+
+    // The current thread sleeps until `wake` is called for the same place.
+    void sleep(const void* place, const char* what, long at = -1) {
+        sleepers_[place].arrived.push_back(current_);
+        current().waits_at = at;
+        wait(what);
+    }
+
+    void wake(const void* place) {
+        release(sleepers_[place], -1);
+    }
+
+    // What happens by itself after a while: at once, or only when no thread can run without it.
+    void land(std::function<void()> landing) {
+        if (eager()) {
+            landing();
+        } else {
+            landings_.push_back(std::move(landing));
+        }
     }
 
     // The current thread waits until `size` threads have come to `meeting`; the last one calls `together`.
@@ -140,6 +187,8 @@ class Block {
     std::vector<Warp> warps_;
     std::vector<int> ready_;
     Meeting barrier_;
+    std::map<const void*, Meeting> sleepers_;
+    std::vector<std::function<void()>> landings_;
     uint64_t seed_;
     uint64_t random_ = 0;
     unsigned char* shared_;
@@ -152,6 +201,7 @@ class Block {
     static void begin(unsigned low, unsigned high);
     void finish();
     int next();
+    size_t draw(size_t count);
     void check();
 
     void wait(const char* what) {
@@ -164,6 +214,7 @@ class Block {
         for (int i : meeting.arrived) {
             if (i != but) {
                 threads_[i].waits_for = nullptr;
+                threads_[i].waits_at = -1;
                 ready_.push_back(i);
             }
         }
@@ -191,20 +242,34 @@ inline void Block::finish() {
     swapcontext(&thread.context, &scheduler_);
 }
 
+// One of `count` things, in order or in a random order.
+inline size_t Block::draw(size_t count) {
+    if (seed_ == 0) {
+        return 0;
+    }
+    random_ = random_ * 6364136223846793005u + 1442695040888963407u;
+    return (random_ >> 33) % count;
+}
+
 inline int Block::next() {
+    while (ready_.empty() && !landings_.empty()) {
+        auto at = landings_.begin() + draw(landings_.size());
+        std::function<void()> landing = std::move(*at);
+        landings_.erase(at);
+        landing();
+    }
     if (ready_.empty()) {
         for (Thread& thread : threads_) {
-            if (!thread.done) {
+            if (!thread.done && thread.waits_at >= 0) {
+                fprintf(stderr, "emulation: thread %d waits in %s at byte %ld of shared memory\n", thread.index,
+                        thread.waits_for, thread.waits_at);
+            } else if (!thread.done) {
                 fprintf(stderr, "emulation: thread %d waits in %s\n", thread.index, thread.waits_for);
             }
         }
         fail("deadlock: %d threads wait, none can run", alive_);
     }
-    size_t at = 0;
-    if (seed_ != 0) {
-        random_ = random_ * 6364136223846793005u + 1442695040888963407u;
-        at = (random_ >> 33) % ready_.size();
-    }
+    size_t at = draw(ready_.size());
     int thread = ready_[at];
     if (seed_ != 0) {
         ready_[at] = ready_.back();
@@ -221,6 +286,12 @@ inline void Block::check() {
             fail("shared memory was written %zu bytes behind its end", i);
         }
     }
+    if (!landings_.empty()) {
+        fail("the block ended before %zu of its copies landed", landings_.size());
+    }
+    if (extension) {
+        extension->check();
+    }
 }
 
 inline void Block::run(int number, const std::function<void()>& body) {
@@ -230,6 +301,8 @@ inline void Block::run(int number, const std::function<void()>& body) {
     alive_ = static_cast<int>(threads_.size());
     random_ = seed_ ^ (static_cast<uint64_t>(number) << 20);
     memset(shared_, FRESH, shared_bytes_ + GUARD_BYTES);
+    sleepers_.clear();
+    extension.reset();
     for (Thread& thread : threads_) {
         thread.done = false;
         thread.waits_for = nullptr;

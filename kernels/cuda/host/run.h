@@ -2,24 +2,28 @@
 //
 // A request is: variant, threads, shared bytes, blocks, buffers (u32 each), the seed of the order of threads (u64; 0:
 // in order); the bytes of every buffer behind their number (u64); the kernel's argument behind its size (u64), in which
-// an address is a buffer's number shifted by 40 plus an offset. The answer is the bytes of all buffers.
+// an address is a buffer's number shifted by 40 plus an offset, and a tensor map is a PlainMap of tensor_map.h. The
+// answer is the bytes of all buffers.
 #pragma once
 
 #include <atomic>
+#include <memory>
 #include <thread>
 
 namespace emulation {
 
-// A compiled variant: its kernel on the bytes of its argument, and how many tensors a part has.
+// A compiled variant: its kernel on the bytes of its argument, and how many tensors and tensor maps a part has.
 struct Variant {
     void (*run)(const void* argument);
     int tensors;
+    int maps;
     size_t bytes;
 };
 
 constexpr int WORKERS = 2;
 constexpr size_t TENSOR_BYTES = 32;
 constexpr size_t HEADER_BYTES = 40;
+constexpr size_t MAP_BYTES = sizeof(TensorMap);
 
 template <class T> bool get(T* to, size_t count = 1) {
     return fread(to, sizeof(T), count, stdin) == count;
@@ -31,25 +35,35 @@ struct Buffer {
     uint64_t bytes;
 };
 
+// Puts the address of what a number of the request means where the number stands.
+inline void resolve(uint64_t& address, const std::vector<Buffer>& buffers) {
+    address = reinterpret_cast<uint64_t>(buffers[address >> 40].data) + (address & ((1ull << 40) - 1));
+}
+
 inline void launch(const Variant& variant, const uint32_t (&numbers)[5], uint64_t seed, std::vector<Buffer>& buffers) {
     uint64_t size = 0;
     get(&size);
-    std::vector<uint64_t> argument((size + 7) / 8);
-    get(reinterpret_cast<unsigned char*>(argument.data()), size);
     if (size != variant.bytes) {
         fprintf(stderr, "emulation: an argument of %zu bytes, not %zu\n", size_t(size), variant.bytes);
         _Exit(3);
     }
+    std::unique_ptr<uint64_t[], void (*)(void*)> argument(
+        static_cast<uint64_t*>(aligned_alloc(64, (size + 63) / 64 * 64)), free);
+    get(reinterpret_cast<unsigned char*>(argument.get()), size);
     int parts = static_cast<int>(argument[0]);
     for (int tensor = 0; tensor < parts * variant.tensors; tensor++) {
-        uint64_t& address = argument[(HEADER_BYTES + tensor * TENSOR_BYTES) / 8];
-        address = reinterpret_cast<uint64_t>(buffers[address >> 40].data) + (address & ((1ull << 40) - 1));
+        resolve(argument[(HEADER_BYTES + tensor * TENSOR_BYTES) / 8], buffers);
+    }
+    // A map begins with its address; those of all possible parts end the argument.
+    size_t maps = size - MAX_PARTS * variant.maps * MAP_BYTES;
+    for (int map = 0; map < parts * variant.maps; map++) {
+        resolve(argument[(maps + map * MAP_BYTES) / 8], buffers);
     }
     auto [_, threads, shared, blocks, __] = numbers;
     std::atomic<uint32_t> next{0};
     auto work = [&, threads = threads, shared = shared, blocks = blocks] {
         Block block(threads, shared, seed);
-        std::function<void()> body = [&] { variant.run(argument.data()); };
+        std::function<void()> body = [&] { variant.run(argument.get()); };
         for (uint32_t i; (i = next++) < blocks;) {
             block.run(i, body);
         }

@@ -1,5 +1,25 @@
 //! The architectures that kernels are compiled for.
 
+/// Which instructions a kernel uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// Those that all architectures have.
+    Portable,
+    /// Those of sm_90a: tensor maps, products of warpgroups. A device of this class takes portable kernels, too.
+    Hopper,
+}
+
+impl Class {
+    /// Shared memory that a block may have on every device that loads kernels of this class, in bytes.
+    pub fn shared(self) -> usize {
+        match self {
+            // The least of all devices that are served; 8.6 has no more.
+            Class::Portable => 99 * 1024,
+            Class::Hopper => 227 * 1024,
+        }
+    }
+}
+
 /// A target of the compiler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arch {
@@ -9,18 +29,17 @@ pub struct Arch {
     pub serves: &'static [(u32, u32)],
     /// The largest shared memory of a block, in bytes.
     pub shared: usize,
+    /// The class of its fastest kernels.
+    pub class: Class,
 }
 
 /// Oldest first. A binary for x.y runs on x.z with z ≥ y; one with an `a` on its own capability only.
 pub const ARCHS: [Arch; 4] = [
-    Arch { name: "80", serves: &[(8, 0), (8, 6), (8, 7)], shared: 163 * 1024 },
-    Arch { name: "89", serves: &[(8, 9)], shared: 99 * 1024 },
-    Arch { name: "90a", serves: &[(9, 0)], shared: 227 * 1024 },
-    Arch { name: "120", serves: &[(12, 0), (12, 1)], shared: 99 * 1024 },
+    Arch { name: "80", serves: &[(8, 0), (8, 6), (8, 7)], shared: 163 * 1024, class: Class::Portable },
+    Arch { name: "89", serves: &[(8, 9)], shared: 99 * 1024, class: Class::Portable },
+    Arch { name: "90a", serves: &[(9, 0)], shared: 227 * 1024, class: Class::Hopper },
+    Arch { name: "120", serves: &[(12, 0), (12, 1)], shared: 99 * 1024, class: Class::Portable },
 ];
-
-/// What every kernel may use at most: the least of all devices that are served (8.6 has 99 KiB, too).
-pub const SHARED_EVERYWHERE: usize = 99 * 1024;
 
 impl Arch {
     /// The one that a device of a capability loads.
@@ -40,7 +59,7 @@ mod tests {
         all.sort_unstable();
         all.dedup();
         assert_eq!(all.len(), count);
-        assert!(ARCHS.iter().all(|a| a.shared >= SHARED_EVERYWHERE));
+        assert!(ARCHS.iter().all(|a| a.shared >= a.class.shared().max(Class::Portable.shared())));
         assert_eq!(Arch::of_device(8, 6).map(|a| a.name), Some("80"));
         assert_eq!(Arch::of_device(7, 5), None);
     }

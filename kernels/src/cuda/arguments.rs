@@ -6,9 +6,15 @@
 //! 36  (padding)
 //! 40  parts, each a tensor for every operand and one for the result:
 //!     address: u64, row stride: i64, extents of all axes but the last: 4 × i32
+//!     (room for eight parts, also where there are fewer)
+//!     (padding to a multiple of 64; only where the kernel has tensor maps)
+//!     tensor maps of the first part, of the second..: 128 bytes each
 //! ```
+//!
+//! A tensor map holds an address in a form that the driver's `cuTensorMapEncodeTiled` makes; here its bytes are zeros,
+//! and whoever launches writes them when addresses are known, from the list of [`Map`]s beside the argument.
 
-use super::View;
+use super::{MappedOperand, View};
 
 /// Parts of a launch, at most.
 pub const MAX_PARTS: usize = 8;
@@ -16,8 +22,35 @@ pub const MAX_PARTS: usize = 8;
 /// Axes of an operand, at most: four extents and the baked last one.
 pub const MAX_AXES: usize = 5;
 
-pub(super) const HEADER_BYTES: usize = 40;
-pub(super) const TENSOR_BYTES: usize = 32;
+/// Bytes in front of the first operand of the first part.
+pub const HEADER_BYTES: usize = 40;
+
+/// Bytes of an operand; the first eight are its address.
+pub const TENSOR_BYTES: usize = 32;
+
+/// Bytes of a tensor map, which lies at a multiple of 64.
+pub const MAP_BYTES: usize = 128;
+
+/// An operand that a kernel reads through a tensor map, in the terms of `cuTensorMapEncodeTiled`.
+///
+/// Elements are bf16, boxes are swizzled by 128 bytes, elements of a box lie side by side, what lies outside of the
+/// operand is zero.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Map {
+    /// Where the map's [`MAP_BYTES`] bytes begin in the argument.
+    pub at: usize,
+    pub part: usize,
+    /// The operand of the part.
+    pub operand: usize,
+    /// Where the operand's address lies in the argument.
+    pub address_at: usize,
+    /// Elements along each axis, the innermost first.
+    pub extents: Vec<u64>,
+    /// Bytes from one element to the next along each axis but the innermost.
+    pub strides: Vec<u64>,
+    /// Elements of a box along each axis.
+    pub tile: Vec<u32>,
+}
 
 /// The first bytes: how many parts there are, and where the blocks of each end.
 pub(super) fn header(ends: &[i32]) -> Vec<u8> {
@@ -36,5 +69,34 @@ pub(super) fn tensor(view: &View, bytes: &mut Vec<u8>) {
     for axis in 0..MAX_AXES - 1 {
         let leading = &view.shape[..view.shape.len().max(1) - 1];
         bytes.extend((leading.get(axis).copied().unwrap_or(1) as i32).to_le_bytes());
+    }
+}
+
+/// Where the first tensor map of a kernel with `tensors` operands and results lies.
+pub(super) fn maps_at(tensors: usize) -> usize {
+    (HEADER_BYTES + MAX_PARTS * tensors * TENSOR_BYTES).next_multiple_of(64)
+}
+
+/// The map of an operand of part `part`, one of `tensors` operands and results; `number` among all maps of the launch.
+pub(super) fn map(mapped: &MappedOperand, view: &View, part: usize, tensors: usize, number: usize) -> Map {
+    let bytes = view.dtype.bytes() as u64;
+    let axes = mapped.tile.len();
+    let joined = view.shape.len() - axes + 1;
+    let outermost: usize = view.shape[..joined].iter().product();
+    let mut extents: Vec<u64> = view.shape[joined..].iter().rev().map(|n| *n as u64).collect();
+    extents.push(outermost as u64);
+    // The innermost axis lies side by side, rows a stride apart, all further axes close together.
+    let mut strides = vec![view.row_stride as u64 * bytes];
+    for axis in 1..axes - 1 {
+        strides.push(strides[axis - 1] * extents[axis]);
+    }
+    Map {
+        at: maps_at(tensors) + number * MAP_BYTES,
+        part,
+        operand: mapped.operand,
+        address_at: HEADER_BYTES + (part * tensors + mapped.operand) * TENSOR_BYTES,
+        extents,
+        strides,
+        tile: mapped.tile.iter().rev().map(|n| *n as u32).collect(),
     }
 }

@@ -6,11 +6,15 @@
 //! ([`source`]); the kernel sees operands and attributes by the names of its declaration, so what does not fit does
 //! not compile.
 //!
+//! A declaration has a portable kernel and may have another one for Hopper ([`Class`], [`Hopper`]), which is taken where
+//! it fits all parts of a launch.
+//!
 //! Kernels are written in the instructions of `kernels/cuda/isa.cuh`. The same text runs under an emulation on a CPU
 //! (`kernels/cuda/host`, `kernels/tests/emulation`).
 
 mod arch;
 mod arguments;
+mod hopper;
 mod norm;
 #[cfg(feature = "cuda")]
 mod nvrtc;
@@ -18,8 +22,9 @@ mod product;
 pub mod source;
 mod variant;
 
-pub use arch::{ARCHS, Arch};
-pub use arguments::{MAX_AXES, MAX_PARTS};
+pub use arch::{ARCHS, Arch, Class};
+pub use arguments::{HEADER_BYTES, MAP_BYTES, MAX_AXES, MAX_PARTS, Map, TENSOR_BYTES};
+pub use hopper::{Hopper, MappedOperand};
 #[cfg(feature = "cuda")]
 pub use nvrtc::{CompileError, Compiled, Compiler};
 pub use variant::{Baked, Launch, LaunchError, Variant};

@@ -1,8 +1,8 @@
-//! How many blocks the tiles of `kernels/cuda/product.cuh` need.
+//! How many blocks the tiles of `kernels/cuda/product.cuh` and of `kernels/cuda/hopper/product.cuh` need.
 
 use zoetrope_model_spec::lang::Dtype;
 
-use super::{Grid, View};
+use super::{Grid, MappedOperand, View};
 
 impl Grid {
     /// A block for every tile of a product's result: of `TensorTile` where both operands are bf16, else of `PlainTile`.
@@ -12,4 +12,26 @@ impl Grid {
         let blocks = result.rows().div_ceil(side) * result.width().div_ceil(side);
         Grid { blocks, threads: 256, shared }
     }
+
+    /// Blocks for the tiles of a product by warpgroups: of `WarpgroupTile`, as many as run at a time.
+    pub fn of_warpgroup_tiles(result: &View) -> Grid {
+        let tiles = result.rows().div_ceil(128) * result.width().div_ceil(warpgroup_columns(result));
+        Grid { blocks: tiles.min(HOPPER_PROCESSORS), threads: 3 * 128, shared: 192 * 1024 + 128 }
+    }
 }
+
+/// Columns of a tile of `WarpgroupTile`; `WARPGROUP_COLUMNS`.
+fn warpgroup_columns(result: &View) -> usize {
+    if result.width() > 2048 { 256 } else { 128 }
+}
+
+impl MappedOperand {
+    /// The boxes of a tile's operands: the first one's rows times the second one's, by 64 columns of both.
+    pub fn of_warpgroup_tiles(result: &View) -> Vec<MappedOperand> {
+        let boxes = [128, warpgroup_columns(result)].into_iter().enumerate();
+        boxes.map(|(operand, rows)| MappedOperand { operand, tile: vec![rows, 64] }).collect()
+    }
+}
+
+/// Multiprocessors of the largest devices of the Hopper class. One of these blocks fills a multiprocessor.
+const HOPPER_PROCESSORS: usize = 132;

@@ -5,52 +5,75 @@ use std::fmt::Write;
 
 use zoetrope_model_spec::lang::{BinaryFn, Dtype, Op, UnaryFn};
 
-use super::{Baked, Variant};
+use super::{Baked, Class, Variant};
 
 /// The headers that sources include, by name.
-pub const HEADERS: [(&str, &str); 6] = [
+pub const HEADERS: [(&str, &str); 11] = [
     ("isa.cuh", include_str!("../../cuda/isa.cuh")),
     ("device.cuh", include_str!("../../cuda/device.cuh")),
     ("tensor.cuh", include_str!("../../cuda/tensor.cuh")),
     ("functions.cuh", include_str!("../../cuda/functions.cuh")),
     ("norm.cuh", include_str!("../../cuda/norm.cuh")),
     ("product.cuh", include_str!("../../cuda/product.cuh")),
+    ("hopper/isa.cuh", include_str!("../../cuda/hopper/isa.cuh")),
+    ("hopper/device.cuh", include_str!("../../cuda/hopper/device.cuh")),
+    ("hopper/wgmma.cuh", include_str!("../../cuda/hopper/wgmma.cuh")),
+    ("hopper/pipeline.cuh", include_str!("../../cuda/hopper/pipeline.cuh")),
+    ("hopper/product.cuh", include_str!("../../cuda/hopper/product.cuh")),
 ];
 
 /// Headers of the emulation, beside [`HEADERS`].
-pub const HOST_HEADERS: [(&str, &str); 3] = [
+pub const HOST_HEADERS: [(&str, &str); 6] = [
     ("host/block.h", include_str!("../../cuda/host/block.h")),
     ("host/isa.h", include_str!("../../cuda/host/isa.h")),
     ("host/run.h", include_str!("../../cuda/host/run.h")),
+    ("host/hopper.h", include_str!("../../cuda/host/hopper.h")),
+    ("host/tensor_map.h", include_str!("../../cuda/host/tensor_map.h")),
+    ("host/wgmma.h", include_str!("../../cuda/host/wgmma.h")),
 ];
 
-const INCLUDES: &str = "#include \"isa.cuh\"\n#include \"tensor.cuh\"\n#include \"functions.cuh\"\n#include \"norm.cuh\"\n#include \"product.cuh\"\n";
+const INCLUDES: [&str; 5] = ["isa.cuh", "tensor.cuh", "functions.cuh", "norm.cuh", "product.cuh"];
+
+/// What kernels for Hopper include behind [`INCLUDES`].
+const HOPPER_INCLUDES: [&str; 3] = ["hopper/isa.cuh", "hopper/pipeline.cuh", "hopper/product.cuh"];
+
+/// The headers of a class of kernels, and the source of the family.
+fn includes(variant: &Variant) -> String {
+    let of_class: &[&str] = if variant.class == Class::Hopper { &HOPPER_INCLUDES } else { &[] };
+    let names = INCLUDES.iter().chain(of_class).chain([&variant.cuda.source.name]);
+    names.map(|name| format!("#include \"{name}\"\n")).collect()
+}
+
+/// The type of the kernel's argument, and the function that calls the entry with the block's part.
+fn launch_of(variant: &Variant) -> [&'static str; 3] {
+    match variant.class {
+        Class::Portable => ["Launch", "run_part", "int"],
+        Class::Hopper => ["MappedLaunch", "run_mapped_part", "auto"],
+    }
+}
 
 /// The program of one variant for a device; its kernel is [`Variant::symbol`].
 pub fn device(variant: &Variant) -> String {
-    let cuda = &variant.cuda;
-    let mut text = format!("// {}\n{INCLUDES}#include \"{}\"\n\n", variant.key(), cuda.source.name);
+    let mut text = format!("// {}\n{}\n", variant.key(), includes(variant));
     text += &description(variant, "Kernel");
+    let [launch, run, block] = launch_of(variant);
     let _ = write!(
         text,
         "
-extern \"C\" __global__ void __launch_bounds__({threads}) {symbol}(const __grid_constant__ Launch<Kernel> launch) {{
-    run_part(launch, [](const Kernel::Part& part, int block) {{ {entry}<Kernel>(part, block); }});
+extern \"C\" __global__ void __launch_bounds__({threads}) {symbol}(const __grid_constant__ {launch}<Kernel> launch) {{
+    {run}(launch, [](const Kernel::Part& part, {block} block) {{ {entry}<Kernel>(part, block); }});
 }}
 ",
         threads = variant.threads,
         symbol = variant.symbol(),
-        entry = cuda.entry,
+        entry = variant.cuda.entry,
     );
     text
 }
 
-/// The program that runs launches of `variants`, all of one source, on a CPU.
+/// The program that runs launches of `variants`, all of one source and class, on a CPU.
 pub fn host(variants: &[&Variant]) -> String {
-    let mut text = INCLUDES.to_string();
-    if let Some(variant) = variants.first() {
-        let _ = writeln!(text, "#include \"{}\"", variant.cuda.source.name);
-    }
+    let mut text = variants.first().map(|variant| includes(variant)).unwrap_or_default();
     text += "#include \"host/run.h\"\n";
     for (i, variant) in variants.iter().enumerate() {
         let _ = writeln!(text, "\n// {}", variant.key());
@@ -58,14 +81,16 @@ pub fn host(variants: &[&Variant]) -> String {
     }
     text += "\nstatic const emulation::Variant VARIANTS[] = {\n";
     for (i, variant) in variants.iter().enumerate() {
+        let [launch, run, block] = launch_of(variant);
         let _ = writeln!(
             text,
             "    {{[](const void* launch) {{
-         run_part(*(const Launch<Kernel{i}>*)launch,
-                  [](const Kernel{i}::Part& part, int block) {{ {}<Kernel{i}>(part, block); }});
-     }}, {}, sizeof(Launch<Kernel{i}>)}},",
+         {run}(*(const {launch}<Kernel{i}>*)launch,
+               [](const Kernel{i}::Part& part, {block} block) {{ {}<Kernel{i}>(part, block); }});
+     }}, {}, {}, sizeof({launch}<Kernel{i}>)}},",
             variant.cuda.entry,
             variant.reads.len() + 1,
+            variant.maps.len(),
         );
     }
     text += "};\n\nint main() {\n    return emulation::serve(VARIANTS);\n}\n";
@@ -81,6 +106,13 @@ fn description(variant: &Variant, name: &str) -> String {
         let _ = writeln!(text, "        Tensor<{element}, {rank}, {width}> {};", identifier(name));
     }
     text += "    };\n";
+    if !variant.maps.is_empty() {
+        text += "    struct Maps {\n";
+        for map in &variant.maps {
+            let _ = writeln!(text, "        TensorMap {};", identifier(variant.reads[map.operand].name));
+        }
+        text += "    };\n";
+    }
     for Baked { name, width, shape, .. } in &operands {
         let _ = writeln!(text, "    static constexpr int {name}_width = {width};");
         if let Some(shape) = shape {

@@ -2,9 +2,8 @@
 
 use zoetrope_model_spec::lang::Dtype;
 
-use super::arch::SHARED_EVERYWHERE;
-use super::arguments::{self, HEADER_BYTES, MAX_AXES, MAX_PARTS, TENSOR_BYTES};
-use super::{Cuda, Grid, Part, View};
+use super::arguments::{self, HEADER_BYTES, MAP_BYTES, MAX_AXES, MAX_PARTS, Map, TENSOR_BYTES};
+use super::{Class, Cuda, Grid, MappedOperand, Part, View};
 use crate::{Kernel, Meaning};
 
 /// What is compiled in of an operand.
@@ -39,7 +38,10 @@ pub struct Variant {
     pub meaning: Meaning,
     pub reads: Vec<Baked>,
     pub write: Baked,
+    pub class: Class,
     pub cuda: Cuda,
+    /// What is read through tensor maps; empty for portable kernels.
+    pub maps: Vec<MappedOperand>,
     pub threads: usize,
     pub shared: usize,
 }
@@ -52,6 +54,8 @@ pub struct Launch {
     pub shared: usize,
     /// The bytes of the kernel's one argument.
     pub argument: Vec<u8>,
+    /// Tensor maps that are missing in the argument.
+    pub maps: Vec<Map>,
 }
 
 /// Why there is no variant or no launch.
@@ -67,8 +71,8 @@ pub enum LaunchError {
     Shape { kernel: &'static str, name: &'static str, shape: Vec<usize> },
     #[error("{kernel}: {blocks} blocks are too many for one launch")]
     Blocks { kernel: &'static str, blocks: usize },
-    #[error("{kernel}: {shared} bytes of shared memory; {SHARED_EVERYWHERE} are everywhere")]
-    Shared { kernel: &'static str, shared: usize },
+    #[error("{kernel}: {shared} bytes of shared memory; kernels of its class have {limit}")]
+    Shared { kernel: &'static str, shared: usize, limit: usize },
 }
 
 fn bake(kernel: &'static str, name: &'static str, view: &View, whole: bool) -> Result<Baked, LaunchError> {
@@ -87,24 +91,36 @@ fn bake(kernel: &'static str, name: &'static str, view: &View, whole: bool) -> R
 }
 
 impl Variant {
-    /// The variant of `kernel` with the attributes of `meaning` that computes `part`.
+    /// The variant of `kernel` with the attributes of `meaning` that computes `parts`, all in one launch, on devices of
+    /// a class: the kernel of that class where it fits every part, else the portable one.
     ///
     /// # Errors
     /// The kernel has no CUDA, or the operands do not fit it.
-    pub fn of(kernel: &Kernel, meaning: &Meaning, part: &Part) -> Result<Variant, LaunchError> {
-        let (name, cuda) = (kernel.name, kernel.cuda.ok_or(LaunchError::NoKernel(kernel.name))?);
-        if part.reads.len() != kernel.reads.len() {
+    pub fn of(
+        kernel: &Kernel,
+        meaning: &Meaning,
+        parts: &[Part],
+        class: Class,
+    ) -> Result<Variant, LaunchError> {
+        let name = kernel.name;
+        let part = parts.first().ok_or(LaunchError::Parts { kernel: name, parts: 0 })?;
+        if parts.iter().any(|part| part.reads.len() != kernel.reads.len()) {
             return Err(LaunchError::OtherVariant { kernel: name });
         }
+        let hopper = kernel.hopper.filter(|h| class == Class::Hopper && h.takes(meaning, parts));
+        let (class, cuda, maps) = match hopper {
+            Some(hopper) => (class, hopper.cuda, (hopper.maps)(meaning, part)),
+            None => (Class::Portable, kernel.cuda.ok_or(LaunchError::NoKernel(name))?, Vec::new()),
+        };
         let reads = kernel.reads.iter().zip(&part.reads).enumerate();
         let reads = reads.map(|(i, (decl, view))| bake(name, decl.name, view, cuda.bakes.contains(&i)));
         let reads = reads.collect::<Result<_, _>>()?;
         let write = bake(name, kernel.writes.name, &part.write, false)?;
         let Grid { threads, shared, .. } = (cuda.launch)(meaning, part);
-        if shared > SHARED_EVERYWHERE {
-            return Err(LaunchError::Shared { kernel: name, shared });
+        if shared > class.shared() {
+            return Err(LaunchError::Shared { kernel: name, shared, limit: class.shared() });
         }
-        Ok(Variant { name, meaning: meaning.clone(), reads, write, cuda, threads, shared })
+        Ok(Variant { name, meaning: meaning.clone(), reads, write, class, cuda, maps, threads, shared })
     }
 
     /// What a driver needs to launch `parts`.
@@ -124,19 +140,27 @@ impl Variant {
             for (baked, view) in baked {
                 same &= bake(kernel, baked.name, view, baked.shape.is_some())? == *baked;
             }
+            same &= self.maps.iter().all(|map| map.can_describe(&part.reads[map.operand]));
             if !same || (grid.threads, grid.shared) != (self.threads, self.shared) {
                 return Err(LaunchError::OtherVariant { kernel });
             }
             blocks += grid.blocks;
             ends.push(i32::try_from(blocks).map_err(|_| LaunchError::Blocks { kernel, blocks })?);
         }
-        let mut argument = arguments::header(&ends);
-        for part in parts {
+        let (mut argument, mut maps) = (arguments::header(&ends), Vec::new());
+        let tensors = self.reads.len() + 1;
+        for (i, part) in parts.iter().enumerate() {
             part.reads.iter().chain([&part.write]).for_each(|view| arguments::tensor(view, &mut argument));
+            for mapped in &self.maps {
+                maps.push(arguments::map(mapped, &part.reads[mapped.operand], i, tensors, maps.len()));
+            }
         }
         // A kernel declares room for all parts.
-        argument.resize(HEADER_BYTES + MAX_PARTS * (self.reads.len() + 1) * TENSOR_BYTES, 0);
-        Ok(Launch { blocks, threads: self.threads, shared: self.shared, argument })
+        argument.resize(HEADER_BYTES + MAX_PARTS * tensors * TENSOR_BYTES, 0);
+        if !self.maps.is_empty() {
+            argument.resize(arguments::maps_at(tensors) + MAX_PARTS * self.maps.len() * MAP_BYTES, 0);
+        }
+        Ok(Launch { blocks, threads: self.threads, shared: self.shared, argument, maps })
     }
 
     /// The name of the kernel in its machine code; a declaration's alone may be that of a function of C (`sqrt`).
@@ -156,6 +180,7 @@ impl Variant {
             .flat_map(|op| op.op.fields())
             .map(|(name, value)| format!("{name}={value}"))
             .collect();
-        format!("{} {} {}", self.name, operands.join(" "), attrs.join(" ")).trim_end().to_string()
+        let class = if self.class == Class::Hopper { " (Hopper)" } else { "" };
+        format!("{}{class} {} {}", self.name, operands.join(" "), attrs.join(" ")).trim_end().to_string()
     }
 }

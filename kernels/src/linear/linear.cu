@@ -1,7 +1,10 @@
 // x·wᵀ and what follows it, on the tile while it is in registers.
+//
+// An entry says what follows, on neighbours of a row; `product` makes the sums. This file has the portable one, which
+// takes a block's number; linear/hopper.cu has another one for blocks with tensor maps, with the same entries.
 #pragma once
 
-// Tiles of before(x)·wᵀ; `f(values, row, column, count)` makes results of pairs of sums.
+// Tiles of before(x)·wᵀ; `f(values, row, column, count)` makes results of sums, of which `count` are inside.
 template <class K, class Before, class F>
 DEVICE void product(const typename K::Part& part, int block, Before before, F f) {
     using X = decltype(part.x);
@@ -27,37 +30,43 @@ template <class K, class F> DEVICE void product(const typename K::Part& part, in
     product<K>(part, block, Same(), f);
 }
 
-template <class T> DEVICE void add(float (&values)[2], const T* from, int count) {
-    float other[2];
+template <int N, class T> DEVICE void add(float (&values)[N], const T* from, int count) {
+    float other[N];
     load(other, from, count);
-    values[0] += other[0];
-    values[1] += other[1];
+#pragma unroll
+    for (int i = 0; i < N; i++) {
+        values[i] += other[i];
+    }
 }
 
-template <class T> DEVICE void times(float (&values)[2], const T* from, int count) {
-    float other[2];
+template <int N, class T> DEVICE void times(float (&values)[N], const T* from, int count) {
+    float other[N];
     load(other, from, count);
-    values[0] *= other[0];
-    values[1] *= other[1];
+#pragma unroll
+    for (int i = 0; i < N; i++) {
+        values[i] *= other[i];
+    }
 }
 
-template <Function F> DEVICE void apply(float (&values)[2]) {
-    values[0] = apply<F>(values[0]);
-    values[1] = apply<F>(values[1]);
+template <Function F, int N> DEVICE void apply(float (&values)[N]) {
+#pragma unroll
+    for (int i = 0; i < N; i++) {
+        values[i] = apply<F>(values[i]);
+    }
 }
 
-template <class K> DEVICE void linear(const typename K::Part& part, int block) {
-    product<K>(part, block, [](float (&)[2], long long, int, int) {});
+template <class K, class Block> DEVICE void linear(const typename K::Part& part, const Block& block) {
+    product<K>(part, block, [](auto&, long long, int, int) {});
 }
 
-template <class K> DEVICE void linear_bias(const typename K::Part& part, int block) {
-    product<K>(part, block, [&](float (&values)[2], long long, int column, int count) {
+template <class K, class Block> DEVICE void linear_bias(const typename K::Part& part, const Block& block) {
+    product<K>(part, block, [&](auto& values, long long, int column, int count) {
         add(values, part.bias.data + column, count);
     });
 }
 
-template <class K> DEVICE void linear_bias_unary(const typename K::Part& part, int block) {
-    product<K>(part, block, [&](float (&values)[2], long long, int column, int count) {
+template <class K, class Block> DEVICE void linear_bias_unary(const typename K::Part& part, const Block& block) {
+    product<K>(part, block, [&](auto& values, long long, int column, int count) {
         add(values, part.bias.data + column, count);
         apply<K::unary::f>(values);
     });
@@ -71,47 +80,49 @@ template <Function F> struct Applied {
 };
 
 template <class K> DEVICE void unary_linear_bias(const typename K::Part& part, int block) {
-    product<K>(part, block, Applied<K::unary::f>(), [&](float (&values)[2], long long, int column, int count) {
+    product<K>(part, block, Applied<K::unary::f>(), [&](auto& values, long long, int column, int count) {
         add(values, part.bias.data + column, count);
     });
 }
 
-template <class K> DEVICE void linear_bias_residual(const typename K::Part& part, int block) {
-    product<K>(part, block, [&](float (&values)[2], long long row, int column, int count) {
+template <class K, class Block> DEVICE void linear_bias_residual(const typename K::Part& part, const Block& block) {
+    product<K>(part, block, [&](auto& values, long long row, int column, int count) {
         add(values, part.bias.data + column, count);
         add(values, part.residual.row(row) + column, count);
     });
 }
 
-template <class K> DEVICE void linear_bias_gate_residual(const typename K::Part& part, int block) {
-    product<K>(part, block, [&](float (&values)[2], long long row, int column, int count) {
+template <class K, class Block> DEVICE void linear_bias_gate_residual(const typename K::Part& part, const Block& block) {
+    product<K>(part, block, [&](auto& values, long long row, int column, int count) {
         add(values, part.bias.data + column, count);
         times(values, part.gate.data + column, count);
         add(values, part.residual.row(row) + column, count);
     });
 }
 
-template <class K> DEVICE void linear_bias_class_gate_residual(const typename K::Part& part, int block) {
-    product<K>(part, block, [&](float (&values)[2], long long row, int column, int count) {
+template <class K, class Block> DEVICE void linear_bias_class_gate_residual(const typename K::Part& part, const Block& block) {
+    product<K>(part, block, [&](auto& values, long long row, int column, int count) {
         add(values, part.bias.data + column, count);
         times(values, part.gate.row(part.class_.data[row]) + column, count);
         add(values, part.residual.row(row) + column, count);
     });
 }
 
-template <class K> DEVICE void linear_unary(const typename K::Part& part, int block) {
-    product<K>(part, block, [](float (&values)[2], long long, int, int) { apply<K::unary::f>(values); });
+template <class K, class Block> DEVICE void linear_unary(const typename K::Part& part, const Block& block) {
+    product<K>(part, block, [](auto& values, long long, int, int) { apply<K::unary::f>(values); });
 }
 
-template <class K> DEVICE void linear_times(const typename K::Part& part, int block) {
-    product<K>(part, block, [&](float (&values)[2], long long row, int column, int count) {
+template <class K, class Block> DEVICE void linear_times(const typename K::Part& part, const Block& block) {
+    product<K>(part, block, [&](auto& values, long long row, int column, int count) {
         times(values, part.factor.row(row) + column, count);
     });
 }
 
-template <class K> DEVICE void linear_clamp_log(const typename K::Part& part, int block) {
-    product<K>(part, block, [](float (&values)[2], long long, int, int) {
-        values[0] = logf(clamp(values[0], K::clamp::lo, K::clamp::hi));
-        values[1] = logf(clamp(values[1], K::clamp::lo, K::clamp::hi));
+template <class K, class Block> DEVICE void linear_clamp_log(const typename K::Part& part, const Block& block) {
+    product<K>(part, block, [](auto& values, long long, int, int) {
+#pragma unroll
+        for (float& value : values) {
+            value = logf(clamp(value, K::clamp::lo, K::clamp::hi));
+        }
     });
 }

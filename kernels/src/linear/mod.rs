@@ -2,14 +2,27 @@
 
 use zoetrope_model_spec::lang::{Builder, Op, Value};
 
-use crate::cuda::{Cuda, Grid, Part, ROUNDED, Source};
+use crate::cuda::{Cuda, Grid, Hopper, MappedOperand, Part, ROUNDED, Source};
 use crate::{IntRange, Kernel};
+
+const SOURCE: Source = Source { name: "linear/linear.cu", text: include_str!("linear.cu"), includes: None };
+const HOPPER: Source =
+    Source { name: "linear/hopper.cu", text: include_str!("hopper.cu"), includes: Some(&SOURCE) };
 
 /// Tiles of the result.
 fn tiles(entry: &'static str) -> Cuda {
-    let source = Source { name: "linear/linear.cu", text: include_str!("linear.cu"), includes: None };
     let launch = |_: &_, part: &Part| Grid::of_tiles(&part.reads[0], &part.reads[1], &part.write);
-    Cuda { source, entry, tolerance: ROUNDED, bakes: &[], launch }
+    Cuda { source: SOURCE, entry, tolerance: ROUNDED, bakes: &[], launch }
+}
+
+/// The same by warpgroups, for operands that tensor maps describe.
+fn warpgroup_tiles(entry: &'static str) -> Hopper {
+    let launch = |_: &_, part: &Part| Grid::of_warpgroup_tiles(&part.write);
+    Hopper {
+        cuda: Cuda { source: HOPPER, entry, tolerance: ROUNDED, bakes: &[], launch },
+        fits: |_, _| true,
+        maps: |_, part| MappedOperand::of_warpgroup_tiles(&part.write),
+    }
 }
 
 fn linear(m: &Builder, x: Value, w: Value, bias: Value) -> Value {
@@ -26,6 +39,9 @@ pub fn declare() -> Vec<Kernel> {
             .case(&[&[2, 3, 17], &[9, 17]])
             .means("y", &["..", "n"], |m, [x, w]| m.op(Op::Linear {}, &[x, w]))
             .cuda(tiles("linear"))
+            .hopper(warpgroup_tiles("linear"))
+            // More tiles than blocks run at a time.
+            .cuda_case("", &[&[17100, 8], &[8, 8]])
             .cuda_case("", &[&[150, 72], &[200, 72]]),
         Kernel::named("linear_bias", "x·wᵀ + bias")
             .reads("x", &["..", "k"])
@@ -35,7 +51,10 @@ pub fn declare() -> Vec<Kernel> {
             .case(&[&[1, 33], &[5, 33], &[5]])
             .means("y", &["..", "n"], |m, [x, w, bias]| linear(m, x, w, bias))
             .cuda(tiles("linear_bias"))
-            .cuda_case("", &[&[150, 72], &[200, 72], &[200]]),
+            .hopper(warpgroup_tiles("linear_bias"))
+            .cuda_case("", &[&[150, 72], &[200, 72], &[200]])
+            // More steps than stages.
+            .cuda_case("", &[&[70, 520], &[136, 520], &[136]]),
         Kernel::named("linear_bias_gelu", "gelu(x·wᵀ + bias)")
             .reads("x", &["..", "k"])
             .reads("w", &["n", "k"])
@@ -43,6 +62,7 @@ pub fn declare() -> Vec<Kernel> {
             .case(&[&[7, 64], &[80, 64], &[80]])
             .means("y", &["..", "n"], |m, [x, w, bias]| m.gelu(linear(m, x, w, bias)))
             .cuda(tiles("linear_bias_unary"))
+            .hopper(warpgroup_tiles("linear_bias_unary"))
             .cuda_case("1", &[&[150, 72], &[200, 72], &[200]]),
         Kernel::named("linear_bias_silu", "silu(x·wᵀ + bias)")
             .reads("x", &["..", "k"])
@@ -50,7 +70,8 @@ pub fn declare() -> Vec<Kernel> {
             .reads("bias", &["n"])
             .case(&[&[3, 64], &[80, 64], &[80]])
             .means("y", &["..", "n"], |m, [x, w, bias]| m.silu(linear(m, x, w, bias)))
-            .cuda(tiles("linear_bias_unary")),
+            .cuda(tiles("linear_bias_unary"))
+            .hopper(warpgroup_tiles("linear_bias_unary")),
         Kernel::named("silu_linear_bias", "silu(x)·wᵀ + bias")
             .reads("x", &["..", "k"])
             .reads("w", &["n", "k"])
@@ -68,6 +89,9 @@ pub fn declare() -> Vec<Kernel> {
             .case(&[&[7, 64], &[80, 64], &[80], &[7, 80]])
             .means("y", &["tokens", "n"], |m, [x, w, bias, residual]| m.add(residual, linear(m, x, w, bias)))
             .cuda(tiles("linear_bias_residual"))
+            .hopper(warpgroup_tiles("linear_bias_residual"))
+            // Wide tiles.
+            .cuda_case("0", &[&[130, 40], &[2056, 40], &[2056], &[130, 2056]])
             .cuda_case("0", &[&[150, 72], &[200, 72], &[200], &[150, 200]]),
         Kernel::named(
             "linear_bias_gate_residual",
@@ -84,6 +108,7 @@ pub fn declare() -> Vec<Kernel> {
             m.add(residual, m.mul(linear(m, x, w, bias), gate))
         })
         .cuda(tiles("linear_bias_gate_residual"))
+        .hopper(warpgroup_tiles("linear_bias_gate_residual"))
         .cuda_case("2 0", &[&[150, 72], &[200, 72], &[200], &[1, 200], &[150, 200]]),
         Kernel::named(
             "linear_bias_class_gate_residual",
@@ -101,13 +126,15 @@ pub fn declare() -> Vec<Kernel> {
             m.add(residual, m.mul(linear(m, x, w, bias), m.gather(gate, class)))
         })
         .cuda(tiles("linear_bias_class_gate_residual"))
+        .hopper(warpgroup_tiles("linear_bias_class_gate_residual"))
         .cuda_case("2 0", &[&[150, 72], &[200, 72], &[200], &[3, 200], &[150], &[150, 200]]),
         Kernel::named("linear_gelu", "gelu(x·wᵀ)")
             .reads("x", &["..", "k"])
             .reads("w", &["n", "k"])
             .case(&[&[7, 64], &[80, 64]])
             .means("y", &["..", "n"], |m, [x, w]| m.gelu(m.op(Op::Linear {}, &[x, w])))
-            .cuda(tiles("linear_unary")),
+            .cuda(tiles("linear_unary"))
+            .hopper(warpgroup_tiles("linear_unary")),
         Kernel::named("linear_times", "factor·(x·wᵀ): the second half of a gated unit")
             .reads("x", &["tokens", "k"])
             .reads("w", &["n", "k"])
@@ -115,7 +142,8 @@ pub fn declare() -> Vec<Kernel> {
             .or_in_place()
             .case(&[&[7, 64], &[80, 64], &[7, 80]])
             .means("y", &["tokens", "n"], |m, [x, w, factor]| m.mul(factor, m.op(Op::Linear {}, &[x, w])))
-            .cuda(tiles("linear_times")),
+            .cuda(tiles("linear_times"))
+            .hopper(warpgroup_tiles("linear_times")),
         Kernel::named("linear_clamp_log", "log(clamp(x·wᵀ)): mel energies")
             .reads("x", &["..", "k"])
             .reads("w", &["n", "k"])
@@ -123,6 +151,7 @@ pub fn declare() -> Vec<Kernel> {
             .means("y", &["..", "n"], |m, [x, w]| {
                 m.log(m.clamp(m.op(Op::Linear {}, &[x, w]), 1e-5, f32::MAX))
             })
-            .cuda(tiles("linear_clamp_log")),
+            .cuda(tiles("linear_clamp_log"))
+            .hopper(warpgroup_tiles("linear_clamp_log")),
     ]
 }

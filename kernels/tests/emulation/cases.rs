@@ -1,6 +1,6 @@
 //! One launch: random operands, memory for them, the result that the meaning gives, and the comparison.
 
-use zoetrope_kernels::cuda::{Part, Variant, View};
+use zoetrope_kernels::cuda::{Class, Part, Variant, View};
 use zoetrope_kernels::eval::{DataMut, Operand, Tensor, TensorMut, evaluate};
 use zoetrope_kernels::{IntRange, Kernel, Meaning, Ref};
 use zoetrope_model_spec::lang::{BinaryFn, Dtype, Op, UnaryFn, infer};
@@ -16,15 +16,20 @@ pub enum Storage {
     Bf16,
     /// Operands in turns, the result as the last operand's opposite.
     Mixed,
+    /// Factors of products as bf16, all others as f32.
+    Factors,
 }
 
 /// How operands lie, and how threads run.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrangement {
-    /// Unused elements behind every row.
+    /// Unused elements behind every row, at least.
     pub gap: usize,
+    /// Rows begin at multiples of this many elements.
+    pub multiple: usize,
     pub in_place: bool,
-    /// Order of threads; 0 is in order. Asynchronous copies arrive at once where it is odd, else as late as may be.
+    /// Order of threads; 0 is in order. Asynchronous copies arrive at once where it is odd, else as late as may be;
+    /// products of warpgroups are done at once where its second bit is set, else as late as may be.
     pub seed: u64,
 }
 
@@ -47,6 +52,10 @@ pub fn dtypes(kernel: &Kernel, storage: Storage, in_place: bool) -> Vec<Dtype> {
         Storage::F32 => Dtype::F32,
         Storage::Bf16 => Dtype::Bf16,
         Storage::Mixed => [Dtype::Bf16, Dtype::F32][i % 2],
+        Storage::Factors => match kernel.reads.get(i).map(|decl| decl.name) {
+            Some("x" | "w" | "q" | "k" | "v") => Dtype::Bf16,
+            _ => Dtype::F32,
+        },
     };
     let reads = kernel.reads.iter().enumerate();
     let mut dtypes: Vec<Dtype> =
@@ -90,19 +99,23 @@ struct Prepared {
 }
 
 impl Case {
-    /// The variant that the case's launch needs.
-    pub fn variant(&self, bound: &Bound<'_>) -> Variant {
-        let shapes = &self.shapes[0];
-        let result = result_shape(bound.meaning, shapes);
-        let view = |(shape, dtype): (&Vec<usize>, &Dtype)| View {
-            dtype: *dtype,
-            shape: shape.clone(),
-            row_stride: *shape.last().unwrap_or(&1),
-            address: 0,
+    /// How an operand lies in memory number `memory`.
+    fn view(&self, shape: &[usize], dtype: Dtype, memory: usize) -> View {
+        let row_stride =
+            (shape.last().unwrap_or(&1) + self.arrangement.gap).next_multiple_of(self.arrangement.multiple);
+        let address = (memory as u64) << 40 | Place::OFFSET;
+        View { dtype, shape: shape.to_vec(), row_stride, address }
+    }
+
+    /// The variant that the case's launch needs on devices of a class.
+    pub fn variant(&self, bound: &Bound<'_>, class: Class) -> Variant {
+        let part = |shapes: &Vec<Vec<usize>>| {
+            let reads = shapes.iter().zip(&self.dtypes).map(|(shape, dtype)| self.view(shape, *dtype, 0));
+            let result = result_shape(bound.meaning, shapes);
+            Part { reads: reads.collect(), write: self.view(&result, self.dtypes[shapes.len()], 0) }
         };
-        let reads: Vec<View> = shapes.iter().zip(&self.dtypes).map(view).collect();
-        let write = view((&result, &self.dtypes[shapes.len()]));
-        Variant::of(bound.kernel, bound.meaning, &Part { reads, write })
+        let parts: Vec<Part> = self.shapes.iter().map(part).collect();
+        Variant::of(bound.kernel, bound.meaning, &parts, class)
             .unwrap_or_else(|e| panic!("{}: {e}", bound.kernel.name))
     }
 
@@ -168,14 +181,9 @@ impl Case {
             .collect();
         let want = wanted(meaning, shapes, &values, &result);
         let view = |shape: &[usize], dtype: Dtype, memory: usize| {
-            let width = *shape.last().unwrap_or(&1);
-            let row_stride = width + self.arrangement.gap;
-            let rows = shape[..shape.len() - 1].iter().product();
-            let address = (memory as u64) << 40 | Place::OFFSET;
-            (
-                View { dtype, shape: shape.to_vec(), row_stride, address },
-                Place { dtype, rows, width, row_stride },
-            )
+            let view = self.view(shape, dtype, memory);
+            let place = Place { dtype, rows: view.rows(), width: view.width(), row_stride: view.row_stride };
+            (view, place)
         };
         let (mut reads, mut places, mut buffers) = (Vec::new(), Vec::new(), Vec::new());
         for ((shape, dtype), values) in shapes.iter().zip(&self.dtypes).zip(&values) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use zoetrope_kernels::cuda::{Source, Variant};
+use zoetrope_kernels::cuda::{Class, Source, Variant};
 use zoetrope_kernels::{Kernel, Meaning, catalog};
 
 use crate::cases::{Arrangement, Bound, Case, Storage, dtypes};
@@ -42,25 +42,51 @@ fn other_rows(kernel: &Kernel, shapes: &[Vec<usize>], random: &mut Random) -> Ve
     out
 }
 
-/// The launches that a kernel is tested with.
-fn cases(kernel: &Kernel, shapes: &[Vec<usize>], random: &mut Random) -> Vec<Case> {
-    let mut cases = Vec::new();
-    let others: Vec<_> = (0..3).map(|_| other_rows(kernel, shapes, random)).collect();
-    let mut case = |parts: &[&Vec<Vec<usize>>], storage, gap, in_place, seed| {
-        let shapes: Vec<_> = parts.iter().map(|p| (*p).clone()).collect();
-        let in_place = in_place && kernel.in_place.is_some();
-        let arrangement = Arrangement { gap, in_place, seed };
-        cases.push(Case { shapes, dtypes: dtypes(kernel, storage, in_place), arrangement });
-    };
-    let shapes = shapes.to_vec();
-    for storage in [Storage::F32, Storage::Bf16] {
-        case(&[&shapes], storage, 0, false, 0);
-        case(&[&shapes], storage, 8, true, 1);
-        case(&[&others[0]], storage, 3, true, 2);
-        case(&[&others[1], &shapes, &others[2]], storage, 0, true, 3);
+/// How the operands of a case are stored and lie, whether it has three parts, and the order of its threads.
+type Setting = (Storage, usize, bool, u64);
+
+/// Of every class: rows close together and apart, several parts, and all kinds of orders.
+fn settings(class: Class) -> Vec<Setting> {
+    match class {
+        Class::Portable => {
+            let of = |storage| {
+                [
+                    (storage, 0, false, 0),
+                    (storage, 8, false, 1),
+                    (storage, 3, false, 2),
+                    (storage, 0, true, 3),
+                ]
+            };
+            let reals = [Storage::F32, Storage::Bf16].into_iter().flat_map(of);
+            reals.chain([(Storage::Mixed, 5, false, 4)]).collect()
+        }
+        Class::Hopper => vec![
+            (Storage::Bf16, 0, false, 0),
+            (Storage::Bf16, 8, false, 1),
+            (Storage::Bf16, 3, false, 2),
+            (Storage::Bf16, 0, true, 3),
+            (Storage::Factors, 0, true, 4),
+        ],
     }
-    case(&[&shapes], Storage::Mixed, 5, false, 4);
-    cases
+}
+
+/// The launches that a kernel is tested with. Those in order are of the declared shapes, with a result of its own.
+fn cases(kernel: &Kernel, shapes: &[Vec<usize>], class: Class, random: &mut Random) -> Vec<Case> {
+    let others: Vec<_> = (0..3).map(|_| other_rows(kernel, shapes, random)).collect();
+    let shapes = shapes.to_vec();
+    let case = |(storage, gap, parts, seed): Setting| {
+        let in_place = seed != 0 && storage != Storage::Mixed && kernel.in_place.is_some();
+        let shapes = match (parts, gap) {
+            (true, _) => vec![others[1].clone(), shapes.clone(), others[2].clone()],
+            (false, 3) => vec![others[0].clone()],
+            (false, _) => vec![shapes.clone()],
+        };
+        // Tensor maps describe rows that begin at multiples of 16 bytes.
+        let multiple = if class == Class::Hopper { 8 } else { 1 };
+        let arrangement = Arrangement { gap, multiple, in_place, seed };
+        Case { shapes, dtypes: dtypes(kernel, storage, in_place), arrangement }
+    };
+    settings(class).into_iter().map(case).collect()
 }
 
 struct Tested {
@@ -69,14 +95,25 @@ struct Tested {
     cases: Vec<Case>,
 }
 
-/// Builds the program of one source and runs all its cases; the messages of those that fail.
-fn check_source(source: Source, kernels: &[Kernel]) -> Vec<String> {
+/// The kernel that a declaration has in a source.
+fn has(kernel: &Kernel, source: Source, class: Class) -> bool {
+    match class {
+        Class::Portable => kernel.cuda.is_some_and(|cuda| cuda.source == source),
+        Class::Hopper => kernel.hopper.is_some_and(|hopper| hopper.cuda.source == source),
+    }
+}
+
+/// Builds the program of one source and runs all its cases; the messages of those that fail. Cases for which a device of
+/// the class takes another class's kernel are left out.
+fn check_source((source, class): (Source, Class), kernels: &[Kernel]) -> Vec<String> {
     let mut random = Random(17);
     let mut all: Vec<Tested> = Vec::new();
-    for kernel in kernels.iter().filter(|k| k.cuda.is_some_and(|c| c.source == source)) {
+    for kernel in kernels.iter().filter(|kernel| has(kernel, source, class)) {
         let declared = kernel.cases.iter().map(|shapes| (kernel.meaning.clone(), shapes.clone()));
         for (meaning, shapes) in declared.chain(kernel.cuda_cases.iter().cloned()) {
-            let cases = cases(kernel, &shapes, &mut random);
+            let mut cases = cases(kernel, &shapes, class, &mut random);
+            let bound = Bound { kernel, meaning: &meaning };
+            cases.retain(|case| case.variant(&bound, class).class == class);
             all.push(Tested { kernel: kernel.clone(), meaning, cases });
         }
     }
@@ -84,7 +121,7 @@ fn check_source(source: Source, kernels: &[Kernel]) -> Vec<String> {
     for tested in &all {
         let bound = Bound { kernel: &tested.kernel, meaning: &tested.meaning };
         for case in &tested.cases {
-            let (variant, number) = (case.variant(&bound), variants.len());
+            let (variant, number) = (case.variant(&bound, class), variants.len());
             variants.entry(variant.key()).or_insert((number, variant));
         }
     }
@@ -100,7 +137,7 @@ fn check_source(source: Source, kernels: &[Kernel]) -> Vec<String> {
     for Tested { kernel, meaning, cases } in &all {
         let bound = Bound { kernel, meaning };
         for case in cases {
-            let (number, variant) = &variants[&case.variant(&bound).key()];
+            let (number, variant) = &variants[&case.variant(&bound, class).key()];
             runs += 1;
             if let Err(e) = case.run(&bound, (variant, *number), &mut running, &mut random) {
                 let parts = &case.shapes;
@@ -123,12 +160,14 @@ fn every_cuda_kernel_computes_its_meaning() {
         );
         return;
     }
-    let mut sources: Vec<Source> = kernels.iter().filter_map(|k| k.cuda.map(|c| c.source)).collect();
+    let portable = kernels.iter().filter_map(|k| k.cuda.map(|c| (c.source, Class::Portable)));
+    let hopper = kernels.iter().filter_map(|k| k.hopper.map(|h| (h.cuda.source, Class::Hopper)));
+    let mut sources: Vec<(Source, Class)> = portable.chain(hopper).collect();
     sources.sort_unstable();
     sources.dedup();
     // EMULATE=linear runs the sources with that in their names.
     let only = std::env::var("EMULATE").ok();
-    sources.retain(|source| only.as_ref().is_none_or(|name| source.name.contains(name)));
+    sources.retain(|(source, _)| only.as_ref().is_none_or(|name| source.name.contains(name)));
     let (left, failures) = (Mutex::new(sources), Mutex::new(Vec::new()));
     let next = || left.lock().unwrap().pop();
     std::thread::scope(|scope| {

@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 
 use zoetrope_kernels::catalog;
+use zoetrope_kernels::cuda::Class;
 
 use crate::cases::{Arrangement, Bound, Case, Storage, dtypes};
 use crate::program::{Edit, Program, compiler};
@@ -20,9 +21,9 @@ fn complaint(number: usize, kernel: &str, edit: Edit) -> Option<String> {
     let case = |seed| Case {
         shapes: vec![shapes.clone()],
         dtypes: dtypes(&kernel, Storage::Bf16, false),
-        arrangement: Arrangement { gap: 8, in_place: false, seed },
+        arrangement: Arrangement { gap: 8, multiple: 1, in_place: false, seed },
     };
-    let variant = case(0).variant(&bound);
+    let variant = case(0).variant(&bound, Class::Portable);
     let name = format!("fault-{number}");
     let program = Program::build(&name, &[&variant], Some(edit)).expect("a fault that compiles");
     (0..6).find_map(|seed| case(seed).run(&bound, (&variant, 0), &mut program.start(), &mut Random(5)).err())

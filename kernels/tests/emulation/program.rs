@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use zoetrope_kernels::cuda::source::{self, HEADERS, HOST_HEADERS};
-use zoetrope_kernels::cuda::{Launch, Variant};
+use zoetrope_kernels::cuda::{Launch, MAP_BYTES, Variant};
 
 /// The first of the usual compilers that answers.
 pub fn compiler() -> Option<String> {
@@ -20,6 +20,25 @@ pub struct Edit {
     pub file: &'static str,
     pub from: &'static str,
     pub to: &'static str,
+}
+
+/// The argument of a launch with its tensor maps, as `kernels/cuda/host/tensor_map.h` describes them.
+fn with_maps(launch: &Launch) -> Vec<u8> {
+    const AXES: usize = 5;
+    const MARK: u64 = 0x7061_6D2D_656E_6F7A;
+    let mut argument = launch.argument.clone();
+    for map in &launch.maps {
+        let mut bytes = argument[map.address_at..][..8].to_vec();
+        bytes.extend((map.extents.len() as u32).to_le_bytes());
+        let padded = |axis: usize, list: &[u64]| list.get(axis).copied().unwrap_or(0);
+        bytes.extend((0..AXES).flat_map(|i| map.tile.get(i).copied().unwrap_or(0).to_le_bytes()));
+        bytes.extend((0..AXES).flat_map(|i| padded(i, &map.extents).to_le_bytes()));
+        bytes.extend((0..AXES - 1).flat_map(|i| padded(i, &map.strides).to_le_bytes()));
+        bytes.extend(MARK.to_le_bytes());
+        bytes.resize(MAP_BYTES, 0);
+        argument[map.at..][..MAP_BYTES].copy_from_slice(&bytes);
+    }
+    argument
 }
 
 /// A built program for some variants of one source.
@@ -95,7 +114,7 @@ impl Running {
             request.extend((number as u32).to_le_bytes());
         }
         request.extend(seed.to_le_bytes());
-        for bytes in buffers.iter().chain([&launch.argument]) {
+        for bytes in buffers.iter().chain([&with_maps(launch)]) {
             request.extend((bytes.len() as u64).to_le_bytes());
             request.extend(bytes);
         }

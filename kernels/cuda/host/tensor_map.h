@@ -1,0 +1,197 @@
+// Tensor maps, barriers that count bytes, and copies of boxes on a CPU.
+#pragma once
+
+#include "block.h"
+
+namespace emulation {
+
+// What stands for a driver's map, in the same 128 bytes: how an operand lies, innermost axis first.
+struct PlainMap {
+    const unsigned char* address;
+    uint32_t rank;
+    uint32_t tile[5];
+    uint64_t extents[5];
+    uint64_t strides[4];
+    uint64_t mark;
+};
+constexpr uint64_t MAP_MARK = 0x70616D2D656E6F7A;
+static_assert(sizeof(PlainMap) <= sizeof(TensorMap), "a map has 128 bytes");
+
+// Where something of shared memory is for instructions: the window begins behind a kilobyte of the system.
+constexpr uint32_t WINDOW = 1024;
+
+inline uint32_t window_address(const void* shared) {
+    long offset = static_cast<const unsigned char*>(shared) - block->shared();
+    if (offset < 0 || offset >= static_cast<long>(block->shared_bytes())) {
+        block->fail("thread %d names an address outside of shared memory", block->current().index);
+    }
+    return static_cast<uint32_t>(offset) + WINDOW;
+}
+
+inline unsigned char* at_window(uint32_t address, size_t bytes) {
+    if (address < WINDOW || address - WINDOW + bytes > block->shared_bytes()) {
+        block->fail("byte %ld of shared memory, which has %zu", static_cast<long>(address) - WINDOW,
+                    block->shared_bytes());
+    }
+    return block->shared() + (address - WINDOW);
+}
+
+inline uint32_t swizzled(uint32_t address) {
+    return address ^ (address >> 7 & 7) << 4;
+}
+
+// A barrier's state in its eight bytes of shared memory.
+struct BarrierState {
+    uint64_t mark : 12, known : 1, phase : 1, arrivals : 12, missing : 12, bytes : 26;
+};
+constexpr uint64_t BARRIER_MARK = 0x5AB;
+// Bytes that a barrier can count.
+constexpr uint64_t MOST_BYTES = (1 << 20) - 1;
+
+inline long offset_of(const Mbarrier* barrier) {
+    return reinterpret_cast<const unsigned char*>(barrier) - block->shared();
+}
+
+// The state of a barrier that has been prepared.
+inline BarrierState state_of(const Mbarrier* barrier) {
+    window_address(barrier);
+    BarrierState state;
+    memcpy(&state, barrier, sizeof(state));
+    if (state.mark != BARRIER_MARK) {
+        block->fail("the mbarrier at byte %ld is not prepared", offset_of(barrier));
+    }
+    return state;
+}
+
+// Stores a changed state; where nothing is missing, the phase is over.
+inline void change(Mbarrier* barrier, BarrierState state) {
+    bool over = state.missing == 0 && state.bytes == 0;
+    if (over) {
+        state.phase ^= 1;
+        state.missing = state.arrivals;
+    }
+    memcpy(barrier, &state, sizeof(state));
+    if (over) {
+        block->wake(barrier);
+    }
+}
+
+inline void arrive(Mbarrier* barrier, uint64_t bytes) {
+    BarrierState state = state_of(barrier);
+    if (state.missing == 0) {
+        block->fail("the mbarrier at byte %ld: more arrivals than its %d", offset_of(barrier), int(state.arrivals));
+    }
+    if (state.bytes + bytes > MOST_BYTES) {
+        block->fail("the mbarrier at byte %ld: more bytes announced than it can count", offset_of(barrier));
+    }
+    state.bytes += bytes;
+    state.missing--;
+    change(barrier, state);
+}
+
+inline void land_bytes(Mbarrier* barrier, uint64_t bytes) {
+    BarrierState state = state_of(barrier);
+    if (bytes > state.bytes) {
+        block->fail("the mbarrier at byte %ld: %d bytes landed, of which %d were announced", offset_of(barrier),
+                    int(bytes), int(state.bytes));
+    }
+    state.bytes -= bytes;
+    change(barrier, state);
+}
+
+// Moves a box, the last axis of which is `axis`; the places of its rows follow each other in shared memory.
+inline void move_box(const PlainMap& map, const int* at, int axis, const unsigned char* from, bool inside,
+                     uint32_t& to) {
+    constexpr uint32_t PIECE = 16;
+    for (uint32_t i = 0; i < map.tile[axis]; i++) {
+        int64_t place = static_cast<int64_t>(at[axis]) + i;
+        bool here = inside && place >= 0 && place < static_cast<int64_t>(map.extents[axis]);
+        if (axis > 0) {
+            move_box(map, at, axis - 1, here ? from + place * map.strides[axis - 1] : from, here, to);
+            continue;
+        }
+        uint16_t element = 0;
+        if (here) {
+            memcpy(&element, from + place * 2, 2);
+        }
+        uint32_t piece = swizzled(to / PIECE * PIECE);
+        memcpy(at_window(piece + to % PIECE, 2), &element, 2);
+        to += 2;
+    }
+}
+
+inline void check_box(const PlainMap& map, const TensorMap& bytes, int axes, uint32_t to) {
+    bool right = map.mark == MAP_MARK && reinterpret_cast<uintptr_t>(&bytes) % 64 == 0;
+    if (!right || static_cast<int>(map.rank) != axes) {
+        block->fail("copy_box: no tensor map of %d axes", axes);
+    }
+    bool fits = reinterpret_cast<uintptr_t>(map.address) % 16 == 0 && map.tile[0] * 2 == 128 && to % 128 == 0;
+    for (int i = 0; i < axes; i++) {
+        fits &= map.tile[i] >= 1 && map.tile[i] <= 256 && map.extents[i] >= 1;
+        fits &= i == 0 || map.strides[i - 1] % 16 == 0;
+    }
+    if (!fits) {
+        block->fail("copy_box: a map or a place that the instruction does not take");
+    }
+}
+
+inline void copy_box(void* shared, const TensorMap& bytes, Mbarrier* barrier, const int* at, int axes) {
+    PlainMap map;
+    memcpy(&map, &bytes, sizeof(map));
+    uint32_t to = window_address(shared);
+    check_box(map, bytes, axes, to);
+    if (!state_of(barrier).known) {
+        block->fail("copy_box: the mbarrier at byte %ld has no fence behind its preparation", offset_of(barrier));
+    }
+    std::vector<int> first(at, at + axes);
+    block->land([map, to, first, barrier, axes] {
+        uint32_t end = to;
+        move_box(map, first.data(), axes - 1, map.address, true, end);
+        land_bytes(barrier, end - to);
+    });
+}
+
+}  // namespace emulation
+
+DEVICE void mbarrier_init(Mbarrier* barrier, int arrivals) {
+    using namespace emulation;
+    if (window_address(barrier) % 8 != 0 || arrivals < 1 || arrivals > 4095) {
+        block->fail("mbarrier_init: not aligned, or %d arrivals", arrivals);
+    }
+    uint64_t count = static_cast<uint64_t>(arrivals);
+    BarrierState state = {BARRIER_MARK, 0, 0, count, count, 0};
+    memcpy(barrier, &state, sizeof(state));
+    hopper().prepared.push_back(barrier);
+}
+
+DEVICE void mbarrier_init_fence() {
+    using namespace emulation;
+    for (Mbarrier* barrier : hopper().prepared) {
+        BarrierState state = state_of(barrier);
+        state.known = 1;
+        memcpy(barrier, &state, sizeof(state));
+    }
+    hopper().prepared.clear();
+}
+
+DEVICE void mbarrier_arrive(Mbarrier* barrier) {
+    emulation::arrive(barrier, 0);
+}
+
+DEVICE void mbarrier_expect(Mbarrier* barrier, int bytes) {
+    emulation::arrive(barrier, static_cast<uint64_t>(bytes));
+}
+
+DEVICE void mbarrier_wait(Mbarrier* barrier, unsigned parity) {
+    using namespace emulation;
+    while (state_of(barrier).phase == parity) {
+        block->sleep(barrier, parity == 0 ? "mbarrier_wait for phase 0" : "mbarrier_wait for phase 1",
+                     offset_of(barrier));
+    }
+}
+
+template <int AXES> DEVICE void copy_box(void* shared, const TensorMap& map, Mbarrier* barrier, const int (&at)[AXES]) {
+    emulation::copy_box(shared, map, barrier, at, AXES);
+}
+
+DEVICE void prefetch_map(const TensorMap&) {}
