@@ -37,26 +37,32 @@ fn variant(kernel: &Kernel, meaning: &Meaning, shapes: &[Vec<usize>], dtype: Dty
     Variant::of(kernel, meaning, &[part], class).unwrap_or_else(|e| panic!("{e}"))
 }
 
-/// Kernels at the widths of the model, beside the small declared cases: as many rows and columns of the factors.
-const WIDE: [(&str, &[&[usize]]); 5] = [
-    ("linear_bias", &[&[512, 4096], &[12288, 4096], &[12288]]),
-    ("linear_bias_gelu", &[&[512, 4096], &[16384, 4096], &[16384]]),
+/// Kernels at widths of the model, beside the small declared cases: name, attributes, shapes.
+const WIDE: [(&str, &str, &[&[usize]]); 7] = [
+    ("linear_bias", "", &[&[512, 4096], &[12288, 4096], &[12288]]),
+    ("linear_bias_gelu", "1", &[&[512, 4096], &[16384, 4096], &[16384]]),
     (
         "linear_bias_class_gate_residual",
+        "2 0",
         &[&[512, 16384], &[4096, 16384], &[4096], &[3, 4096], &[512], &[512, 4096]],
     ),
-    ("linear_bias_gate_residual", &[&[512, 4096], &[4096, 4096], &[4096], &[1, 4096], &[512, 4096]]),
-    ("linear_bias_residual", &[&[512, 2048], &[2048, 2048], &[2048], &[512, 2048]]),
+    ("linear_bias_gate_residual", "2 0", &[&[512, 4096], &[4096, 4096], &[4096], &[1, 4096], &[512, 4096]]),
+    ("linear_bias_residual", "0", &[&[512, 2048], &[2048, 2048], &[2048], &[512, 2048]]),
+    ("attention", "32 32 0.088388346 0", &[&[512, 4096], &[512, 4096], &[512, 4096]]),
+    (
+        "attention_gate",
+        "2 2.0 0.0 32 32 0.088388346 0 32",
+        &[&[512, 4096], &[512, 4096], &[512, 4096], &[512, 32]],
+    ),
 ];
 
 fn variants() -> BTreeMap<String, Variant> {
     let mut all = BTreeMap::new();
     for kernel in catalog().iter().filter(|k| k.cuda.is_some()) {
         let declared = kernel.cases.iter().map(|shapes| (kernel.meaning.clone(), shapes.clone()));
-        let wide = WIDE.iter().filter(|(name, _)| *name == kernel.name);
-        let wide = wide.map(|(_, shapes)| {
-            (kernel.meaning.clone(), shapes.iter().map(|shape| shape.to_vec()).collect::<Vec<_>>())
-        });
+        let wide = WIDE.iter().filter(|(name, ..)| *name == kernel.name);
+        let wide =
+            wide.flat_map(|(_, attrs, shapes)| kernel.clone().cuda_case(attrs, shapes).cuda_cases.pop());
         for (meaning, shapes) in declared.chain(kernel.cuda_cases.iter().cloned()).chain(wide) {
             for (dtype, class) in
                 [(Dtype::F32, Class::Portable), (Dtype::Bf16, Class::Portable), (Dtype::Bf16, Class::Hopper)]

@@ -3,6 +3,9 @@
 // bf16 goes through tensor cores: a block takes 64 queries of a head, each of its four warps 16 of them. A warp's
 // scores stay in registers; rounded to bf16 they are already the left operand of the product with the values. f32 takes
 // a warp for a query. A result may lie over q: a block reads its queries before it writes, and nobody else reads them.
+//
+// An entry says who sees whom and what follows; `attend` does the rest. This file has the portable one, which takes a
+// block's number; attention/hopper.cu has another one for blocks with tensor maps, with the same entries.
 #pragma once
 
 template <class K> constexpr int HEAD = K::q_width / K::attention::heads;
@@ -20,6 +23,10 @@ struct All {
     DEVICE bool sees(int, int key) const {
         return key < keys;
     }
+    // True when no query needs to be asked of keys below `end`.
+    DEVICE bool sees_all(int end) const {
+        return end <= keys;
+    }
 };
 
 // Causal: key j is seen by query i when i − window < j ≤ i and valid[j] ≠ 0.
@@ -36,6 +43,9 @@ struct Windowed {
     }
     DEVICE bool sees(int query, int key) const {
         return key < keys && key <= query && key > query - window && valid[key] != 0;
+    }
+    DEVICE bool sees_all(int) const {
+        return false;
     }
 };
 
@@ -280,19 +290,21 @@ DEVICE void attend(const typename K::Part& part, int block, Mask mask, F finish)
     }
 }
 
-template <class K> DEVICE void attention(const typename K::Part& part, int block) {
-    attend<K>(part, block, All{(int)part.k.rows()}, [](float (&)[2], long long, int) {});
+template <class K, class Block> DEVICE void attention(const typename K::Part& part, const Block& block) {
+    attend<K>(part, block, All{(int)part.k.rows()}, [](auto&, long long, int) {});
 }
 
-template <class K> DEVICE void attention_gate(const typename K::Part& part, int block) {
-    attend<K>(part, block, All{(int)part.k.rows()}, [&](float (&values)[2], long long row, int head) {
+template <class K, class Block> DEVICE void attention_gate(const typename K::Part& part, const Block& block) {
+    attend<K>(part, block, All{(int)part.k.rows()}, [&](auto& values, long long row, int head) {
         float gate = sigmoid(real(part.logits.row(row)[head])) * K::affine::scale + K::affine::offset;
-        values[0] *= gate;
-        values[1] *= gate;
+#pragma unroll
+        for (float& value : values) {
+            value *= gate;
+        }
     });
 }
 
-template <class K> DEVICE void attention_causal(const typename K::Part& part, int block) {
+template <class K, class Block> DEVICE void attention_causal(const typename K::Part& part, const Block& block) {
     Windowed mask{(int)part.k.rows(), part.valid.data, part.window.data[0]};
-    attend<K>(part, block, mask, [](float (&)[2], long long, int) {});
+    attend<K>(part, block, mask, [](auto&, long long, int) {});
 }

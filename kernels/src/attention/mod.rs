@@ -2,33 +2,58 @@
 
 use zoetrope_model_spec::lang::{Builder, Dtype, Op, Value};
 
-use crate::cuda::{Cuda, EXACT, Grid, Part, ROUNDED, Source, UNIT};
+use crate::cuda::{Cuda, EXACT, Grid, Hopper, MappedOperand, Part, ROUNDED, Source, UNIT};
 use crate::{IntRange, Kernel, Meaning};
 
 const ROTARY: Source =
     Source { name: "attention/rotary.cu", text: include_str!("rotary.cu"), includes: None };
 
+const ATTENTION: Source =
+    Source { name: "attention/attention.cu", text: include_str!("attention.cu"), includes: None };
+const HOPPER: Source =
+    Source { name: "attention/hopper.cu", text: include_str!("hopper.cu"), includes: Some(&ATTENTION) };
+
 /// Blocks of queries of every head on tensor cores, or a warp for a query of a head.
 fn attend(entry: &'static str) -> Cuda {
-    let source =
-        Source { name: "attention/attention.cu", text: include_str!("attention.cu"), includes: None };
-    Cuda { source, entry, tolerance: ROUNDED, bakes: &[], launch: attention_grid }
+    Cuda { source: ATTENTION, entry, tolerance: ROUNDED, bakes: &[], launch: attention_grid }
 }
 
-/// The numbers of `TensorAttention` and `PlainAttention`.
-fn attention_grid(meaning: &Meaning, part: &Part) -> Grid {
+/// The same by warpgroups, for heads of 64 and 128.
+fn warpgroups_attend(entry: &'static str) -> Hopper {
+    Hopper {
+        cuda: Cuda { source: HOPPER, entry, tolerance: ROUNDED, bakes: &[], launch: warpgroup_grid },
+        fits: |meaning, part| matches!(head_width(meaning, part), 64 | 128),
+        maps: |_, _| (0..3).map(|operand| MappedOperand { operand, tile: vec![128, 64] }).collect(),
+    }
+}
+
+fn heads(meaning: &Meaning) -> usize {
     let heads = meaning.ops.iter().find_map(|op| match op.op {
         Op::Attention { heads, .. } => Some(heads),
         _ => None,
     });
-    let (heads, q) = (heads.unwrap_or(1), &part.reads[0]);
-    let head = q.width() / heads;
+    heads.unwrap_or(1)
+}
+
+fn head_width(meaning: &Meaning, part: &Part) -> usize {
+    part.reads[0].width() / heads(meaning)
+}
+
+/// The numbers of `TensorAttention` and `PlainAttention`.
+fn attention_grid(meaning: &Meaning, part: &Part) -> Grid {
+    let (heads, head, q) = (heads(meaning), head_width(meaning, part), &part.reads[0]);
     if part.reads[..3].iter().all(|view| view.dtype == Dtype::Bf16) {
         let (queries, keys, pitch) = (64, if head > 128 { 32 } else { 64 }, head + 8);
         let blocks = q.rows().div_ceil(queries) * heads;
         return Grid { blocks, threads: 128, shared: (queries + 4 * keys) * pitch * 2 };
     }
     Grid { blocks: (q.rows() * heads).div_ceil(4), threads: 128, shared: 4 * head * 4 }
+}
+
+/// The numbers of `WarpgroupAttention`.
+fn warpgroup_grid(meaning: &Meaning, part: &Part) -> Grid {
+    let blocks = part.reads[0].rows().div_ceil(128) * heads(meaning);
+    Grid { blocks, threads: 3 * 128, shared: 5 * 128 * head_width(meaning, part) * 2 + 128 }
 }
 
 /// A thread for every few pairs of every head.
@@ -66,6 +91,7 @@ pub fn declare() -> Vec<Kernel> {
             .case(&[&[9, 64], &[21, 64], &[21, 64]])
             .means("y", &["queries", "width"], |m, [q, k, v]| attention(m, 2, q, k, v))
             .cuda(attend("attention"))
+            .hopper(warpgroups_attend("attention"))
             .cuda_case("2 2 0.1 0", &[&[70, 96], &[70, 96], &[70, 96]])
             .cuda_case("2 2 0.125 0", &[&[70, 128], &[130, 128], &[130, 128]]),
         Kernel::named("attention_gate", "attention, each head of each query scaled by factor·sigmoid(logit)")
@@ -80,6 +106,8 @@ pub fn declare() -> Vec<Kernel> {
                 m.op(Op::HeadScale { heads: 2 }, &[attention(m, 2, q, k, v), gates])
             })
             .cuda(attend("attention_gate"))
+            .hopper(warpgroups_attend("attention_gate"))
+            .cuda_case("2 2.0 0.0 2 2 0.088388346 0 2", &[&[150, 256], &[400, 256], &[400, 256], &[150, 2]])
             .cuda_case("2 2.0 0.0 1 1 0.088388346 0 1", &[&[70, 128], &[67, 128], &[67, 128], &[70, 1]]),
         Kernel::named("attention_causal", "causal attention in a window, to valid keys, heads in groups")
             .reads("q", &["tokens", "width"])
@@ -94,7 +122,9 @@ pub fn declare() -> Vec<Kernel> {
                 m.op(op, &[q, k, v, valid, window])
             })
             .cuda(attend("attention_causal"))
+            .hopper(warpgroups_attend("attention_causal"))
             .cuda_case("2 1 0.0625 1", &[&[80, 512], &[80, 256], &[80, 256], &[80], &[1]])
+            .cuda_case("4 2 0.125 1", &[&[290, 256], &[290, 128], &[290, 128], &[290], &[1]])
             .cuda_case("4 2 0.25 1", &[&[150, 64], &[150, 32], &[150, 32], &[150], &[1]]),
         Kernel::named("head_gate", "each head of each token scaled by factor·sigmoid(logit)")
             .reads("x", &["tokens", "width"])

@@ -1,0 +1,239 @@
+// Attention by warpgroups: two with 64 queries each, and a third one that brings keys and values.
+//
+// A warpgroup's scores stay in registers; rounded to bf16 they are the left factor of the product with the values.
+// While tensor cores multiply these, and the next keys, the warpgroup turns scores to weights; and the two warpgroups
+// start their products in turn, so that one has weights to make while the other's products run.
+#pragma once
+
+#include "attention/attention.cu"
+
+template <class K> struct WarpgroupAttention {
+    static constexpr int head = HEAD<K>;
+    static constexpr int queries = 128, keys = 128, stages = 2, threads = 3 * WARPGROUP;
+    // A tile of queries, keys or values is boxes of 64 columns, one behind the other.
+    static constexpr int boxes = head / BOX_COLUMNS, box_bytes = keys * BOX_ROW_BYTES, tile_bytes = boxes * box_bytes;
+    // Queries, stages of keys, stages of values, and room for their barriers.
+    static constexpr int shared = (1 + 2 * stages) * tile_bytes + 128;
+    static constexpr int groups = K::attention::heads / K::attention::kv_heads;
+    static constexpr int readers = 8;
+    static constexpr float scale = K::attention::scale * LOG2_E;
+    static_assert(head == 64 || head == 128, "heads of one or two boxes");
+    static_assert(queries == keys, "boxes of all operands have as many rows");
+    static_assert(scale > 0.0f, "the largest product is the largest score");
+    using Stages = Ring<stages>;
+    using Place = typename Stages::Place;
+
+    unsigned char* q_memory;
+    unsigned char* k_memory;
+    unsigned char* v_memory;
+    Mbarrier* q_full;
+    Stages k_ring, v_ring;
+
+    DEVICE explicit WarpgroupAttention(unsigned char* memory)
+        : q_memory(memory), k_memory(memory + tile_bytes), v_memory(k_memory + stages * tile_bytes),
+          q_full((Mbarrier*)(v_memory + stages * tile_bytes)), k_ring((unsigned char*)(q_full + 1)),
+          v_ring((unsigned char*)(q_full + 1) + Stages::bytes) {}
+
+    static DEVICE void bring_tile(unsigned char* to, const TensorMap& map, Mbarrier* barrier, int column, int row) {
+#pragma unroll
+        for (int i = 0; i < boxes; i++) {
+            copy_box(to + i * box_bytes, map, barrier, {column + i * BOX_COLUMNS, row});
+        }
+    }
+
+    // Starts scores = q·kᵀ.
+    DEVICE void start_scores(float (&scores)[keys / 2], int first_row, const Place& place) const {
+        k_ring.wait(place);
+        unsigned long long q = matrix_descriptor(q_memory + first_row * BOX_ROW_BYTES, 0, PATTERN_BYTES);
+        unsigned long long k = matrix_descriptor(k_memory + place.stage * tile_bytes, 0, PATTERN_BYTES);
+        products_fence();
+#pragma unroll
+        for (int i = 0; i < head; i += 16) {
+            int at = i / BOX_COLUMNS * box_bytes + i % BOX_COLUMNS * 2;
+            multiply_shared<keys>(scores, advance(q, at), advance(k, at), i > 0);
+        }
+        products_commit();
+    }
+
+    // Starts sums += weights·v, or sums = weights·v.
+    DEVICE void start_sums(float (&sums)[head / 2], const unsigned (&weights)[keys / 16][4], const Place& place,
+                           bool add) const {
+        v_ring.wait(place);
+        unsigned long long v = matrix_descriptor(v_memory + place.stage * tile_bytes, box_bytes, PATTERN_BYTES);
+        products_fence();
+#pragma unroll
+        for (int i = 0; i < keys / 16; i++) {
+            multiply_registers<head>(sums, weights[i], advance(v, i * 16 * BOX_ROW_BYTES), add || i > 0);
+        }
+        products_commit();
+    }
+
+    // What a thread knows of its two rows, of which three other lanes have the other columns.
+    struct Rows {
+        float largest[2] = {minus_infinity(), minus_infinity()};
+        float total[2] = {};
+    };
+
+    // Turns scores of the keys from `key` on to weights; sums so far shrink by `factor`.
+    template <class Mask>
+    static DEVICE void weigh(float (&scores)[keys / 2], float (&factor)[2], Rows& rows, Mask mask, int query, int key) {
+        int lane = thread_index() % 32;
+        if (!mask.sees_all(key + keys)) {
+#pragma unroll
+            for (int i = 0; i < keys / 2; i++) {
+                bool seen = mask.sees(query + i / 2 % 2 * 8, key + i / 4 * 8 + lane % 4 * 2 + i % 2);
+                scores[i] = seen ? scores[i] : minus_infinity();
+            }
+        }
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            float most = rows.largest[half];
+#pragma unroll
+            for (int i = 0; i < keys / 2; i++) {
+                most = i / 2 % 2 == half ? larger(most, scores[i]) : most;
+            }
+            for (int mask = 1; mask < 4; mask *= 2) {
+                most = larger(most, shuffle_xor(most, mask));
+            }
+            // −∞ − −∞ is no number: with 0 for the largest, 2^−∞ stays 0.
+            float base = most == minus_infinity() ? 0.0f : most * scale;
+            factor[half] = exp2_fast(multiply_add(rows.largest[half], scale, -base));
+            rows.largest[half] = most;
+            float total = 0.0f;
+#pragma unroll
+            for (int i = 0; i < keys / 2; i++) {
+                if (i / 2 % 2 == half) {
+                    scores[i] = exp2_fast(multiply_add(scores[i], scale, -base));
+                    total += scores[i];
+                }
+            }
+            rows.total[half] = rows.total[half] * factor[half] + total;
+        }
+    }
+
+    static DEVICE void round(unsigned (&weights)[keys / 16][4], const float (&scores)[keys / 2]) {
+#pragma unroll
+        for (int i = 0; i < keys / 4; i++) {
+            weights[i / 4][i % 4] = narrow_pair(scores[2 * i], scores[2 * i + 1]);
+        }
+    }
+
+    // Everything of one warpgroup's queries: `sums` of `tiles` tiles of keys from `first_key` on, and the rows' totals.
+    template <class Mask>
+    DEVICE void compute(float (&sums)[head / 2], Rows& rows, Mask mask, int me, int first_query, int first_key,
+                        int tiles) const {
+        int thread = thread_index() % WARPGROUP, query = first_query + me * 64 + thread / 32 * 16 + thread % 32 / 4;
+        float scores[keys / 2], factor[2];
+        unsigned weights[keys / 16][4];
+        Place place;
+        mbarrier_wait(q_full, 0);
+        start_scores(scores, me * 64, place);
+        products_wait<0>(scores);
+        k_ring.release(place);
+        weigh(scores, factor, rows, mask, query, first_key);
+        round(weights, scores);
+        // Whose turn it is to start products is a barrier for each warpgroup: the other one arrives when it has started
+        // its own. The first turn is warpgroup 0's.
+        if (me == 1 && tiles > 1) {
+            named_barrier_arrive(1, 2 * WARPGROUP);
+        }
+        for (int tile = 1; tile < tiles; tile++) {
+            Place before = place;
+            place.next();
+            named_barrier_wait(1 + me, 2 * WARPGROUP);
+            start_scores(scores, me * 64, place);
+            start_sums(sums, weights, before, tile > 1);
+            if (me == 0 || tile + 1 < tiles) {
+                named_barrier_arrive(2 - me, 2 * WARPGROUP);
+            }
+            products_wait<1>(scores);
+            k_ring.release(place);
+            weigh(scores, factor, rows, mask, query, first_key + tile * keys);
+            products_wait<0>(sums);
+            v_ring.release(before);
+#pragma unroll
+            for (int i = 0; i < head / 2; i++) {
+                sums[i] *= factor[i / 2 % 2];
+            }
+            round(weights, scores);
+        }
+        start_sums(sums, weights, place, tiles > 1);
+        products_wait<0>(sums);
+        v_ring.release(place);
+    }
+
+    // Calls `finish(values, query, head, column)` for four neighbours of the result.
+    template <class Mask, class F>
+    static DEVICE void run(const typename K::Part& part, const MappedBlock<K>& block, Mask mask, F finish) {
+        // An extent fits in an int; offsets are made of it in `row`.
+        int all_queries = part.q.extent[0], bands = over(all_queries, queries);
+        int head_number = block.block / bands, first_query = block.block % bands * queries;
+        int end_query = at_most(first_query + queries, all_queries);
+        int first_key = mask.first(first_query) / keys * keys;
+        int tiles = over(mask.last(end_query - 1) + 1 - first_key, keys);
+        WarpgroupAttention self(shared_memory());
+        if (thread_index() == 0) {
+            mbarrier_init(self.q_full, 1);
+            self.k_ring.init(readers);
+            self.v_ring.init(readers);
+            mbarrier_init_fence();
+        }
+        block_barrier();
+        if (warpgroup_index() == 0) {
+            give_registers<BRINGING_REGISTERS>();
+            if (thread_index() == 0 && tiles > 0) {
+                self.bring(block.maps, head_number, first_query, first_key, tiles);
+            }
+            return;
+        }
+        take_registers<COMPUTING_REGISTERS>();
+        int me = warpgroup_index() - 1;
+        float sums[head / 2] = {};
+        Rows rows;
+        if (tiles > 0) {
+            self.compute(sums, rows, mask, me, first_query, first_key, tiles);
+        }
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            float total = rows.total[half];
+            for (int mask = 1; mask < 4; mask *= 2) {
+                total += shuffle_xor(total, mask);
+            }
+            float inverse = total == 0.0f ? 0.0f : 1.0f / total;
+#pragma unroll
+            for (int i = 0; i < head / 2; i++) {
+                sums[i] *= i / 2 % 2 == half ? inverse : 1.0f;
+            }
+        }
+        each_four(sums, [&](float (&values)[4], int row, int column) {
+            int query = first_query + me * 64 + row;
+            if (query < all_queries) {
+                finish(values, query, head_number, column);
+            }
+        });
+    }
+
+    // The queries, and keys and values in turn.
+    DEVICE void bring(const typename K::Maps& maps, int head_number, int first_query, int first_key, int tiles) const {
+        mbarrier_expect(q_full, tile_bytes);
+        bring_tile(q_memory, maps.q, q_full, head_number * head, first_query);
+        int column = head_number / groups * head;
+        Place place;
+        for (int tile = 0; tile < tiles; tile++) {
+            int row = first_key + tile * keys, at = place.stage * tile_bytes;
+            bring_tile(k_memory + at, maps.k, k_ring.begin(place, tile_bytes), column, row);
+            bring_tile(v_memory + at, maps.v, v_ring.begin(place, tile_bytes), column, row);
+            place.next();
+        }
+    }
+};
+
+template <class K, class Mask, class F>
+DEVICE void attend(const typename K::Part& part, const MappedBlock<K>& block, Mask mask, F finish) {
+    using Attention = WarpgroupAttention<K>;
+    static_assert(Attention::shared == K::shared && Attention::threads == K::threads, "kernels/src/attention/mod.rs");
+    Attention::run(part, block, mask, [&](float (&values)[4], long long row, int head, int column) {
+        finish(values, row, head);
+        store(part.y.row(row) + head * HEAD<K> + column, values, 4);
+    });
+}
