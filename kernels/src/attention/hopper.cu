@@ -55,17 +55,34 @@ template <class K> struct WarpgroupAttention {
         products_commit();
     }
 
-    // Starts sums += weights·v, or sums = weights·v.
-    DEVICE void start_sums(float (&sums)[head / 2], const unsigned (&weights)[keys / 16][4], const Place& place,
-                           bool add) const {
+    // Starts sums += weights·v.
+    DEVICE void start_sums(float (&sums)[head / 2], const unsigned (&weights)[keys / 16][4], const Place& place) const {
         v_ring.wait(place);
         unsigned long long v = matrix_descriptor(v_memory + place.stage * tile_bytes, box_bytes, PATTERN_BYTES);
         products_fence();
 #pragma unroll
         for (int i = 0; i < keys / 16; i++) {
-            multiply_registers<head>(sums, weights[i], advance(v, i * 16 * BOX_ROW_BYTES), add || i > 0);
+            multiply_registers<head>(sums, weights[i], advance(v, i * 16 * BOX_ROW_BYTES), true);
         }
         products_commit();
+    }
+
+    // Waits for the sums so far, if there are some, and makes them and the scores fit for the next product with values.
+    DEVICE void take_weights(float (&sums)[head / 2], unsigned (&weights)[keys / 16][4],
+                             const float (&scores)[keys / 2], const float (&factor)[2], Place& place, bool some) const {
+        products_wait<0>(sums);
+        if (some) {
+            v_ring.release(place);
+            place.next();
+        }
+#pragma unroll
+        for (int i = 0; i < head / 2; i++) {
+            sums[i] *= factor[i / 2 % 2];
+        }
+#pragma unroll
+        for (int i = 0; i < keys / 4; i++) {
+            weights[i / 4][i % 4] = narrow_pair(scores[2 * i], scores[2 * i + 1]);
+        }
     }
 
     // What a thread knows of its two rows, of which three other lanes have the other columns.
@@ -111,55 +128,43 @@ template <class K> struct WarpgroupAttention {
         }
     }
 
-    static DEVICE void round(unsigned (&weights)[keys / 16][4], const float (&scores)[keys / 2]) {
-#pragma unroll
-        for (int i = 0; i < keys / 4; i++) {
-            weights[i / 4][i % 4] = narrow_pair(scores[2 * i], scores[2 * i + 1]);
-        }
-    }
-
-    // Everything of one warpgroup's queries: `sums` of `tiles` tiles of keys from `first_key` on, and the rows' totals.
+    // Everything of one warpgroup's queries: adds `tiles` tiles of keys from `first_key` on to `sums` and to the rows.
     template <class Mask>
     DEVICE void compute(float (&sums)[head / 2], Rows& rows, Mask mask, int me, int first_query, int first_key,
                         int tiles) const {
         int thread = thread_index() % WARPGROUP, query = first_query + me * 64 + thread / 32 * 16 + thread % 32 / 4;
         float scores[keys / 2], factor[2];
         unsigned weights[keys / 16][4];
-        Place place;
+        Place k_place, v_place;
         mbarrier_wait(q_full, 0);
-        start_scores(scores, me * 64, place);
+        start_scores(scores, me * 64, k_place);
         products_wait<0>(scores);
-        k_ring.release(place);
+        k_ring.release(k_place);
         weigh(scores, factor, rows, mask, query, first_key);
-        round(weights, scores);
         // Whose turn it is to start products is a barrier for each warpgroup: the other one arrives when it has started
         // its own. The first turn is warpgroup 0's.
         if (me == 1 && tiles > 1) {
             named_barrier_arrive(1, 2 * WARPGROUP);
         }
+        // A turn ends with new weights while the products with the ones before still run. It is the next turn that
+        // waits for these: inside of a turn, compilers move what makes the weights behind the wait.
         for (int tile = 1; tile < tiles; tile++) {
-            Place before = place;
-            place.next();
+            take_weights(sums, weights, scores, factor, v_place, tile > 1);
+            k_place.next();
             named_barrier_wait(1 + me, 2 * WARPGROUP);
-            start_scores(scores, me * 64, place);
-            start_sums(sums, weights, before, tile > 1);
+            start_scores(scores, me * 64, k_place);
+            start_sums(sums, weights, v_place);
             if (me == 0 || tile + 1 < tiles) {
                 named_barrier_arrive(2 - me, 2 * WARPGROUP);
             }
             products_wait<1>(scores);
-            k_ring.release(place);
+            k_ring.release(k_place);
             weigh(scores, factor, rows, mask, query, first_key + tile * keys);
-            products_wait<0>(sums);
-            v_ring.release(before);
-#pragma unroll
-            for (int i = 0; i < head / 2; i++) {
-                sums[i] *= factor[i / 2 % 2];
-            }
-            round(weights, scores);
         }
-        start_sums(sums, weights, place, tiles > 1);
+        take_weights(sums, weights, scores, factor, v_place, tiles > 1);
+        start_sums(sums, weights, v_place);
         products_wait<0>(sums);
-        v_ring.release(place);
+        v_ring.release(v_place);
     }
 
     // Calls `finish(values, query, head, column)` for four neighbours of the result.
