@@ -104,6 +104,9 @@ fn complaint(variant: &Variant, report: &str) -> Option<&'static str> {
     if report.contains("serialized") {
         return Some("waits for its products one by one");
     }
+    if report.contains("setmaxnreg") {
+        return Some("moves no registers between warpgroups");
+    }
     let frame = bytes(report, ["stack", "frame"]) > 0 && !TAKE_F64_SINES.contains(&variant.name);
     (hot && frame).then_some("keeps numbers in local memory")
 }

@@ -37,19 +37,11 @@ DEVICE void mbarrier_wait(Mbarrier* barrier, unsigned parity) {
                  : "memory");
 }
 
-template <int AXES> DEVICE void copy_box(void* shared, const TensorMap& map, Mbarrier* barrier, const int (&at)[AXES]) {
-    static_assert(AXES == 2 || AXES == 4, "boxes of two or four axes");
-    if constexpr (AXES == 2) {
-        asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes "
-                     "[%0], [%1, {%3, %4}], [%2];" ::"r"(shared_address(shared)),
-                     "l"(&map), "r"(shared_address(barrier)), "r"(at[0]), "r"(at[1])
-                     : "memory");
-    } else {
-        asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.mbarrier::complete_tx::bytes "
-                     "[%0], [%1, {%3, %4, %5, %6}], [%2];" ::"r"(shared_address(shared)),
-                     "l"(&map), "r"(shared_address(barrier)), "r"(at[0]), "r"(at[1]), "r"(at[2]), "r"(at[3])
-                     : "memory");
-    }
+DEVICE void copy_box(void* shared, const TensorMap& map, Mbarrier* barrier, int column, int row) {
+    asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes "
+                 "[%0], [%1, {%3, %4}], [%2];" ::"r"(shared_address(shared)),
+                 "l"(&map), "r"(shared_address(barrier)), "r"(column), "r"(row)
+                 : "memory");
 }
 
 DEVICE void prefetch_map(const TensorMap& map) {

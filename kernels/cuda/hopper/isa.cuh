@@ -29,11 +29,10 @@ DEVICE void mbarrier_expect(Mbarrier* barrier, int bytes);
 // before it, of parity 1, counts as over.
 DEVICE void mbarrier_wait(Mbarrier* barrier, unsigned parity);
 
-// Copies a box of an operand to shared memory (cp.async.bulk.tensor), from the element with the coordinates `at` on,
-// innermost first; what lies outside of the operand becomes zeros. The bytes of the whole box count at `barrier`.
-// Rows of a box are 128 bytes; their 16-byte pieces lie swizzled: bits 4 to 6 of an address are exchanged for
-// themselves xor bits 7 to 9. One thread calls it.
-template <int AXES> DEVICE void copy_box(void* shared, const TensorMap& map, Mbarrier* barrier, const int (&at)[AXES]);
+// Copies a box of an operand to shared memory (cp.async.bulk.tensor), from a column and a row on; what lies outside of
+// the operand becomes zeros. The bytes of the whole box count at `barrier`. Rows of a box are 128 bytes; their 16-byte
+// pieces lie swizzled: bits 4 to 6 of an address are exchanged for themselves xor bits 7 to 9. One thread calls it.
+DEVICE void copy_box(void* shared, const TensorMap& map, Mbarrier* barrier, int column, int row);
 
 // Brings a tensor map close before it is needed.
 DEVICE void prefetch_map(const TensorMap& map);

@@ -5,13 +5,12 @@
 
 namespace emulation {
 
-// What stands for a driver's map, in the same 128 bytes: how an operand lies, innermost axis first.
+// What stands for a driver's map, in the same 128 bytes: columns and rows of an operand, and bytes between rows.
 struct PlainMap {
     const unsigned char* address;
-    uint32_t rank;
-    uint32_t tile[5];
-    uint64_t extents[5];
-    uint64_t strides[4];
+    uint64_t extents[2];
+    uint64_t stride;
+    uint32_t tile[2];
     uint64_t mark;
 };
 constexpr uint64_t MAP_MARK = 0x70616D2D656E6F7A;
@@ -99,56 +98,34 @@ inline void land_bytes(Mbarrier* barrier, uint64_t bytes) {
     change(barrier, state);
 }
 
-// Moves a box, the last axis of which is `axis`; the places of its rows follow each other in shared memory.
-inline void move_box(const PlainMap& map, const int* at, int axis, const unsigned char* from, bool inside,
-                     uint32_t& to) {
+// Moves a box from its first column and row on; returns how many bytes it has.
+inline uint64_t move_box(const PlainMap& map, int column, int row, uint32_t to) {
     constexpr uint32_t PIECE = 16;
-    for (uint32_t i = 0; i < map.tile[axis]; i++) {
-        int64_t place = static_cast<int64_t>(at[axis]) + i;
-        bool here = inside && place >= 0 && place < static_cast<int64_t>(map.extents[axis]);
-        if (axis > 0) {
-            move_box(map, at, axis - 1, here ? from + place * map.strides[axis - 1] : from, here, to);
-            continue;
+    uint32_t place = to;
+    for (uint32_t y = 0; y < map.tile[1]; y++) {
+        for (uint32_t x = 0; x < map.tile[0]; x++, place += 2) {
+            int64_t at[2] = {static_cast<int64_t>(column) + x, static_cast<int64_t>(row) + y};
+            bool inside = at[0] >= 0 && at[1] >= 0 && at[0] < static_cast<int64_t>(map.extents[0]) &&
+                          at[1] < static_cast<int64_t>(map.extents[1]);
+            uint16_t element = 0;
+            if (inside) {
+                memcpy(&element, map.address + at[1] * map.stride + at[0] * 2, 2);
+            }
+            memcpy(at_window(swizzled(place / PIECE * PIECE) + place % PIECE, 2), &element, 2);
         }
-        uint16_t element = 0;
-        if (here) {
-            memcpy(&element, from + place * 2, 2);
-        }
-        uint32_t piece = swizzled(to / PIECE * PIECE);
-        memcpy(at_window(piece + to % PIECE, 2), &element, 2);
-        to += 2;
     }
+    return place - to;
 }
 
-inline void check_box(const PlainMap& map, const TensorMap& bytes, int axes, uint32_t to) {
-    bool right = map.mark == MAP_MARK && reinterpret_cast<uintptr_t>(&bytes) % 64 == 0;
-    if (!right || static_cast<int>(map.rank) != axes) {
-        block->fail("copy_box: no tensor map of %d axes", axes);
+inline void check_box(const PlainMap& map, const TensorMap& bytes, uint32_t to) {
+    if (map.mark != MAP_MARK || reinterpret_cast<uintptr_t>(&bytes) % 64 != 0) {
+        block->fail("copy_box: no tensor map");
     }
-    bool fits = reinterpret_cast<uintptr_t>(map.address) % 16 == 0 && map.tile[0] * 2 == 128 && to % 128 == 0;
-    for (int i = 0; i < axes; i++) {
-        fits &= map.tile[i] >= 1 && map.tile[i] <= 256 && map.extents[i] >= 1;
-        fits &= i == 0 || map.strides[i - 1] % 16 == 0;
-    }
-    if (!fits) {
+    bool fits = reinterpret_cast<uintptr_t>(map.address) % 16 == 0 && map.stride % 16 == 0 && map.tile[0] * 2 == 128 &&
+                map.tile[1] >= 1 && map.tile[1] <= 256 && map.extents[0] >= 1 && map.extents[1] >= 1;
+    if (!fits || to % 128 != 0) {
         block->fail("copy_box: a map or a place that the instruction does not take");
     }
-}
-
-inline void copy_box(void* shared, const TensorMap& bytes, Mbarrier* barrier, const int* at, int axes) {
-    PlainMap map;
-    memcpy(&map, &bytes, sizeof(map));
-    uint32_t to = window_address(shared);
-    check_box(map, bytes, axes, to);
-    if (!state_of(barrier).known) {
-        block->fail("copy_box: the mbarrier at byte %ld has no fence behind its preparation", offset_of(barrier));
-    }
-    std::vector<int> first(at, at + axes);
-    block->land([map, to, first, barrier, axes] {
-        uint32_t end = to;
-        move_box(map, first.data(), axes - 1, map.address, true, end);
-        land_bytes(barrier, end - to);
-    });
 }
 
 }  // namespace emulation
@@ -190,8 +167,16 @@ DEVICE void mbarrier_wait(Mbarrier* barrier, unsigned parity) {
     }
 }
 
-template <int AXES> DEVICE void copy_box(void* shared, const TensorMap& map, Mbarrier* barrier, const int (&at)[AXES]) {
-    emulation::copy_box(shared, map, barrier, at, AXES);
+DEVICE void copy_box(void* shared, const TensorMap& bytes, Mbarrier* barrier, int column, int row) {
+    using namespace emulation;
+    PlainMap map;
+    memcpy(&map, &bytes, sizeof(map));
+    uint32_t to = window_address(shared);
+    check_box(map, bytes, to);
+    if (!state_of(barrier).known) {
+        block->fail("copy_box: the mbarrier at byte %ld has no fence behind its preparation", offset_of(barrier));
+    }
+    block->land([=] { land_bytes(barrier, move_box(map, column, row, to)); });
 }
 
 DEVICE void prefetch_map(const TensorMap&) {}

@@ -37,7 +37,7 @@ template <class K> struct WarpgroupAttention {
     static DEVICE void bring_tile(unsigned char* to, const TensorMap& map, Mbarrier* barrier, int column, int row) {
 #pragma unroll
         for (int i = 0; i < boxes; i++) {
-            copy_box(to + i * box_bytes, map, barrier, {column + i * BOX_COLUMNS, row});
+            copy_box(to + i * box_bytes, map, barrier, column + i * BOX_COLUMNS, row);
         }
     }
 

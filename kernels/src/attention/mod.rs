@@ -23,7 +23,7 @@ fn warpgroups_attend(entry: &'static str) -> Hopper {
     Hopper {
         cuda: Cuda { source: HOPPER, entry, tolerance: ROUNDED, bakes: &[], launch: warpgroup_grid },
         fits: |meaning, part| matches!(head_width(meaning, part), 64 | 128),
-        maps: |_, _| (0..3).map(|operand| MappedOperand { operand, tile: vec![128, 64] }).collect(),
+        maps: |_, _| (0..3).map(|operand| MappedOperand { operand, tile: [128, 64] }).collect(),
     }
 }
 
@@ -107,8 +107,8 @@ pub fn declare() -> Vec<Kernel> {
             })
             .cuda(attend("attention_gate"))
             .hopper(warpgroups_attend("attention_gate"))
-            .cuda_case("2 2.0 0.0 2 2 0.088388346 0 2", &[&[150, 256], &[400, 256], &[400, 256], &[150, 2]])
-            .cuda_case("2 2.0 0.0 1 1 0.088388346 0 1", &[&[70, 128], &[67, 128], &[67, 128], &[70, 1]]),
+            .cuda_case("2 2.0 0.0 1 1 0.088388346 0 1", &[&[70, 128], &[67, 128], &[67, 128], &[70, 1]])
+            .cuda_case("2 2.0 0.0 2 2 0.088388346 0 2", &[&[150, 256], &[400, 256], &[400, 256], &[150, 2]]),
         Kernel::named("attention_causal", "causal attention in a window, to valid keys, heads in groups")
             .reads("q", &["tokens", "width"])
             .or_in_place()

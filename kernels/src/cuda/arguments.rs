@@ -44,12 +44,12 @@ pub struct Map {
     pub operand: usize,
     /// Where the operand's address lies in the argument.
     pub address_at: usize,
-    /// Elements along each axis, the innermost first.
-    pub extents: Vec<u64>,
-    /// Bytes from one element to the next along each axis but the innermost.
-    pub strides: Vec<u64>,
-    /// Elements of a box along each axis.
-    pub tile: Vec<u32>,
+    /// Elements along both axes, the innermost first: columns and rows.
+    pub extents: [u64; 2],
+    /// Bytes from one row to the next.
+    pub stride: u64,
+    /// Elements of a box along both axes.
+    pub tile: [u32; 2],
 }
 
 /// The first bytes: how many parts there are, and where the blocks of each end.
@@ -79,24 +79,13 @@ pub(super) fn maps_at(tensors: usize) -> usize {
 
 /// The map of an operand of part `part`, one of `tensors` operands and results; `number` among all maps of the launch.
 pub(super) fn map(mapped: &MappedOperand, view: &View, part: usize, tensors: usize, number: usize) -> Map {
-    let bytes = view.dtype.bytes() as u64;
-    let axes = mapped.tile.len();
-    let joined = view.shape.len() - axes + 1;
-    let outermost: usize = view.shape[..joined].iter().product();
-    let mut extents: Vec<u64> = view.shape[joined..].iter().rev().map(|n| *n as u64).collect();
-    extents.push(outermost as u64);
-    // The innermost axis lies side by side, rows a stride apart, all further axes close together.
-    let mut strides = vec![view.row_stride as u64 * bytes];
-    for axis in 1..axes - 1 {
-        strides.push(strides[axis - 1] * extents[axis]);
-    }
     Map {
         at: maps_at(tensors) + number * MAP_BYTES,
         part,
         operand: mapped.operand,
         address_at: HEADER_BYTES + (part * tensors + mapped.operand) * TENSOR_BYTES,
-        extents,
-        strides,
-        tile: mapped.tile.iter().rev().map(|n| *n as u32).collect(),
+        extents: [view.width() as u64, view.rows() as u64],
+        stride: (view.row_stride * view.dtype.bytes()) as u64,
+        tile: [mapped.tile[1] as u32, mapped.tile[0] as u32],
     }
 }

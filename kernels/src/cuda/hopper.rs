@@ -20,29 +20,27 @@ pub struct Hopper {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MappedOperand {
     pub operand: usize,
-    /// Extents of a box, the innermost last. An operand with more axes than these has its outer ones joined.
-    pub tile: Vec<usize>,
+    /// Rows and columns of a box; all axes of the operand but the last are joined to rows.
+    pub tile: [usize; 2],
 }
 
-/// Extents of a box and bytes of its rows, at most: limits of tensor maps with 128 bytes of swizzle.
+/// Rows of a box, at most.
 const LARGEST_BOX: usize = 256;
+
+/// A box is as wide as its swizzle.
 const BOX_ROW_BYTES: usize = 128;
 
 impl MappedOperand {
     /// Whether a tensor map can describe the operand: the rules of `cuTensorMapEncodeTiled`.
     pub(super) fn can_describe(&self, view: &View) -> bool {
-        let (axes, bytes) = (self.tile.len(), view.dtype.bytes());
-        let row_bytes = self.tile.last().map_or(0, |n| n * bytes);
+        let (bytes, [rows, columns]) = (view.dtype.bytes(), self.tile);
         view.dtype == Dtype::Bf16
-            && (2..=5).contains(&axes)
-            && view.shape.len() >= axes
             && view.shape.iter().all(|n| *n > 0)
             && view.rows() < 1 << 31
-            && view.address % 16 == 0
+            && view.address.is_multiple_of(16)
             && (view.row_stride * bytes).is_multiple_of(16)
-            && row_bytes.is_multiple_of(16)
-            && row_bytes <= BOX_ROW_BYTES
-            && self.tile.iter().all(|n| (1..=LARGEST_BOX).contains(n))
+            && columns * bytes == BOX_ROW_BYTES
+            && (1..=LARGEST_BOX).contains(&rows)
     }
 }
 

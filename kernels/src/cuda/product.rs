@@ -29,7 +29,7 @@ impl MappedOperand {
     /// The boxes of a tile's operands: the first one's rows times the second one's, by 64 columns of both.
     pub fn of_warpgroup_tiles(result: &View) -> Vec<MappedOperand> {
         let boxes = [128, warpgroup_columns(result)].into_iter().enumerate();
-        boxes.map(|(operand, rows)| MappedOperand { operand, tile: vec![rows, 64] }).collect()
+        boxes.map(|(operand, rows)| MappedOperand { operand, tile: [rows, 64] }).collect()
     }
 }
 

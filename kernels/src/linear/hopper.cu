@@ -17,8 +17,8 @@ DEVICE void product(const typename K::Part& part, const MappedBlock<K>& block, F
         block.block, block.blocks, tiles, over(K::x_width, Tile::depth),
         [&](unsigned char* left, unsigned char* right, Mbarrier* barrier, int tile, int step) {
             TilePlace at = place(tile);
-            copy_box(left, block.maps.x, barrier, {step * Tile::depth, (int)at.row});
-            copy_box(right, block.maps.w, barrier, {step * Tile::depth, at.column});
+            copy_box(left, block.maps.x, barrier, step * Tile::depth, (int)at.row);
+            copy_box(right, block.maps.w, barrier, step * Tile::depth, at.column);
         },
         [&](float (&values)[4], int tile, int down, int across) {
             TilePlace at = place(tile);

@@ -24,16 +24,12 @@ pub struct Edit {
 
 /// The argument of a launch with its tensor maps, as `kernels/cuda/host/tensor_map.h` describes them.
 fn with_maps(launch: &Launch) -> Vec<u8> {
-    const AXES: usize = 5;
     const MARK: u64 = 0x7061_6D2D_656E_6F7A;
     let mut argument = launch.argument.clone();
     for map in &launch.maps {
         let mut bytes = argument[map.address_at..][..8].to_vec();
-        bytes.extend((map.extents.len() as u32).to_le_bytes());
-        let padded = |axis: usize, list: &[u64]| list.get(axis).copied().unwrap_or(0);
-        bytes.extend((0..AXES).flat_map(|i| map.tile.get(i).copied().unwrap_or(0).to_le_bytes()));
-        bytes.extend((0..AXES).flat_map(|i| padded(i, &map.extents).to_le_bytes()));
-        bytes.extend((0..AXES - 1).flat_map(|i| padded(i, &map.strides).to_le_bytes()));
+        bytes.extend(map.extents.iter().chain([&map.stride]).flat_map(|n| n.to_le_bytes()));
+        bytes.extend(map.tile.iter().flat_map(|n| n.to_le_bytes()));
         bytes.extend(MARK.to_le_bytes());
         bytes.resize(MAP_BYTES, 0);
         argument[map.at..][..MAP_BYTES].copy_from_slice(&bytes);
