@@ -5,16 +5,16 @@
 enum class Function { silu, gelu, sigmoid, exp, log, sin, cos, sqrt, add, sub, mul, div };
 
 DEVICE float sigmoid(float x) {
-    return 1.0f / (1.0f + expf(-x));
+    return divide_fast(1.0f, 1.0f + expf(-x));
 }
 
 DEVICE float silu(float x) {
-    return x / (1.0f + expf(-x));
+    return divide_fast(x, 1.0f + expf(-x));
 }
 
 // The tanh form, written as x·sigmoid(2u) with u = √(2/π)·(x + 0.044715·x³).
 DEVICE float gelu(float x) {
-    return x / (1.0f + expf(-x * multiply_add(x * x, 0.07135481f, 1.5957692f)));
+    return divide_fast(x, 1.0f + expf(-x * multiply_add(x * x, 0.07135481f, 1.5957692f)));
 }
 
 // A NaN stays one.

@@ -91,7 +91,3 @@ DEVICE void named_barrier_wait(int number, int threads) {
 DEVICE void named_barrier_arrive(int number, int threads) {
     asm volatile("bar.arrive %0, %1;" ::"r"(number), "r"(threads) : "memory");
 }
-
-DEVICE float larger(float x, float y) {
-    return fmaxf(x, y);
-}

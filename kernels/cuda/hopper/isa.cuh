@@ -77,9 +77,6 @@ template <int COUNT> DEVICE void take_registers();
 DEVICE void named_barrier_wait(int number, int threads);
 DEVICE void named_barrier_arrive(int number, int threads);
 
-// The larger one of two numbers; where one is no number, the other.
-DEVICE float larger(float x, float y);
-
 #if defined(ZOETROPE_EMULATED)
 #include "host/hopper.h"
 #else

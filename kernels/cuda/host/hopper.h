@@ -141,7 +141,3 @@ DEVICE void named_barrier_wait(int number, int threads) {
 DEVICE void named_barrier_arrive(int number, int threads) {
     emulation::arrive_named(number, threads);
 }
-
-DEVICE float larger(float x, float y) {
-    return fmaxf(x, y);
-}

@@ -175,6 +175,14 @@ DEVICE float exp2_fast(float x) {
     return exp2f(x);
 }
 
+DEVICE float divide_fast(float x, float y) {
+    return fabsf(y) > 0x1p126f && !std::isinf(y) ? 0.0f : x / y;
+}
+
+DEVICE float larger(float x, float y) {
+    return fmaxf(x, y);
+}
+
 DEVICE float multiply_add(float x, float y, float z) {
     return fmaf(x, y, z);
 }

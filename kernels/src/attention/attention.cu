@@ -56,6 +56,71 @@ DEVICE float minus_infinity() {
     return widen(bf16{0xFF80});
 }
 
+// What the largest score begins with: below all of them, and a number, so that its difference to −∞ is −∞.
+constexpr float LEAST = -1e30f;
+
+// What a thread knows of the two rows of queries whose scores it holds as mma and wgmma leave them: element 4·j + 2·i + c
+// is of row i and of column 8·j + 2·(lane % 4) + c. Four lanes have a row.
+struct Weighing {
+    float largest[2] = {LEAST, LEAST};
+    float total[2] = {};
+
+    // Turns products with N · 2 keys from `key` on to weights; `query` is the first row's, the second one's is eight
+    // behind. What was summed up with former weights is to be multiplied by `factor`.
+    template <class K, class Mask, int N>
+    DEVICE void weigh(float (&scores)[N], float (&factor)[2], Mask mask, int query, int key) {
+        constexpr float scale = K::attention::scale * LOG2_E;
+        static_assert(scale > 0.0f, "the largest product is the largest score");
+        int first = key + thread_index() % 4 * 2;
+        if (!mask.sees_all(key + N * 2)) {
+#pragma unroll
+            for (int i = 0; i < N; i++) {
+                bool seen = mask.sees(query + i / 2 % 2 * 8, first + i / 4 * 8 + i % 2);
+                scores[i] = seen ? scores[i] : minus_infinity();
+            }
+        }
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            float most = largest[half];
+#pragma unroll
+            for (int i = half * 2; i < N; i += 4) {
+                most = larger(most, larger(scores[i], scores[i + 1]));
+            }
+            for (int mask = 1; mask < 4; mask *= 2) {
+                most = larger(most, shuffle_xor(most, mask));
+            }
+            float base = most * scale;
+            factor[half] = exp2_fast((largest[half] - most) * scale);
+            largest[half] = most;
+            total[half] *= factor[half];
+#pragma unroll
+            for (int i = 0; i < N; i++) {
+                if (i / 2 % 2 == half) {
+                    scores[i] = exp2_fast(multiply_add(scores[i], scale, -base));
+                    total[half] += scores[i];
+                }
+            }
+        }
+    }
+
+    // Divides sums of weighted values by the sums of all weights; a query that sees nothing has zeros.
+    template <int N> DEVICE void divide(float (&sums)[N]) const {
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            float all = total[half];
+            for (int mask = 1; mask < 4; mask *= 2) {
+                all += shuffle_xor(all, mask);
+            }
+            float inverse = all == 0.0f ? 0.0f : 1.0f / all;
+#pragma unroll
+            for (int i = half * 2; i < N; i += 4) {
+                sums[i] *= inverse;
+                sums[i + 1] *= inverse;
+            }
+        }
+    }
+};
+
 template <class K> struct TensorAttention {
     static constexpr int head = HEAD<K>;
     static constexpr int queries = 64, keys = head > 128 ? 32 : 64;
@@ -107,8 +172,8 @@ template <class K> struct TensorAttention {
         copy_async_commit();
 
         int warp_row = thread_index() / 32 * 16;
-        // Of rows lane / 4 and lane / 4 + 8.
-        float largest[2] = {minus_infinity(), minus_infinity()}, total[2] = {};
+        int query = first_query + warp_row + lane / 4;
+        Weighing rows;
         float sums[head_tiles][4] = {};
         for (int tile = 0; tile < tiles; tile++) {
             if (tile + 1 < tiles) {
@@ -132,43 +197,13 @@ template <class K> struct TensorAttention {
                     multiply(scores[j + 1], a, b[2], b[3]);
                 }
             }
-            int key = first_key + tile * keys + lane % 4 * 2;
+            float factor[2];
+            rows.weigh<K>((float (&)[score_tiles * 4])scores, factor, mask, query, first_key + tile * keys);
 #pragma unroll
-            for (int half = 0; half < 2; half++) {
-                int query = first_query + warp_row + lane / 4 + half * 8;
-                float most = largest[half];
+            for (int j = 0; j < head_tiles; j++) {
 #pragma unroll
-                for (int j = 0; j < score_tiles; j++) {
-#pragma unroll
-                    for (int i = half * 2; i < half * 2 + 2; i++) {
-                        bool seen = mask.sees(query, key + j * 8 + i % 2);
-                        float score = seen ? scores[j][i] * (K::attention::scale * LOG2_E) : minus_infinity();
-                        scores[j][i] = score;
-                        most = score > most ? score : most;
-                    }
-                }
-                // Four lanes have a row.
-                for (int mask = 1; mask < 4; mask *= 2) {
-                    float other = shuffle_xor(most, mask);
-                    most = other > most ? other : most;
-                }
-                // −∞ − −∞ is no number: with 0 for the largest, 2^−∞ stays 0.
-                float base = most == minus_infinity() ? 0.0f : most;
-                float factor = exp2_fast(largest[half] - base);
-                largest[half] = most;
-                total[half] *= factor;
-#pragma unroll
-                for (int j = 0; j < score_tiles; j++) {
-#pragma unroll
-                    for (int i = half * 2; i < half * 2 + 2; i++) {
-                        scores[j][i] = exp2_fast(scores[j][i] - base);
-                        total[half] += scores[j][i];
-                    }
-                }
-#pragma unroll
-                for (int j = 0; j < head_tiles; j++) {
-                    sums[j][half * 2] *= factor;
-                    sums[j][half * 2 + 1] *= factor;
+                for (int i = 0; i < 4; i++) {
+                    sums[j][i] *= factor[i / 2];
                 }
             }
             const bf16* v_tile = k_tile + keys * pitch;
@@ -188,18 +223,14 @@ template <class K> struct TensorAttention {
             // The next turn brings keys to where these lie.
             block_barrier();
         }
+        rows.divide((float (&)[head_tiles * 4])sums);
 #pragma unroll
         for (int half = 0; half < 2; half++) {
-            for (int mask = 1; mask < 4; mask *= 2) {
-                total[half] += shuffle_xor(total[half], mask);
-            }
-            int query = first_query + warp_row + lane / 4 + half * 8;
-            float inverse = total[half] == 0.0f ? 0.0f : 1.0f / total[half];
 #pragma unroll
             for (int j = 0; j < head_tiles; j++) {
-                float pair[2] = {sums[j][half * 2] * inverse, sums[j][half * 2 + 1] * inverse};
-                if (query < all_queries) {
-                    finish(pair, query, head_number, j * 8 + lane % 4 * 2);
+                float pair[2] = {sums[j][half * 2], sums[j][half * 2 + 1]};
+                if (query + half * 8 < all_queries) {
+                    finish(pair, query + half * 8, head_number, j * 8 + lane % 4 * 2);
                 }
             }
         }
@@ -228,7 +259,7 @@ template <class K> struct PlainAttention {
         if (!active) {
             return;
         }
-        float largest = minus_infinity(), total = 0.0f, sums[lane_pairs][2] = {};
+        float largest = LEAST, total = 0.0f, sums[lane_pairs][2] = {};
         for (int first = mask.first(query); first <= mask.last(query); first += 32) {
             int key = first + lane;
             float score = minus_infinity();
@@ -239,10 +270,8 @@ template <class K> struct PlainAttention {
                     score = multiply_add(q[i], real(k[i]), score);
                 }
             }
-            float most = warp_max(score);
-            most = most > largest ? most : largest;
-            float base = most == minus_infinity() ? 0.0f : most;
-            float factor = expf(largest - base), weight = expf(score - base);
+            float most = larger(warp_max(score), largest);
+            float factor = expf(largest - most), weight = expf(score - most);
             total = total * factor + warp_sum(weight);
             largest = most;
 #pragma unroll

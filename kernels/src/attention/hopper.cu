@@ -16,10 +16,8 @@ template <class K> struct WarpgroupAttention {
     static constexpr int shared = (1 + 2 * stages) * tile_bytes + 128;
     static constexpr int groups = K::attention::heads / K::attention::kv_heads;
     static constexpr int readers = 8;
-    static constexpr float scale = K::attention::scale * LOG2_E;
     static_assert(head == 64 || head == 128, "heads of one or two boxes");
     static_assert(queries == keys, "boxes of all operands have as many rows");
-    static_assert(scale > 0.0f, "the largest product is the largest score");
     using Stages = Ring<stages>;
     using Place = typename Stages::Place;
 
@@ -85,52 +83,9 @@ template <class K> struct WarpgroupAttention {
         }
     }
 
-    // What a thread knows of its two rows, of which three other lanes have the other columns.
-    struct Rows {
-        float largest[2] = {minus_infinity(), minus_infinity()};
-        float total[2] = {};
-    };
-
-    // Turns scores of the keys from `key` on to weights; sums so far shrink by `factor`.
-    template <class Mask>
-    static DEVICE void weigh(float (&scores)[keys / 2], float (&factor)[2], Rows& rows, Mask mask, int query, int key) {
-        int lane = thread_index() % 32;
-        if (!mask.sees_all(key + keys)) {
-#pragma unroll
-            for (int i = 0; i < keys / 2; i++) {
-                bool seen = mask.sees(query + i / 2 % 2 * 8, key + i / 4 * 8 + lane % 4 * 2 + i % 2);
-                scores[i] = seen ? scores[i] : minus_infinity();
-            }
-        }
-#pragma unroll
-        for (int half = 0; half < 2; half++) {
-            float most = rows.largest[half];
-#pragma unroll
-            for (int i = 0; i < keys / 2; i++) {
-                most = i / 2 % 2 == half ? larger(most, scores[i]) : most;
-            }
-            for (int mask = 1; mask < 4; mask *= 2) {
-                most = larger(most, shuffle_xor(most, mask));
-            }
-            // −∞ − −∞ is no number: with 0 for the largest, 2^−∞ stays 0.
-            float base = most == minus_infinity() ? 0.0f : most * scale;
-            factor[half] = exp2_fast(multiply_add(rows.largest[half], scale, -base));
-            rows.largest[half] = most;
-            float total = 0.0f;
-#pragma unroll
-            for (int i = 0; i < keys / 2; i++) {
-                if (i / 2 % 2 == half) {
-                    scores[i] = exp2_fast(multiply_add(scores[i], scale, -base));
-                    total += scores[i];
-                }
-            }
-            rows.total[half] = rows.total[half] * factor[half] + total;
-        }
-    }
-
     // Everything of one warpgroup's queries: adds `tiles` tiles of keys from `first_key` on to `sums` and to the rows.
     template <class Mask>
-    DEVICE void compute(float (&sums)[head / 2], Rows& rows, Mask mask, int me, int first_query, int first_key,
+    DEVICE void compute(float (&sums)[head / 2], Weighing& rows, Mask mask, int me, int first_query, int first_key,
                         int tiles) const {
         int thread = thread_index() % WARPGROUP, query = first_query + me * 64 + thread / 32 * 16 + thread % 32 / 4;
         float scores[keys / 2], factor[2];
@@ -140,7 +95,7 @@ template <class K> struct WarpgroupAttention {
         start_scores(scores, me * 64, k_place);
         products_wait<0>(scores);
         k_ring.release(k_place);
-        weigh(scores, factor, rows, mask, query, first_key);
+        rows.weigh<K>(scores, factor, mask, query, first_key);
         // Whose turn it is to start products is a barrier for each warpgroup: the other one arrives when it has started
         // its own. The first turn is warpgroup 0's.
         if (me == 1 && tiles > 1) {
@@ -159,7 +114,7 @@ template <class K> struct WarpgroupAttention {
             }
             products_wait<1>(scores);
             k_ring.release(k_place);
-            weigh(scores, factor, rows, mask, query, first_key + tile * keys);
+            rows.weigh<K>(scores, factor, mask, query, first_key + tile * keys);
         }
         take_weights(sums, weights, scores, factor, v_place, tiles > 1);
         start_sums(sums, weights, v_place);
@@ -194,22 +149,11 @@ template <class K> struct WarpgroupAttention {
         take_registers<COMPUTING_REGISTERS>();
         int me = warpgroup_index() - 1;
         float sums[head / 2] = {};
-        Rows rows;
+        Weighing rows;
         if (tiles > 0) {
             self.compute(sums, rows, mask, me, first_query, first_key, tiles);
         }
-#pragma unroll
-        for (int half = 0; half < 2; half++) {
-            float total = rows.total[half];
-            for (int mask = 1; mask < 4; mask *= 2) {
-                total += shuffle_xor(total, mask);
-            }
-            float inverse = total == 0.0f ? 0.0f : 1.0f / total;
-#pragma unroll
-            for (int i = 0; i < head / 2; i++) {
-                sums[i] *= i / 2 % 2 == half ? inverse : 1.0f;
-            }
-        }
+        rows.divide(sums);
         each_four(sums, [&](float (&values)[4], int row, int column) {
             int query = first_query + me * 64 + row;
             if (query < all_queries) {
