@@ -33,8 +33,8 @@ pub const MAP_BYTES: usize = 128;
 
 /// An operand that a kernel reads through a tensor map, in the terms of `cuTensorMapEncodeTiled`.
 ///
-/// Elements are bf16, boxes are swizzled by 128 bytes, elements of a box lie side by side, what lies outside of the
-/// operand is zero.
+/// All maps have two axes, elements of type `BFLOAT16` with strides of 1, `INTERLEAVE_NONE`, `SWIZZLE_128B`, and
+/// `FLOAT_OOB_FILL_NONE`: what a box has outside of the operand is zero.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Map {
     /// Where the map's [`MAP_BYTES`] bytes begin in the argument.

@@ -61,3 +61,56 @@ impl Kernel {
         Kernel { hopper: Some(hopper), ..self }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog;
+    use crate::cuda::{Class, LaunchError, MAP_BYTES, Variant};
+
+    fn view(dtype: Dtype, shape: [usize; 2], row_stride: usize, address: u64) -> View {
+        View { dtype, shape: shape.to_vec(), row_stride, address }
+    }
+
+    /// x·wᵀ of 5 rows.
+    fn part(dtype: Dtype, row_stride: usize, address: u64) -> Part {
+        let reads = vec![view(dtype, [5, 32], row_stride, address), view(dtype, [48, 32], 32, 512)];
+        Part { reads, write: view(dtype, [5, 48], 48, 1024) }
+    }
+
+    fn variant(class: Class, parts: &[Part]) -> Variant {
+        let kernel = catalog().into_iter().find(|kernel| kernel.name == "linear").expect("declared");
+        Variant::of(&kernel, &kernel.meaning, parts, class).expect("a variant")
+    }
+
+    #[test]
+    fn hopper_kernels_are_taken_where_every_part_fits() {
+        let good = part(Dtype::Bf16, 40, 256);
+        let class = |class, parts: &[Part]| variant(class, parts).class;
+        assert_eq!(class(Class::Hopper, std::slice::from_ref(&good)), Class::Hopper);
+        assert_eq!(class(Class::Portable, std::slice::from_ref(&good)), Class::Portable);
+        for bad in [part(Dtype::Bf16, 33, 256), part(Dtype::Bf16, 40, 258), part(Dtype::F32, 40, 256)] {
+            assert_eq!(class(Class::Hopper, std::slice::from_ref(&bad)), Class::Portable);
+            assert_eq!(class(Class::Hopper, &[good.clone(), bad]), Class::Portable);
+        }
+    }
+
+    #[test]
+    fn a_launch_says_where_its_tensor_maps_belong() {
+        let parts = [part(Dtype::Bf16, 40, 256), part(Dtype::Bf16, 32, 4096)];
+        let variant = variant(Class::Hopper, &parts);
+        let launch = variant.launch(&parts).expect("a launch");
+        assert_eq!(launch.maps.len(), 4);
+        for (i, map) in launch.maps.iter().enumerate() {
+            let operand = &parts[map.part].reads[map.operand];
+            assert_eq!((map.part, map.operand), (i / 2, i % 2));
+            assert_eq!(launch.argument[map.address_at..][..8], operand.address.to_le_bytes());
+            assert!(map.at.is_multiple_of(64) && map.at + MAP_BYTES <= launch.argument.len());
+            assert_eq!(map.extents, [32, operand.rows() as u64]);
+            assert_eq!(map.stride, operand.row_stride as u64 * 2);
+            assert_eq!(map.tile, [64, 128]);
+        }
+        let bad = variant.launch(&[part(Dtype::Bf16, 33, 256)]);
+        assert_eq!(bad, Err(LaunchError::OtherVariant { kernel: "linear" }));
+    }
+}
