@@ -18,11 +18,16 @@ pub const HEADERS: [(&str, &str); 6] = [
 ];
 
 /// Headers of the emulation, beside [`HEADERS`].
-pub const HOST_HEADERS: [(&str, &str); 3] = [
+pub const HOST_HEADERS: [(&str, &str); 5] = [
     ("host/block.h", include_str!("../../cuda/host/block.h")),
     ("host/isa.h", include_str!("../../cuda/host/isa.h")),
     ("host/run.h", include_str!("../../cuda/host/run.h")),
+    ("host/driver.h", include_str!("../../cuda/host/driver.h")),
+    ("host/calls.h", include_str!("../../cuda/host/calls.h")),
 ];
+
+/// The calls of a stand-in for the CUDA driver; with [`library`]'s texts it makes a library.
+pub const STAND_IN: &str = "#include \"isa.cuh\"\n#include \"host/calls.h\"\n";
 
 const INCLUDES: &str = "#include \"isa.cuh\"\n#include \"tensor.cuh\"\n#include \"functions.cuh\"\n#include \"norm.cuh\"\n#include \"product.cuh\"\n";
 
@@ -58,18 +63,51 @@ pub fn host(variants: &[&Variant]) -> String {
     }
     text += "\nstatic const emulation::Variant VARIANTS[] = {\n";
     for (i, variant) in variants.iter().enumerate() {
-        let _ = writeln!(
-            text,
-            "    {{[](const void* launch) {{
-         run_part(*(const Launch<Kernel{i}>*)launch,
-                  [](const Kernel{i}::Part& part, int block) {{ {}<Kernel{i}>(part, block); }});
-     }}, {}, sizeof(Launch<Kernel{i}>)}},",
-            variant.cuda.entry,
-            variant.reads.len() + 1,
-        );
+        let _ = writeln!(text, "    {},", runner(variant, i));
     }
     text += "};\n\nint main() {\n    return emulation::serve(VARIANTS);\n}\n";
     text
+}
+
+/// The part of a stand-in for the CUDA driver that has `variants`, all of one source.
+pub fn library(variants: &[&Variant]) -> String {
+    let mut text = INCLUDES.to_string();
+    if let Some(variant) = variants.first() {
+        let _ = writeln!(text, "#include \"{}\"", variant.cuda.source.name);
+    }
+    text += "#include \"host/driver.h\"\n";
+    for (i, variant) in variants.iter().enumerate() {
+        let _ = writeln!(text, "\n// {}", variant.key());
+        text += &description(variant, &format!("Kernel{i}"));
+    }
+    text += "\nstatic const bool known = [] {\n    auto& all = emulation::functions();\n";
+    for (i, variant) in variants.iter().enumerate() {
+        let operands = variant.reads.iter().chain([&variant.write]);
+        let operands: Vec<String> =
+            operands.map(|b| format!("{{{}, {}}}", b.dtype.bytes(), b.width)).collect();
+        let _ = writeln!(
+            text,
+            "    all[\"{symbol}\"] = {{{run}, {threads}, {shared}, {{{operands}}}}};",
+            symbol = variant.symbol(),
+            run = runner(variant, i),
+            threads = variant.threads,
+            shared = variant.shared,
+            operands = operands.join(", "),
+        );
+    }
+    text + "    return true;\n}();\n"
+}
+
+/// What runs a block of `Kernel{i}` on a CPU.
+fn runner(variant: &Variant, i: usize) -> String {
+    format!(
+        "{{[](const void* launch) {{
+         run_part(*(const Launch<Kernel{i}>*)launch,
+                  [](const Kernel{i}::Part& part, int block) {{ {}<Kernel{i}>(part, block); }});
+     }}, {}, sizeof(Launch<Kernel{i}>)}}",
+        variant.cuda.entry,
+        variant.reads.len() + 1,
+    )
 }
 
 /// A struct that tells a kernel all that is known when it is compiled.

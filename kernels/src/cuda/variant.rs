@@ -1,5 +1,6 @@
 //! One compiled form of a kernel, and its launches.
 
+use sha2::{Digest, Sha256};
 use zoetrope_model_spec::lang::Dtype;
 
 use super::arch::SHARED_EVERYWHERE;
@@ -139,9 +140,11 @@ impl Variant {
         Ok(Launch { blocks, threads: self.threads, shared: self.shared, argument })
     }
 
-    /// The name of the kernel in its machine code; a declaration's alone may be that of a function of C (`sqrt`).
+    /// The name of the kernel in its machine code: no other variant has it.
     pub fn symbol(&self) -> String {
-        format!("{}_kernel", self.name)
+        let digest = Sha256::digest(self.key());
+        let digits: String = digest[..6].iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("{}_{digits}", self.name)
     }
 
     /// All that tells this variant from others, in words.
