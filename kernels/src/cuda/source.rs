@@ -18,7 +18,8 @@ pub const HEADERS: [(&str, &str); 6] = [
 ];
 
 /// Headers of the emulation, beside [`HEADERS`].
-pub const HOST_HEADERS: [(&str, &str); 5] = [
+pub const HOST_HEADERS: [(&str, &str); 6] = [
+    ("host/memory.h", include_str!("../../cuda/host/memory.h")),
     ("host/block.h", include_str!("../../cuda/host/block.h")),
     ("host/isa.h", include_str!("../../cuda/host/isa.h")),
     ("host/run.h", include_str!("../../cuda/host/run.h")),

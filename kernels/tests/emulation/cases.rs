@@ -171,7 +171,7 @@ impl Case {
             let width = *shape.last().unwrap_or(&1);
             let row_stride = width + self.arrangement.gap;
             let rows = shape[..shape.len() - 1].iter().product();
-            let address = (memory as u64) << 40 | Place::OFFSET;
+            let address = (memory as u64) << 40 | Place::offset();
             (
                 View { dtype, shape: shape.to_vec(), row_stride, address },
                 Place { dtype, rows, width, row_stride },
