@@ -17,7 +17,7 @@ namespace emulation {
 
 constexpr int LANES = 32;
 constexpr unsigned char FRESH = 0xFF;  // as a float, or two bf16: NaN
-constexpr size_t SHARED_ALIGNMENT = 128;
+constexpr size_t SHARED_ALIGNMENT = 1024;
 
 struct Copy {
     void* to;

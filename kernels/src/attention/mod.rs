@@ -12,7 +12,7 @@ const ROTARY: Source =
 fn attend(entry: &'static str) -> Cuda {
     let source =
         Source { name: "attention/attention.cu", text: include_str!("attention.cu"), includes: None };
-    Cuda { source, entry, tolerance: ROUNDED, bakes: &[], launch: attention_grid }
+    Cuda { source, entry, tolerance: ROUNDED, bakes: &[], multiplies: &[0, 1, 2], launch: attention_grid }
 }
 
 /// The numbers of `TensorAttention` and `PlainAttention`.
@@ -136,6 +136,7 @@ pub fn declare() -> Vec<Kernel> {
                 entry: "rms_norm_rope",
                 tolerance: EXACT,
                 bakes: &[],
+                multiplies: &[],
                 launch: norm_grid,
             })
             .cuda_case("1e-6 1.0 4 4 1", &[&[6, 64], &[16], &[7, 8], &[7, 8], &[6, 1]])

@@ -108,6 +108,12 @@ impl Variant {
         Ok(Variant { name, meaning: meaning.clone(), reads, write, cuda, threads, shared })
     }
 
+    /// True where the kernel is meant to have matrix instructions.
+    pub fn multiplies_matrices(&self) -> bool {
+        let operands = self.cuda.multiplies;
+        !operands.is_empty() && operands.iter().all(|i| self.reads[*i].dtype == Dtype::Bf16)
+    }
+
     /// What a driver needs to launch `parts`.
     ///
     /// # Errors

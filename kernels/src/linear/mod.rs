@@ -9,7 +9,7 @@ use crate::{IntRange, Kernel};
 fn tiles(entry: &'static str) -> Cuda {
     let source = Source { name: "linear/linear.cu", text: include_str!("linear.cu"), includes: None };
     let launch = |_: &_, part: &Part| Grid::of_tiles(&part.reads[0], &part.reads[1], &part.write);
-    Cuda { source, entry, tolerance: ROUNDED, bakes: &[], launch }
+    Cuda { source, entry, tolerance: ROUNDED, bakes: &[], multiplies: &[0, 1], launch }
 }
 
 fn linear(m: &Builder, x: Value, w: Value, bias: Value) -> Value {

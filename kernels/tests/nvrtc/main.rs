@@ -1,11 +1,16 @@
-//! Machine code of every variant of the catalog's cases, for every architecture, where NVRTC is found.
+//! Machine code of every variant of the catalog's cases, for every architecture, where NVRTC is found:
+//! its registers, the layout of its parameters and, where `nvdisasm` is found too, its matrix instructions.
 #![cfg(feature = "cuda")]
+
+mod assembly;
+mod cubin;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use zoetrope_kernels::cuda::{ARCHS, Arch, Compiler, Part, Variant, View};
+use assembly::Disassembler;
+use zoetrope_kernels::cuda::{ARCHS, Arch, Compiled, Compiler, Part, Variant, View};
 use zoetrope_kernels::{Kernel, Meaning, Ref, catalog};
 use zoetrope_model_spec::lang::{Dtype, infer};
 
@@ -24,7 +29,8 @@ fn result_shape(meaning: &Meaning, shapes: &[Vec<usize>]) -> Vec<usize> {
     made.pop().expect("a meaning has an op")
 }
 
-fn variant(kernel: &Kernel, meaning: &Meaning, shapes: &[Vec<usize>], dtype: Dtype) -> Variant {
+/// A variant, and the bytes of the argument that its launches have.
+fn variant(kernel: &Kernel, meaning: &Meaning, shapes: &[Vec<usize>], dtype: Dtype) -> (Variant, usize) {
     let view = |shape: &[usize], dtype| View {
         dtype,
         shape: shape.to_vec(),
@@ -34,17 +40,19 @@ fn variant(kernel: &Kernel, meaning: &Meaning, shapes: &[Vec<usize>], dtype: Dty
     let reads = kernel.reads.iter().zip(shapes);
     let reads = reads.map(|(decl, shape)| view(shape, if decl.ints.is_some() { Dtype::I32 } else { dtype }));
     let part = Part { reads: reads.collect(), write: view(&result_shape(meaning, shapes), dtype) };
-    Variant::of(kernel, meaning, &part).unwrap_or_else(|e| panic!("{e}"))
+    let variant = Variant::of(kernel, meaning, &part).unwrap_or_else(|e| panic!("{e}"));
+    let launch = variant.launch(&[part]).unwrap_or_else(|e| panic!("{e}"));
+    (variant, launch.argument.len())
 }
 
-fn variants() -> BTreeMap<String, Variant> {
+fn variants() -> BTreeMap<String, (Variant, usize)> {
     let mut all = BTreeMap::new();
     for kernel in catalog().iter().filter(|k| k.cuda.is_some()) {
         let declared = kernel.cases.iter().map(|shapes| (kernel.meaning.clone(), shapes.clone()));
         for (meaning, shapes) in declared.chain(kernel.cuda_cases.iter().cloned()) {
             for dtype in [Dtype::F32, Dtype::Bf16] {
-                let variant = variant(kernel, &meaning, &shapes, dtype);
-                all.insert(variant.key(), variant);
+                let (variant, argument) = variant(kernel, &meaning, &shapes, dtype);
+                all.insert(variant.key(), (variant, argument));
             }
         }
     }
@@ -59,6 +67,16 @@ fn bytes(report: &str, what: [&str; 2]) -> usize {
     found.filter_map(|w| w[0].parse::<usize>().ok()).sum()
 }
 
+/// Registers of a multiprocessor, of every architecture.
+const REGISTERS: usize = 64 * 1024;
+
+/// Whether a report names registers of which a multiprocessor has enough for a block; warps get them by eights a lane.
+fn fits_multiprocessor(report: &str, threads: usize) -> bool {
+    let behind = report.split("Used ").nth(1).and_then(|text| text.split_once(" registers"));
+    let registers: Option<usize> = behind.and_then(|(number, _)| number.parse().ok());
+    registers.is_some_and(|n| n.next_multiple_of(8) * threads.next_multiple_of(32) <= REGISTERS)
+}
+
 /// Sines and cosines of f64 keep a few numbers in memory for large arguments; these kernels take them once per run or
 /// step.
 const TAKE_F64_SINES: [&str; 5] = ["sin", "cos", "sinusoid", "affine_sinusoid", "normal"];
@@ -69,12 +87,34 @@ fn complaint(variant: &Variant, report: &str) -> Option<&'static str> {
     if !report.contains("stack frame") {
         return Some("the assembler says nothing of its stack");
     }
+    if !fits_multiprocessor(report, variant.threads) {
+        return Some("has blocks with more registers than a multiprocessor");
+    }
     let spilled = bytes(report, ["spill", "stores"]) + bytes(report, ["spill", "loads"]);
     if hot && spilled > 0 {
         return Some("spills registers");
     }
     let frame = bytes(report, ["stack", "frame"]) > 0 && !TAKE_F64_SINES.contains(&variant.name);
     (hot && frame).then_some("keeps numbers in local memory")
+}
+
+/// Of a kernel's argument: it begins with numbers, and tensors have addresses.
+const ALIGNMENT: usize = 8;
+
+/// All that is wrong with the machine code of a variant whose launches have an argument of `argument` bytes.
+fn complaints(
+    variant: &Variant,
+    argument: usize,
+    compiled: &Compiled,
+    disassembler: Option<&Disassembler>,
+) -> Vec<String> {
+    // Starting the disassembler takes longer than compiling: only what has to have matrix instructions is looked at.
+    let disassembler = disassembler.filter(|_| variant.multiplies_matrices());
+    let report = complaint(variant, &compiled.report);
+    let of_report = report.map(|what| format!("{what}:\n{}", compiled.report));
+    let of_parameters = cubin::complaint(&compiled.cubin, &variant.symbol(), argument, ALIGNMENT);
+    let of_code = disassembler.and_then(|d| d.complaint(&compiled.cubin));
+    of_report.into_iter().chain(of_parameters).chain(of_code).collect()
 }
 
 #[test]
@@ -91,13 +131,20 @@ fn every_variant_compiles_for_every_architecture() {
         );
         return;
     };
-    let work: Vec<(&Variant, &Arch)> =
+    if Disassembler::find(0).is_none() {
+        println!(
+            "skipped: whether matrix instructions are there; for nvdisasm, beside NVRTC: \
+             VENV/bin/pip install nvidia-cuda-nvdisasm==13.2.78"
+        );
+    }
+    let work: Vec<(&(Variant, usize), &Arch)> =
         variants.values().flat_map(|v| ARCHS.iter().map(move |arch| (v, arch))).collect();
     let (left, failures) = (Mutex::new(work), Mutex::new(Vec::new()));
     let times: Mutex<BTreeMap<&str, (usize, Duration, usize)>> = Mutex::new(BTreeMap::new());
     let next = || left.lock().unwrap().pop();
-    let compile = || {
-        while let Some((variant, arch)) = next() {
+    let compile = |worker| {
+        let disassembler = Disassembler::find(worker);
+        while let Some(((variant, argument), arch)) = next() {
             let start = Instant::now();
             match compiler.compile(variant, arch) {
                 Ok(compiled) => {
@@ -106,14 +153,9 @@ fn every_variant_compiles_for_every_architecture() {
                     *count += 1;
                     *time += start.elapsed();
                     *bytes += compiled.cubin.len();
-                    if let Some(what) = complaint(variant, &compiled.report) {
-                        let text = format!(
-                            "{} for {} {what}:
-{}",
-                            variant.key(),
-                            arch.name,
-                            compiled.report
-                        );
+                    drop(times);
+                    for what in complaints(variant, *argument, &compiled, disassembler.as_ref()) {
+                        let text = format!("{} for {} {what}", variant.key(), arch.name);
                         failures.lock().unwrap().push(text);
                     }
                 }
@@ -122,8 +164,8 @@ fn every_variant_compiles_for_every_architecture() {
         }
     };
     std::thread::scope(|scope| {
-        scope.spawn(compile);
-        scope.spawn(compile);
+        scope.spawn(|| compile(1));
+        scope.spawn(|| compile(2));
     });
     for (arch, (count, time, bytes)) in times.into_inner().unwrap() {
         println!("sm_{arch}: {count} variants, {:.1} s of one thread, {bytes} bytes", time.as_secs_f64());
@@ -131,4 +173,32 @@ fn every_variant_compiles_for_every_architecture() {
     let failures = failures.into_inner().unwrap();
     let shown = failures.iter().take(10).cloned().collect::<Vec<_>>().join("\n");
     assert!(failures.is_empty(), "{} failures\n{shown}", failures.len());
+}
+
+/// What must be found: another argument, another symbol, a product without matrix instructions.
+#[test]
+fn checks_see_what_is_wrong() {
+    let Some(compiler) = Compiler::find() else {
+        println!("skipped: no NVRTC");
+        return;
+    };
+    let variants = variants();
+    let plain = variants.values().find(|(v, _)| v.name == "linear" && !v.multiplies_matrices());
+    let (variant, argument) = plain.expect("a product of f32");
+    for arch in &ARCHS {
+        let cubin = compiler.compile(variant, arch).unwrap_or_else(|e| panic!("{e}")).cubin;
+        let symbol = variant.symbol();
+        assert_eq!(cubin::complaint(&cubin, &symbol, *argument, ALIGNMENT), None);
+        assert!(
+            cubin::complaint(&cubin, &symbol, argument + 8, ALIGNMENT).is_some(),
+            "an argument of another size"
+        );
+        assert!(cubin::complaint(&cubin, "linear", *argument, ALIGNMENT).is_some(), "another symbol");
+        let half = &cubin[..cubin.len() / 2];
+        assert!(cubin::complaint(half, &symbol, *argument, ALIGNMENT).is_some(), "half a cubin");
+        if let Some(disassembler) = Disassembler::find(0) {
+            assert!(disassembler.complaint(&cubin).is_some(), "no matrix instructions");
+            assert!(disassembler.complaint(&cubin[..100]).is_some(), "no cubin");
+        }
+    }
 }
