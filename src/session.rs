@@ -57,6 +57,10 @@ impl<'a, E: Executor> Session<'a, E> {
         Session { plan, executor, loaded: None }
     }
 
+    pub fn executor(&mut self) -> &mut E {
+        &mut self.executor
+    }
+
     fn phase(&self, name: &str) -> Result<&'a Phase> {
         self.plan.phase(name).ok_or_else(|| Error::NoPhase(name.to_string()))
     }

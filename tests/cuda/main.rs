@@ -3,5 +3,6 @@
 
 #![cfg(feature = "cuda")]
 
+mod launches;
 mod run;
 mod standin;

@@ -12,10 +12,11 @@ use zoetrope::tokenize::Tokenizer;
 use zoetrope_compiler::targets::compile_target;
 use zoetrope_compiler::{Selected, select};
 use zoetrope_model_spec::target::Target;
-use zoetrope_runtime::Executor;
+use zoetrope_runtime::{Cpu, Executor};
 use zoetrope_runtime::cuda::{Card, Cuda, DeviceError, Images};
 use zoetrope_runtime::plan::{Arch, Function, Plan};
 
+use crate::launches::Beside;
 use crate::standin::StandIn;
 
 /// Machine code for a card that finds its functions by name alone.
@@ -70,4 +71,17 @@ fn a_whole_run_equals_the_cpu_executors() {
     println!("{all:?}");
     // Written so that a NaN fails.
     assert!(all.iter().all(|(_, error)| *error <= 3e-2), "{all:?}");
+}
+
+#[test]
+fn every_launch_equals_the_cpu_executors() {
+    let (plan, selected) = plan();
+    let files = demo_in_memory(&tensors_of(&plan)).unwrap();
+    let Some(_stand_in) = StandIn::with(&selected.variants) else { return };
+    let cuda = Cuda::new(Card::first().unwrap(), &plan, &selected.code, &Named0, &files).unwrap();
+    let mut session = Session::on(&plan, Beside::new(Cpu::new(&plan, &files).unwrap(), cuda));
+    let tokenizer = Tokenizer::from_bytes(files.tokenizer.as_deref().unwrap()).unwrap();
+    let request = Request { prompt: &tokenizer.encode("a red ball").unwrap(), seed: 7, noise: Named::new() };
+    run(&plan, &mut session, &request, &mut Unwatched, &mut |_, _| Ok(())).expect("the run finishes");
+    for (what, error) in &session.executor().errors { if !(*error < 1e-2) { println!("{error:.1e} {what}"); } }
 }
