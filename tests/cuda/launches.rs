@@ -40,9 +40,7 @@ fn numbers(dtype: Dtype, bytes: &[u8]) -> Vec<f64> {
     match dtype {
         Dtype::F32 => bytes.chunks_exact(4).map(|b| f64::from(f32::from_le_bytes(word(b)))).collect(),
         Dtype::I32 => bytes.chunks_exact(4).map(|b| f64::from(i32::from_le_bytes(word(b)))).collect(),
-        Dtype::Bf16 => {
-            bytes.chunks_exact(2).map(|b| bf16::from_le_bytes([b[0], b[1]]).to_f64()).collect()
-        }
+        Dtype::Bf16 => bytes.chunks_exact(2).map(|b| bf16::from_le_bytes([b[0], b[1]]).to_f64()).collect(),
     }
 }
 
@@ -56,7 +54,13 @@ fn distance(operand: &Operand, have: &[u8], want: &[u8]) -> f64 {
             let apart = (have - want).abs();
             // A NaN on one side is infinitely far.
             let same = have.is_nan() && want.is_nan();
-            worst = worst.max(if same { 0.0 } else if apart.is_nan() { f64::INFINITY } else { apart });
+            worst = worst.max(if same {
+                0.0
+            } else if apart.is_nan() {
+                f64::INFINITY
+            } else {
+                apart
+            });
             scale = scale.max(if want.is_nan() { 0.0 } else { want.abs() });
         }
     }
@@ -69,13 +73,7 @@ impl Executor for Beside<'_> {
         self.cuda.enter(plan, phase)
     }
 
-    fn launch(
-        &mut self,
-        plan: &Plan,
-        number: u32,
-        launch: &Launch,
-        row: Option<(&Loop, u32)>,
-    ) -> Result<()> {
+    fn launch(&mut self, plan: &Plan, number: u32, launch: &Launch, row: Option<(&Loop, u32)>) -> Result<()> {
         let turn = row.map_or(0, |(_, turn)| turn);
         let reads = launch.parts.iter().flat_map(|p| p.reads.iter().chain([&p.write]));
         for port in reads.filter_map(|operand| port(operand, turn)) {

@@ -88,8 +88,7 @@ fn build(compiler: &str, variants: &[Variant]) -> PathBuf {
             .map(|(name, text)| {
                 write(&folder.join(format!("{name}.cpp")), text);
                 let child = Command::new(compiler)
-                    .args(
-                        ["-std=c++20", "-O2", "-fPIC", "-fno-strict-aliasing", "-ffp-contract=off", "-w"])
+                    .args(["-std=c++20", "-O2", "-fPIC", "-fno-strict-aliasing", "-ffp-contract=off", "-w"])
                     .arg("-U_FORTIFY_SOURCE")
                     .args(["-DZOETROPE_EMULATED", "-I.", "-c", &format!("{name}.cpp")])
                     .args(["-o", &format!("{name}.o")])

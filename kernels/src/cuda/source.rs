@@ -77,11 +77,13 @@ pub fn library(variants: &[&Variant]) -> String {
         let _ = writeln!(text, "#include \"{}\"", variant.cuda.source.name);
     }
     text += "#include \"host/driver.h\"\n";
+    // Nameless outside of its file: others have a Kernel0, too.
+    text += "\nnamespace {\n";
     for (i, variant) in variants.iter().enumerate() {
         let _ = writeln!(text, "\n// {}", variant.key());
         text += &description(variant, &format!("Kernel{i}"));
     }
-    text += "\nstatic const bool known = [] {\n    auto& all = emulation::functions();\n";
+    text += "\n}  // namespace\n\nstatic const bool known = [] {\n    auto& all = emulation::functions();\n";
     for (i, variant) in variants.iter().enumerate() {
         let operands = variant.reads.iter().chain([&variant.write]);
         let operands: Vec<String> =
