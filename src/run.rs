@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use zoetrope_model_spec::ltx::pipeline::{DISTILLED_SIGMAS, STAGE_2_SIGMAS};
-use zoetrope_runtime::Result;
 use zoetrope_runtime::plan::{Item, Launch, Phase, Plan, Repeat, Segment};
+use zoetrope_runtime::{Executor, Result};
 
 use crate::session::{Session, Watch};
 use crate::tensors::{Named, Tensor};
@@ -74,9 +74,9 @@ pub fn work(phase: &Phase) -> (u64, u64) {
 ///
 /// # Errors
 /// Whatever stops a phase: weights that are missing, noise of the wrong size, or the watcher.
-pub fn run(
+pub fn run<E: Executor>(
     plan: &Plan,
-    session: &mut Session<'_>,
+    session: &mut Session<'_, E>,
     request: &Request<'_>,
     watch: &mut dyn Watch,
     keep: &mut dyn FnMut(&str, &Named) -> Result<()>,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use zoetrope_runtime::plan::{Launch, Phase, Plan, Port, Repeat, Segment};
-use zoetrope_runtime::{Cpu, Error, Observer, Result, Weights, replay};
+use zoetrope_runtime::{Cpu, Error, Executor, Observer, Result, Weights, replay};
 
 use crate::tensors::Tensor;
 
@@ -25,29 +25,40 @@ impl Watch for Unwatched {
     }
 }
 
-/// One plan on the CPU.
-pub struct Session<'a> {
+/// One plan on one executor.
+pub struct Session<'a, E> {
     plan: &'a Plan,
-    cpu: Cpu<'a>,
+    executor: E,
     /// The phase whose weights are resident.
     loaded: Option<String>,
 }
 
-impl<'a> Session<'a> {
-    /// Allocates the arena; reads no weight yet.
+impl<'a> Session<'a, Cpu<'a>> {
+    /// On the CPU: allocates the arena; reads no weight yet.
     ///
     /// # Errors
     /// No memory, or a plan of another version.
-    pub fn new(plan: &'a Plan, files: &'a dyn Weights) -> Result<Session<'a>> {
-        Ok(Session { plan, cpu: Cpu::new(plan, files)?, loaded: None })
+    pub fn new(plan: &'a Plan, files: &'a dyn Weights) -> Result<Self> {
+        Ok(Session::on(plan, Cpu::new(plan, files)?))
     }
 
     /// As [`Session::new`], with dead memory filled with NaN.
     ///
     /// # Errors
     /// As [`Session::new`].
-    pub fn poisoned(plan: &'a Plan, files: &'a dyn Weights) -> Result<Session<'a>> {
-        Ok(Session { plan, cpu: Cpu::new(plan, files)?.poisoned(), loaded: None })
+    pub fn poisoned(plan: &'a Plan, files: &'a dyn Weights) -> Result<Self> {
+        Ok(Session::on(plan, Cpu::new(plan, files)?.poisoned()))
+    }
+}
+
+impl<'a, E: Executor> Session<'a, E> {
+    /// On an executor that was made for the plan.
+    pub fn on(plan: &'a Plan, executor: E) -> Session<'a, E> {
+        Session { plan, executor, loaded: None }
+    }
+
+    pub fn executor(&mut self) -> &mut E {
+        &mut self.executor
     }
 
     fn phase(&self, name: &str) -> Result<&'a Phase> {
@@ -68,11 +79,13 @@ impl<'a> Session<'a> {
     ) -> Result<()> {
         let phase = self.phase(name)?;
         for (port, tensor) in inputs {
-            self.write(phase, port, tensor)?;
+            let port = find(phase, port, &phase.inputs)?;
+            self.executor.write(port, &bytes_for(port, tensor)?)?;
         }
         let first = self.loaded.as_deref() != Some(name);
         self.loaded = Some(name.to_string());
-        replay(self.plan, phase, first, &mut self.cpu, &mut Feed { sigmas, watch })
+        let mut feed = Feed::new(phase, sigmas, watch)?;
+        replay(self.plan, phase, first, &mut self.executor, &mut feed)
     }
 
     /// Makes a phase's weights resident, so that the next run of it reads no file.
@@ -80,24 +93,18 @@ impl<'a> Session<'a> {
     /// # Errors
     /// An unknown phase, or weights that are missing.
     pub fn load(&mut self, name: &str) -> Result<()> {
-        use zoetrope_runtime::Executor;
-        self.cpu.enter(self.plan, self.phase(name)?)
-    }
-
-    fn write(&mut self, phase: &Phase, name: &str, tensor: &Tensor) -> Result<()> {
-        let port = find(phase, name, &phase.inputs)?;
-        put(&mut self.cpu, port, tensor)
+        let phase = self.phase(name)?;
+        self.executor.enter(self.plan, phase)
     }
 
     /// An output of a phase that has run, while no later phase has.
     ///
     /// # Errors
     /// An unknown phase or output.
-    pub fn output(&self, phase: &str, name: &str) -> Result<Tensor> {
-        use zoetrope_runtime::Executor;
+    pub fn output(&mut self, phase: &str, name: &str) -> Result<Tensor> {
         let phase = self.phase(phase)?;
         let port = find(phase, name, &phase.outputs)?;
-        Ok(Tensor::from_port(port, self.cpu.read(port)))
+        Ok(Tensor::from_port(port, &self.executor.read(port)?))
     }
 }
 
@@ -109,40 +116,50 @@ fn find<'p>(phase: &'p Phase, name: &str, ports: &'p [Port]) -> Result<&'p Port>
     })
 }
 
-fn put(cpu: &mut Cpu<'_>, port: &Port, tensor: &Tensor) -> Result<()> {
-    use zoetrope_runtime::Executor;
+fn bytes_for(port: &Port, tensor: &Tensor) -> Result<Vec<u8>> {
     let bytes = tensor.bytes_for(port);
     if bytes.len() as u64 != port.bytes() {
         return Err(Error::PortSize { name: port.name.to_string(), have: bytes.len(), want: port.bytes() });
     }
-    cpu.write(port).copy_from_slice(&bytes);
-    Ok(())
+    Ok(bytes)
 }
 
 /// Writes the noise levels of every step at its seam.
 struct Feed<'w> {
-    sigmas: &'w [f32],
+    /// By step, what each port of the phase that changes with it gets: made before the first step, so that a step
+    /// allocates nothing.
+    steps: Vec<Vec<(&'w Port, Vec<u8>)>>,
     watch: &'w mut dyn Watch,
 }
 
-impl<'a> Observer<Cpu<'a>> for Feed<'_> {
+impl<'w> Feed<'w> {
+    fn new(phase: &'w Phase, sigmas: &[f32], watch: &'w mut dyn Watch) -> Result<Feed<'w>> {
+        let ports = || phase.inputs.iter().filter(|p| p.per_step);
+        let step = |levels: &[f32]| {
+            let levels = Tensor::real(&[2], levels.to_vec());
+            ports().map(|port| Ok((port, bytes_for(port, &levels)?))).collect()
+        };
+        Ok(Feed { steps: sigmas.windows(2).map(step).collect::<Result<_>>()?, watch })
+    }
+}
+
+impl<E: Executor> Observer<E> for Feed<'_> {
     fn steps(&mut self, _segment: &Segment) -> u32 {
-        self.sigmas.len().saturating_sub(1) as u32
+        self.steps.len() as u32
     }
 
     fn seam(
         &mut self,
-        cpu: &mut Cpu<'a>,
+        executor: &mut E,
         phase: &Phase,
         segment: &Segment,
         turn: u32,
         turns: u32,
     ) -> Result<()> {
         // Outside the steps the place of a step input belongs to other values.
-        let stepping = segment.repeat == Repeat::Steps;
-        for port in phase.inputs.iter().filter(|p| stepping && p.per_step) {
-            if let Some([sigma, next]) = self.sigmas.get(turn as usize..turn as usize + 2) {
-                put(cpu, port, &Tensor::real(&[2], vec![*sigma, *next]))?;
+        if segment.repeat == Repeat::Steps {
+            for (port, bytes) in self.steps.get(turn as usize).into_iter().flatten() {
+                executor.write(port, bytes)?;
             }
         }
         self.watch.seam(&phase.name, &segment.name, turn, turns)

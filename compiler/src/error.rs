@@ -38,6 +38,8 @@ pub enum Error {
         reserve: u64,
         smallest_gib: u64,
     },
+    #[error("no CUDA kernel for the launch at {path}: {message}")]
+    Select { path: String, message: String },
     #[error("the emitted table is not Rust: {0}")]
     Emit(String),
 }

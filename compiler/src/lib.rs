@@ -21,6 +21,7 @@ use zoetrope_model_spec::program::Program;
 use zoetrope_runtime::plan::{Detail, Facts, Plan};
 
 use crate::fused::Fused;
+pub use crate::passes::Selected;
 use crate::passes::Wired;
 use crate::schedule::Schedule;
 
@@ -83,6 +84,16 @@ pub fn levels(program: Program, name: &str, facts: Facts, options: Options) -> R
     verify::plan(&plan)?;
     verify::memory(&plan)?;
     Ok(Levels { graphs, fused, schedule, plan })
+}
+
+/// The code of a plan for CUDA devices.
+///
+/// # Errors
+/// A launch that no CUDA kernel can do, or a gate that found a broken rule.
+pub fn select(plan: &Plan) -> Result<Selected> {
+    let selected = passes::select(plan)?;
+    verify::code(plan, &selected.code)?;
+    Ok(selected)
 }
 
 /// The compiler's version and hashes of what went in: the spec as recorded, the kernels as declared.

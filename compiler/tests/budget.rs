@@ -127,10 +127,10 @@ fn outputs(plan: &Plan) -> Vec<Vec<u8>> {
         for port in phase.inputs.iter() {
             let values = (0..port.bytes() / 4).map(|j| (j * 17 % 23) as f32 / 11.5 - 1.0);
             let bytes: Vec<u8> = values.flat_map(f32::to_le_bytes).collect();
-            cpu.write(port).copy_from_slice(&bytes);
+            cpu.write(port, &bytes).unwrap();
         }
         replay(plan, phase, true, &mut cpu, &mut Steps).expect("the replay finishes");
-        out.extend(phase.outputs.iter().map(|port| cpu.read(port).to_vec()));
+        out.extend(phase.outputs.iter().map(|port| cpu.read(port).unwrap().to_vec()));
     }
     out
 }

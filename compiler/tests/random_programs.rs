@@ -125,10 +125,10 @@ fn outputs(plan: &Plan, poisoned: bool) -> Vec<Vec<u8>> {
         // The upper half of an f32 is a bf16.
         let bytes: Vec<u8> =
             values.flat_map(|x| x.to_le_bytes()[if wide { 0 } else { 2 }..].to_vec()).collect();
-        cpu.write(port).copy_from_slice(&bytes);
+        cpu.write(port, &bytes).unwrap();
     }
     replay(plan, phase, true, &mut cpu, &mut Silent).expect("the replay finishes");
-    phase.outputs.iter().map(|port| cpu.read(port).to_vec()).collect()
+    phase.outputs.iter().map(|port| cpu.read(port).unwrap().to_vec()).collect()
 }
 
 fn is_launch(item: &Item) -> bool {

@@ -70,7 +70,7 @@ impl<'a> Store<'a> {
             }
         }
         let span = |i: &u32| {
-            let at = place(phase, *i)?;
+            let at = phase.place(*i)?;
             Some((at, at + plan.constants[*i as usize].bytes()))
         };
         let spans: Vec<_> = streamed.iter().filter_map(span).collect();
@@ -88,7 +88,7 @@ impl<'a> Store<'a> {
         for i in fetch.constants.iter() {
             let constant = &plan.constants[*i as usize];
             let at =
-                place(phase, *i).ok_or_else(|| fail(constant, "has no place in this phase".to_string()))?;
+                phase.place(*i).ok_or_else(|| fail(constant, "has no place in this phase".to_string()))?;
             let (at, len) = ((at - self.shared_from) as usize, constant.bytes() as usize);
             self.held
                 .iter_mut()
@@ -152,12 +152,6 @@ impl Held<'_> {
     }
 }
 
-/// Where a constant lies in a phase.
-fn place(phase: &Phase, constant: u32) -> Option<u64> {
-    let i = phase.constants.binary_search(&constant).ok()?;
-    phase.places.get(i).copied()
-}
-
 /// All tensors of a weight, one after the other.
 fn fill(
     files: &dyn Weights,
@@ -177,7 +171,8 @@ fn fill(
     Ok(())
 }
 
-fn find<'f>(
+/// A tensor of a weight, as the plan wants it.
+pub(crate) fn find<'f>(
     files: &'f dyn Weights,
     of: &Constant,
     source: Source,
@@ -195,6 +190,6 @@ fn find<'f>(
     }
 }
 
-fn fail(constant: &Constant, message: String) -> Error {
+pub(crate) fn fail(constant: &Constant, message: String) -> Error {
     Error::Constant { name: constant.name.to_string(), message }
 }

@@ -1,6 +1,8 @@
 //! The CPU executor: kernels by their meanings, on the plan's own offsets.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use zoetrope_kernels::eval::{Data, DataMut, EvalError, Operand, Packed, Tensor, TensorMut, evaluate, pack};
 use zoetrope_kernels::{Kernel, Meaning, Ref, catalog};
@@ -279,11 +281,16 @@ impl Executor for Cpu<'_> {
         self.store.fetch(self.plan, phase, fetch)
     }
 
-    fn read(&self, port: &Port) -> &[u8] {
-        &self.arena.bytes()[port.offset as usize..(port.offset + port.bytes()) as usize]
+    fn read(&mut self, port: &Port) -> Result<Cow<'_, [u8]>> {
+        Ok(Cow::Borrowed(&self.arena.bytes()[place(port)]))
     }
 
-    fn write(&mut self, port: &Port) -> &mut [u8] {
-        &mut self.arena.bytes_mut()[port.offset as usize..(port.offset + port.bytes()) as usize]
+    fn write(&mut self, port: &Port, bytes: &[u8]) -> Result<()> {
+        self.arena.bytes_mut()[place(port)].copy_from_slice(bytes);
+        Ok(())
     }
+}
+
+fn place(port: &Port) -> Range<usize> {
+    port.offset as usize..(port.offset + port.bytes()) as usize
 }

@@ -17,6 +17,9 @@ pub enum Error {
     Constant { name: String, message: String },
     #[error("the arena needs {bytes} bytes of memory, and the system does not give them")]
     Memory { bytes: u64 },
+    #[cfg(feature = "cuda")]
+    #[error(transparent)]
+    Device(#[from] crate::cuda::DeviceError),
     #[error("{0}")]
     Host(String),
     #[error("stopped")]

@@ -10,6 +10,8 @@ mod arena;
 mod constants;
 #[cfg(feature = "cpu")]
 mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 mod error;
 mod executor;
 pub mod files;

@@ -21,39 +21,51 @@ pub fn replay<E: Executor, O: Observer<E>>(
         executor.fetch(plan, phase, fetch)?;
     }
     let mut first = phase.first;
-    for segment in phase.segments.iter() {
+    for (number, segment) in phase.segments.iter().enumerate() {
         let turns = match segment.repeat {
             Repeat::Load => u32::from(first_load),
             Repeat::Once => 1,
             Repeat::Steps => observer.steps(segment),
         };
-        let mut end = first;
         for turn in 0..turns {
             observer.seam(executor, phase, segment, turn, turns)?;
-            end = first;
-            for item in segment.items.iter() {
-                match item {
-                    Item::Launch(launch) => {
-                        executor.launch(plan, end, launch, None)?;
-                        observer.launched(end, launch);
-                        end += 1;
+            executor.turn(plan, phase, number, first, observer)?;
+        }
+        first += segment.launches();
+    }
+    Ok(())
+}
+
+/// One turn of segment number `segment`, launch by launch.
+pub fn each_launch<E: Executor, O: Observer<E>>(
+    executor: &mut E,
+    plan: &Plan,
+    phase: &Phase,
+    segment: usize,
+    first: u32,
+    observer: &mut O,
+) -> Result<()> {
+    let mut number = first;
+    for item in phase.segments[segment].items.iter() {
+        match item {
+            Item::Launch(launch) => {
+                executor.launch(plan, number, launch, None)?;
+                observer.launched(number, launch);
+                number += 1;
+            }
+            Item::Loop(inner) => {
+                for row in 0..inner.count {
+                    for (number, launch) in (number..).zip(inner.body.iter()) {
+                        executor.launch(plan, number, launch, Some((inner, row)))?;
+                        observer.launched(number, launch);
                     }
-                    Item::Loop(inner) => {
-                        for row in 0..inner.count {
-                            for (number, launch) in (end..).zip(inner.body.iter()) {
-                                executor.launch(plan, number, launch, Some((inner, row)))?;
-                                observer.launched(number, launch);
-                            }
-                            for fetch in inner.fetches.iter().filter(|fetch| fetch.after == row) {
-                                executor.fetch(plan, phase, fetch)?;
-                            }
-                        }
-                        end += inner.body.len() as u32;
+                    for fetch in inner.fetches.iter().filter(|fetch| fetch.after == row) {
+                        executor.fetch(plan, phase, fetch)?;
                     }
                 }
+                number += inner.body.len() as u32;
             }
         }
-        first = if turns > 0 { end } else { first + segment.launches() };
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use zoetrope_compiler::targets::{Part, compile_part, decode_chunk, dimensions, load_target};
-use zoetrope_compiler::{Levels, Options};
+use zoetrope_compiler::{Levels, Options, select};
 use zoetrope_model_spec::target::{Target, parse_vram};
 use zoetrope_runtime::plan::Detail;
 
@@ -46,6 +46,7 @@ enum Level {
     Fused,
     Schedule,
     Plan,
+    Code,
 }
 
 /// A preset by name, or a target file; and the folder that the file's paths count from.
@@ -86,22 +87,26 @@ impl Show {
             })?;
             for (i, level) in Level::value_variants().iter().enumerate() {
                 let name = format!("{}.{level:?}.txt", i + 1).to_lowercase();
-                write_whole(&dir.join(name), text(&levels, *level).as_bytes())?;
+                write_whole(&dir.join(name), text(&levels, *level)?.as_bytes())?;
             }
         } else {
             let only = self.only.unwrap_or_default();
-            let text = text(&levels, self.after);
+            let text = text(&levels, self.after)?;
             say(&text.lines().filter(|l| l.contains(&only)).map(|l| format!("{l}\n")).collect::<String>())?;
         }
         Ok(())
     }
 }
 
-fn text(levels: &Levels, level: Level) -> String {
-    match level {
+fn text(levels: &Levels, level: Level) -> Result<String, Failure> {
+    Ok(match level {
         Level::Graph => levels.graphs.iter().map(ToString::to_string).collect(),
         Level::Fused => levels.fused.iter().map(ToString::to_string).collect(),
         Level::Schedule => levels.schedule.to_string(),
         Level::Plan => levels.plan.text(Detail::Addresses),
-    }
+        Level::Code => {
+            let selected = select(&levels.plan).map_err(|e| Failure::new(Kind::Failure, e.to_string()))?;
+            selected.code.text(&levels.plan)
+        }
+    })
 }

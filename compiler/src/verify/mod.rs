@@ -1,5 +1,6 @@
 //! The gates. Each lists its rules, and shares no code with the pass whose work it checks.
 
+mod code;
 mod fetches;
 mod fused;
 mod graph;
@@ -9,6 +10,7 @@ mod plan;
 mod region;
 mod schedule;
 
+pub use code::code;
 pub use fused::fused;
 pub use graph::graph;
 pub use memory::memory;

@@ -8,26 +8,19 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <deque>
 #include <functional>
 #include <map>
 #include <memory>
 #include <vector>
 
-#include <sys/mman.h>
-#include <ucontext.h>
+#include "memory.h"
 
 namespace emulation {
 
-constexpr size_t STACK_BYTES = 256 * 1024;
 constexpr int LANES = 32;
-
-// Bytes behind the block's shared memory that nobody may change.
-constexpr size_t GUARD_BYTES = 4096;
 constexpr unsigned char FRESH = 0xFF;  // as a float, or two bf16: NaN
+constexpr size_t SHARED_ALIGNMENT = 1024;
 
 struct Copy {
     void* to;
@@ -36,8 +29,8 @@ struct Copy {
 };
 
 struct Thread {
-    ucontext_t context;
-    void* stack = nullptr;
+    Context context;
+    Stack stack;
     int index = 0;
     bool done = false;
     const char* waits_for = nullptr;
@@ -80,19 +73,17 @@ class Block {
 
     explicit Block(int threads, size_t shared_bytes, uint64_t seed)
         : threads_(threads), warps_((threads + LANES - 1) / LANES), seed_(seed), shared_bytes_(shared_bytes) {
-        size_t bytes = (shared_bytes + GUARD_BYTES + 1023) / 1024 * 1024;
-        shared_ = static_cast<unsigned char*>(aligned_alloc(1024, bytes));
+        shared_ = allocate(SHARED_ALIGNMENT, shared_bytes + GUARD_BYTES);
         for (int i = 0; i < threads; i++) {
             threads_[i].index = i;
-            threads_[i].stack =
-                mmap(nullptr, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+            threads_[i].stack = new_stack();
         }
     }
 
     ~Block() {
         free(shared_);
         for (Thread& thread : threads_) {
-            munmap(thread.stack, STACK_BYTES);
+            munmap(const_cast<void*>(thread.stack.bottom), thread.stack.bytes);
         }
     }
 
@@ -195,7 +186,8 @@ class Block {
     size_t shared_bytes_;
     int current_ = 0;
     int alive_ = 0;
-    ucontext_t scheduler_;
+    Context scheduler_;
+    Stack scheduler_stack_;
     const std::function<void()>* body_ = nullptr;
 
     static void begin(unsigned low, unsigned high);
@@ -207,7 +199,7 @@ class Block {
     void wait(const char* what) {
         Thread& thread = current();
         thread.waits_for = what;
-        swapcontext(&thread.context, &scheduler_);
+        switch_to(thread.context, scheduler_, scheduler_stack_);
     }
 
     void release(Meeting& meeting, int but) {
@@ -227,6 +219,7 @@ inline thread_local Block* block = nullptr;
 // makecontext passes ints only.
 inline void Block::begin(unsigned low, unsigned high) {
     Block* self = reinterpret_cast<Block*>(static_cast<uintptr_t>(low) | static_cast<uintptr_t>(high) << 32);
+    self->scheduler_stack_ = arrive_in_fiber();
     (*self->body_)();
     self->finish();
 }
@@ -239,7 +232,8 @@ inline void Block::finish() {
     if (alive_ > 0 && static_cast<int>(barrier_.arrived.size()) == alive_) {
         release(barrier_, -1);
     }
-    swapcontext(&thread.context, &scheduler_);
+    leave_fiber();
+    switch_to(thread.context, scheduler_, scheduler_stack_);
 }
 
 // One of `count` things, in order or in a random order.
@@ -307,18 +301,13 @@ inline void Block::run(int number, const std::function<void()>& body) {
         thread.done = false;
         thread.waits_for = nullptr;
         thread.copies.assign(1, {});
-        getcontext(&thread.context);
-        thread.context.uc_stack.ss_sp = thread.stack;
-        thread.context.uc_stack.ss_size = STACK_BYTES;
-        thread.context.uc_link = nullptr;
-        uintptr_t self = reinterpret_cast<uintptr_t>(this);
-        makecontext(&thread.context, reinterpret_cast<void (*)()>(begin), 2, static_cast<unsigned>(self),
-                    static_cast<unsigned>(self >> 32));
+        prepare(thread.context, thread.stack, begin, this);
         ready_.push_back(thread.index);
     }
     while (alive_ > 0) {
         current_ = next();
-        swapcontext(&scheduler_, &threads_[current_].context);
+        Thread& thread = threads_[current_];
+        switch_to(scheduler_, thread.context, thread.stack);
     }
     check();
     block = nullptr;

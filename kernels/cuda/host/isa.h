@@ -55,6 +55,7 @@ inline void load_matrices(unsigned (&to)[4], const void* row, bool transposed) {
     if (reinterpret_cast<uintptr_t>(row) % 16 != 0) {
         block->fail("load_matrix: the row of thread %d is not aligned", thread_index());
     }
+    touch(row, 16);
     lane() = Lane{{row}, to, 0};
     Warp& warp = block->warp();
     block->meet_warp(transposed ? "load_matrix_transposed" : "load_matrix", [&warp, transposed] {
@@ -97,6 +98,8 @@ DEVICE void copy_async(void* shared, const void* global, int bytes) {
     if (!aligned || (bytes != 0 && bytes != 16)) {
         emulation::block->fail("copy_async of thread %d: not 16 aligned bytes", thread_index());
     }
+    emulation::touch(global, bytes);
+    emulation::touch(shared, 16);
     auto& copies = emulation::block->current().copies.back();
     copies.push_back({shared, global, bytes});
     if (emulation::block->eager()) {

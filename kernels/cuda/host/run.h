@@ -23,6 +23,7 @@ struct Variant {
 constexpr int WORKERS = 2;
 constexpr size_t TENSOR_BYTES = 32;
 constexpr size_t HEADER_BYTES = 40;
+constexpr size_t BUFFER_ALIGNMENT = 256;
 constexpr size_t MAP_BYTES = sizeof(TensorMap);
 
 template <class T> bool get(T* to, size_t count = 1) {
@@ -86,7 +87,7 @@ template <size_t N> int serve(const Variant (&variants)[N]) {
         std::vector<Buffer> buffers(numbers[4]);
         for (Buffer& buffer : buffers) {
             get(&buffer.bytes);
-            buffer.data = static_cast<unsigned char*>(aligned_alloc(256, (buffer.bytes + 255) / 256 * 256));
+            buffer.data = allocate(BUFFER_ALIGNMENT, buffer.bytes);
             get(buffer.data, buffer.bytes);
         }
         launch(variants[numbers[0]], numbers, seed, buffers);

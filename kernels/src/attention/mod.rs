@@ -15,13 +15,27 @@ const HOPPER: Source =
 
 /// Blocks of queries of every head on tensor cores, or a warp for a query of a head.
 fn attend(entry: &'static str) -> Cuda {
-    Cuda { source: ATTENTION, entry, tolerance: ROUNDED, bakes: &[], launch: attention_grid }
+    Cuda {
+        source: ATTENTION,
+        entry,
+        tolerance: ROUNDED,
+        bakes: &[],
+        multiplies: &[0, 1, 2],
+        launch: attention_grid,
+    }
 }
 
 /// The same by warpgroups, for heads of 64 and 128.
 fn warpgroups_attend(entry: &'static str) -> Hopper {
     Hopper {
-        cuda: Cuda { source: HOPPER, entry, tolerance: ROUNDED, bakes: &[], launch: warpgroup_grid },
+        cuda: Cuda {
+            source: HOPPER,
+            entry,
+            tolerance: ROUNDED,
+            bakes: &[],
+            multiplies: &[0, 1, 2],
+            launch: warpgroup_grid,
+        },
         fits: |meaning, part| matches!(head_width(meaning, part), 64 | 128),
         maps: |_, _| (0..3).map(|operand| MappedOperand { operand, tile: [128, 64] }).collect(),
     }
@@ -166,6 +180,7 @@ pub fn declare() -> Vec<Kernel> {
                 entry: "rms_norm_rope",
                 tolerance: EXACT,
                 bakes: &[],
+                multiplies: &[],
                 launch: norm_grid,
             })
             .cuda_case("1e-6 1.0 4 4 1", &[&[6, 64], &[16], &[7, 8], &[7, 8], &[6, 1]])

@@ -12,6 +12,7 @@ fn samples(entry: &'static str) -> Cuda {
         entry,
         tolerance: EXACT,
         bakes: &[],
+        multiplies: &[],
         launch: |_, part| {
             let elements = part.write.rows() * part.write.width();
             Grid { blocks: elements.div_ceil(256), threads: 256, shared: 0 }

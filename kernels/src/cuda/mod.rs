@@ -124,13 +124,16 @@ pub struct Cuda {
     pub tolerance: Tolerance,
     /// Operands whose whole shape is compiled in, not only its last extent.
     pub bakes: &'static [usize],
+    /// Operands that matrix instructions multiply where all of them are bf16; of most kernels none.
+    pub multiplies: &'static [usize],
     pub launch: fn(&Meaning, &Part) -> Grid,
 }
 
 impl Cuda {
     /// A kernel whose threads each take a unit of the result, as exact as sums are.
     pub fn of_units(source: Source, entry: &'static str) -> Cuda {
-        Cuda { source, entry, tolerance: EXACT, bakes: &[], launch: |_, part| Grid::of_units(&part.write) }
+        let launch = |_: &_, part: &Part| Grid::of_units(&part.write);
+        Cuda { source, entry, tolerance: EXACT, bakes: &[], multiplies: &[], launch }
     }
 }
 

@@ -23,14 +23,20 @@ pub const HEADERS: [(&str, &str); 11] = [
 ];
 
 /// Headers of the emulation, beside [`HEADERS`].
-pub const HOST_HEADERS: [(&str, &str); 6] = [
+pub const HOST_HEADERS: [(&str, &str); 9] = [
+    ("host/memory.h", include_str!("../../cuda/host/memory.h")),
     ("host/block.h", include_str!("../../cuda/host/block.h")),
     ("host/isa.h", include_str!("../../cuda/host/isa.h")),
     ("host/run.h", include_str!("../../cuda/host/run.h")),
     ("host/hopper.h", include_str!("../../cuda/host/hopper.h")),
     ("host/tensor_map.h", include_str!("../../cuda/host/tensor_map.h")),
     ("host/wgmma.h", include_str!("../../cuda/host/wgmma.h")),
+    ("host/driver.h", include_str!("../../cuda/host/driver.h")),
+    ("host/calls.h", include_str!("../../cuda/host/calls.h")),
 ];
+
+/// The calls of a stand-in for the CUDA driver; with [`library`]'s texts it makes a library.
+pub const STAND_IN: &str = "#include \"isa.cuh\"\n#include \"host/calls.h\"\n";
 
 const INCLUDES: [&str; 5] = ["isa.cuh", "tensor.cuh", "functions.cuh", "norm.cuh", "product.cuh"];
 
@@ -75,26 +81,58 @@ extern \"C\" __global__ void __launch_bounds__({threads}) {symbol}(const __grid_
 pub fn host(variants: &[&Variant]) -> String {
     let mut text = variants.first().map(|variant| includes(variant)).unwrap_or_default();
     text += "#include \"host/run.h\"\n";
-    for (i, variant) in variants.iter().enumerate() {
-        let _ = writeln!(text, "\n// {}", variant.key());
-        text += &description(variant, &format!("Kernel{i}"));
-    }
+    text += &descriptions(variants);
     text += "\nstatic const emulation::Variant VARIANTS[] = {\n";
     for (i, variant) in variants.iter().enumerate() {
-        let [launch, run, block] = launch_of(variant);
-        let _ = writeln!(
-            text,
-            "    {{[](const void* launch) {{
-         {run}(*(const {launch}<Kernel{i}>*)launch,
-               [](const Kernel{i}::Part& part, {block} block) {{ {}<Kernel{i}>(part, block); }});
-     }}, {}, {}, sizeof({launch}<Kernel{i}>)}},",
-            variant.cuda.entry,
-            variant.reads.len() + 1,
-            variant.maps.len(),
-        );
+        let _ = writeln!(text, "    {},", runner(variant, i));
     }
     text += "};\n\nint main() {\n    return emulation::serve(VARIANTS);\n}\n";
     text
+}
+
+/// The part of a stand-in for the CUDA driver that has `variants`, all of one source and class.
+pub fn library(variants: &[&Variant]) -> String {
+    let mut text = variants.first().map(|variant| includes(variant)).unwrap_or_default();
+    text += "#include \"host/driver.h\"\n";
+    // Nameless outside of its file: others have a Kernel0, too.
+    text += "\nnamespace {\n";
+    text += &descriptions(variants);
+    text += "\n}  // namespace\n\nstatic const bool known = [] {\n    auto& all = emulation::functions();\n";
+    for (i, variant) in variants.iter().enumerate() {
+        let operands = variant.reads.iter().chain([&variant.write]);
+        let operands: Vec<String> =
+            operands.map(|b| format!("{{{}, {}}}", b.dtype.bytes(), b.width)).collect();
+        let _ = writeln!(
+            text,
+            "    all[\"{symbol}\"] = {{{run}, {threads}, {shared}, {{{operands}}}}};",
+            symbol = variant.symbol(),
+            run = runner(variant, i),
+            threads = variant.threads,
+            shared = variant.shared,
+            operands = operands.join(", "),
+        );
+    }
+    text + "    return true;\n}();\n"
+}
+
+/// What runs a block of `Kernel{i}` on a CPU.
+fn runner(variant: &Variant, i: usize) -> String {
+    let [launch, run, block] = launch_of(variant);
+    format!(
+        "{{[](const void* launch) {{
+         {run}(*(const {launch}<Kernel{i}>*)launch,
+               [](const Kernel{i}::Part& part, {block} block) {{ {}<Kernel{i}>(part, block); }});
+     }}, {}, {}, sizeof({launch}<Kernel{i}>)}}",
+        variant.cuda.entry,
+        variant.reads.len() + 1,
+        variant.maps.len(),
+    )
+}
+
+/// `Kernel0`, `Kernel1`.. of a program.
+fn descriptions(variants: &[&Variant]) -> String {
+    let all = variants.iter().enumerate();
+    all.map(|(i, v)| format!("\n// {}\n{}", v.key(), description(v, &format!("Kernel{i}")))).collect()
 }
 
 /// A struct that tells a kernel all that is known when it is compiled.

@@ -1,5 +1,6 @@
 //! One compiled form of a kernel, and its launches.
 
+use sha2::{Digest, Sha256};
 use zoetrope_model_spec::lang::Dtype;
 
 use super::arguments::{self, HEADER_BYTES, MAP_BYTES, MAX_AXES, MAX_PARTS, Map, TENSOR_BYTES};
@@ -123,6 +124,12 @@ impl Variant {
         Ok(Variant { name, meaning: meaning.clone(), reads, write, class, cuda, maps, threads, shared })
     }
 
+    /// True where the kernel is meant to have matrix instructions.
+    pub fn multiplies_matrices(&self) -> bool {
+        let operands = self.cuda.multiplies;
+        !operands.is_empty() && operands.iter().all(|i| self.reads[*i].dtype == Dtype::Bf16)
+    }
+
     /// What a driver needs to launch `parts`.
     ///
     /// # Errors
@@ -163,9 +170,11 @@ impl Variant {
         Ok(Launch { blocks, threads: self.threads, shared: self.shared, argument, maps })
     }
 
-    /// The name of the kernel in its machine code; a declaration's alone may be that of a function of C (`sqrt`).
+    /// The name of the kernel in its machine code: no other variant has it.
     pub fn symbol(&self) -> String {
-        format!("{}_kernel", self.name)
+        let digest = Sha256::digest(self.key());
+        let digits: String = digest[..6].iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("{}_{digits}", self.name)
     }
 
     /// All that tells this variant from others, in words.

@@ -17,7 +17,7 @@ fn groups(entry: &'static str) -> Cuda {
         let threads = 1024;
         Grid { blocks: groups, threads, shared: threads / 32 * 8 }
     };
-    Cuda { source, entry, tolerance: EXACT, bakes: &[], launch }
+    Cuda { source, entry, tolerance: EXACT, bakes: &[], multiplies: &[], launch }
 }
 
 fn norm(m: &Builder, x: Value, w: Value, bias: Value) -> Value {

@@ -12,14 +12,14 @@ const HOPPER: Source =
 /// Tiles of the result.
 fn tiles(entry: &'static str) -> Cuda {
     let launch = |_: &_, part: &Part| Grid::of_tiles(&part.reads[0], &part.reads[1], &part.write);
-    Cuda { source: SOURCE, entry, tolerance: ROUNDED, bakes: &[], launch }
+    Cuda { source: SOURCE, entry, tolerance: ROUNDED, bakes: &[], multiplies: &[0, 1], launch }
 }
 
 /// The same by warpgroups, for operands that tensor maps describe.
 fn warpgroup_tiles(entry: &'static str) -> Hopper {
     let launch = |_: &_, part: &Part| Grid::of_warpgroup_tiles(&part.write);
     Hopper {
-        cuda: Cuda { source: HOPPER, entry, tolerance: ROUNDED, bakes: &[], launch },
+        cuda: Cuda { source: HOPPER, entry, tolerance: ROUNDED, bakes: &[], multiplies: &[0, 1], launch },
         fits: |_, _| true,
         maps: |_, part| MappedOperand::of_warpgroup_tiles(&part.write),
     }

@@ -40,6 +40,7 @@ pub fn declare() -> Vec<Kernel> {
                 entry: "permute",
                 tolerance: EXACT,
                 bakes: &[],
+                multiplies: &[],
                 launch: permute_grid,
             })
             .cuda_case("4 0 2 1 3", &[&[2, 3, 4, 5]])

@@ -17,7 +17,7 @@ fn norm(entry: &'static str) -> Cuda {
         };
         Grid::of_slices(&part.reads[0], slices)
     };
-    Cuda { source: SOURCE, entry, tolerance: EXACT, bakes: &[], launch }
+    Cuda { source: SOURCE, entry, tolerance: EXACT, bakes: &[], multiplies: &[], launch }
 }
 
 const WEIGHTED: Op = Op::RmsNorm { eps: 1e-6, offset: 0.0, groups: 1 };

@@ -14,6 +14,7 @@ fn embedding(entry: &'static str) -> Cuda {
         entry,
         tolerance: EXACT,
         bakes: &[],
+        multiplies: &[],
         launch: |_, part| {
             let frequencies = part.write.rows() * part.write.width() / 2;
             Grid { blocks: frequencies.div_ceil(256), threads: 256, shared: 0 }

@@ -103,7 +103,7 @@ impl Case {
     fn view(&self, shape: &[usize], dtype: Dtype, memory: usize) -> View {
         let row_stride =
             (shape.last().unwrap_or(&1) + self.arrangement.gap).next_multiple_of(self.arrangement.multiple);
-        let address = (memory as u64) << 40 | Place::OFFSET;
+        let address = (memory as u64) << 40 | Place::offset();
         View { dtype, shape: shape.to_vec(), row_stride, address }
     }
 

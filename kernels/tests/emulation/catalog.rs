@@ -7,8 +7,9 @@ use zoetrope_kernels::cuda::{Class, Source, Variant};
 use zoetrope_kernels::{Kernel, Meaning, catalog};
 
 use crate::cases::{Arrangement, Bound, Case, Storage, dtypes};
-use crate::program::{Program, compiler};
+use crate::program::Program;
 use crate::random::Random;
+use crate::sanitize;
 
 /// Shapes like `shapes`, with other extents where an axis is never a row's own length. `..` stands for the same axes
 /// in all operands; where it does not, nothing is changed.
@@ -159,10 +160,8 @@ fn check_source((source, class): (Source, Class), kernels: &[Kernel]) -> Vec<Str
 fn every_cuda_kernel_computes_its_meaning() {
     let kernels = catalog();
     let with_cuda = kernels.iter().filter(|k| k.cuda.is_some()).count();
-    if compiler().is_none() {
-        println!(
-            "skipped: {with_cuda} kernels; install a C++ compiler (c++, g++ or clang++, or name one in CXX)"
-        );
+    if let Some(reason) = sanitize::missing() {
+        println!("skipped: {with_cuda} kernels; {reason}");
         return;
     }
     let portable = kernels.iter().filter_map(|k| k.cuda.map(|c| (c.source, Class::Portable)));

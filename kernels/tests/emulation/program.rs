@@ -8,6 +8,8 @@ use std::process::{Child, Command, Stdio};
 use zoetrope_kernels::cuda::source::{self, HEADERS, HOST_HEADERS};
 use zoetrope_kernels::cuda::{Launch, MAP_BYTES, Variant};
 
+use crate::sanitize;
+
 /// The first of the usual compilers that answers.
 pub fn compiler() -> Option<String> {
     let named = std::env::var("CXX").ok();
@@ -20,6 +22,19 @@ pub struct Edit {
     pub file: &'static str,
     pub from: &'static str,
     pub to: &'static str,
+}
+
+impl Edit {
+    /// The header as it is.
+    pub fn original(&self) -> &'static str {
+        HEADERS.iter().find(|(name, _)| *name == self.file).expect("a fault in a header").1
+    }
+
+    pub fn apply(&self, text: &str) -> String {
+        let Edit { file, from, to } = self;
+        assert!(text.contains(from), "{file} no longer has what the fault replaces: {from}");
+        text.replace(from, to)
+    }
 }
 
 /// The argument of a launch with its tensor maps, as `kernels/cuda/host/tensor_map.h` describes them.
@@ -39,6 +54,7 @@ fn with_maps(launch: &Launch) -> Vec<u8> {
 
 /// A built program for some variants of one source.
 pub struct Program {
+    folder: PathBuf,
     binary: PathBuf,
 }
 
@@ -46,19 +62,21 @@ impl Program {
     /// Writes, compiles and links in a folder `name` of the target folder; what is there from the same text is kept.
     pub fn build(name: &str, variants: &[&Variant], edit: Option<Edit>) -> Result<Program, String> {
         let compiler = compiler().ok_or("no C++ compiler")?;
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("emulation").join(name);
+        let flags: &[&str] = if sanitize::asked() { &sanitize::FLAGS } else { &[] };
+        let kind = if sanitize::asked() { "sanitized" } else { "plain" };
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("emulation").join(kind).join(name);
         let binary = folder.join("program");
         let mut files: Vec<(&str, String)> =
             HEADERS.iter().chain(&HOST_HEADERS).map(|(name, text)| (*name, (*text).to_string())).collect();
         let sources = variants.first().into_iter().flat_map(|v| v.cuda.source.files());
         files.extend(sources.map(|(name, text)| (name, text.to_string())));
         files.push(("program.cpp", source::host(variants)));
-        if let Some(Edit { file, from, to }) = edit {
-            let (_, text) = files.iter_mut().find(|(name, _)| *name == file).expect("the file is included");
-            assert!(text.contains(from), "{file} no longer has what the fault replaces: {from}");
-            *text = text.replace(from, to);
+        if let Some(edit) = edit {
+            let file = files.iter_mut().find(|(name, _)| *name == edit.file);
+            let (_, text) = file.expect("the file is included");
+            *text = edit.apply(text);
         }
-        let mut made_of = String::new();
+        let mut made_of = flags.join(" ");
         for (name, text) in &files {
             let path = folder.join(name);
             fs::create_dir_all(path.parent().expect("a file has a folder")).map_err(|e| e.to_string())?;
@@ -67,10 +85,19 @@ impl Program {
         }
         let stamp = folder.join("stamp");
         if binary.exists() && fs::read_to_string(&stamp).is_ok_and(|text| text == made_of) {
-            return Ok(Program { binary });
+            return Ok(Program { folder, binary });
         }
         let output = Command::new(compiler)
-            .args(["-std=c++20", "-O1", "-fno-strict-aliasing", "-ffp-contract=off", "-pthread", "-w"])
+            .args([
+                "-std=c++20",
+                "-O1",
+                "-fno-strict-aliasing",
+                "-ffp-contract=off",
+                "-pthread",
+                "-w",
+                "-U_FORTIFY_SOURCE",
+            ])
+            .args(flags)
             .args(["-DZOETROPE_EMULATED", "-I.", "program.cpp", "-o", "program"])
             .current_dir(&folder)
             .output()
@@ -80,19 +107,25 @@ impl Program {
             return Err(text.lines().take(40).collect::<Vec<_>>().join("\n"));
         }
         fs::write(&stamp, made_of).map_err(|e| e.to_string())?;
-        Ok(Program { binary })
+        Ok(Program { folder, binary })
     }
 
     pub fn start(&self) -> Running {
         let mut command = Command::new(&self.binary);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Running { child: command.spawn().expect("the program that was built can be started") }
+        if sanitize::asked() {
+            command.envs(sanitize::OPTIONS);
+        }
+        let child = command.spawn().expect("the program that was built can be started");
+        Running { child, folder: self.folder.clone() }
     }
 }
 
 /// A program that waits for launches.
 pub struct Running {
     child: Child,
+    /// The program's, where the files lie that its reports name.
+    folder: PathBuf,
 }
 
 impl Running {
@@ -124,7 +157,7 @@ impl Running {
             let mut text = String::new();
             let stderr = self.child.stderr.as_mut().expect("piped");
             let _ = stderr.read_to_string(&mut text);
-            format!("{error}: {}", text.trim_end())
+            format!("{error}: {}", sanitize::shorten(&text, &self.folder))
         })
     }
 }

@@ -28,27 +28,45 @@ impl<'a> Tensor<'a> {
     /// # Errors
     /// The type cannot be converted ([`Tensor::reads_as`]), or `out` is not exactly as long as the result.
     pub fn read_into(&self, dtype: FileDtype, out: &mut [u8]) -> Result<(), FileError> {
-        let (path, tensor) = (|| self.file.to_owned(), || shown(self.name));
-        if !self.reads_as(dtype) {
-            let (found, wanted) = (self.dtype, dtype);
-            return Err(FileError::Conversion { path: path(), tensor: tensor(), found, wanted });
-        }
         // The same number of elements, of at most twice the size: no overflow where the stored size had none.
         let wanted = if self.dtype == dtype { self.bytes.len() } else { self.elements() * dtype.bits() / 8 };
-        if out.len() != wanted {
-            let given = out.len();
-            return Err(FileError::Place { path: path(), tensor: tensor(), dtype, wanted, given });
+        if self.reads_as(dtype) && out.len() != wanted {
+            return Err(self.place_error(dtype, wanted, out.len()));
         }
+        self.read_part(dtype, 0, out)
+    }
+
+    /// As [`Tensor::read_into`], of as many elements as `out` holds, from element `first` on.
+    ///
+    /// # Errors
+    /// The type cannot be converted, or there are not so many elements.
+    pub fn read_part(&self, dtype: FileDtype, first: usize, out: &mut [u8]) -> Result<(), FileError> {
+        if !self.reads_as(dtype) {
+            let (path, tensor) = (self.file.to_owned(), shown(self.name));
+            return Err(FileError::Conversion { path, tensor, found: self.dtype, wanted: dtype });
+        }
+        // Bytes before, and bytes of, what is read.
+        let stored = |elements: usize| elements.checked_mul(self.dtype.bits()).map(|bits| bits / 8);
+        let from = stored(first);
+        let same = self.dtype == dtype;
+        let bytes = if same { Some(out.len()) } else { stored(out.len() / (dtype.bits() / 8).max(1)) };
+        let part = from.zip(bytes).and_then(|(from, bytes)| self.bytes.get(from..from.checked_add(bytes)?));
+        let part = part.ok_or_else(|| self.place_error(dtype, self.bytes.len(), out.len()))?;
         match (self.dtype, dtype) {
-            (FileDtype::F32, FileDtype::Bf16) => convert::<f32, bf16>(self.bytes, out),
-            (FileDtype::F32, FileDtype::F16) => convert::<f32, f16>(self.bytes, out),
-            (FileDtype::Bf16, FileDtype::F32) => convert::<bf16, f32>(self.bytes, out),
-            (FileDtype::Bf16, FileDtype::F16) => convert::<bf16, f16>(self.bytes, out),
-            (FileDtype::F16, FileDtype::F32) => convert::<f16, f32>(self.bytes, out),
-            (FileDtype::F16, FileDtype::Bf16) => convert::<f16, bf16>(self.bytes, out),
-            _ => out.copy_from_slice(self.bytes),
+            (FileDtype::F32, FileDtype::Bf16) => convert::<f32, bf16>(part, out),
+            (FileDtype::F32, FileDtype::F16) => convert::<f32, f16>(part, out),
+            (FileDtype::Bf16, FileDtype::F32) => convert::<bf16, f32>(part, out),
+            (FileDtype::Bf16, FileDtype::F16) => convert::<bf16, f16>(part, out),
+            (FileDtype::F16, FileDtype::F32) => convert::<f16, f32>(part, out),
+            (FileDtype::F16, FileDtype::Bf16) => convert::<f16, bf16>(part, out),
+            _ if part.len() == out.len() => out.copy_from_slice(part),
+            _ => return Err(self.place_error(dtype, part.len(), out.len())),
         }
         Ok(())
+    }
+
+    fn place_error(&self, dtype: FileDtype, wanted: usize, given: usize) -> FileError {
+        FileError::Place { path: self.file.to_owned(), tensor: shown(self.name), dtype, wanted, given }
     }
 }
 

@@ -3,9 +3,11 @@
 //! Everything here can stand in a `static`: the emitted tables borrow, a plan compiled in memory owns.
 //! The meaning of every field is written down in docs/plan-format.md.
 
+mod code;
 mod print;
 pub mod rows;
 
+pub use code::{ARGUMENT_HEADER, ARGUMENT_OPERAND, Arch, Call, Code, Function};
 pub use print::{Detail, bytes_text, flops_text, memory_text};
 
 use std::borrow::Cow;
@@ -395,6 +397,12 @@ impl Phase {
             Item::Launch(launch) => vec![(launch, None)],
             Item::Loop(l) => l.body.iter().map(|launch| (launch, Some(l))).collect(),
         })
+    }
+
+    /// Where a constant that it reads lies.
+    pub fn place(&self, constant: u32) -> Option<u64> {
+        let i = self.constants.binary_search(&constant).ok()?;
+        self.places.get(i).copied()
     }
 
     /// Arena, weights and tables while the phase runs.

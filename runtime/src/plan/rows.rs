@@ -1,7 +1,8 @@
 //! Short constructors for the emitted tables: one line a row.
 
 use super::{
-    Base, Buffer, Constant, Dtype, Fetch, Launch, Lifetime, Number, Operand, Origin, Part, Port, Source, Text,
+    Arch, Base, Buffer, Call, Constant, Dtype, Fetch, Function, Launch, Lifetime, Number, Operand, Origin,
+    Part, Port, Source, Text,
 };
 use std::borrow::Cow;
 
@@ -110,4 +111,25 @@ pub const fn port(
         None => None,
     };
     Port { name: Cow::Borrowed(name), offset, dtype, shape: Cow::Borrowed(shape), per_step, slot }
+}
+
+/// An architecture.
+pub const fn arch(name: &'static str, serves: &'static [(u32, u32)]) -> Arch {
+    Arch { name: Cow::Borrowed(name), serves: Cow::Borrowed(serves) }
+}
+
+/// A function of machine code.
+pub const fn function(
+    symbol: &'static str,
+    threads: u32,
+    shared: u32,
+    argument_bytes: u32,
+    key: &'static str,
+) -> Function {
+    Function { symbol: Cow::Borrowed(symbol), key: Cow::Borrowed(key), threads, shared, argument_bytes }
+}
+
+/// A launch as a driver takes it.
+pub const fn call(function: u32, blocks: u32, argument: u64) -> Call {
+    Call { function, blocks, argument }
 }

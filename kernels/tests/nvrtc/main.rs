@@ -1,11 +1,16 @@
-//! Machine code of every variant of the catalog's cases, for every architecture, where NVRTC is found.
+//! Machine code of every variant of the catalog's cases, for every architecture, where NVRTC is found:
+//! its registers, the layout of its parameters and, where `nvdisasm` is found too, its matrix instructions.
 #![cfg(feature = "cuda")]
+
+mod assembly;
+mod cubin;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use zoetrope_kernels::cuda::{ARCHS, Arch, Class, Compiler, Part, Variant, View};
+use assembly::Disassembler;
+use zoetrope_kernels::cuda::{ARCHS, Arch, Class, Compiled, Compiler, Part, Variant, View};
 use zoetrope_kernels::{Kernel, Meaning, Ref, catalog};
 use zoetrope_model_spec::lang::{Dtype, infer};
 
@@ -24,7 +29,14 @@ fn result_shape(meaning: &Meaning, shapes: &[Vec<usize>]) -> Vec<usize> {
     made.pop().expect("a meaning has an op")
 }
 
-fn variant(kernel: &Kernel, meaning: &Meaning, shapes: &[Vec<usize>], dtype: Dtype, class: Class) -> Variant {
+/// A variant, and the bytes of the argument that its launches have.
+fn variant(
+    kernel: &Kernel,
+    meaning: &Meaning,
+    shapes: &[Vec<usize>],
+    dtype: Dtype,
+    class: Class,
+) -> (Variant, usize) {
     let view = |shape: &[usize], dtype| View {
         dtype,
         shape: shape.to_vec(),
@@ -33,8 +45,10 @@ fn variant(kernel: &Kernel, meaning: &Meaning, shapes: &[Vec<usize>], dtype: Dty
     };
     let reads = kernel.reads.iter().zip(shapes);
     let reads = reads.map(|(decl, shape)| view(shape, if decl.ints.is_some() { Dtype::I32 } else { dtype }));
-    let part = Part { reads: reads.collect(), write: view(&result_shape(meaning, shapes), dtype) };
-    Variant::of(kernel, meaning, &[part], class).unwrap_or_else(|e| panic!("{e}"))
+    let parts = [Part { reads: reads.collect(), write: view(&result_shape(meaning, shapes), dtype) }];
+    let variant = Variant::of(kernel, meaning, &parts, class).unwrap_or_else(|e| panic!("{e}"));
+    let launch = variant.launch(&parts).unwrap_or_else(|e| panic!("{e}"));
+    (variant, launch.argument.len())
 }
 
 /// Kernels at widths of the model, beside the small declared cases: name, attributes, shapes.
@@ -56,7 +70,7 @@ const WIDE: [(&str, &str, &[&[usize]]); 7] = [
     ),
 ];
 
-fn variants() -> BTreeMap<String, Variant> {
+fn variants() -> BTreeMap<String, (Variant, usize)> {
     let mut all = BTreeMap::new();
     for kernel in catalog().iter().filter(|k| k.cuda.is_some()) {
         let declared = kernel.cases.iter().map(|shapes| (kernel.meaning.clone(), shapes.clone()));
@@ -67,8 +81,8 @@ fn variants() -> BTreeMap<String, Variant> {
             for (dtype, class) in
                 [(Dtype::F32, Class::Portable), (Dtype::Bf16, Class::Portable), (Dtype::Bf16, Class::Hopper)]
             {
-                let variant = variant(kernel, &meaning, &shapes, dtype, class);
-                all.insert(variant.key(), variant);
+                let (variant, argument) = variant(kernel, &meaning, &shapes, dtype, class);
+                all.insert(variant.key(), (variant, argument));
             }
         }
     }
@@ -87,6 +101,16 @@ fn bytes(report: &str, what: [&str; 2]) -> usize {
     found.filter_map(|w| w[0].parse::<usize>().ok()).sum()
 }
 
+/// Registers of a multiprocessor, of every architecture.
+const REGISTERS: usize = 64 * 1024;
+
+/// Whether a report names registers of which a multiprocessor has enough for a block; warps get them by eights a lane.
+fn fits_multiprocessor(report: &str, threads: usize) -> bool {
+    let behind = report.split("Used ").nth(1).and_then(|text| text.split_once(" registers"));
+    let registers: Option<usize> = behind.and_then(|(number, _)| number.parse().ok());
+    registers.is_some_and(|n| n.next_multiple_of(8) * threads.next_multiple_of(32) <= REGISTERS)
+}
+
 /// Sines and cosines of f64 keep a few numbers in memory for large arguments; these kernels take them once per run or
 /// step.
 const TAKE_F64_SINES: [&str; 5] = ["sin", "cos", "sinusoid", "affine_sinusoid", "normal"];
@@ -96,6 +120,9 @@ fn complaint(variant: &Variant, report: &str) -> Option<&'static str> {
     let hot = variant.reads.iter().any(|operand| operand.dtype == Dtype::Bf16);
     if !report.contains("stack frame") {
         return Some("the assembler says nothing of its stack");
+    }
+    if !fits_multiprocessor(report, variant.threads) {
+        return Some("has blocks with more registers than a multiprocessor");
     }
     let spilled = bytes(report, ["spill", "stores"]) + bytes(report, ["spill", "loads"]);
     if hot && spilled > 0 {
@@ -111,9 +138,30 @@ fn complaint(variant: &Variant, report: &str) -> Option<&'static str> {
     (hot && frame).then_some("keeps numbers in local memory")
 }
 
+/// Of a kernel's argument: tensors have addresses, and a tensor map begins at a multiple of 64.
+fn alignment(variant: &Variant) -> usize {
+    if variant.maps.is_empty() { 8 } else { 64 }
+}
+
 /// What a report says of registers.
 fn registers(report: &str) -> &str {
     report.lines().find_map(|line| line.split("Used ").nth(1)).unwrap_or("no report")
+}
+
+/// All that is wrong with the machine code of a variant whose launches have an argument of `argument` bytes.
+fn complaints(
+    variant: &Variant,
+    argument: usize,
+    compiled: &Compiled,
+    disassembler: Option<&Disassembler>,
+) -> Vec<String> {
+    // Starting the disassembler takes longer than compiling: only what has to have matrix instructions is looked at.
+    let disassembler = disassembler.filter(|_| variant.multiplies_matrices());
+    let report = complaint(variant, &compiled.report);
+    let of_report = report.map(|what| format!("{what}:\n{}", compiled.report));
+    let of_parameters = cubin::complaint(&compiled.cubin, &variant.symbol(), argument, alignment(variant));
+    let of_code = disassembler.and_then(|d| d.complaint(&compiled.cubin, variant.class));
+    of_report.into_iter().chain(of_parameters).chain(of_code).collect()
 }
 
 #[test]
@@ -130,17 +178,24 @@ fn every_variant_compiles_for_every_architecture() {
         );
         return;
     };
+    if Disassembler::find(0).is_none() {
+        println!(
+            "skipped: whether matrix instructions are there; for nvdisasm, beside NVRTC: \
+             VENV/bin/pip install nvidia-cuda-nvdisasm==13.2.78"
+        );
+    }
     let takes =
         |arch: &Arch, variant: &Variant| variant.class == Class::Portable || variant.class == arch.class;
-    let work: Vec<(&Variant, &Arch)> = variants
+    let work: Vec<(&(Variant, usize), &Arch)> = variants
         .values()
-        .flat_map(|v| ARCHS.iter().filter(move |arch| takes(arch, v)).map(move |arch| (v, arch)))
+        .flat_map(|v| ARCHS.iter().filter(move |arch| takes(arch, &v.0)).map(move |arch| (v, arch)))
         .collect();
     let (left, failures) = (Mutex::new(work), Mutex::new(Vec::new()));
     let times: Mutex<BTreeMap<&str, (usize, Duration, usize)>> = Mutex::new(BTreeMap::new());
     let next = || left.lock().unwrap().pop();
-    let compile = || {
-        while let Some((variant, arch)) = next() {
+    let compile = |worker| {
+        let disassembler = Disassembler::find(worker);
+        while let Some(((variant, argument), arch)) = next() {
             let start = Instant::now();
             match compiler.compile(variant, arch) {
                 Ok(compiled) => {
@@ -152,14 +207,9 @@ fn every_variant_compiles_for_every_architecture() {
                     *count += 1;
                     *time += start.elapsed();
                     *bytes += compiled.cubin.len();
-                    if let Some(what) = complaint(variant, &compiled.report) {
-                        let text = format!(
-                            "{} for {} {what}:
-{}",
-                            variant.key(),
-                            arch.name,
-                            compiled.report
-                        );
+                    drop(times);
+                    for what in complaints(variant, *argument, &compiled, disassembler.as_ref()) {
+                        let text = format!("{} for {} {what}", variant.key(), arch.name);
                         failures.lock().unwrap().push(text);
                     }
                 }
@@ -168,8 +218,8 @@ fn every_variant_compiles_for_every_architecture() {
         }
     };
     std::thread::scope(|scope| {
-        scope.spawn(compile);
-        scope.spawn(compile);
+        scope.spawn(|| compile(1));
+        scope.spawn(|| compile(2));
     });
     for (arch, (count, time, bytes)) in times.into_inner().unwrap() {
         println!("sm_{arch}: {count} variants, {:.1} s of one thread, {bytes} bytes", time.as_secs_f64());
@@ -177,4 +227,54 @@ fn every_variant_compiles_for_every_architecture() {
     let failures = failures.into_inner().unwrap();
     let shown = failures.iter().take(10).cloned().collect::<Vec<_>>().join("\n");
     assert!(failures.is_empty(), "{} failures\n{shown}", failures.len());
+}
+
+/// What must be found: another argument, another symbol, a product without matrix instructions.
+#[test]
+fn checks_see_what_is_wrong() {
+    let Some(compiler) = Compiler::find() else {
+        println!("skipped: no NVRTC");
+        return;
+    };
+    let variants = variants();
+    let plain = variants.values().find(|(v, _)| v.name == "linear" && !v.multiplies_matrices());
+    let (variant, argument) = plain.expect("a product of f32");
+    let alignment = alignment(variant);
+    for arch in &ARCHS {
+        let cubin = compiler.compile(variant, arch).unwrap_or_else(|e| panic!("{e}")).cubin;
+        let symbol = variant.symbol();
+        assert_eq!(cubin::complaint(&cubin, &symbol, *argument, alignment), None);
+        assert!(
+            cubin::complaint(&cubin, &symbol, argument + 8, alignment).is_some(),
+            "an argument of another size"
+        );
+        assert!(cubin::complaint(&cubin, "linear", *argument, alignment).is_some(), "another symbol");
+        let half = &cubin[..cubin.len() / 2];
+        assert!(cubin::complaint(half, &symbol, *argument, alignment).is_some(), "half a cubin");
+        if let Some(disassembler) = Disassembler::find(0) {
+            for class in [Class::Portable, Class::Hopper] {
+                assert!(disassembler.complaint(&cubin, class).is_some(), "no matrix instructions");
+                assert!(disassembler.complaint(&cubin[..100], class).is_some(), "no cubin");
+            }
+        }
+    }
+}
+
+/// A product by warps is not one by warpgroups.
+#[test]
+fn instructions_of_a_class_are_told_apart() {
+    let (Some(compiler), Some(disassembler)) = (Compiler::find(), Disassembler::find(3)) else {
+        println!("skipped: no NVRTC or no nvdisasm");
+        return;
+    };
+    let arch = Arch::of_device(9, 0).expect("the architecture of Hopper");
+    for class in [Class::Portable, Class::Hopper] {
+        let all = variants();
+        let mut own = all.values().filter(|(v, _)| v.class == class && v.name == "linear");
+        let (variant, _) = own.find(|(v, _)| v.multiplies_matrices()).expect("a product of the class");
+        let cubin = compiler.compile(variant, arch).unwrap_or_else(|e| panic!("{e}")).cubin;
+        assert_eq!(disassembler.complaint(&cubin, class), None);
+        let other = if class == Class::Hopper { Class::Portable } else { Class::Hopper };
+        assert!(disassembler.complaint(&cubin, other).is_some(), "another class's instructions");
+    }
 }

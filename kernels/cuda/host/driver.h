@@ -1,0 +1,249 @@
+// A stand-in for the CUDA driver on a machine without one: the calls that an executor makes, over memory of the host,
+// with the kernels under emulation.
+//
+// Work is begun as late as it may be. Streams are queues; nothing in them happens until somebody waits, and then the
+// queues advance in an order drawn from a seed, a launch of a graph in a random order that its edges allow. So an
+// executor that forgets to wait, or an edge that is missing, gives wrong numbers. Fresh memory is NaN. Every launch is
+// checked: threads, shared memory and argument are those of the function, and every operand lies in allocated memory.
+//
+// Not modelled: time, more than one card, contexts, errors that only hardware has.
+#pragma once
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "run.h"
+
+namespace emulation {
+
+enum Answer {
+    SUCCESS = 0,
+    INVALID_VALUE = 1,
+    OUT_OF_MEMORY = 2,
+    NO_DEVICE = 100,
+    INVALID_DEVICE = 101,
+    INVALID_IMAGE = 200,
+    NOT_FOUND = 500,
+    NOT_READY = 600,
+    ILLEGAL_ADDRESS = 700,
+    LAUNCH_FAILED = 719,
+};
+
+// What is told about a tensor of a function's argument.
+struct Shape {
+    int bytes;  // of an element
+    int width;
+};
+
+// A function of the machine code that an executor believes to load.
+struct Function {
+    Variant variant;
+    int threads;
+    size_t shared;
+    std::vector<Shape> operands;
+    size_t allowed = 48 * 1024;
+};
+
+inline std::map<std::string, Function>& functions() {
+    static std::map<std::string, Function> all;
+    return all;
+}
+
+struct Event {
+    uint64_t recorded = 0;  // how often it was
+    uint64_t happened = 0;  // the last recording that has
+};
+
+// An entry of a stream: something to do, an event that happens, or one that has to have happened.
+struct Entry {
+    std::function<void()> work;
+    Event* event = nullptr;
+    uint64_t number = 0;
+    bool waits = false;
+};
+
+struct Stream {
+    std::deque<Entry> entries;
+};
+
+struct Launch {
+    Function* function;
+    uint32_t blocks;
+    size_t shared;
+    std::vector<uint64_t> argument;
+};
+
+struct GraphNode {
+    Launch launch;
+    std::vector<size_t> behind;
+};
+
+struct Graph {
+    std::vector<std::unique_ptr<GraphNode>> nodes;
+};
+
+// All that the driver knows. One lock; an executor has one thread or few.
+struct Driver {
+    std::recursive_mutex lock;
+    std::map<uint64_t, uint64_t> memory;  // address and bytes
+    std::map<uint64_t, uint64_t> pinned;
+    std::vector<Stream*> streams;
+    uint64_t random = 1;
+    Answer failed = SUCCESS;  // stays: a context is gone after an error
+    std::string complaint;
+
+    // What a test may set.
+    int version = 13000;
+    int count = 1;
+    int capability[2] = {8, 0};
+    uint64_t total = uint64_t(16) << 30;
+    int64_t launches_left = -1;
+
+    uint64_t draw(uint64_t below) {
+        random = random * 6364136223846793005u + 1442695040888963407u;
+        return (random >> 33) % below;
+    }
+
+    Answer complain(Answer answer, const std::string& what) {
+        complaint = what;
+        return answer;
+    }
+
+    // Whether a range lies in one allocation.
+    static bool inside(const std::map<uint64_t, uint64_t>& all, uint64_t from, uint64_t bytes) {
+        auto behind = all.upper_bound(from);
+        if (behind == all.begin()) {
+            return false;
+        }
+        auto [base, size] = *std::prev(behind);
+        return from - base <= size && bytes <= size - (from - base);
+    }
+
+    // Does the next entry of some stream. False when none can go on.
+    bool advance() {
+        std::vector<Stream*> ready;
+        for (Stream* stream : streams) {
+            if (!stream->entries.empty()) {
+                const Entry& entry = stream->entries.front();
+                if (!entry.waits || entry.event->happened >= entry.number) {
+                    ready.push_back(stream);
+                }
+            }
+        }
+        if (ready.empty()) {
+            return false;
+        }
+        Stream* stream = ready[draw(ready.size())];
+        Entry entry = std::move(stream->entries.front());
+        stream->entries.pop_front();
+        if (entry.work && failed == SUCCESS) {
+            entry.work();
+        } else if (entry.event && !entry.waits) {
+            entry.event->happened = std::max(entry.event->happened, entry.number);
+        }
+        return true;
+    }
+
+    // Works until `enough` holds.
+    template <class F> Answer until(F enough) {
+        while (!enough()) {
+            if (!advance()) {
+                failed = complain(LAUNCH_FAILED, "streams wait for each other, and none can go on");
+                break;
+            }
+        }
+        return failed;
+    }
+
+    // Whether a launch is one that the function takes; says what is wrong otherwise.
+    Answer check(const Launch& launch, uint32_t threads) {
+        const Function& function = *launch.function;
+        if (launch.blocks == 0 || launch.blocks > 0x7fffffffu || int(threads) != function.threads) {
+            return complain(INVALID_VALUE, "a wrong number of blocks or threads");
+        }
+        if (launch.shared < function.shared || launch.shared > function.allowed) {
+            return complain(INVALID_VALUE, "shared memory that is not the function's, or more than was allowed");
+        }
+        int parts = int(uint32_t(launch.argument[0]));
+        if (parts < 1 || parts > 8) {
+            return complain(INVALID_VALUE, "a wrong number of parts");
+        }
+        for (int part = 0; part < parts; part++) {
+            for (size_t i = 0; i < function.operands.size(); i++) {
+                size_t at = HEADER_BYTES + (part * function.operands.size() + i) * TENSOR_BYTES;
+                const uint64_t* tensor = &launch.argument[at / 8];
+                const int32_t* extents = reinterpret_cast<const int32_t*>(tensor + 2);
+                uint64_t rows = uint64_t(extents[0]) * extents[1] * extents[2] * extents[3];
+                Shape shape = function.operands[i];
+                uint64_t bytes = rows == 0 ? 0 : ((rows - 1) * tensor[1] + shape.width) * shape.bytes;
+                if (tensor[0] % shape.bytes != 0 || !inside(memory, tensor[0], bytes)) {
+                    return complain(ILLEGAL_ADDRESS, "operand " + std::to_string(i) + " of part " +
+                                                         std::to_string(part) + " is not in allocated memory");
+                }
+            }
+        }
+        return SUCCESS;
+    }
+
+    void execute(const Launch& launch) {
+        if (launches_left == 0) {
+            failed = complain(LAUNCH_FAILED, "a test lets the card fail here");
+            return;
+        }
+        launches_left -= launches_left > 0;
+        uint64_t seed = draw(1000);
+        std::atomic<uint32_t> next{0};
+        auto work = [&] {
+            Block block(launch.function->threads, launch.shared, seed);
+            std::function<void()> body = [&] { launch.function->variant.run(launch.argument.data()); };
+            for (uint32_t i; (i = next++) < launch.blocks;) {
+                block.run(i, body);
+            }
+        };
+        std::vector<std::thread> workers;
+        for (int i = 1; i < WORKERS && i < int(launch.blocks); i++) {
+            workers.emplace_back(work);
+        }
+        work();
+        for (std::thread& worker : workers) {
+            worker.join();
+        }
+    }
+
+    // Puts a graph's launches into a stream, in an order that its edges allow.
+    void enqueue(const Graph& graph, Stream* stream) {
+        std::vector<bool> queued(graph.nodes.size(), false);
+        for (size_t n = 0; n < graph.nodes.size(); n++) {
+            std::vector<size_t> ready;
+            // The nodes that have waited longest and a few behind them: all that a random order needs.
+            for (size_t i = 0; i < graph.nodes.size() && ready.size() < 8; i++) {
+                const auto& behind = graph.nodes[i]->behind;
+                if (!queued[i] && std::all_of(behind.begin(), behind.end(), [&](size_t b) { return queued[b]; })) {
+                    ready.push_back(i);
+                }
+            }
+            size_t chosen = ready[draw(ready.size())];
+            queued[chosen] = true;
+            Launch launch = graph.nodes[chosen]->launch;
+            stream->entries.push_back({[this, launch] { execute(launch); }});
+        }
+    }
+};
+
+inline Driver& driver() {
+    static Driver the;
+    return the;
+}
+
+// What the argument of a launch is, checked.
+inline Answer launch_of(Function* function, uint32_t blocks, uint32_t threads, size_t shared, void** arguments,
+                        Launch& launch) {
+    launch = {function, blocks, shared, std::vector<uint64_t>((function->variant.bytes + 7) / 8)};
+    memcpy(launch.argument.data(), arguments[0], function->variant.bytes);
+    return driver().check(launch, threads);
+}
+
+}  // namespace emulation

@@ -1,0 +1,225 @@
+//! The segments of a phase as graphs: every launch of a turn with its address filled in, behind what it waits for.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::driver::{Event, Graph, Kernel, Node, Runnable, Stream};
+use super::error::DeviceError;
+use crate::error::{Error, Result};
+use crate::plan::{
+    ARGUMENT_HEADER, ARGUMENT_OPERAND, Base, Code, Fetch, Item, Launch, Loop, Operand, Phase, Segment,
+};
+
+/// What a turn of a segment is, in order. A segment without streamed weights is one graph.
+pub enum Piece<'a> {
+    Graph(Runnable),
+    /// Waits until streamed weights are there.
+    Await(Rc<Event>),
+    /// Lets streamed weights be brought when what is launched so far has ended.
+    Fetch(&'a Fetch, Streamed),
+}
+
+/// The two ends of a fetch.
+#[derive(Clone)]
+pub struct Streamed {
+    /// Happens when nobody reads the places any more.
+    pub free: Rc<Event>,
+    /// Happens when the weights are there.
+    pub arrived: Rc<Event>,
+}
+
+/// A phase, ready to be replayed.
+pub struct PhaseGraphs<'a> {
+    /// By segment.
+    pub segments: Vec<Vec<Piece<'a>>>,
+    /// By place in [`Phase::fetches`].
+    pub streamed: Vec<Streamed>,
+}
+
+/// What launches are made of.
+pub struct Maker<'m> {
+    pub code: &'m Code,
+    pub kernels: &'m [Kernel],
+    /// The address of the plan's memory.
+    pub memory: u64,
+    pub stream: &'m Stream,
+}
+
+impl Maker<'_> {
+    /// Makes the graphs of a phase.
+    ///
+    /// # Errors
+    /// The driver refuses a launch, or has no memory for the graphs.
+    pub fn phase<'a>(&self, phase: &'a Phase) -> Result<PhaseGraphs<'a>> {
+        let pair =
+            || Ok(Streamed { free: Rc::new(Event::new(false)?), arrived: Rc::new(Event::new(false)?) });
+        let streamed = phase.fetches().map(|_| pair()).collect::<Result<Vec<_>>>()?;
+        let mut segments = Vec::with_capacity(phase.segments.len());
+        let (mut number, mut fetches) = (phase.first, streamed.iter());
+        for segment in phase.segments.iter() {
+            segments.push(self.segment(phase, segment, number, &mut fetches)?);
+            number += segment.launches();
+        }
+        Ok(PhaseGraphs { segments, streamed })
+    }
+
+    fn segment<'a>(
+        &self,
+        phase: &'a Phase,
+        segment: &'a Segment,
+        first: u32,
+        streamed: &mut std::slice::Iter<'_, Streamed>,
+    ) -> Result<Vec<Piece<'a>>> {
+        let mut draft = Draft::new(self.stream)?;
+        let mut number = first;
+        for item in segment.items.iter() {
+            match item {
+                Item::Launch(launch) => {
+                    self.add(&mut draft, phase, number, launch, None)?;
+                    number += 1;
+                }
+                Item::Loop(inner) => {
+                    let ends: Vec<(&Fetch, &Streamed)> =
+                        inner.fetches.iter().zip(streamed.take(inner.fetches.len())).collect();
+                    for turn in 0..inner.count {
+                        draft.join();
+                        for (_, streamed) in ends.iter().filter(|(fetch, _)| fetch.turn == turn) {
+                            draft.cut(Piece::Await(Rc::clone(&streamed.arrived)))?;
+                        }
+                        for (number, launch) in (number..).zip(inner.body.iter()) {
+                            self.add(&mut draft, phase, number, launch, Some((inner, turn)))?;
+                        }
+                        for (fetch, streamed) in ends.iter().filter(|(fetch, _)| fetch.after == turn) {
+                            draft.cut(Piece::Fetch(fetch, (*streamed).clone()))?;
+                        }
+                    }
+                    draft.join();
+                    number += inner.body.len() as u32;
+                }
+            }
+        }
+        draft.close()?;
+        Ok(draft.pieces)
+    }
+
+    fn add(
+        &self,
+        draft: &mut Draft<'_, '_>,
+        phase: &Phase,
+        number: u32,
+        launch: &Launch,
+        row: Option<(&Loop, u32)>,
+    ) -> Result<()> {
+        let (kernel, blocks, mut argument) = self.launch(phase, number, launch, row)?;
+        draft.add(number, launch, kernel, blocks, &mut argument)
+    }
+
+    /// A launch as the driver takes it.
+    ///
+    /// # Errors
+    /// The code is that of another plan.
+    pub fn launch(
+        &self,
+        phase: &Phase,
+        number: u32,
+        launch: &Launch,
+        row: Option<(&Loop, u32)>,
+    ) -> Result<(&Kernel, u32, Vec<u8>)> {
+        let other = || {
+            Error::from(DeviceError::OtherPlan {
+                have: self.code.plan.to_string(),
+                want: format!("launch {number} of {}", phase.name),
+            })
+        };
+        let (_, call, argument) = self.code.call(number).ok_or_else(other)?;
+        let kernel = self.kernels.get(call.function as usize).ok_or_else(other)?;
+        let mut argument = argument.to_vec();
+        let operands = launch.parts.iter().flat_map(|p| p.reads.iter().chain([&p.write]));
+        for (i, operand) in operands.enumerate() {
+            let at = ARGUMENT_HEADER + i * ARGUMENT_OPERAND;
+            let address = self.address(phase, operand, row).ok_or_else(other)?;
+            argument.get_mut(at..at + 8).ok_or_else(other)?.copy_from_slice(&address.to_le_bytes());
+        }
+        Ok((kernel, call.blocks, argument))
+    }
+
+    fn address(&self, phase: &Phase, operand: &Operand, row: Option<(&Loop, u32)>) -> Option<u64> {
+        let turn = row.map_or(0, |(_, turn)| turn);
+        let base = match operand.base {
+            Base::Arena => operand.step * u64::from(turn),
+            Base::Constant(constant) => phase.place(constant)?,
+            Base::Column(column) => {
+                let (inner, turn) = row?;
+                phase.place(*inner.rows.get((turn * inner.columns + column) as usize)?)?
+            }
+        };
+        Some(self.memory + base + operand.offset)
+    }
+}
+
+/// A segment's pieces, and the graph that is being built.
+struct Draft<'a, 's> {
+    stream: &'s Stream,
+    pieces: Vec<Piece<'a>>,
+    graph: Graph,
+    empty: bool,
+    /// The last launches of each lane: what its next one stands behind.
+    tails: BTreeMap<u8, Vec<Node>>,
+    /// What the first launch of a lane stands behind that has none since lanes met.
+    joined: Vec<Node>,
+    /// By number, in the current turn.
+    nodes: BTreeMap<u32, Node>,
+}
+
+impl<'a, 's> Draft<'a, 's> {
+    fn new(stream: &'s Stream) -> Result<Draft<'a, 's>> {
+        let (pieces, tails, joined, nodes) = Default::default();
+        Ok(Draft { stream, pieces, graph: Graph::new()?, empty: true, tails, joined, nodes })
+    }
+
+    fn add(
+        &mut self,
+        number: u32,
+        launch: &Launch,
+        kernel: &Kernel,
+        blocks: u32,
+        argument: &mut [u8],
+    ) -> Result<()> {
+        let mut behind = self.tails.get(&launch.lane).unwrap_or(&self.joined).clone();
+        behind.extend(launch.waits.iter().filter_map(|number| self.nodes.get(number)));
+        behind.sort_unstable();
+        behind.dedup();
+        let node = self.graph.add(kernel, blocks, argument, &behind)?;
+        self.empty = false;
+        self.tails.insert(launch.lane, vec![node]);
+        self.nodes.insert(number, node);
+        Ok(())
+    }
+
+    /// All lanes meet.
+    fn join(&mut self) {
+        if !self.tails.is_empty() {
+            self.joined = std::mem::take(&mut self.tails).into_values().flatten().collect();
+        }
+        self.nodes.clear();
+    }
+
+    /// Ends the graph: what comes next in the stream stands behind all of it.
+    fn close(&mut self) -> Result<()> {
+        if !self.empty {
+            let graph = std::mem::replace(&mut self.graph, Graph::new()?);
+            self.pieces.push(Piece::Graph(graph.runnable(self.stream)?));
+            self.empty = true;
+        }
+        self.tails.clear();
+        self.joined.clear();
+        self.nodes.clear();
+        Ok(())
+    }
+
+    fn cut(&mut self, piece: Piece<'a>) -> Result<()> {
+        self.close()?;
+        self.pieces.push(piece);
+        Ok(())
+    }
+}

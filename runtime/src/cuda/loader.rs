@@ -1,0 +1,220 @@
+//! Constants on their way to the card: from mapped files through a ring of pinned memory, on a stream of their own.
+//!
+//! Transfers wait in a queue and are staged piece by piece by whoever has time: the host fills pinned memory, the card's
+//! copy engine takes it from there. A slot of the ring is filled again when its copies have ended.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use rayon::prelude::*;
+
+use super::driver::{Event, Pinned, Stream};
+use crate::constants::{Weights, fail, file_dtype, find};
+use crate::error::Result;
+use crate::plan::{Origin, Phase, Plan};
+
+/// Bytes of a slot: long enough for the copy engine to be at full speed, short enough to begin early.
+const SLOT_BYTES: usize = 16 << 20;
+const SLOTS: usize = 4;
+/// What one thread fills at a time.
+const SHARE_BYTES: usize = 1 << 20;
+/// Constants in a slot are as far apart as alignment wants.
+const ALIGN: usize = 256;
+
+/// Constants that are to be at their places in a phase.
+pub struct Transfer<'a> {
+    pub phase: &'a Phase,
+    pub constants: Cow<'a, [u32]>,
+    /// What reads the places now.
+    pub behind: Option<Rc<Event>>,
+    /// Happens when all of them are there.
+    pub arrived: Rc<Event>,
+}
+
+struct Slot {
+    memory: Pinned,
+    copied: Event,
+}
+
+/// The queue, the ring and what is where.
+pub struct Loader<'a> {
+    plan: &'a Plan,
+    files: &'a dyn Weights,
+    /// The address of the plan's memory.
+    memory: u64,
+    stream: Stream,
+    slots: Vec<Slot>,
+    slot: usize,
+    used: usize,
+    queue: VecDeque<Transfer<'a>>,
+    /// Of the first transfer: the constant that is under way, and how many of its bytes are staged.
+    at: (usize, usize),
+    /// Where each constant lies, counted from the plan's memory.
+    resident: Vec<Option<u64>>,
+}
+
+impl<'a> Loader<'a> {
+    /// # Errors
+    /// The system does not pin the ring.
+    pub fn new(plan: &'a Plan, files: &'a dyn Weights, memory: u64) -> Result<Loader<'a>> {
+        let slot = || Ok(Slot { memory: Pinned::new(SLOT_BYTES)?, copied: Event::new(false)? });
+        Ok(Loader {
+            plan,
+            files,
+            memory,
+            stream: Stream::new()?,
+            slots: (0..SLOTS).map(|_| slot()).collect::<Result<_>>()?,
+            slot: 0,
+            used: 0,
+            queue: VecDeque::with_capacity(
+                plan.phases.iter().map(|p| p.fetches().count()).max().unwrap_or(0) + 2,
+            ),
+            at: (0, 0),
+            resident: vec![None; plan.constants.len()],
+        })
+    }
+
+    /// Where a constant lies, counted from the plan's memory, if it is there.
+    pub fn resident(&self, constant: u32) -> Option<u64> {
+        self.resident[constant as usize]
+    }
+
+    /// What is not to stay may be written over from now on.
+    pub fn retain(&mut self, stays: impl Fn(u32, u64) -> bool) {
+        for (i, at) in self.resident.iter_mut().enumerate() {
+            *at = at.filter(|at| stays(i as u32, *at));
+        }
+    }
+
+    /// Forgets what is not staged yet.
+    pub fn clear(&mut self) {
+        self.queue.clear();
+        self.at = (0, 0);
+    }
+
+    pub fn push(&mut self, transfer: Transfer<'a>) {
+        self.queue.push_back(transfer);
+    }
+
+    /// Stages everything up to the transfer that makes `arrived` happen, if it still waits.
+    ///
+    /// # Errors
+    /// As [`Loader::step`].
+    pub fn stage(&mut self, arrived: &Rc<Event>) -> Result<()> {
+        while self.queue.iter().any(|t| Rc::ptr_eq(&t.arrived, arrived)) {
+            self.step()?;
+        }
+        Ok(())
+    }
+
+    /// Stages the next piece. False when there is none.
+    ///
+    /// # Errors
+    /// A tensor is missing, has another shape, or has a type that cannot be converted; the card is lost.
+    pub fn step(&mut self) -> Result<bool> {
+        let Some(transfer) = self.queue.front() else { return Ok(false) };
+        if let (Some(behind), (0, 0)) = (&transfer.behind, self.at) {
+            self.stream.wait_for(behind)?;
+        }
+        let (index, from) = self.at;
+        match transfer.constants.get(index).copied() {
+            Some(constant) => {
+                let place = transfer.phase.place(constant);
+                let place = place.ok_or_else(|| {
+                    fail(&self.plan.constants[constant as usize], "has no place in this phase".to_string())
+                })?;
+                // Other constants that lie there are no longer whole.
+                let end = place + self.plan.constants[constant as usize].bytes();
+                if from == 0 {
+                    let constants = &self.plan.constants;
+                    for (other, at) in self.resident.iter_mut().enumerate() {
+                        let bytes = constants[other].bytes();
+                        *at = at.filter(|at| *at >= end || *at + bytes <= place);
+                    }
+                }
+                let staged = from + self.piece(constant, place, from)?;
+                if staged == self.plan.constants[constant as usize].bytes() as usize {
+                    self.resident[constant as usize] = Some(place);
+                    self.at = (index + 1, 0);
+                } else {
+                    self.at = (index, staged);
+                }
+            }
+            None => {
+                transfer.arrived.record(&self.stream)?;
+                self.queue.pop_front();
+                self.at = (0, 0);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Stages bytes of a constant from `from` on: those of one tensor, as many as a slot holds. Returns how many.
+    fn piece(&mut self, constant: u32, place: u64, from: usize) -> Result<usize> {
+        let constant = &self.plan.constants[constant as usize];
+        let all = constant.bytes() as usize;
+        if self.used + ALIGN > SLOT_BYTES {
+            self.next_slot()?;
+        }
+        let room = SLOT_BYTES - self.used;
+        let at = self.used;
+        let bytes = match &constant.origin {
+            Origin::Table { offset } => {
+                let from_table = *offset as usize + from;
+                let bytes = room.min(all - from);
+                let table = self.plan.tables.get(from_table..from_table + bytes);
+                let table =
+                    table.ok_or_else(|| fail(constant, "is outside the plan's tables".to_string()))?;
+                self.slots[self.slot].memory.bytes_mut(at, bytes).copy_from_slice(table);
+                bytes
+            }
+            Origin::Weight { source, tensors } => {
+                let row = all / constant.shape.first().map_or(1, |n| *n as usize).max(1);
+                let mut begin = 0;
+                let holds = |(_, rows): &&(crate::plan::Text, u32)| {
+                    let end = begin + row * *rows as usize;
+                    let inside = from < end;
+                    begin = if inside { begin } else { end };
+                    inside
+                };
+                let Some((name, rows)) = tensors.iter().find(holds) else {
+                    return Err(fail(constant, "has fewer rows than the plan says".to_string()));
+                };
+                let tensor = find(self.files, constant, *source, name, *rows)?;
+                let bytes = room.min(begin + row * *rows as usize - from);
+                let (dtype, size) = (file_dtype(constant.dtype), constant.dtype.bytes() as usize);
+                let first = (from - begin) / size;
+                let out = self.slots[self.slot].memory.bytes_mut(at, bytes);
+                let shares = out.par_chunks_mut(SHARE_BYTES).enumerate();
+                shares
+                    .try_for_each(|(i, out)| tensor.read_part(dtype, first + i * SHARE_BYTES / size, out))
+                    .map_err(|e| fail(constant, e.to_string()))?;
+                bytes
+            }
+        };
+        self.stream.upload_pinned(
+            self.memory + place + from as u64,
+            &self.slots[self.slot].memory,
+            at,
+            bytes,
+        )?;
+        self.used = (at + bytes).next_multiple_of(ALIGN);
+        Ok(bytes)
+    }
+
+    /// Closes the slot; the next one is free when what it held has been copied.
+    fn next_slot(&mut self) -> Result<()> {
+        self.slots[self.slot].copied.record(&self.stream)?;
+        self.slot = (self.slot + 1) % self.slots.len();
+        self.used = 0;
+        Ok(self.slots[self.slot].copied.wait()?)
+    }
+}
+
+impl Drop for Loader<'_> {
+    fn drop(&mut self) {
+        // Pinned memory must outlive its copies. Where this fails, the card is lost, and nothing copies.
+        let _ = self.stream.wait();
+    }
+}

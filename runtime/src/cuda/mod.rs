@@ -1,0 +1,307 @@
+//! The CUDA executor: the plan's launches as graphs, on one card.
+//!
+//! All memory is one allocation of the plan's peak. Functions are loaded and the graphs of all phases are made when the
+//! executor is; a turn of a segment is then one graph, unless weights are streamed in the midst of it. While the card
+//! works, the host brings what the next phase needs, where there is room for it beside this one.
+
+mod driver;
+mod error;
+mod graphs;
+mod loader;
+
+pub use driver::{Card, Event};
+pub use error::DeviceError;
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use crate::constants::Weights;
+use crate::error::{Error, Result};
+use crate::executor::{Executor, Observer};
+use crate::plan::{Arch, Code, Fetch, Function, Launch, Loop, Phase, Plan, Port};
+use crate::replay::each_launch;
+use driver::{Context, Kernel, Memory, Stream};
+use graphs::{Maker, PhaseGraphs, Piece};
+use loader::{Loader, Transfer};
+
+/// What the driver, functions and graphs take beside the plan's memory. An assumption: it was never measured.
+const CODE_BYTES: u64 = 256 << 20;
+
+/// Where machine code comes from.
+pub trait Images {
+    /// The machine code of a function for an architecture.
+    ///
+    /// # Errors
+    /// There is none, or it is damaged.
+    fn image(
+        &self,
+        card: &Card,
+        arch: &Arch,
+        function: &Function,
+    ) -> std::result::Result<Cow<'_, [u8]>, DeviceError>;
+}
+
+/// How a turn is launched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// As graphs.
+    Graphs,
+    /// One by one, in the order of their numbers: so that every launch can be timed.
+    Single,
+}
+
+/// A plan on a card.
+pub struct Cuda<'a> {
+    plan: &'a Plan,
+    code: &'a Code,
+    /// By place in the plan.
+    phases: Vec<PhaseGraphs<'a>>,
+    /// The phase that was entered last.
+    current: usize,
+    kernels: Vec<Kernel>,
+    loader: Loader<'a>,
+    mode: Mode,
+    /// Recorded behind a turn.
+    done: Event,
+    main: Stream,
+    memory: Memory,
+    card: Card,
+    // Dropped last: everything above belongs to it.
+    _context: Context,
+}
+
+impl<'a> Cuda<'a> {
+    /// Takes the card's memory, loads the functions and makes the graphs. Reads no weight yet.
+    ///
+    /// # Errors
+    /// No driver, no card, one that the code is not for, too little free memory, or what the driver refuses.
+    pub fn new(
+        card: Card,
+        plan: &'a Plan,
+        code: &'a Code,
+        images: &dyn Images,
+        files: &'a dyn Weights,
+    ) -> Result<Cuda<'a>> {
+        if code.plan != plan.name {
+            let (have, want) = (code.plan.to_string(), plan.name.to_string());
+            return Err(DeviceError::OtherPlan { have, want }.into());
+        }
+        let arch = code.arch(card.capability).ok_or_else(|| {
+            let known: Vec<_> = code.archs.iter().flat_map(|a| a.serves.iter()).collect();
+            let known: Vec<_> = known.iter().map(|(major, minor)| format!("{major}.{minor}")).collect();
+            let (card, capability) = (card.name.clone(), card.capability);
+            DeviceError::OtherCard { card, capability, known: known.join(", ") }
+        })?;
+        let context = Context::of(&card)?;
+        let (free, total) = context.memory()?;
+        if free < plan.peak_bytes + CODE_BYTES {
+            let (needed, reserve) = (plan.peak_bytes, CODE_BYTES);
+            let (card, plan) = (card.name.clone(), plan.name.to_string());
+            return Err(DeviceError::Memory { card, plan, needed, reserve, free, total }.into());
+        }
+        let memory = Memory::new(plan.peak_bytes)?;
+        let load = |f: &Function| {
+            let image = images.image(&card, arch, f)?;
+            Kernel::load(&image, &f.symbol, f.threads, f.shared)
+        };
+        let kernels: Vec<Kernel> =
+            code.functions.iter().map(load).collect::<std::result::Result<_, DeviceError>>()?;
+        let main = Stream::new()?;
+        let maker = Maker { code, kernels: &kernels, memory: memory.address(), stream: &main };
+        let phases = plan.phases.iter().map(|phase| maker.phase(phase)).collect::<Result<_>>()?;
+        Ok(Cuda {
+            plan,
+            code,
+            phases,
+            current: 0,
+            loader: Loader::new(plan, files, memory.address())?,
+            kernels,
+            mode: Mode::Graphs,
+            done: Event::new(false)?,
+            main,
+            memory,
+            card,
+            _context: context,
+        })
+    }
+
+    pub fn card(&self) -> &Card {
+        &self.card
+    }
+
+    /// How the next turns are launched.
+    pub fn set_mode(&mut self, mode: Mode) {
+        self.mode = mode;
+    }
+
+    /// Records `event` behind everything that is launched so far.
+    ///
+    /// # Errors
+    /// The card is lost.
+    pub fn record(&self, event: &Event) -> Result<()> {
+        Ok(event.record(&self.main)?)
+    }
+
+    /// Brings a fetch's weights when what is launched so far has ended.
+    fn begin_fetch(&mut self, index: usize, fetch: &'a Fetch) -> Result<()> {
+        let streamed = self.phases[self.current].streamed[index].clone();
+        streamed.free.record(&self.main)?;
+        self.loader.push(Transfer {
+            phase: &self.plan.phases[self.current],
+            constants: Cow::Borrowed(&fetch.constants),
+            behind: Some(streamed.free),
+            arrived: streamed.arrived,
+        });
+        Ok(())
+    }
+
+    /// Constants of the next phase for which there is room beside this one.
+    fn early(&self) -> Option<(&'a Phase, Vec<u32>)> {
+        let (phase, next) = (&self.plan.phases[self.current], self.plan.phases.get(self.current + 1)?);
+        let bytes = |constant: u32| self.plan.constants[constant as usize].bytes();
+        let own = phase.constants.iter().zip(phase.places.iter()).map(|(c, at)| (*at, at + bytes(*c)));
+        let there = (0..self.plan.constants.len() as u32)
+            .filter_map(|c| self.loader.resident(c).map(|at| (at, at + bytes(c))));
+        let taken: Vec<(u64, u64)> = own.chain(there).chain([(0, phase.arena_bytes)]).collect();
+        let streamed = streamed(next);
+        let fits = |constant: &u32| {
+            let place = next.place(*constant);
+            place.is_some_and(|from| {
+                let to = from + bytes(*constant);
+                taken.iter().all(|(begin, end)| to <= *begin || *end <= from)
+            })
+        };
+        let list: Vec<u32> =
+            next.constants.iter().filter(|c| !streamed.contains(c) && fits(c)).copied().collect();
+        Some((next, list))
+    }
+}
+
+/// Constants that have no place of their own in a phase.
+fn streamed(phase: &Phase) -> BTreeSet<u32> {
+    phase.fetches().flat_map(|(_, fetch)| fetch.constants.iter().copied()).collect()
+}
+
+impl Executor for Cuda<'_> {
+    fn enter(&mut self, plan: &Plan, phase: &Phase) -> Result<()> {
+        let index = plan.phases.iter().position(|p| p.name == phase.name);
+        self.current = index.ok_or_else(|| Error::NoPhase(phase.name.to_string()))?;
+        // From here on this executor's own plan: the caller's is the same, but need not live as long.
+        let phase = &self.plan.phases[self.current];
+        self.loader.clear();
+        self.loader.retain(|constant, at| match phase.place(constant) {
+            Some(place) => place == at,
+            None => phase.kept.binary_search(&constant).is_ok(),
+        });
+        let streamed = streamed(phase);
+        let missing = |c: &u32| !streamed.contains(c) && self.loader.resident(*c).is_none();
+        let missing: Vec<u32> = phase.constants.iter().copied().filter(missing).collect();
+        let (free, arrived) = (Rc::new(Event::new(false)?), Rc::new(Event::new(false)?));
+        free.record(&self.main)?;
+        let constants = Cow::Owned(missing);
+        self.loader.push(Transfer { phase, constants, behind: Some(free), arrived: Rc::clone(&arrived) });
+        self.loader.stage(&arrived)?;
+        self.main.wait_for(&arrived)?;
+        if let Some((next, constants)) =
+            self.early().filter(|(_, list)| !list.is_empty() && streamed.is_empty())
+        {
+            self.loader.push(Transfer {
+                phase: next,
+                constants: Cow::Owned(constants),
+                behind: None,
+                arrived,
+            });
+        }
+        Ok(())
+    }
+
+    fn turn<O: Observer<Self>>(
+        &mut self,
+        plan: &Plan,
+        phase: &Phase,
+        segment: usize,
+        first: u32,
+        observer: &mut O,
+    ) -> Result<()> {
+        if self.mode == Mode::Single {
+            each_launch(self, plan, phase, segment, first, observer)?;
+            return Ok(self.main.wait()?);
+        }
+        for piece in &self.phases[self.current].segments[segment] {
+            match piece {
+                Piece::Graph(graph) => self.main.launch_graph(graph)?,
+                Piece::Await(arrived) => {
+                    self.loader.stage(arrived)?;
+                    self.main.wait_for(arrived)?;
+                }
+                Piece::Fetch(fetch, streamed) => {
+                    streamed.free.record(&self.main)?;
+                    self.loader.push(Transfer {
+                        phase: &self.plan.phases[self.current],
+                        constants: Cow::Borrowed(&fetch.constants),
+                        behind: Some(Rc::clone(&streamed.free)),
+                        arrived: Rc::clone(&streamed.arrived),
+                    });
+                }
+            }
+        }
+        self.done.record(&self.main)?;
+        while !self.done.happened()? && self.loader.step()? {}
+        self.done.wait()?;
+        for (number, (launch, inner)) in (phase.first..).zip(phase.launches()) {
+            if (first..first + phase.segments[segment].launches()).contains(&number) {
+                (0..inner.map_or(1, |l| l.count)).for_each(|_| observer.launched(number, launch));
+            }
+        }
+        Ok(())
+    }
+
+    fn launch(
+        &mut self,
+        _plan: &Plan,
+        number: u32,
+        launch: &Launch,
+        row: Option<(&Loop, u32)>,
+    ) -> Result<()> {
+        let phase = &self.plan.phases[self.current];
+        if let Some((inner, turn)) = row {
+            for (index, (of, fetch)) in phase.fetches().enumerate() {
+                if of.name == inner.name && fetch.turn == turn {
+                    let arrived = &self.phases[self.current].streamed[index].arrived;
+                    self.loader.stage(arrived)?;
+                    self.main.wait_for(arrived)?;
+                }
+            }
+        }
+        let (code, kernels, memory) = (self.code, &self.kernels[..], self.memory.address());
+        let maker = Maker { code, kernels, memory, stream: &self.main };
+        let (kernel, blocks, mut argument) = maker.launch(phase, number, launch, row)?;
+        Ok(self.main.launch(kernel, blocks, &mut argument)?)
+    }
+
+    fn fetch(&mut self, _plan: &Plan, _phase: &Phase, fetch: &Fetch) -> Result<()> {
+        let mut all = self.plan.phases[self.current].fetches().map(|(_, fetch)| fetch).enumerate();
+        match all.find(|(_, own)| *own == fetch) {
+            Some((index, own)) => self.begin_fetch(index, own),
+            None => Err(Error::Host("a fetch of another plan".to_string())),
+        }
+    }
+
+    fn read(&mut self, port: &Port) -> Result<Cow<'_, [u8]>> {
+        let mut bytes = vec![0; port.bytes() as usize];
+        self.main.download(&mut bytes, self.memory.address() + port.offset)?;
+        Ok(Cow::Owned(bytes))
+    }
+
+    fn write(&mut self, port: &Port, bytes: &[u8]) -> Result<()> {
+        Ok(self.main.upload(self.memory.address() + port.offset, bytes)?)
+    }
+}
+
+impl Drop for Cuda<'_> {
+    fn drop(&mut self) {
+        // Nothing may be freed that the card still uses. Where this fails, the card is lost.
+        let _ = self.main.wait();
+    }
+}

@@ -1,0 +1,105 @@
+//! The launches of a plan as a CUDA driver takes them: one table for every class of devices.
+//!
+//! A plan says what a launch computes, its code which function of which machine code does it, on how many blocks, and
+//! with which argument. Every function has one argument, a structure that is there byte by byte except for addresses,
+//! which are known when memory is.
+//!
+//! ```text
+//!  0  parts: i32
+//!  4  end of each part's blocks: 8 × i32
+//! 40  for every operand of every part, and behind its operands for its result:
+//!     address: u64, row stride in elements: i64, extents of all axes but the last: 4 × i32
+//! ```
+
+use std::fmt::Write;
+
+use super::{List, Plan, Text, bytes_text};
+
+/// Where the operands of an argument begin.
+pub const ARGUMENT_HEADER: usize = 40;
+/// Bytes of each; its address comes first.
+pub const ARGUMENT_OPERAND: usize = 32;
+
+/// An architecture that machine code is made for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arch {
+    /// As in `sm_90a`.
+    pub name: Text,
+    /// Compute capabilities of the devices that load it.
+    pub serves: List<(u32, u32)>,
+}
+
+/// A function of machine code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Function {
+    /// Its name, the same in the machine code of every architecture and nowhere else.
+    pub symbol: Text,
+    /// What it is made of, in words: kernel, dtypes, widths, attributes.
+    pub key: Text,
+    /// Threads of a block.
+    pub threads: u32,
+    /// Bytes of shared memory of a block.
+    pub shared: u32,
+    /// Bytes of its argument.
+    pub argument_bytes: u32,
+}
+
+/// A launch: `blocks` blocks of a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// By place in [`Code::functions`].
+    pub function: u32,
+    pub blocks: u32,
+    /// Where its argument begins in [`Code::arguments`].
+    pub argument: u64,
+}
+
+/// The code of a plan for a class of devices.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Code {
+    /// The name of the plan.
+    pub plan: Text,
+    /// `portable`, or an architecture's own.
+    pub class: Text,
+    pub archs: List<Arch>,
+    pub functions: List<Function>,
+    /// By number of launch, a loop's body once.
+    pub calls: List<Call>,
+    /// Arguments, with zeros where addresses belong.
+    pub arguments: List<u8>,
+}
+
+impl Code {
+    /// The architecture whose machine code a device of a compute capability loads.
+    pub fn arch(&self, capability: (u32, u32)) -> Option<&Arch> {
+        self.archs.iter().find(|arch| arch.serves.contains(&capability))
+    }
+
+    /// Function, call and argument of launch `number`.
+    pub fn call(&self, number: u32) -> Option<(&Function, &Call, &[u8])> {
+        let call = self.calls.get(number as usize)?;
+        let function = self.functions.get(call.function as usize)?;
+        let from = call.argument as usize;
+        Some((function, call, self.arguments.get(from..from + function.argument_bytes as usize)?))
+    }
+
+    /// A line for every function, and one for every launch of the plan.
+    pub fn text(&self, plan: &Plan) -> String {
+        let archs: Vec<_> = self.archs.iter().map(|a| format!("sm_{}", a.name)).collect();
+        let mut out = format!("code {} {}   {}\n", self.plan, self.class, archs.join(" "));
+        for (i, f) in self.functions.iter().enumerate() {
+            let shared = bytes_text(u64::from(f.shared));
+            let _ = writeln!(out, "f{i}  {}  {} threads  {shared} shared  {}", f.symbol, f.threads, f.key);
+        }
+        for phase in plan.phases.iter() {
+            let _ = writeln!(out, "phase {}", phase.name);
+            for (number, (launch, _)) in (phase.first..).zip(phase.launches()) {
+                if let Some((function, call, _)) = self.call(number) {
+                    let (blocks, symbol, path) = (call.blocks, &function.symbol, launch.path());
+                    let _ = writeln!(out, "  {number:>4}  {blocks:>8}  f{}  {symbol}  {path}", call.function);
+                }
+            }
+        }
+        out
+    }
+}

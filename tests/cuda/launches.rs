@@ -1,0 +1,106 @@
+//! Every launch of a plan for itself: the card begins each one with the CPU executor's memory, so an error is found where
+//! it is made.
+
+use std::borrow::Cow;
+
+use half::bf16;
+use zoetrope_runtime::cuda::{Cuda, Mode};
+use zoetrope_runtime::plan::{Base, Dtype, Fetch, Launch, Loop, Operand, Phase, Plan, Port};
+use zoetrope_runtime::{Cpu, Executor, Result};
+
+/// Both executors; what is read is the CPU's.
+pub struct Beside<'a> {
+    pub cpu: Cpu<'a>,
+    pub cuda: Cuda<'a>,
+    /// The largest error of each launch, relative to its largest result.
+    pub errors: Vec<(String, f64)>,
+}
+
+impl<'a> Beside<'a> {
+    pub fn new(cpu: Cpu<'a>, mut cuda: Cuda<'a>) -> Beside<'a> {
+        cuda.set_mode(Mode::Single);
+        Beside { cpu, cuda, errors: Vec::new() }
+    }
+}
+
+/// The bytes of an operand in the arena, as a port.
+fn port(operand: &Operand, turn: u32) -> Option<Port> {
+    (operand.base == Base::Arena).then(|| Port {
+        name: "operand".into(),
+        offset: operand.offset + operand.step * u64::from(turn),
+        dtype: operand.dtype,
+        shape: vec![(operand.extent() / operand.dtype.bytes()) as u32].into(),
+        per_step: false,
+        slot: None,
+    })
+}
+
+fn numbers(dtype: Dtype, bytes: &[u8]) -> Vec<f64> {
+    let word = |b: &[u8]| [b[0], b[1], b[2], b[3]];
+    match dtype {
+        Dtype::F32 => bytes.chunks_exact(4).map(|b| f64::from(f32::from_le_bytes(word(b)))).collect(),
+        Dtype::I32 => bytes.chunks_exact(4).map(|b| f64::from(i32::from_le_bytes(word(b)))).collect(),
+        Dtype::Bf16 => bytes.chunks_exact(2).map(|b| bf16::from_le_bytes([b[0], b[1]]).to_f64()).collect(),
+    }
+}
+
+/// The largest distance of two results over the largest number in them; rows only, not what lies between.
+fn distance(operand: &Operand, have: &[u8], want: &[u8]) -> f64 {
+    let (have, want) = (numbers(operand.dtype, have), numbers(operand.dtype, want));
+    let (stride, cols) = (operand.row_stride as usize, operand.cols() as usize);
+    let (mut worst, mut scale) = (0.0f64, 1e-30f64);
+    for (have, want) in have.chunks(stride.max(1)).zip(want.chunks(stride.max(1))) {
+        for (have, want) in have.iter().zip(want).take(cols) {
+            let apart = (have - want).abs();
+            // A NaN on one side is infinitely far.
+            let same = have.is_nan() && want.is_nan();
+            worst = worst.max(if same {
+                0.0
+            } else if apart.is_nan() {
+                f64::INFINITY
+            } else {
+                apart
+            });
+            scale = scale.max(if want.is_nan() { 0.0 } else { want.abs() });
+        }
+    }
+    worst / scale
+}
+
+impl Executor for Beside<'_> {
+    fn enter(&mut self, plan: &Plan, phase: &Phase) -> Result<()> {
+        self.cpu.enter(plan, phase)?;
+        self.cuda.enter(plan, phase)
+    }
+
+    fn launch(&mut self, plan: &Plan, number: u32, launch: &Launch, row: Option<(&Loop, u32)>) -> Result<()> {
+        let turn = row.map_or(0, |(_, turn)| turn);
+        let reads = launch.parts.iter().flat_map(|p| p.reads.iter().chain([&p.write]));
+        for port in reads.filter_map(|operand| port(operand, turn)) {
+            self.cuda.write(&port, &self.cpu.read(&port)?)?;
+        }
+        self.cuda.launch(plan, number, launch, row)?;
+        self.cpu.launch(plan, number, launch, row)?;
+        for part in launch.parts.iter() {
+            let Some(port) = port(&part.write, turn) else { continue };
+            let error = distance(&part.write, &self.cuda.read(&port)?, &self.cpu.read(&port)?);
+            let kernel = &plan.kernels[launch.kernel as usize].name;
+            self.errors.push((format!("{number} {kernel} {}", part.path), error));
+        }
+        Ok(())
+    }
+
+    fn fetch(&mut self, plan: &Plan, phase: &Phase, fetch: &Fetch) -> Result<()> {
+        self.cpu.fetch(plan, phase, fetch)?;
+        self.cuda.fetch(plan, phase, fetch)
+    }
+
+    fn read(&mut self, port: &Port) -> Result<Cow<'_, [u8]>> {
+        self.cpu.read(port)
+    }
+
+    fn write(&mut self, port: &Port, bytes: &[u8]) -> Result<()> {
+        self.cpu.write(port, bytes)?;
+        self.cuda.write(port, bytes)
+    }
+}

@@ -1,0 +1,8 @@
+//! The CUDA executor on a stand-in for the driver, with the kernels under emulation: what runs on a card, whole, on a
+//! machine without one. Without a C++ compiler this is a skip that says so.
+
+#![cfg(feature = "cuda")]
+
+mod launches;
+mod run;
+mod standin;

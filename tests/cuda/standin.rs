@@ -1,0 +1,121 @@
+//! The stand-in: built with the system's C++ compiler from the kernels of a plan, and opened before anybody looks for
+//! the driver.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard};
+
+use libloading::Library;
+use zoetrope_kernels::cuda::source::{HEADERS, HOST_HEADERS, STAND_IN, library};
+use zoetrope_kernels::cuda::{Source, Variant};
+
+/// The stand-in, held by one test at a time: there is one driver in a process.
+pub struct StandIn {
+    library: Library,
+    _alone: MutexGuard<'static, ()>,
+}
+
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// The first of the usual compilers that answers.
+fn compiler() -> Option<String> {
+    let named = std::env::var("CXX").ok();
+    let mut names = named.into_iter().chain(["c++", "g++", "clang++"].map(String::from));
+    names.find(|name| Command::new(name).arg("--version").output().is_ok_and(|o| o.status.success()))
+}
+
+impl StandIn {
+    /// The stand-in with `variants`; nothing where no compiler is, and then the test says that it is skipped.
+    pub fn with(variants: &[Variant]) -> Option<StandIn> {
+        let alone = ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let Some(compiler) = compiler() else {
+            println!("skipped: no C++ compiler to build the stand-in driver with");
+            return None;
+        };
+        let path = build(&compiler, variants);
+        // SAFETY: the library was just built from our sources; its initializers fill a table.
+        let library = unsafe { Library::new(path) }.expect("the stand-in is a library");
+        let stand_in = StandIn { library, _alone: alone };
+        let fresh = [("version", 13_000), ("count", 1), ("capability", 80), ("total", 16 << 30)];
+        fresh.into_iter().chain([("launches_left", -1), ("seed", 1)]).for_each(|(n, v)| stand_in.set(n, v));
+        Some(stand_in)
+    }
+
+    /// Sets what kind of card and driver it is, and how it behaves.
+    pub fn set(&self, name: &str, value: i64) {
+        let name = std::ffi::CString::new(name).expect("a name");
+        // SAFETY: the function has this type in kernels/cuda/host/calls.h.
+        let answer = unsafe {
+            let set: libloading::Symbol<'_, unsafe extern "C" fn(*const std::ffi::c_char, i64) -> i32> =
+                self.library.get(b"standin_set").expect("the stand-in has it");
+            set(name.as_ptr(), value)
+        };
+        assert_eq!(answer, 0, "the stand-in knows {name:?}");
+    }
+}
+
+/// Compiles a file for every source and one for the driver's calls, and links them; what is there from the same texts
+/// is kept.
+fn build(compiler: &str, variants: &[Variant]) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stand-in");
+    let mut by_source: BTreeMap<Source, Vec<&Variant>> = BTreeMap::new();
+    variants.iter().for_each(|v| by_source.entry(v.cuda.source).or_default().push(v));
+    let mut files: Vec<(String, String)> =
+        HEADERS.iter().chain(&HOST_HEADERS).map(|(n, t)| ((*n).to_string(), (*t).to_string())).collect();
+    let sources = by_source.keys().flat_map(|s| s.files()).collect::<BTreeMap<_, _>>();
+    files.extend(sources.iter().map(|(n, t)| ((*n).to_string(), (*t).to_string())));
+    let mut units: Vec<(String, String)> =
+        by_source.iter().map(|(s, v)| (s.name.replace('.', "_"), library(v))).collect();
+    units.push(("driver".to_string(), STAND_IN.to_string()));
+    let headers: String = files.iter().map(|(_, text)| text.as_str()).collect();
+    for (name, text) in &files {
+        write(&folder.join(name), text);
+    }
+    let wanted: Vec<_> = units
+        .iter()
+        .filter(|(name, text)| {
+            let stamp = folder.join(format!("{name}.stamp"));
+            !fs::read_to_string(stamp).is_ok_and(|old| old == format!("{headers}{text}"))
+        })
+        .collect();
+    // As many at a time as there are cores.
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    for some in wanted.chunks(cores) {
+        let children: Vec<_> = some
+            .iter()
+            .map(|(name, text)| {
+                write(&folder.join(format!("{name}.cpp")), text);
+                let child = Command::new(compiler)
+                    .args(["-std=c++20", "-O2", "-fPIC", "-fno-strict-aliasing", "-ffp-contract=off", "-w"])
+                    .arg("-U_FORTIFY_SOURCE")
+                    .args(["-DZOETROPE_EMULATED", "-I.", "-c", &format!("{name}.cpp")])
+                    .args(["-o", &format!("{name}.o")])
+                    .current_dir(&folder)
+                    .spawn();
+                (name, text, child.expect("the compiler starts"))
+            })
+            .collect();
+        for (name, text, mut child) in children {
+            assert!(child.wait().expect("it ends").success(), "{name}.cpp does not compile");
+            write(&folder.join(format!("{name}.stamp")), &format!("{headers}{text}"));
+        }
+    }
+    // The name under which the driver's library is asked for first: whoever asks now gets this one.
+    let path = folder.join("libcuda.so");
+    let objects: Vec<String> = units.iter().map(|(name, _)| format!("{name}.o")).collect();
+    let linked = Command::new(compiler)
+        .args(["-shared", "-pthread", "-Wl,-soname,libcuda.so", "-o", "libcuda.so"])
+        .args(&objects)
+        .current_dir(&folder)
+        .status();
+    assert!(linked.expect("the linker starts").success(), "the stand-in does not link");
+    path
+}
+
+fn write(path: &Path, text: &str) {
+    fs::create_dir_all(path.parent().expect("a file has a folder"))
+        .expect("the target folder can be written");
+    fs::write(path, text).expect("the target folder can be written");
+}
