@@ -15,6 +15,7 @@ mod view;
 
 pub use error::{Error, Result};
 
+pub use zoetrope_kernels::cuda::Class;
 use zoetrope_kernels::{Kernel, catalog};
 use zoetrope_model_spec::lang::Graph;
 use zoetrope_model_spec::program::Program;
@@ -86,12 +87,12 @@ pub fn levels(program: Program, name: &str, facts: Facts, options: Options) -> R
     Ok(Levels { graphs, fused, schedule, plan })
 }
 
-/// The code of a plan for CUDA devices.
+/// The code of a plan for CUDA devices of a class.
 ///
 /// # Errors
 /// A launch that no CUDA kernel can do, or a gate that found a broken rule.
-pub fn select(plan: &Plan) -> Result<Selected> {
-    let selected = passes::select(plan)?;
+pub fn select(plan: &Plan, class: Class) -> Result<Selected> {
+    let selected = passes::select(plan, class)?;
     verify::code(plan, &selected.code)?;
     Ok(selected)
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use zoetrope_compiler::targets::{Part, compile_part, decode_chunk, dimensions, load_target};
-use zoetrope_compiler::{Levels, Options, select};
+use zoetrope_compiler::{Class, Levels, Options, select};
 use zoetrope_model_spec::target::{Target, parse_vram};
 use zoetrope_runtime::plan::Detail;
 
@@ -105,8 +105,9 @@ fn text(levels: &Levels, level: Level) -> Result<String, Failure> {
         Level::Schedule => levels.schedule.to_string(),
         Level::Plan => levels.plan.text(Detail::Addresses),
         Level::Code => {
-            let selected = select(&levels.plan).map_err(|e| Failure::new(Kind::Failure, e.to_string()))?;
-            selected.code.text(&levels.plan)
+            let text = |class| Ok(select(&levels.plan, class)?.code.text(&levels.plan));
+            let texts = Class::ALL.into_iter().map(text).collect::<zoetrope_compiler::Result<String>>();
+            texts.map_err(|e| Failure::new(Kind::Failure, e.to_string()))?
         }
     })
 }

@@ -8,12 +8,21 @@ use zoetrope_runtime::cuda::{Cuda, Mode};
 use zoetrope_runtime::plan::{Base, Dtype, Fetch, Launch, Loop, Operand, Phase, Plan, Port};
 use zoetrope_runtime::{Cpu, Executor, Result};
 
+/// How far a launch's result is off, relative to the largest number of the CPU's.
+#[derive(Debug)]
+pub struct LaunchError {
+    pub number: u32,
+    pub kernel: String,
+    pub path: String,
+    pub error: f64,
+}
+
 /// Both executors; what is read is the CPU's.
 pub struct Beside<'a> {
     pub cpu: Cpu<'a>,
     pub cuda: Cuda<'a>,
-    /// The largest error of each launch, relative to its largest result.
-    pub errors: Vec<(String, f64)>,
+    /// Of every part of every launch.
+    pub errors: Vec<LaunchError>,
 }
 
 impl<'a> Beside<'a> {
@@ -84,8 +93,8 @@ impl Executor for Beside<'_> {
         for part in launch.parts.iter() {
             let Some(port) = port(&part.write, turn) else { continue };
             let error = distance(&part.write, &self.cuda.read(&port)?, &self.cpu.read(&port)?);
-            let kernel = &plan.kernels[launch.kernel as usize].name;
-            self.errors.push((format!("{number} {kernel} {}", part.path), error));
+            let kernel = plan.kernels[launch.kernel as usize].name.to_string();
+            self.errors.push(LaunchError { number, kernel, path: part.path.to_string(), error });
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 
 #![cfg(feature = "cuda")]
 
+mod hopper;
 mod launches;
 mod run;
 mod standin;

@@ -1,6 +1,7 @@
 //! The whole of `res-tiny` on the stand-in card, against the CPU executor.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use zoetrope::demo::demo_in_memory;
@@ -10,17 +11,18 @@ use zoetrope::session::{Session, Unwatched};
 use zoetrope::tensors::Named;
 use zoetrope::tokenize::Tokenizer;
 use zoetrope_compiler::targets::compile_target;
-use zoetrope_compiler::{Selected, select};
+use zoetrope_compiler::{Class, Selected, select};
+use zoetrope_kernels::cuda::Variant;
 use zoetrope_model_spec::target::Target;
 use zoetrope_runtime::cuda::{Card, Cuda, DeviceError, Images};
-use zoetrope_runtime::plan::{Arch, Function, Plan};
+use zoetrope_runtime::plan::{Arch, Code, Function, Plan};
 use zoetrope_runtime::{Cpu, Executor};
 
-use crate::launches::Beside;
+use crate::launches::{Beside, LaunchError};
 use crate::standin::StandIn;
 
 /// Machine code for a card that finds its functions by name alone.
-struct ByName;
+pub struct ByName;
 
 impl Images for ByName {
     fn image(&self, _card: &Card, _arch: &Arch, _function: &Function) -> Result<Cow<'_, [u8]>, DeviceError> {
@@ -28,21 +30,37 @@ impl Images for ByName {
     }
 }
 
-fn plan() -> (Plan, Selected) {
-    let target = Target::preset("res-tiny").unwrap();
-    let plan = compile_target(&target, "".as_ref()).unwrap();
-    let selected = select(&plan).unwrap();
-    (plan, selected)
+/// The plan of `res-tiny` with its code for cards of every class.
+pub struct Compiled {
+    pub plan: Plan,
+    pub portable: Selected,
+    pub hopper: Selected,
 }
 
-fn clip<E: Executor>(plan: &Plan, files: &ModelFiles, mut session: Session<'_, E>) -> Finished {
+impl Compiled {
+    pub fn new() -> Compiled {
+        let plan = compile_target(&Target::preset("res-tiny").unwrap(), "".as_ref()).unwrap();
+        let [portable, hopper] = Class::ALL.map(|class| select(&plan, class).unwrap());
+        Compiled { plan, portable, hopper }
+    }
+
+    /// A stand-in card with the functions of both classes, so that all tests need the same one.
+    pub fn stand_in(&self) -> Option<StandIn> {
+        let all = self.portable.variants.iter().chain(&self.hopper.variants);
+        let all: BTreeMap<String, &Variant> = all.map(|variant| (variant.key(), variant)).collect();
+        StandIn::with(&all.into_values().collect::<Vec<_>>())
+    }
+}
+
+/// A clip, as far as the plan has phases for it.
+pub fn clip<E: Executor>(plan: &Plan, files: &ModelFiles, session: &mut Session<'_, E>) -> Finished {
     let tokenizer = Tokenizer::from_bytes(files.tokenizer.as_deref().unwrap()).unwrap();
     let request = Request { prompt: &tokenizer.encode("a red ball").unwrap(), seed: 7, noise: Named::new() };
-    run(plan, &mut session, &request, &mut Unwatched, &mut |_, _| Ok(())).expect("the run finishes")
+    run(plan, session, &request, &mut Unwatched, &mut |_, _| Ok(())).expect("the run finishes")
 }
 
 /// The relative L2 distance.
-fn distance(have: &[f32], want: &[f32]) -> f64 {
+pub fn distance(have: &[f32], want: &[f32]) -> f64 {
     assert_eq!(have.len(), want.len());
     let squares = |list: &mut dyn Iterator<Item = f32>| list.map(|x| f64::from(x).powi(2)).sum::<f64>();
     let apart = squares(&mut have.iter().zip(want).map(|(a, b)| a - b));
@@ -51,16 +69,17 @@ fn distance(have: &[f32], want: &[f32]) -> f64 {
 
 #[test]
 fn a_whole_run_equals_the_cpu_executors() {
-    let (plan, selected) = plan();
-    let files = demo_in_memory(&tensors_of(&plan)).unwrap();
+    let compiled = Compiled::new();
+    let (plan, selected) = (&compiled.plan, &compiled.portable);
+    let files = demo_in_memory(&tensors_of(plan)).unwrap();
     let start = Instant::now();
-    let Some(_stand_in) = StandIn::with(&selected.variants) else { return };
+    let Some(_stand_in) = compiled.stand_in() else { return };
     println!("stand-in built in {:.1?}", start.elapsed());
     let start = Instant::now();
-    let cuda = Cuda::new(Card::first().unwrap(), &plan, &selected.code, &ByName, &files).unwrap();
-    let have = clip(&plan, &files, Session::on(&plan, cuda));
+    let cuda = Cuda::new(Card::first().unwrap(), plan, &selected.code, &ByName, &files).unwrap();
+    let have = clip(plan, &files, &mut Session::on(plan, cuda));
     println!("run in {:.1?}", start.elapsed());
-    let want = clip(&plan, &files, Session::new(&plan, &files).unwrap());
+    let want = clip(plan, &files, &mut Session::new(plan, &files).unwrap());
     let mut all: Vec<(&str, f64)> = want
         .latents
         .iter()
@@ -73,18 +92,22 @@ fn a_whole_run_equals_the_cpu_executors() {
     assert!(all.iter().all(|(_, error)| *error <= 3e-2), "{all:?}");
 }
 
+/// Runs a plan launch by launch, each on the CPU executor's memory; what every launch is off by.
+pub fn errors_of(plan: &Plan, code: &Code, files: &ModelFiles) -> Vec<LaunchError> {
+    let cuda = Cuda::new(Card::first().unwrap(), plan, code, &ByName, files).unwrap();
+    let mut session = Session::on(plan, Beside::new(Cpu::new(plan, files).unwrap(), cuda));
+    clip(plan, files, &mut session);
+    let errors = std::mem::take(&mut session.executor().errors);
+    let wrong: Vec<_> = errors.iter().filter(|e| !e.error.is_finite() || e.error > 1e-2).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    errors
+}
+
 #[test]
 fn every_launch_equals_the_cpu_executors() {
-    let (plan, selected) = plan();
-    let files = demo_in_memory(&tensors_of(&plan)).unwrap();
-    let Some(_stand_in) = StandIn::with(&selected.variants) else { return };
-    let cuda = Cuda::new(Card::first().unwrap(), &plan, &selected.code, &ByName, &files).unwrap();
-    let mut session = Session::on(&plan, Beside::new(Cpu::new(&plan, &files).unwrap(), cuda));
-    let tokenizer = Tokenizer::from_bytes(files.tokenizer.as_deref().unwrap()).unwrap();
-    let request = Request { prompt: &tokenizer.encode("a red ball").unwrap(), seed: 7, noise: Named::new() };
-    run(&plan, &mut session, &request, &mut Unwatched, &mut |_, _| Ok(())).expect("the run finishes");
-    let errors = std::mem::take(&mut session.executor().errors);
+    let compiled = Compiled::new();
+    let files = demo_in_memory(&tensors_of(&compiled.plan)).unwrap();
+    let Some(_stand_in) = compiled.stand_in() else { return };
+    let errors = errors_of(&compiled.plan, &compiled.portable.code, &files);
     assert!(errors.len() > 200, "only {} launches were compared", errors.len());
-    let wrong: Vec<_> = errors.iter().filter(|(_, error)| !error.is_finite() || *error > 1e-2).collect();
-    assert!(wrong.is_empty(), "{wrong:#?}");
 }

@@ -27,8 +27,9 @@ fn compiler() -> Option<String> {
 }
 
 impl StandIn {
-    /// The stand-in with `variants`; nothing where no compiler is, and then the test says that it is skipped.
-    pub fn with(variants: &[Variant]) -> Option<StandIn> {
+    /// The stand-in with `variants`, as a card of capability 8.0; nothing where no compiler is, and then the test says
+    /// that it is skipped.
+    pub fn with(variants: &[&Variant]) -> Option<StandIn> {
         let alone = ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let Some(compiler) = compiler() else {
             println!("skipped: no C++ compiler to build the stand-in driver with");
@@ -58,10 +59,10 @@ impl StandIn {
 
 /// Compiles a file for every source and one for the driver's calls, and links them; what is there from the same texts
 /// is kept.
-fn build(compiler: &str, variants: &[Variant]) -> PathBuf {
+fn build(compiler: &str, variants: &[&Variant]) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stand-in");
     let mut by_source: BTreeMap<Source, Vec<&Variant>> = BTreeMap::new();
-    variants.iter().for_each(|v| by_source.entry(v.cuda.source).or_default().push(v));
+    variants.iter().copied().for_each(|v| by_source.entry(v.cuda.source).or_default().push(v));
     let mut files: Vec<(String, String)> =
         HEADERS.iter().chain(&HOST_HEADERS).map(|(n, t)| ((*n).to_string(), (*t).to_string())).collect();
     let sources = by_source.keys().flat_map(|s| s.files()).collect::<BTreeMap<_, _>>();

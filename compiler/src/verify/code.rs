@@ -5,10 +5,15 @@
 //! 3. The blocks of parts follow each other, none is without a block, and the last one ends where the call does.
 //! 4. Threads come in warps, and as many as a block may have.
 //! 5. Functions have names of their own.
+//! 6. A tensor map describes an operand that is read: all of its rows and columns, as far apart as the plan says, of a
+//!    dtype, at addresses and in boxes that a driver takes.
+//! 7. Tensor maps lie behind all operands that the argument has room for, one after the other and aligned, and in the
+//!    same order for every part; what lies there is empty. They end the argument, with room for those of all possible
+//!    parts. Code of the portable class has none.
 
 use std::collections::BTreeSet;
 
-use zoetrope_runtime::plan::{Code, Launch, Operand, Phase, Plan};
+use zoetrope_runtime::plan::{Base, Call, Code, Dtype, Launch, Map, Operand, Phase, Plan};
 
 use super::rule;
 use crate::error::Result;
@@ -17,6 +22,7 @@ const LEVEL: &str = "code";
 const HEADER: usize = 40;
 const OPERAND: usize = 32;
 const PARTS: usize = 8;
+const MAP: usize = 128;
 
 /// Checks the rules above.
 ///
@@ -61,7 +67,58 @@ fn one(code: &Code, number: u32, launch: &Launch) -> Result<()> {
         rule(same, LEVEL, "operands have the plan's row strides and extents", here)?;
         at += OPERAND;
     }
-    rule(at <= argument.len(), LEVEL, "an argument has room for all operands", here)
+    rule(at <= argument.len(), LEVEL, "an argument has room for all operands", here)?;
+    maps(code, call, argument, launch, &here)
+}
+
+fn maps(code: &Code, call: &Call, argument: &[u8], launch: &Launch, here: &dyn Fn() -> String) -> Result<()> {
+    let maps = code.maps(call);
+    rule(maps.is_some(), LEVEL, "the tensor maps of a call are in the table", here)?;
+    let maps = maps.unwrap_or_default();
+    rule(maps.is_empty() || code.class != "portable", LEVEL, "portable code has no tensor maps", here)?;
+    let operands: Vec<(&Operand, bool)> = launch
+        .parts
+        .iter()
+        .flat_map(|part| part.reads.iter().map(|read| (read, true)).chain([(&part.write, false)]))
+        .collect();
+    let parts = launch.parts.len().max(1);
+    let (per_part, mapped) = (operands.len() / parts, maps.len() / parts);
+    rule(maps.len() == mapped * parts, LEVEL, "every part has as many tensor maps", here)?;
+    let room = HEADER + PARTS * per_part * OPERAND;
+    let begin = if maps.is_empty() { room } else { room.next_multiple_of(64) };
+    let whole = argument.len() == begin + PARTS * mapped * MAP;
+    rule(whole, LEVEL, "an argument is as long as its operands and tensor maps", here)?;
+    for (i, map) in maps.iter().enumerate() {
+        let found = operands.get(map.operand as usize);
+        rule(found.is_some_and(|(_, read)| *read), LEVEL, "a tensor map is that of an operand", here)?;
+        let Some((operand, _)) = found else { return Ok(()) };
+        rule(describes(map, operand), LEVEL, "a tensor map describes all of its operand", here)?;
+        rule(can_be_made(map, operand), LEVEL, "a tensor map is one that a driver makes", here)?;
+        let (at, part, first) = (map.at as usize, i / mapped, &maps[i % mapped]);
+        let same = map.operand as usize == part * per_part + first.operand as usize && map.tile == first.tile;
+        rule(same, LEVEL, "the parts of an argument have the same tensor maps", here)?;
+        rule(at == begin + i * MAP, LEVEL, "tensor maps lie behind the operands, one after the other", here)?;
+        let empty = argument.get(at..at + MAP).is_some_and(|bytes| bytes.iter().all(|byte| *byte == 0));
+        rule(empty, LEVEL, "tensor maps are inside the argument, and empty", here)?;
+    }
+    Ok(())
+}
+
+fn describes(map: &Map, operand: &Operand) -> bool {
+    let columns = operand.shape.last().copied().unwrap_or(1);
+    let rows: u64 = leading(operand).iter().map(|extent| *extent as u64).product();
+    map.extents == [u64::from(columns), rows] && map.stride == u64::from(operand.row_stride) * 2
+}
+
+/// The rules of `cuTensorMapEncodeTiled` for maps of the one kind that there is. Constants begin as buffers do.
+fn can_be_made(map: &Map, operand: &Operand) -> bool {
+    let step = if operand.base == Base::Arena { operand.step } else { 0 };
+    operand.dtype == Dtype::Bf16
+        && (operand.offset | step | map.stride).is_multiple_of(16)
+        && map.extents.iter().all(|extent| (1..=1 << 32).contains(extent))
+        && map.stride < 1 << 40
+        && map.tile[0] == 64
+        && (1..=256).contains(&map.tile[1])
 }
 
 /// Extents of all axes but the last; behind them ones.

@@ -223,13 +223,38 @@ CALL cuFuncSetAttribute(void* at, int attribute, int value) {
     ENTER
     constexpr int most_shared = 8;
     if (attribute == most_shared) {
-        if (value > 227 * 1024) {
+        if (value > driver().most_shared()) {
             return driver().complain(INVALID_VALUE, "more shared memory than a block can have");
         }
         static_cast<Function*>(at)->allowed = std::max(value, 48 * 1024);
     }
     return SUCCESS;
 }
+// As a driver's: two axes of bf16 without gaps between elements, a swizzle of 128 bytes, zeros outside. What else there
+// is, no kernel asks for.
+CALL cuTensorMapEncodeTiled(void* to, int dtype, unsigned axes, void* address, const uint64_t* extents,
+                            const uint64_t* strides, const uint32_t* tile, const uint32_t* steps, int interleave,
+                            int swizzle, int, int fill) {
+    ENTER
+    constexpr int bfloat16 = 9, swizzle_128b = 3;
+    if (driver().capability[0] < 9) {
+        return driver().complain(NOT_SUPPORTED, "the card has no tensor maps");
+    }
+    bool known = dtype == bfloat16 && axes == 2 && steps[0] == 1 && steps[1] == 1 && interleave == 0 &&
+                 swizzle == swizzle_128b && fill == 0 && reinterpret_cast<uintptr_t>(to) % alignof(TensorMap) == 0;
+    if (!known) {
+        return driver().complain(INVALID_VALUE, "a tensor map of another kind");
+    }
+    PlainMap map = {static_cast<const unsigned char*>(address), {extents[0], extents[1]}, strides[0],
+                    {tile[0], tile[1]}, PlainMap::MARK};
+    if (!map.can_be_copied()) {
+        return driver().complain(INVALID_VALUE, "an operand that no tensor map describes");
+    }
+    memset(to, 0, sizeof(TensorMap));
+    memcpy(to, &map, sizeof(map));
+    return SUCCESS;
+}
+
 CALL cuLaunchKernel(void* function, unsigned blocks, unsigned y, unsigned z, unsigned threads, unsigned ty,
                     unsigned tz, unsigned shared, void* stream, void** arguments, void**) {
     ENTER

@@ -4,7 +4,8 @@
 // Work is begun as late as it may be. Streams are queues; nothing in them happens until somebody waits, and then the
 // queues advance in an order drawn from a seed, a launch of a graph in a random order that its edges allow. So an
 // executor that forgets to wait, or an edge that is missing, gives wrong numbers. Fresh memory is NaN. Every launch is
-// checked: threads, shared memory and argument are those of the function, and every operand lies in allocated memory.
+// checked: threads, shared memory and argument are those of the function, and every operand, also what a tensor map
+// describes, lies in allocated memory.
 //
 // Not modelled: time, more than one card, contexts, errors that only hardware has.
 #pragma once
@@ -15,6 +16,7 @@
 #include <mutex>
 #include <string>
 
+#include "plain_map.h"
 #include "run.h"
 
 namespace emulation {
@@ -30,6 +32,7 @@ enum Answer {
     NOT_READY = 600,
     ILLEGAL_ADDRESS = 700,
     LAUNCH_FAILED = 719,
+    NOT_SUPPORTED = 801,
 };
 
 // What is told about a tensor of a function's argument.
@@ -69,11 +72,21 @@ struct Stream {
     std::deque<Entry> entries;
 };
 
+// Arguments lie in these: tensor maps are aligned.
+struct alignas(64) Line {
+    uint64_t words[8];
+};
+
 struct Launch {
     Function* function;
     uint32_t blocks;
     size_t shared;
-    std::vector<uint64_t> argument;
+    std::vector<Line> argument;
+
+    // The argument from a byte on.
+    const uint64_t* at(size_t byte) const {
+        return &argument[byte / sizeof(Line)].words[byte % sizeof(Line) / 8];
+    }
 };
 
 struct GraphNode {
@@ -122,6 +135,15 @@ struct Driver {
         return from - base <= size && bytes <= size - (from - base);
     }
 
+    // Shared memory that a block may have, in bytes.
+    int most_shared() const {
+        int of[2] = {capability[0], capability[1]};
+        if (of[0] == 8) {
+            return (of[1] == 0 || of[1] == 7 ? 163 : 99) * 1024;
+        }
+        return (of[0] == 9 || of[0] == 10 ? 227 : 99) * 1024;
+    }
+
     // Does the next entry of some stream. False when none can go on.
     bool advance() {
         std::vector<Stream*> ready;
@@ -167,14 +189,14 @@ struct Driver {
         if (launch.shared < function.shared || launch.shared > function.allowed) {
             return complain(INVALID_VALUE, "shared memory that is not the function's, or more than was allowed");
         }
-        int parts = int(uint32_t(launch.argument[0]));
+        int parts = int(uint32_t(*launch.at(0)));
         if (parts < 1 || parts > 8) {
             return complain(INVALID_VALUE, "a wrong number of parts");
         }
         for (int part = 0; part < parts; part++) {
             for (size_t i = 0; i < function.operands.size(); i++) {
                 size_t at = HEADER_BYTES + (part * function.operands.size() + i) * TENSOR_BYTES;
-                const uint64_t* tensor = &launch.argument[at / 8];
+                const uint64_t* tensor = launch.at(at);
                 const int32_t* extents = reinterpret_cast<const int32_t*>(tensor + 2);
                 uint64_t rows = uint64_t(extents[0]) * extents[1] * extents[2] * extents[3];
                 Shape shape = function.operands[i];
@@ -183,6 +205,27 @@ struct Driver {
                     return complain(ILLEGAL_ADDRESS, "operand " + std::to_string(i) + " of part " +
                                                          std::to_string(part) + " is not in allocated memory");
                 }
+            }
+        }
+        return check_maps(launch, parts);
+    }
+
+    // Those of all possible parts end the argument.
+    Answer check_maps(const Launch& launch, int parts) {
+        const Variant& variant = launch.function->variant;
+        if (variant.maps > 0 && capability[0] != 9) {
+            return complain(INVALID_IMAGE, "a function with tensor maps on a card of another class");
+        }
+        size_t first = variant.bytes - MAX_PARTS * variant.maps * MAP_BYTES;
+        for (int i = 0; i < parts * variant.maps; i++) {
+            PlainMap map;
+            memcpy(&map, launch.at(first + i * MAP_BYTES), sizeof(map));
+            std::string what = "tensor map " + std::to_string(i);
+            if (!map.made()) {
+                return complain(INVALID_VALUE, what + " is not made");
+            }
+            if (!inside(memory, reinterpret_cast<uint64_t>(map.address), map.bytes())) {
+                return complain(ILLEGAL_ADDRESS, what + " describes memory that is not allocated");
             }
         }
         return SUCCESS;
@@ -241,8 +284,12 @@ inline Driver& driver() {
 // What the argument of a launch is, checked.
 inline Answer launch_of(Function* function, uint32_t blocks, uint32_t threads, size_t shared, void** arguments,
                         Launch& launch) {
-    launch = {function, blocks, shared, std::vector<uint64_t>((function->variant.bytes + 7) / 8)};
-    memcpy(launch.argument.data(), arguments[0], function->variant.bytes);
+    size_t bytes = function->variant.bytes;
+    if (function->variant.maps > 0 && reinterpret_cast<uintptr_t>(arguments[0]) % alignof(TensorMap) != 0) {
+        return driver().complain(INVALID_VALUE, "an argument that is not aligned as its tensor maps are");
+    }
+    launch = {function, blocks, shared, std::vector<Line>((bytes + sizeof(Line) - 1) / sizeof(Line))};
+    memcpy(launch.argument.data(), arguments[0], bytes);
     return driver().check(launch, threads);
 }
 

@@ -2,18 +2,10 @@
 #pragma once
 
 #include "block.h"
+#include "plain_map.h"
 
 namespace emulation {
 
-// What stands for a driver's map, in the same 128 bytes: columns and rows of an operand, and bytes between rows.
-struct PlainMap {
-    const unsigned char* address;
-    uint64_t extents[2];
-    uint64_t stride;
-    uint32_t tile[2];
-    uint64_t mark;
-};
-constexpr uint64_t MAP_MARK = 0x70616D2D656E6F7A;
 static_assert(sizeof(PlainMap) <= sizeof(TensorMap), "a map has 128 bytes");
 
 // Where something of shared memory is for instructions: the window begins behind a kilobyte of the system.
@@ -118,12 +110,10 @@ inline uint64_t move_box(const PlainMap& map, int column, int row, uint32_t to) 
 }
 
 inline void check_box(const PlainMap& map, const TensorMap& bytes, uint32_t to) {
-    if (map.mark != MAP_MARK || reinterpret_cast<uintptr_t>(&bytes) % 64 != 0) {
+    if (!map.made() || reinterpret_cast<uintptr_t>(&bytes) % 64 != 0) {
         block->fail("copy_box: no tensor map");
     }
-    bool fits = reinterpret_cast<uintptr_t>(map.address) % 16 == 0 && map.stride % 16 == 0 && map.tile[0] * 2 == 128 &&
-                map.tile[1] >= 1 && map.tile[1] <= 256 && map.extents[0] >= 1 && map.extents[1] >= 1;
-    if (!fits || to % 128 != 0) {
+    if (!map.can_be_copied() || to % 128 != 0) {
         block->fail("copy_box: a map or a place that the instruction does not take");
     }
 }

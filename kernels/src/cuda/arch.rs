@@ -10,6 +10,17 @@ pub enum Class {
 }
 
 impl Class {
+    /// All classes, the one that every device takes first.
+    pub const ALL: [Class; 2] = [Class::Portable, Class::Hopper];
+
+    /// As listings name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Class::Portable => "portable",
+            Class::Hopper => "hopper",
+        }
+    }
+
     /// Shared memory that a block may have on every device that loads kernels of this class, in bytes.
     pub fn shared(self) -> usize {
         match self {

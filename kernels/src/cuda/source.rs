@@ -23,12 +23,13 @@ pub const HEADERS: [(&str, &str); 11] = [
 ];
 
 /// Headers of the emulation, beside [`HEADERS`].
-pub const HOST_HEADERS: [(&str, &str); 9] = [
+pub const HOST_HEADERS: [(&str, &str); 10] = [
     ("host/memory.h", include_str!("../../cuda/host/memory.h")),
     ("host/block.h", include_str!("../../cuda/host/block.h")),
     ("host/isa.h", include_str!("../../cuda/host/isa.h")),
     ("host/run.h", include_str!("../../cuda/host/run.h")),
     ("host/hopper.h", include_str!("../../cuda/host/hopper.h")),
+    ("host/plain_map.h", include_str!("../../cuda/host/plain_map.h")),
     ("host/tensor_map.h", include_str!("../../cuda/host/tensor_map.h")),
     ("host/wgmma.h", include_str!("../../cuda/host/wgmma.h")),
     ("host/driver.h", include_str!("../../cuda/host/driver.h")),
@@ -36,7 +37,7 @@ pub const HOST_HEADERS: [(&str, &str); 9] = [
 ];
 
 /// The calls of a stand-in for the CUDA driver; with [`library`]'s texts it makes a library.
-pub const STAND_IN: &str = "#include \"isa.cuh\"\n#include \"host/calls.h\"\n";
+pub const STAND_IN: &str = "#include \"isa.cuh\"\n#include \"tensor.cuh\"\n#include \"host/calls.h\"\n";
 
 const INCLUDES: [&str; 5] = ["isa.cuh", "tensor.cuh", "functions.cuh", "norm.cuh", "product.cuh"];
 

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::driver::{Event, Graph, Kernel, Node, Runnable, Stream};
+use super::argument::Argument;
+use super::driver::{Event, Graph, Kernel, Node, Runnable, Stream, tensor_map};
 use super::error::DeviceError;
 use crate::error::{Error, Result};
 use crate::plan::{
-    ARGUMENT_HEADER, ARGUMENT_OPERAND, Base, Code, Fetch, Item, Launch, Loop, Operand, Phase, Segment,
+    ARGUMENT_HEADER, ARGUMENT_OPERAND, Base, Code, Fetch, Item, Launch, Loop, MAP_BYTES, Operand, Phase,
+    Segment,
 };
 
 /// What a turn of a segment is, in order. A segment without streamed weights is one graph.
@@ -114,17 +116,17 @@ impl Maker<'_> {
         draft.add(number, launch, kernel, blocks, &mut argument)
     }
 
-    /// A launch as the driver takes it.
+    /// A launch as the driver takes it: addresses and tensor maps are in its argument.
     ///
     /// # Errors
-    /// The code is that of another plan.
+    /// The code is that of another plan, or for another card.
     pub fn launch(
         &self,
         phase: &Phase,
         number: u32,
         launch: &Launch,
         row: Option<(&Loop, u32)>,
-    ) -> Result<(&Kernel, u32, Vec<u8>)> {
+    ) -> Result<(&Kernel, u32, Argument)> {
         let other = || {
             Error::from(DeviceError::OtherPlan {
                 have: self.code.plan.to_string(),
@@ -133,12 +135,19 @@ impl Maker<'_> {
         };
         let (_, call, argument) = self.code.call(number).ok_or_else(other)?;
         let kernel = self.kernels.get(call.function as usize).ok_or_else(other)?;
-        let mut argument = argument.to_vec();
+        let mut argument = Argument::of(argument);
+        let mut addresses = Vec::new();
         let operands = launch.parts.iter().flat_map(|p| p.reads.iter().chain([&p.write]));
         for (i, operand) in operands.enumerate() {
             let at = ARGUMENT_HEADER + i * ARGUMENT_OPERAND;
             let address = self.address(phase, operand, row).ok_or_else(other)?;
             argument.get_mut(at..at + 8).ok_or_else(other)?.copy_from_slice(&address.to_le_bytes());
+            addresses.push(address);
+        }
+        for map in self.code.maps(call).ok_or_else(other)? {
+            let (at, address) = (map.at as usize, addresses.get(map.operand as usize));
+            let made = tensor_map(map, *address.ok_or_else(other)?)?;
+            argument.get_mut(at..at + MAP_BYTES).ok_or_else(other)?.copy_from_slice(&made);
         }
         Ok((kernel, call.blocks, argument))
     }

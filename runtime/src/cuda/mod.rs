@@ -4,6 +4,7 @@
 //! executor is; a turn of a segment is then one graph, unless weights are streamed in the midst of it. While the card
 //! works, the host brings what the next phase needs, where there is room for it beside this one.
 
+mod argument;
 mod driver;
 mod error;
 mod graphs;

@@ -10,6 +10,12 @@
 //! 40  for every operand of every part, and behind its operands for its result:
 //!     address: u64, row stride in elements: i64, extents of all axes but the last: 4 × i32
 //! ```
+//!
+//! A function of a class of its own may read operands box by box, through *tensor maps*. Each is a structure of
+//! [`MAP_BYTES`] bytes that a driver makes when the operand's address is known (`cuTensorMapEncodeTiled`). They end the
+//! argument, which then begins at a multiple of [`MAP_ALIGN`]; a call's list of [`Map`]s says what they describe. All
+//! have two axes, elements of bf16 that follow each other, rows of a box swizzled by 128 bytes, and zeros for what a
+//! box has outside of its operand.
 
 use std::fmt::Write;
 
@@ -19,6 +25,11 @@ use super::{List, Plan, Text, bytes_text};
 pub const ARGUMENT_HEADER: usize = 40;
 /// Bytes of each; its address comes first.
 pub const ARGUMENT_OPERAND: usize = 32;
+
+/// Bytes of a tensor map.
+pub const MAP_BYTES: usize = 128;
+/// A tensor map begins at a multiple of this, in an argument that does.
+pub const MAP_ALIGN: usize = 64;
 
 /// An architecture that machine code is made for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +63,31 @@ pub struct Call {
     pub blocks: u32,
     /// Where its argument begins in [`Code::arguments`].
     pub argument: u64,
+    /// Where its tensor maps begin in [`Code::maps`], and how many there are.
+    pub maps: (u32, u32),
+}
+
+/// A tensor map of an argument, but for its address, which is that of its operand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Map {
+    /// Where it begins in the argument.
+    pub at: u32,
+    /// The operand that it describes, counted as the argument has them.
+    pub operand: u32,
+    /// Columns and rows of the operand; all axes but the last are joined to rows.
+    pub extents: [u64; 2],
+    /// Bytes from one row to the next.
+    pub stride: u64,
+    /// Columns and rows of a box.
+    pub tile: [u32; 2],
+}
+
+impl Map {
+    /// `  2:64x128 of 1024x4096`: the operand, its boxes and all of it, as rows and columns.
+    fn text(&self) -> String {
+        let ([columns, rows], [width, height]) = (self.extents, self.tile);
+        format!("  {}:{height}x{width} of {rows}x{columns}", self.operand)
+    }
 }
 
 /// The code of a plan for a class of devices.
@@ -65,8 +101,10 @@ pub struct Code {
     pub functions: List<Function>,
     /// By number of launch, a loop's body once.
     pub calls: List<Call>,
-    /// Arguments, with zeros where addresses belong.
+    /// Arguments, with zeros where addresses and tensor maps belong.
     pub arguments: List<u8>,
+    /// Tensor maps of all calls.
+    pub maps: List<Map>,
 }
 
 impl Code {
@@ -83,7 +121,13 @@ impl Code {
         Some((function, call, self.arguments.get(from..from + function.argument_bytes as usize)?))
     }
 
-    /// A line for every function, and one for every launch of the plan.
+    /// The tensor maps of a call.
+    pub fn maps(&self, call: &Call) -> Option<&[Map]> {
+        let (first, count) = (call.maps.0 as usize, call.maps.1 as usize);
+        self.maps.get(first..first + count)
+    }
+
+    /// A line for every function, and one for every launch of the plan, with boxes (rows by columns) of its operands.
     pub fn text(&self, plan: &Plan) -> String {
         let archs: Vec<_> = self.archs.iter().map(|a| format!("sm_{}", a.name)).collect();
         let mut out = format!("code {} {}   {}\n", self.plan, self.class, archs.join(" "));
@@ -96,7 +140,9 @@ impl Code {
             for (number, (launch, _)) in (phase.first..).zip(phase.launches()) {
                 if let Some((function, call, _)) = self.call(number) {
                     let (blocks, symbol, path) = (call.blocks, &function.symbol, launch.path());
-                    let _ = writeln!(out, "  {number:>4}  {blocks:>8}  f{}  {symbol}  {path}", call.function);
+                    let maps: String = self.maps(call).unwrap_or_default().iter().map(Map::text).collect();
+                    let function = call.function;
+                    let _ = writeln!(out, "  {number:>4}  {blocks:>8}  f{function}  {symbol}{maps}  {path}");
                 }
             }
         }

@@ -7,7 +7,7 @@ mod code;
 mod print;
 pub mod rows;
 
-pub use code::{ARGUMENT_HEADER, ARGUMENT_OPERAND, Arch, Call, Code, Function};
+pub use code::{ARGUMENT_HEADER, ARGUMENT_OPERAND, Arch, Call, Code, Function, MAP_ALIGN, MAP_BYTES, Map};
 pub use print::{Detail, bytes_text, flops_text, memory_text};
 
 use std::borrow::Cow;

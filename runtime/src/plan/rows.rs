@@ -1,8 +1,8 @@
 //! Short constructors for the emitted tables: one line a row.
 
 use super::{
-    Arch, Base, Buffer, Call, Constant, Dtype, Fetch, Function, Launch, Lifetime, Number, Operand, Origin,
-    Part, Port, Source, Text,
+    Arch, Base, Buffer, Call, Constant, Dtype, Fetch, Function, Launch, Lifetime, Map, Number, Operand,
+    Origin, Part, Port, Source, Text,
 };
 use std::borrow::Cow;
 
@@ -129,7 +129,12 @@ pub const fn function(
     Function { symbol: Cow::Borrowed(symbol), key: Cow::Borrowed(key), threads, shared, argument_bytes }
 }
 
-/// A launch as a driver takes it.
-pub const fn call(function: u32, blocks: u32, argument: u64) -> Call {
-    Call { function, blocks, argument }
+/// A launch as a driver takes it; `maps` are where its tensor maps begin, and how many there are.
+pub const fn call(function: u32, blocks: u32, argument: u64, maps: (u32, u32)) -> Call {
+    Call { function, blocks, argument, maps }
+}
+
+/// A tensor map.
+pub const fn map(at: u32, operand: u32, extents: [u64; 2], stride: u64, tile: [u32; 2]) -> Map {
+    Map { at, operand, extents, stride, tile }
 }

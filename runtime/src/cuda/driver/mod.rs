@@ -10,10 +10,12 @@
 mod graph;
 mod memory;
 mod stream;
+mod tensor_map;
 
 pub use graph::{Graph, Kernel, Node, Runnable};
 pub use memory::{Memory, Pinned};
 pub use stream::{Event, Stream};
+pub use tensor_map::tensor_map;
 
 use std::ffi::CStr;
 use std::ptr::null_mut;

@@ -1,0 +1,70 @@
+//! The code of a plan for both classes of devices: which kernels are chosen, and tensor maps that the gate refuses.
+
+use zoetrope_compiler::targets::compile_target;
+use zoetrope_compiler::{Class, Error, Selected, select, verify};
+use zoetrope_model_spec::target::Target;
+use zoetrope_runtime::plan::{Code, Map, Plan};
+
+fn plan() -> Plan {
+    compile_target(&Target::preset("res-tiny").unwrap(), "".as_ref()).unwrap()
+}
+
+#[test]
+fn a_class_has_its_own_architectures_and_kernels() {
+    let plan = plan();
+    let [portable, hopper] = Class::ALL.map(|class| select(&plan, class).unwrap());
+    let archs = |of: &Selected| of.code.archs.iter().map(|a| a.name.to_string()).collect::<Vec<_>>();
+    assert_eq!(
+        (archs(&portable), archs(&hopper)),
+        (vec!["80".into(), "89".into(), "120".into()], vec!["90a".into()])
+    );
+    assert!(portable.code.arch((9, 0)).is_none() && hopper.code.arch((9, 0)).is_some());
+    assert!(portable.code.maps.is_empty());
+    for class in [Class::Portable, Class::Hopper] {
+        assert!(hopper.variants.iter().any(|v| v.class == class), "{}", class.name());
+    }
+    for ((function, variant), i) in hopper.code.functions.iter().zip(&hopper.variants).zip(0..) {
+        let mut calls = hopper.code.calls.iter().filter(|call| call.function == i);
+        assert!(calls.all(|call| (call.maps.1 > 0) != variant.maps.is_empty()), "{}", function.key);
+    }
+}
+
+/// What the gate says of code with one map changed.
+fn refused(plan: &Plan, code: &Code, change: fn(&mut Map)) -> &'static str {
+    let mut code = code.clone();
+    change(&mut code.maps.to_mut()[1]);
+    match verify::code(plan, &code) {
+        Err(Error::Gate { rule, .. }) => rule,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+#[test]
+fn the_gate_refuses_changed_maps() {
+    let plan = plan();
+    let code = select(&plan, Class::Hopper).unwrap().code;
+    let changes: [(fn(&mut Map), &str); 9] = [
+        (|map| map.extents[0] -= 8, "describes all"),
+        (|map| map.extents[1] += 1, "describes all"),
+        (|map| map.stride += 16, "describes all"),
+        (|map| map.operand = 1000, "that of an operand"),
+        (|map| map.at += 32, "behind the operands"),
+        (|map| map.at += 1 << 20, "behind the operands"),
+        (|map| map.tile[0] = 32, "a driver makes"),
+        (|map| map.tile[1] = 257, "a driver makes"),
+        (|map| map.tile[1] = 0, "a driver makes"),
+    ];
+    for (change, words) in changes {
+        let rule = refused(&plan, &code, change);
+        assert!(rule.contains(words), "{rule:?} is not about {words:?}");
+    }
+    // A table that ends too early, a call with a map less, and maps in portable code.
+    let mut short = code.clone();
+    short.maps.to_mut().pop();
+    assert!(verify::code(&plan, &short).is_err());
+    let mut fewer = code.clone();
+    fewer.calls.to_mut().iter_mut().find(|call| call.maps.1 > 0).unwrap().maps.1 -= 1;
+    assert!(verify::code(&plan, &fewer).is_err());
+    let portable = Code { class: Class::Portable.name().into(), ..code };
+    assert!(verify::code(&plan, &portable).is_err());
+}
