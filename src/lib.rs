@@ -2,6 +2,7 @@
 
 pub mod commands;
 pub mod demo;
+pub mod device;
 pub mod eval;
 pub mod failure;
 pub mod media;
