@@ -7,6 +7,8 @@ pub mod eval;
 pub mod generate;
 mod model;
 pub mod plan;
+#[cfg(feature = "cuda")]
+pub mod selftest;
 pub mod show;
 pub mod verify;
 
