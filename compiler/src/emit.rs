@@ -231,10 +231,11 @@ fn constant_tables(rows: &mut String, plan: &Plan) {
     let constants = plan.constants.iter().map(|c| {
         let rest = format!("{}, {}, {:?}", dtype(c.dtype), dims(&c.shape), c.name);
         match &c.origin {
-            Origin::Weight { source, tensors } => {
+            Origin::Weight { source, tensors, channels_last } => {
                 let named: Vec<_> =
                     tensors.iter().map(|(name, rows)| format!("tensor({name:?}, {rows})")).collect();
-                format!("weight(Source::{source:?}, const {{ &[{}] }}, {rest}),", named.join(", "))
+                let row = if *channels_last { "filters" } else { "weight" };
+                format!("{row}(Source::{source:?}, const {{ &[{}] }}, {rest}),", named.join(", "))
             }
             Origin::Table { offset } => format!("table({offset}, {rest}),"),
         }

@@ -150,11 +150,17 @@ impl<'a> Loader<'a> {
         Ok(true)
     }
 
-    /// Stages bytes of a constant from `from` on: those of one tensor, as many as a slot holds. Returns how many.
+    /// Stages bytes of a constant from `from` on: those of one tensor, as many as a slot holds, of filters in another
+    /// order whole rows. Returns how many.
     fn piece(&mut self, constant: u32, place: u64, from: usize) -> Result<usize> {
         let constant = &self.plan.constants[constant as usize];
         let all = constant.bytes() as usize;
-        if self.used + ALIGN > SLOT_BYTES {
+        let row = all / constant.shape.first().map_or(1, |n| *n as usize).max(1);
+        let whole = if constant.channels_last() { row.max(1) } else { 1 };
+        if whole > SLOT_BYTES {
+            return Err(fail(constant, format!("has rows of {row} bytes, and {SLOT_BYTES} are possible")));
+        }
+        if self.used + whole.max(ALIGN) > SLOT_BYTES {
             self.next_slot()?;
         }
         let room = SLOT_BYTES - self.used;
@@ -169,8 +175,7 @@ impl<'a> Loader<'a> {
                 self.slots[self.slot].memory.bytes_mut(at, bytes).copy_from_slice(table);
                 bytes
             }
-            Origin::Weight { source, tensors } => {
-                let row = all / constant.shape.first().map_or(1, |n| *n as usize).max(1);
+            Origin::Weight { source, tensors, channels_last } => {
                 let mut begin = 0;
                 let holds = |(_, rows): &&(crate::plan::Text, u32)| {
                     let end = begin + row * *rows as usize;
@@ -182,13 +187,21 @@ impl<'a> Loader<'a> {
                     return Err(fail(constant, "has fewer rows than the plan says".to_string()));
                 };
                 let tensor = find(self.files, constant, *source, name, *rows)?;
-                let bytes = room.min(begin + row * *rows as usize - from);
+                let bytes = room.min(begin + row * *rows as usize - from) / whole * whole;
                 let (dtype, size) = (file_dtype(constant.dtype), constant.dtype.bytes() as usize);
                 let first = (from - begin) / size;
                 let out = self.slots[self.slot].memory.bytes_mut(at, bytes);
-                let shares = out.par_chunks_mut(SHARE_BYTES).enumerate();
+                let share = (SHARE_BYTES / whole).max(1) * whole;
+                let shares = out.par_chunks_mut(share).enumerate();
                 shares
-                    .try_for_each(|(i, out)| tensor.read_part(dtype, first + i * SHARE_BYTES / size, out))
+                    .try_for_each(|(i, out)| {
+                        let at = first + i * share / size;
+                        if *channels_last {
+                            tensor.read_channels_last(dtype, at * size / row, out)
+                        } else {
+                            tensor.read_part(dtype, at, out)
+                        }
+                    })
                     .map_err(|e| fail(constant, e.to_string()))?;
                 bytes
             }
