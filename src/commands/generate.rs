@@ -6,7 +6,7 @@ use std::time::Instant;
 use clap::Args;
 use zoetrope_runtime::Error as RuntimeError;
 #[cfg(feature = "cuda")]
-use zoetrope_runtime::cuda::Cuda;
+use zoetrope_runtime::cuda::{Cuda, Supply};
 use zoetrope_runtime::plan::Plan;
 
 use super::model::built_in;
@@ -108,7 +108,7 @@ impl Generate {
             }
             #[cfg(feature = "cuda")]
             Chosen::Card(card, code) => {
-                let cuda = Cuda::new(card, plan, code, &Embedded, &files)?;
+                let cuda = Cuda::new(card, plan, code, &Embedded, Supply::Files(&files))?;
                 run(plan, &mut Session::on(plan, cuda), &request, &mut progress, &mut keep)
             }
         };

@@ -1,5 +1,7 @@
 //! The commands: arguments in, work done, a failure with its exit code out.
 
+#[cfg(feature = "cuda")]
+pub mod bench;
 pub mod budgets;
 mod choose;
 pub mod demo_model;

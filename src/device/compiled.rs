@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use zoetrope_compiler::Selected;
 use zoetrope_kernels::cuda::{ARCHS, Compiler};
-use zoetrope_runtime::cuda::{Card, Cuda, DeviceError, Images};
+use zoetrope_runtime::cuda::{Card, Cuda, DeviceError, Images, Supply};
 use zoetrope_runtime::plan::{Arch, Function, Plan};
 use zoetrope_runtime::{Result as RuntimeResult, Weights};
 
@@ -18,7 +18,7 @@ pub fn on_card<'a>(
     weights: &'a dyn Weights,
 ) -> RuntimeResult<Cuda<'a>> {
     let card = Card::first()?;
-    Cuda::new(card, plan, &selected.code, &Compiled::new(selected)?, weights)
+    Cuda::new(card, plan, &selected.code, &Compiled::new(selected)?, Supply::Files(weights))
 }
 
 /// What the functions of a plan are compiled from.

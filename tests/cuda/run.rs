@@ -12,7 +12,7 @@ use zoetrope::tokenize::Tokenizer;
 use zoetrope_compiler::targets::compile_target;
 use zoetrope_compiler::{Selected, select};
 use zoetrope_model_spec::target::Target;
-use zoetrope_runtime::cuda::{Card, Cuda, DeviceError, Images};
+use zoetrope_runtime::cuda::{Card, Cuda, DeviceError, Images, Supply};
 use zoetrope_runtime::plan::{Arch, Function, Plan};
 use zoetrope_runtime::{Cpu, Executor};
 
@@ -57,7 +57,8 @@ fn a_whole_run_equals_the_cpu_executors() {
     let Some(_stand_in) = StandIn::with(&selected.variants) else { return };
     println!("stand-in built in {:.1?}", start.elapsed());
     let start = Instant::now();
-    let cuda = Cuda::new(Card::first().unwrap(), &plan, &selected.code, &ByName, &files).unwrap();
+    let cuda =
+        Cuda::new(Card::first().unwrap(), &plan, &selected.code, &ByName, Supply::Files(&files)).unwrap();
     let have = clip(&plan, &files, Session::on(&plan, cuda));
     println!("run in {:.1?}", start.elapsed());
     let want = clip(&plan, &files, Session::new(&plan, &files).unwrap());
@@ -78,7 +79,8 @@ fn every_launch_equals_the_cpu_executors() {
     let (plan, selected) = plan();
     let files = demo_in_memory(&tensors_of(&plan)).unwrap();
     let Some(_stand_in) = StandIn::with(&selected.variants) else { return };
-    let cuda = Cuda::new(Card::first().unwrap(), &plan, &selected.code, &ByName, &files).unwrap();
+    let cuda =
+        Cuda::new(Card::first().unwrap(), &plan, &selected.code, &ByName, Supply::Files(&files)).unwrap();
     let mut session = Session::on(&plan, Beside::new(Cpu::new(&plan, &files).unwrap(), cuda));
     let tokenizer = Tokenizer::from_bytes(files.tokenizer.as_deref().unwrap()).unwrap();
     let request = Request { prompt: &tokenizer.encode("a red ball").unwrap(), seed: 7, noise: Named::new() };

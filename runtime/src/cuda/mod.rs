@@ -11,12 +11,12 @@ mod loader;
 
 pub use driver::Card;
 pub use error::DeviceError;
+pub use loader::Supply;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use crate::constants::Weights;
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Observer};
 use crate::plan::{Arch, Code, Fetch, Function, Launch, Loop, Phase, Plan, Port};
@@ -83,7 +83,7 @@ impl<'a> Cuda<'a> {
         plan: &'a Plan,
         code: &'a Code,
         images: &dyn Images,
-        files: &'a dyn Weights,
+        supply: Supply<'a>,
     ) -> Result<Cuda<'a>> {
         if code.plan != plan.name {
             let (have, want) = (code.plan.to_string(), plan.name.to_string());
@@ -117,7 +117,7 @@ impl<'a> Cuda<'a> {
             code,
             phases,
             current: 0,
-            loader: Loader::new(plan, files, memory.address())?,
+            loader: Loader::new(plan, supply, memory.address())?,
             kernels,
             mode: Mode::Graphs,
             marks: Vec::new(),
