@@ -9,8 +9,11 @@ use zoetrope_compiler::targets::{CompileError, Part, compile_part};
 use zoetrope_model_spec::ltx::config::ModelConfig;
 use zoetrope_model_spec::target::Target;
 use zoetrope_runtime::plan::{Plan, Port};
-use zoetrope_runtime::{Error as RuntimeError, Weights};
+use zoetrope_runtime::{Error as RuntimeError, Executor, Weights};
 
+use crate::device::Device;
+#[cfg(feature = "cuda")]
+use crate::device::compiled::{first_card, on_card};
 use crate::session::{Session, Unwatched};
 use crate::tensors::{Named, Tensor};
 
@@ -86,12 +89,37 @@ impl Phase {
     /// Replays the phase `repeat` times on `inputs`.
     ///
     /// # Errors
-    /// Inputs that are missing or do not fit, weights that are missing, a failed replay.
-    pub fn run(&self, weights: &dyn Weights, inputs: &Named, repeat: usize) -> Result<Evaluated, EvalError> {
+    /// Inputs that are missing or do not fit, weights that are missing, no card where one is wanted, a failed replay.
+    pub fn run(
+        &self,
+        device: Device,
+        weights: &dyn Weights,
+        inputs: &Named,
+        repeat: usize,
+    ) -> Result<Evaluated, EvalError> {
+        if device != Device::Cuda {
+            return self.run_on(Session::new(&self.plan, weights)?, inputs, repeat);
+        }
+        #[cfg(not(feature = "cuda"))]
+        return Err(RuntimeError::WithoutCuda.into());
+        #[cfg(feature = "cuda")]
+        {
+            let (card, class) = first_card()?;
+            let selected = zoetrope_compiler::select(&self.plan, class).map_err(CompileError::Compiler)?;
+            let cuda = on_card(card, &self.plan, &selected, weights)?;
+            self.run_on(Session::on(&self.plan, cuda), inputs, repeat)
+        }
+    }
+
+    fn run_on<E: Executor>(
+        &self,
+        mut session: Session<'_, E>,
+        inputs: &Named,
+        repeat: usize,
+    ) -> Result<Evaluated, EvalError> {
         let phase =
             self.plan.phases.first().ok_or_else(|| EvalError::Input("the plan has no phase".to_string()))?;
         let request = Request::new(&self.name, &phase.inputs, inputs)?;
-        let mut session = Session::new(&self.plan, weights)?;
         session.load(&phase.name)?;
         let mut seconds = Vec::with_capacity(repeat);
         for _ in 0..repeat.max(1) {

@@ -22,6 +22,8 @@ pub enum Kind {
     Usage = 2,
     /// The model files are missing, damaged or of another model.
     ModelFiles = 3,
+    /// There is no card, or it cannot run this.
+    Device = 4,
 }
 
 /// A failure of a command.
@@ -60,6 +62,9 @@ impl From<RuntimeError> for Failure {
     fn from(error: RuntimeError) -> Failure {
         let kind = match error {
             RuntimeError::Constant { .. } => Kind::ModelFiles,
+            RuntimeError::WithoutCuda => Kind::Device,
+            #[cfg(feature = "cuda")]
+            RuntimeError::Device(_) => Kind::Device,
             _ => Kind::Failure,
         };
         Failure::new(kind, error.to_string())

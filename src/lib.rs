@@ -2,6 +2,7 @@
 
 pub mod commands;
 pub mod demo;
+pub mod device;
 pub mod eval;
 pub mod failure;
 pub mod media;
@@ -9,6 +10,8 @@ pub mod model_files;
 pub mod progress;
 pub mod report;
 pub mod run;
+#[cfg(feature = "cuda")]
+pub mod selftest;
 pub mod session;
 pub mod tensors;
 pub mod tokenize;

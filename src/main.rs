@@ -3,6 +3,8 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+#[cfg(feature = "cuda")]
+use zoetrope::commands::bench::Bench;
 use zoetrope::commands::demo_model::DemoModel;
 use zoetrope::commands::generate::Generate;
 use zoetrope::commands::plan::ShowPlan;
@@ -20,6 +22,8 @@ struct Cli {
 enum Command {
     Generate(Box<Generate>),
     Plan(ShowPlan),
+    #[cfg(feature = "cuda")]
+    Bench(Bench),
     Verify(Verify),
     DemoModel(DemoModel),
 }
@@ -28,6 +32,8 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Generate(command) => command.run(),
         Command::Plan(command) => command.run(),
+        #[cfg(feature = "cuda")]
+        Command::Bench(command) => command.run(),
         Command::Verify(command) => command.run(),
         Command::DemoModel(command) => command.run(),
     };

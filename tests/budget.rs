@@ -3,6 +3,7 @@
 
 use zoetrope::commands::budgets::table;
 use zoetrope::demo::demo_in_memory;
+use zoetrope::device::Device;
 use zoetrope::eval::{EvalError, Phase};
 use zoetrope::model_files::{ModelFiles, tensors_of};
 use zoetrope::run::{Request, run};
@@ -87,7 +88,7 @@ fn a_text_encoder_that_is_streamed_leaves_the_same_states() {
     let ints = |name: &str, v: &[i32]| (name.to_string(), Tensor::int(&[v.len()], v.to_vec()));
     let inputs =
         Named::from([ints("input_ids", &prompt.input_ids), ints("attention_mask", &prompt.attention_mask)]);
-    let states = |phase: &Phase| bits(phase.run(&files, &inputs, 2).unwrap().outputs.values());
+    let states = |phase: &Phase| bits(phase.run(Device::Cpu, &files, &inputs, 2).unwrap().outputs.values());
     assert!(states(&streamed) == states(&all));
 }
 

@@ -3,6 +3,10 @@
 //! Items come from `quote`; the rows of long tables are written line by line, because a person reads them. The whole
 //! file goes through `syn` before anybody gets it.
 
+mod code;
+
+pub use code::{EmittedCode, emit_code};
+
 use std::fmt::Write;
 
 use proc_macro2::{Literal, TokenStream};
@@ -58,10 +62,6 @@ pub fn emit(plan: &Plan, tables_file: &str) -> Result<Emitted> {
             Buffer, Constant, Facts, Fetch, Item, Kernel, Launch, Lifetime, Loop, Number, Phase, Plan, Repeat, Segment, Source,
         };
     };
-    let pretty = |tokens: TokenStream| -> Result<String> {
-        let file = syn::parse2(tokens).map_err(|e| Error::Emit(e.to_string()))?;
-        Ok(prettyplease::unparse(&file))
-    };
     let head = format!(
         "// Made by {}.\n// plan {}   Do not edit: see ARCHITECTURE.md.\n",
         plan.made_by,
@@ -70,6 +70,11 @@ pub fn emit(plan: &Plan, tables_file: &str) -> Result<Emitted> {
     let rust = format!("{head}{}\n{}\n{}\n{rows}", pretty(uses)?, pretty(item)?, pretty(phases)?);
     syn::parse_file(&rust).map_err(|e| Error::Emit(e.to_string()))?;
     Ok(Emitted { rust, tables: plan.tables.to_vec() })
+}
+
+fn pretty(tokens: TokenStream) -> Result<String> {
+    let file = syn::parse2(tokens).map_err(|e| Error::Emit(e.to_string()))?;
+    Ok(prettyplease::unparse(&file))
 }
 
 fn facts(plan: &Plan) -> TokenStream {
@@ -226,10 +231,11 @@ fn constant_tables(rows: &mut String, plan: &Plan) {
     let constants = plan.constants.iter().map(|c| {
         let rest = format!("{}, {}, {:?}", dtype(c.dtype), dims(&c.shape), c.name);
         match &c.origin {
-            Origin::Weight { source, tensors } => {
+            Origin::Weight { source, tensors, channels_last } => {
                 let named: Vec<_> =
                     tensors.iter().map(|(name, rows)| format!("tensor({name:?}, {rows})")).collect();
-                format!("weight(Source::{source:?}, const {{ &[{}] }}, {rest}),", named.join(", "))
+                let row = if *channels_last { "filters" } else { "weight" };
+                format!("{row}(Source::{source:?}, const {{ &[{}] }}, {rest}),", named.join(", "))
             }
             Origin::Table { offset } => format!("table({offset}, {rest}),"),
         }

@@ -20,7 +20,7 @@ pub struct Buffer {
 /// Where a constant comes from.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Origin {
-    Weight { source: Source, tensors: Vec<Tensor> },
+    Weight { source: Source, tensors: Vec<Tensor>, channels_last: bool },
     Table(Constant),
 }
 

@@ -63,11 +63,12 @@ fn published(source: Source, component: &str) -> BTreeMap<Tensor, Vec<u32>> {
 fn claims(plan: &Plan) -> Vec<(Tensor, Vec<u32>)> {
     let mut out = Vec::new();
     for constant in plan.constants.iter() {
-        let Origin::Weight { source, tensors } = &constant.origin else { continue };
-        out.extend(tensors.iter().map(|(name, rows)| {
-            let shape = [&[*rows], &constant.shape[1..]].concat();
-            ((*source, name.to_string()), shape)
-        }));
+        let Origin::Weight { source, tensors, .. } = &constant.origin else { continue };
+        out.extend(
+            tensors
+                .iter()
+                .map(|(name, rows)| ((*source, name.to_string()), constant.file_shape(*rows).collect())),
+        );
     }
     out
 }

@@ -143,7 +143,7 @@ fn plan_of(graph: &Graph, share: bool) -> Plan {
 /// A convolution over time of `x` [frames, 2, 3, COLS].
 fn conv(b: &Builder, x: Value, out: usize) -> Value {
     let numbers = |n: usize| (0..n).map(|i| (i * 7919 % 101) as f32 / 1010.0 - 0.05).collect::<Vec<_>>();
-    let w = b.constant("w", &[out, COLS, 3, 3, 3], numbers(out * COLS * 27));
+    let w = b.constant("w", &[out, 3, 3, 3, COLS], numbers(out * COLS * 27));
     let op = Op::Conv { pads: vec![1; 6], replicate: true, stride: 1, dilation: 1 };
     b.op(op, &[x, w, b.constant("bias", &[out], numbers(out))])
 }

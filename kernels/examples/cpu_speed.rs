@@ -115,14 +115,14 @@ fn main() {
         let operations = 2.0 * (positions * c * c * 27) as f64;
         let image: &[usize] = &[frames, h, w, c];
         let name = format!("conv {c} to {c}, 3x3x3, at {frames}x{h}x{w}");
-        let weight: &[usize] = &[c, c, 3, 3, 3];
+        let weight: &[usize] = &[c, 3, 3, 3, c];
         line(&name, operations, of(conv, &[image, weight], image), library(positions, 3 * c, 9 * c));
     }
 
     let (l, c) = (40_000, 48);
     let conv = Op::Conv { pads: vec![25, 25], replicate: false, stride: 1, dilation: 5 };
     let operations = 2.0 * (l * c * c * 11) as f64;
-    let (samples, weight): (&[usize], &[usize]) = (&[l, c], &[c, c, 11]);
+    let (samples, weight): (&[usize], &[usize]) = (&[l, c], &[c, 11, c]);
     line(
         "conv 48 to 48, 11, dilation 5, at 40000",
         operations,

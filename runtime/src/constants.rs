@@ -26,7 +26,7 @@ pub fn file_dtype(dtype: Dtype) -> FileDtype {
 enum Held<'a> {
     /// The bytes where they are: in the mapped file, or in the plan.
     There(&'a [u8]),
-    /// Converted, put together, or moved to an aligned place.
+    /// Converted, put together, in another order, or moved to an aligned place.
     Own(Arena, usize),
     /// Brought to a place that others use, too.
     Streamed(usize, usize),
@@ -94,7 +94,7 @@ impl<'a> Store<'a> {
                 .iter_mut()
                 .filter(|held| held.as_ref().is_some_and(|h| h.meets(at, len)))
                 .for_each(|h| *h = None);
-            let Origin::Weight { source, tensors } = &constant.origin else {
+            let Origin::Weight { source, tensors, .. } = &constant.origin else {
                 return Err(fail(constant, "is no weight and cannot be streamed".to_string()));
             };
             fill(self.files, constant, *source, tensors, &mut self.shared.bytes_mut()[at..at + len])?;
@@ -131,8 +131,8 @@ impl<'a> Store<'a> {
                 own.bytes_mut()[..len].copy_from_slice(bytes);
                 Ok(Held::Own(own, len))
             }
-            Origin::Weight { source, tensors } => {
-                if let [(name, rows)] = tensors.as_ref() {
+            Origin::Weight { source, tensors, channels_last } => {
+                if let ([(name, rows)], false) = (tensors.as_ref(), channels_last) {
                     let found = find(self.files, constant, *source, name, *rows)?;
                     if let Some(bytes) = found.in_place(file_dtype(constant.dtype), align) {
                         return Ok(Held::There(bytes));
@@ -165,7 +165,13 @@ fn fill(
     for (name, rows) in tensors {
         let found = find(files, constant, source, name, *rows)?;
         let (here, rest) = out.split_at_mut((row * *rows as usize).min(out.len()));
-        found.read_into(file_dtype(constant.dtype), here).map_err(|e| fail(constant, e.to_string()))?;
+        let dtype = file_dtype(constant.dtype);
+        let read = if constant.channels_last() {
+            found.read_channels_last(dtype, 0, here)
+        } else {
+            found.read_into(dtype, here)
+        };
+        read.map_err(|e| fail(constant, e.to_string()))?;
         out = rest;
     }
     Ok(())
@@ -181,8 +187,7 @@ pub(crate) fn find<'f>(
 ) -> Result<Tensor<'f>> {
     let found = files.tensor(source, name);
     let found = found.ok_or_else(|| fail(of, format!("the {} has no tensor {name}", source.name())))?;
-    let shape: Vec<usize> =
-        [&[rows], of.shape.get(1..).unwrap_or_default()].concat().iter().map(|d| *d as usize).collect();
+    let shape: Vec<usize> = of.file_shape(rows).map(|d| d as usize).collect();
     if found.shape == shape {
         Ok(found)
     } else {

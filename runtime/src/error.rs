@@ -20,6 +20,10 @@ pub enum Error {
     #[cfg(feature = "cuda")]
     #[error(transparent)]
     Device(#[from] crate::cuda::DeviceError),
+    #[error(
+        "this program was built without CUDA\n  help  build it with the feature cuda, or use --device cpu"
+    )]
+    WithoutCuda,
     #[error("{0}")]
     Host(String),
     #[error("stopped")]

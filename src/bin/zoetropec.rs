@@ -6,6 +6,8 @@ use clap::{Parser, Subcommand};
 use zoetrope::commands::budgets::table;
 use zoetrope::commands::eval::Eval;
 use zoetrope::commands::say;
+#[cfg(feature = "cuda")]
+use zoetrope::commands::selftest::SelfTest;
 use zoetrope::commands::show::Show;
 
 /// Look into the compiler, and run single phases
@@ -20,6 +22,8 @@ struct Cli {
 enum Command {
     Show(Show),
     Eval(Box<Eval>),
+    #[cfg(feature = "cuda")]
+    Selftest(SelfTest),
     /// Print what presets become on cards of common sizes: the table of README.md
     #[command(hide = true)]
     Budgets,
@@ -29,6 +33,8 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Show(command) => command.run(),
         Command::Eval(command) => command.run(),
+        #[cfg(feature = "cuda")]
+        Command::Selftest(command) => command.run(),
         Command::Budgets => table().and_then(|text| say(&text)),
     };
     done.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)

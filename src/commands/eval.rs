@@ -5,14 +5,23 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use zoetrope_compiler::Options;
+#[cfg(feature = "cuda")]
+use zoetrope_compiler::targets::CompileError;
 use zoetrope_compiler::targets::{Part, beside, compile_part, decode_chunk, dimensions};
 use zoetrope_model_spec::target::{Model, Target, parse_vram};
+#[cfg(not(feature = "cuda"))]
+use zoetrope_runtime::Error as RuntimeError;
+use zoetrope_runtime::plan::Plan;
 
 use super::show::find_target;
 use super::{ModelArgs, write_whole};
+use crate::device::Device;
+#[cfg(feature = "cuda")]
+use crate::device::compiled::{first_card, on_card};
 use crate::eval::Phase;
 use crate::failure::{Failure, Kind};
-use crate::run::{Request, noise_ports, run};
+use crate::model_files::ModelFiles;
+use crate::run::{Finished, Request, noise_ports, run};
 use crate::session::{Session, Unwatched};
 use crate::tensors::{self, Named, Tensor};
 use crate::tokenize::{Encoded, Tokenizer};
@@ -44,6 +53,9 @@ pub struct Eval {
     /// Replay so often, and print the seconds of each replay
     #[arg(long, value_name = "N", default_value_t = 1)]
     repeat: usize,
+    /// Where to run; on a card the kernels are compiled first, by NVRTC
+    #[arg(long, value_enum, default_value_t = Device::Cpu)]
+    device: Device,
     /// Latent frames that the video decoder takes through all layers together; otherwise a run has as many as fit
     #[arg(long, value_name = "N")]
     chunk: Option<NonZeroUsize>,
@@ -129,7 +141,7 @@ impl Eval {
         let inputs = self.inputs()?;
         phase.check(&inputs)?;
         let files = self.model.open(&phase.plan, Some(&model))?;
-        let done = phase.run(&files, &inputs, self.repeat)?;
+        let done = phase.run(self.device, &files, &inputs, self.repeat)?;
         if self.repeat > 1 {
             let seconds: Vec<_> = done.seconds.iter().map(|s| format!("{s:.4}")).collect();
             println!("replay seconds: {}", seconds.join(" "));
@@ -168,12 +180,28 @@ impl Eval {
             Failure::new(Kind::ModelFiles, "the text encoder's folder has no tokenizer.json")
         })?;
         let encoded = self.encoded(tokenizer)?;
-        let mut session = Session::new(&plan, &files)?;
         let request = Request { prompt: &encoded, seed: 0, noise };
-        let finished = run(&plan, &mut session, &request, &mut Unwatched, &mut |_, _| Ok(()))?;
+        let finished = self.finished(&plan, &files, &request)?;
         let mut out = finished.latents;
         out.insert("video".to_string(), finished.video);
         out.insert("waveform".to_string(), finished.waveform);
         Ok(out)
+    }
+
+    fn finished(&self, plan: &Plan, files: &ModelFiles, request: &Request<'_>) -> Result<Finished, Failure> {
+        let mut keep = |_: &str, _: &Named| Ok(());
+        if self.device != Device::Cuda {
+            let mut session = Session::new(plan, files)?;
+            return Ok(run(plan, &mut session, request, &mut Unwatched, &mut keep)?);
+        }
+        #[cfg(not(feature = "cuda"))]
+        return Err(RuntimeError::WithoutCuda.into());
+        #[cfg(feature = "cuda")]
+        {
+            let (card, class) = first_card()?;
+            let selected = zoetrope_compiler::select(plan, class).map_err(CompileError::Compiler)?;
+            let cuda = on_card(card, plan, &selected, files)?;
+            Ok(run(plan, &mut Session::on(plan, cuda), request, &mut Unwatched, &mut keep)?)
+        }
     }
 }

@@ -5,10 +5,15 @@ use std::time::Instant;
 
 use clap::Args;
 use zoetrope_runtime::Error as RuntimeError;
+#[cfg(feature = "cuda")]
+use zoetrope_runtime::cuda::{Cuda, Supply};
 use zoetrope_runtime::plan::Plan;
 
 use super::model::built_in;
 use super::{ModelArgs, PlanArgs, write_whole};
+#[cfg(feature = "cuda")]
+use crate::device::embedded::Embedded;
+use crate::device::{Chosen, Device};
 use crate::failure::{Failure, Kind};
 use crate::media::Mp4Writer;
 use crate::progress::Progress;
@@ -41,6 +46,9 @@ pub struct Generate {
     /// Write the latents of every phase into this folder
     #[arg(long, value_name = "DIR")]
     dump: Option<PathBuf>,
+    /// Where to run
+    #[arg(long, value_enum, default_value_t = Device::Auto)]
+    device: Device,
     /// No progress
     #[arg(short, long)]
     quiet: bool,
@@ -56,6 +64,7 @@ impl Generate {
         let plan = self.plan.plan()?;
         let facts = &plan.facts;
         facts.notes.iter().for_each(|note| eprintln!("note: {note}"));
+        let chosen = self.device.choose(plan)?;
         let prompt = self.prompt.or(self.prompt_flag).unwrap_or_default();
         let metadata = [
             ("comment".to_string(), prompt.clone()),
@@ -83,7 +92,6 @@ impl Generate {
             eprintln!("note: the prompt has {} tokens; only the first {limit} are used", encoded.tokens);
         }
         let request = Request { prompt: &encoded, seed: self.seed, noise };
-        let mut session = Session::new(plan, &files)?;
         let mut progress = Progress::new(plan, self.quiet);
         let dump = self.dump.as_deref();
         let mut keep = |phase: &str, left: &Named| match dump {
@@ -93,7 +101,17 @@ impl Generate {
             }
             _ => Ok(()),
         };
-        let finished = run(plan, &mut session, &request, &mut progress, &mut keep);
+        let finished = match chosen {
+            Chosen::Cpu => {
+                let mut session = Session::new(plan, &files)?;
+                run(plan, &mut session, &request, &mut progress, &mut keep)
+            }
+            #[cfg(feature = "cuda")]
+            Chosen::Card(card, code) => {
+                let cuda = Cuda::new(card, plan, code, &Embedded, Supply::Files(&files))?;
+                run(plan, &mut Session::on(plan, cuda), &request, &mut progress, &mut keep)
+            }
+        };
         progress.done();
         write_clip(writer, facts.frames as usize, &finished?)?;
         if facts.model == "demo" {

@@ -1,5 +1,7 @@
 //! The commands: arguments in, work done, a failure with its exit code out.
 
+#[cfg(feature = "cuda")]
+pub mod bench;
 pub mod budgets;
 mod choose;
 pub mod demo_model;
@@ -7,6 +9,8 @@ pub mod eval;
 pub mod generate;
 mod model;
 pub mod plan;
+#[cfg(feature = "cuda")]
+pub mod selftest;
 pub mod show;
 pub mod verify;
 

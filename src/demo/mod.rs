@@ -4,7 +4,7 @@
 //! runs, on any machine, without a download. Names, formats and configs are those of the official files, and the
 //! weights come from integer arithmetic, so the bytes are the same on every machine.
 
-mod random;
+pub(crate) mod random;
 mod rules;
 mod tables;
 

@@ -152,11 +152,11 @@ pub struct Wanted {
 pub fn tensors_of(plan: &Plan) -> Vec<Wanted> {
     let mut wanted = BTreeSet::new();
     for constant in plan.constants.iter() {
-        let Origin::Weight { source, tensors } = &constant.origin else { continue };
+        let Origin::Weight { source, tensors, .. } = &constant.origin else { continue };
         wanted.extend(tensors.iter().map(|(name, rows)| Wanted {
             source: *source,
             tensor: name.to_string(),
-            shape: std::iter::once(rows).chain(constant.shape.iter().skip(1)).map(|&n| n as usize).collect(),
+            shape: constant.file_shape(*rows).map(|n| n as usize).collect(),
         }));
     }
     wanted.into_iter().collect()

@@ -3,11 +3,11 @@
 //! Everything here is computed from the plan. Times are floors from vendors' figures (`floor.rs`, `cards.rs`): no
 //! executor has reached one, and none was measured.
 
-mod cards;
+pub(crate) mod cards;
 mod collect;
 mod data;
 mod diff;
-mod floor;
+pub(crate) mod floor;
 mod graph;
 mod live;
 mod memory;

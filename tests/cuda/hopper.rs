@@ -6,7 +6,7 @@ use std::time::Instant;
 use zoetrope::demo::demo_in_memory;
 use zoetrope::model_files::{ModelFiles, tensors_of};
 use zoetrope::session::Session;
-use zoetrope_runtime::cuda::{Card, Cuda};
+use zoetrope_runtime::cuda::{Card, Cuda, Supply};
 use zoetrope_runtime::plan::{Code, Plan};
 
 use crate::run::{ByName, Compiled, clip, distance, errors_of};
@@ -28,7 +28,9 @@ fn latents_on_hopper_equal_the_cpu_executors() {
     let Some(stand_in) = compiled.stand_in() else { return };
     stand_in.set("capability", 90);
     let start = Instant::now();
-    let cuda = Cuda::new(Card::first().unwrap(), &plan, &compiled.hopper.code, &ByName, &files).unwrap();
+    let cuda =
+        Cuda::new(Card::first().unwrap(), &plan, &compiled.hopper.code, &ByName, Supply::Files(&files))
+            .unwrap();
     let have = clip(&plan, &files, &mut Session::on(&plan, cuda)).latents;
     println!("run in {:.1?}", start.elapsed());
     let want = clip(&plan, &files, &mut Session::new(&plan, &files).unwrap()).latents;
@@ -65,7 +67,7 @@ fn every_launch_on_hopper_equals_the_cpu_executors() {
 
 /// What the card says to code, as text.
 fn refused(plan: &Plan, code: &Code, files: &ModelFiles) -> String {
-    match Cuda::new(Card::first().unwrap(), plan, code, &ByName, files) {
+    match Cuda::new(Card::first().unwrap(), plan, code, &ByName, Supply::Files(files)) {
         Ok(_) => panic!("the card takes it"),
         Err(e) => e.to_string(),
     }

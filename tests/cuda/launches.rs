@@ -9,7 +9,6 @@ use zoetrope_runtime::plan::{Base, Dtype, Fetch, Launch, Loop, Operand, Phase, P
 use zoetrope_runtime::{Cpu, Executor, Result};
 
 /// How far a launch's result is off, relative to the largest number of the CPU's.
-#[derive(Debug)]
 pub struct LaunchError {
     pub number: u32,
     pub kernel: String,

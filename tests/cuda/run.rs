@@ -14,7 +14,7 @@ use zoetrope_compiler::targets::compile_target;
 use zoetrope_compiler::{Class, Selected, select};
 use zoetrope_kernels::cuda::Variant;
 use zoetrope_model_spec::target::Target;
-use zoetrope_runtime::cuda::{Card, Cuda, DeviceError, Images};
+use zoetrope_runtime::cuda::{Card, Cuda, DeviceError, Images, Supply};
 use zoetrope_runtime::plan::{Arch, Code, Function, Plan};
 use zoetrope_runtime::{Cpu, Executor};
 
@@ -76,7 +76,8 @@ fn a_whole_run_equals_the_cpu_executors() {
     let Some(_stand_in) = compiled.stand_in() else { return };
     println!("stand-in built in {:.1?}", start.elapsed());
     let start = Instant::now();
-    let cuda = Cuda::new(Card::first().unwrap(), plan, &selected.code, &ByName, &files).unwrap();
+    let cuda =
+        Cuda::new(Card::first().unwrap(), plan, &selected.code, &ByName, Supply::Files(&files)).unwrap();
     let have = clip(plan, &files, &mut Session::on(plan, cuda));
     println!("run in {:.1?}", start.elapsed());
     let want = clip(plan, &files, &mut Session::new(plan, &files).unwrap());
@@ -94,11 +95,12 @@ fn a_whole_run_equals_the_cpu_executors() {
 
 /// Runs a plan launch by launch, each on the CPU executor's memory; what every launch is off by.
 pub fn errors_of(plan: &Plan, code: &Code, files: &ModelFiles) -> Vec<LaunchError> {
-    let cuda = Cuda::new(Card::first().unwrap(), plan, code, &ByName, files).unwrap();
+    let cuda = Cuda::new(Card::first().unwrap(), plan, code, &ByName, Supply::Files(files)).unwrap();
     let mut session = Session::on(plan, Beside::new(Cpu::new(plan, files).unwrap(), cuda));
     clip(plan, files, &mut session);
     let errors = std::mem::take(&mut session.executor().errors);
-    let wrong: Vec<_> = errors.iter().filter(|e| !e.error.is_finite() || e.error > 1e-2).collect();
+    let wrong = errors.iter().filter(|e| !e.error.is_finite() || e.error > 1e-2);
+    let wrong: Vec<_> = wrong.map(|e| format!("{} {} {}: {}", e.number, e.kernel, e.path, e.error)).collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
     errors
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use zoetrope::device::Device;
 use zoetrope::eval::Phase;
 use zoetrope::tensors::{Named, Tensor, Values};
 use zoetrope_compiler::Options;
@@ -61,7 +62,7 @@ pub fn eval(target: &Target, phase: &str, inputs: &Named, taps: &[&str]) -> Name
     let model = dimensions(target, &folder()).expect("the files describe a model");
     let taps: Vec<String> = taps.iter().map(|t| (*t).to_string()).collect();
     let phase = Phase::compile(target, &model, phase, &taps, Options::default()).expect("the phase compiles");
-    phase.run(&Model::open(), inputs, 1).expect("the phase runs").outputs
+    phase.run(Device::Cpu, &Model::open(), inputs, 1).expect("the phase runs").outputs
 }
 
 /// A case's tensor as an input.

@@ -54,7 +54,7 @@ impl Constants {
     fn intern(&mut self, graph: &Graph, value: Value, turn: Option<usize>) -> Result<usize, String> {
         let info = graph.info(value);
         let (key, name, origin) = match &info.def {
-            Def::Weight { source, tensors, first } => {
+            Def::Weight { source, tensors, first, channels_last } => {
                 let number = turn.map(|t| (first + t).to_string());
                 if tensors.iter().any(|t| t.name.contains('*')) && number.is_none() {
                     return Err(format!("{} changes from turn to turn outside a loop", info.path));
@@ -65,7 +65,11 @@ impl Constants {
                     tensors.iter().map(|t| Tensor { name: with(&t.name), rows: t.rows }).collect();
                 let names: Vec<_> = tensors.iter().map(|t| t.name.as_str()).collect();
                 let key = format!("{} {} {}", source.name(), info.dtype, names.join(" "));
-                (key, with(&info.path), Origin::Weight { source: *source, tensors })
+                (
+                    key,
+                    with(&info.path),
+                    Origin::Weight { source: *source, tensors, channels_last: *channels_last },
+                )
             }
             Def::Constant(constant) => (
                 table_key(info.dtype.name(), &info.shape, constant),

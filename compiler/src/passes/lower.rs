@@ -77,9 +77,9 @@ fn constants(schedule: &Schedule) -> (Vec<plan::Constant>, Vec<u8>) {
     let mut out = Vec::with_capacity(schedule.constants.len());
     for c in &schedule.constants {
         let origin = match &c.origin {
-            Origin::Weight { source: s, tensors } => {
+            Origin::Weight { source: s, tensors, channels_last } => {
                 let tensors = tensors.iter().map(|t| (Cow::Owned(t.name.clone()), t.rows as u32)).collect();
-                plan::Origin::Weight { source: source(*s), tensors }
+                plan::Origin::Weight { source: source(*s), tensors, channels_last: *channels_last }
             }
             Origin::Table(values) => {
                 tables.resize(tables.len().next_multiple_of(ALIGN as usize), 0);

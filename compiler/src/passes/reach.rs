@@ -21,7 +21,7 @@ impl Reach {
         let shape = |i: usize| stmt.inputs.get(i).map_or(&[][..], |v| graph.info(*v).shape.as_slice());
         match &stmt.op {
             Op::Conv { pads, replicate: true, .. } => {
-                let same = shape(0).len() == 4 && shape(1)[2] == 3 && pads[..2] == [1, 1];
+                let same = shape(0).len() == 4 && shape(1)[1] == 3 && pads[..2] == [1, 1];
                 same.then_some(Reach::Neighbours)
             }
             Op::DepthToSpace { st, drop, .. } => {

@@ -25,14 +25,16 @@ pub fn graph(graph: &Graph) -> Result<()> {
     }
     let mut tensors = BTreeMap::new();
     for (_, info) in graph.iter() {
-        let Def::Weight { source, tensors: named, .. } = &info.def else { continue };
+        let Def::Weight { source, tensors: named, channels_last, .. } = &info.def else { continue };
         let rows: usize = named.iter().map(|t| t.rows).sum();
+        let axes = if *channels_last { 3 } else { 1 };
+        rule(info.shape.len() >= axes, "graph", "filters have taps and channels", || info.path.clone())?;
         rule(info.shape[0] == rows, "graph", "a weight is as long as its tensors", || info.path.clone())?;
         for tensor in named {
-            let shape = [&[tensor.rows], &info.shape[1..]].concat();
+            let shape = (info.file_shape(tensor), *channels_last);
             let before = tensors.insert((source, &tensor.name, info.dtype), shape.clone());
             let same = before.is_none_or(|before| before == shape);
-            rule(same, "graph", "a tensor has one shape", || tensor.name.clone())?;
+            rule(same, "graph", "a tensor has one shape and one order", || tensor.name.clone())?;
         }
     }
     Ok(())

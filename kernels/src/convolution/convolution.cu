@@ -2,7 +2,7 @@
 // filter of a channel of the result.
 //
 // The summed axis goes through eights of channels, and in each of them through all taps: what neighbours see of an eight
-// of channels is then found in the first-level cache, and so are the filters, whose taps lie together.
+// of channels is then found in the first-level cache.
 #pragma once
 
 // Three axes, the last ones the real ones; an axis that is not there has one place.
@@ -16,7 +16,7 @@ template <class K> struct Shape {
     static constexpr int in = K::x_width, out = K::w_shape[0], eights = over(in, EIGHT);
 
     static constexpr int kernel(int axis) {
-        return axis < skipped ? 1 : K::w_shape[2 + axis - skipped];
+        return axis < skipped ? 1 : K::w_shape[1 + axis - skipped];
     }
     static constexpr int pad(int axis, int side) {
         return axis < skipped ? 0 : K::conv::pads[2 * (axis - skipped) + side];
@@ -131,27 +131,34 @@ template <class K, class Before> struct Patches {
     }
 };
 
-// Filters `[out, in, taps..]`, from one on. Channels of a tap lie apart, so nothing is copied as it is.
+// Filters `[out, taps.., in]`, from one on.
 template <class K> struct Filters {
     using S = Shape<K>;
     using W = decltype(K::Part::w);
     using Element = typename W::Element;
-    static constexpr bool may_copy = false;
+    static constexpr bool may_copy = S::in % EIGHT == 0;
 
     const W& w;
+    const Element* data;
     int first;
 
+    DEVICE Filters(const W& w, int first) : w(w), data(w.data), first(first) {}
+
+    DEVICE bool copies() const {
+        return w.stride % EIGHT == 0 && (unsigned long long)w.data % 16 == 0;
+    }
+
+    DEVICE const Element* find(int row, int column, int& count) const {
+        int eight = column / EIGHT, channel = eight / S::taps * EIGHT;
+        count = S::in - channel;
+        bool inside = first + row < S::out && channel < S::in;
+        return inside ? w.row((long long)(first + row) * S::taps + eight % S::taps) + channel : nullptr;
+    }
+
     DEVICE void numbers(float (&to)[EIGHT], int row, int column) const {
-        constexpr int lines = S::taps / K::w_width;
-        int eight = column / EIGHT, channel = eight / S::taps * EIGHT, tap = eight % S::taps;
-        long long filter = (long long)(first + row) * S::in;
-        bool inside = first + row < S::out;
-#pragma unroll
-        for (int i = 0; i < EIGHT; i++) {
-            bool there = inside && channel + i < S::in;
-            const Element* line = w.row((filter + channel + i) * lines + tap / K::w_width);
-            to[i] = there ? real(line[tap % K::w_width]) : 0.0f;
-        }
+        int count = 0;
+        const Element* from = find(row, column, count);
+        load(to, from, from ? count : 0);
     }
 };
 
@@ -198,7 +205,7 @@ template <class K, bool NORM, class F> DEVICE void convolve(const typename K::Pa
     TilePlace place(block, rows, S::out, Tile::rows, Tile::columns);
     write_places<Tile>(places, place.row, positions);
     Patches<K, Plain> plain(part.x, places, Plain());
-    Filters<K> filters{part.w, place.column};
+    Filters<K> filters(part.w, place.column);
     auto finish = [&](float (&values)[2], int down, int across) {
         long long row = place.row + down;
         int column = place.column + across;

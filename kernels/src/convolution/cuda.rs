@@ -19,7 +19,7 @@ fn product_grid(meaning: &Meaning, part: &Part) -> Grid {
     let grid = Grid::of_tiles(x, w, &result);
     // Where each row of a tile is; behind a norm also a factor for each row and tap.
     let normed = meaning.ops.iter().any(|op| matches!(op.op, Op::RmsNorm { .. }));
-    let taps: usize = if normed { w.shape[2..].iter().product() } else { 0 };
+    let taps: usize = if normed { w.shape[1..w.shape.len() - 1].iter().product() } else { 0 };
     let tensor = x.dtype == Dtype::Bf16 && w.dtype == Dtype::Bf16;
     let rows = if tensor { 128 } else { 64 };
     Grid { shared: grid.shared + rows * (12 + 4 * taps), ..grid }

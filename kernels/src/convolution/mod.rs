@@ -31,70 +31,70 @@ pub fn declare() -> Vec<Kernel> {
     vec![
         Kernel::named("conv", "convolution without bias")
             .reads("x", &["..", "in"])
-            .reads("w", &["out", "in", ".."])
-            .case(&[&[3, 4, 5, 6], &[8, 6, 3, 3, 3]])
+            .reads("w", &["out", "..", "in"])
+            .case(&[&[3, 4, 5, 6], &[8, 3, 3, 3, 6]])
             .means("y", &["..", "out"], |m, [x, w]| {
                 m.op(Op::Conv { pads: vec![1; 6], replicate: true, stride: 1, dilation: 1 }, &[x, w])
             })
             .cuda(product(PRODUCTS, "conv"))
-            .cuda_case("4 0 0 2 0 0 3 1", &[&[1, 40, 1], &[10, 1, 1, 8]]),
+            .cuda_case("4 0 0 2 0 0 3 1", &[&[1, 40, 1], &[10, 1, 8, 1]]),
         Kernel::named("conv_bias", "convolution")
             .reads("x", &["..", "in"])
-            .reads("w", &["out", "in", ".."])
+            .reads("w", &["out", "..", "in"])
             .reads("bias", &["out"])
-            .case(&[&[3, 4, 5, 6], &[8, 6, 3, 3, 3], &[8]])
+            .case(&[&[3, 4, 5, 6], &[8, 3, 3, 3, 6], &[8]])
             .means("y", &["..", "out"], |m, [x, w, bias]| conv(m, x, w, bias))
             .cuda(product(PRODUCTS, "conv_bias"))
-            .cuda_case("2 9 9 0 1 3", &[&[70, 16], &[24, 16, 7], &[24]])
-            .cuda_case("4 2 0 1 1 0 1 1", &[&[6, 9, 24], &[136, 24, 3, 3], &[136]])
-            .cuda_case("6 0 0 0 0 0 0 0 1 1", &[&[3, 4, 5, 16], &[5, 16, 1, 1, 1], &[5]]),
+            .cuda_case("2 9 9 0 1 3", &[&[70, 16], &[24, 7, 16], &[24]])
+            .cuda_case("4 2 0 1 1 0 1 1", &[&[6, 9, 24], &[136, 3, 3, 24], &[136]])
+            .cuda_case("6 0 0 0 0 0 0 0 1 1", &[&[3, 4, 5, 16], &[5, 1, 1, 1, 16], &[5]]),
         Kernel::named("conv_bias_residual", "residual + convolution")
             .reads("x", &["..", "in"])
-            .reads("w", &["out", "in", ".."])
+            .reads("w", &["out", "..", "in"])
             .reads("bias", &["out"])
             .reads("residual", &["..", "out"])
             .or_in_place()
-            .case(&[&[3, 4, 5, 6], &[8, 6, 3, 3, 3], &[8], &[3, 4, 5, 8]])
+            .case(&[&[3, 4, 5, 6], &[8, 3, 3, 3, 6], &[8], &[3, 4, 5, 8]])
             .means("y", &["..", "out"], |m, [x, w, bias, residual]| m.add(residual, conv(m, x, w, bias)))
             .cuda(product(PRODUCTS, "conv_bias_residual")),
         Kernel::named("rms_norm_silu_conv_bias", "RMS norm over channels, SiLU, convolution")
             .reads("x", &["..", "in"])
-            .reads("w", &["out", "in", ".."])
+            .reads("w", &["out", "..", "in"])
             .reads("bias", &["out"])
-            .case(&[&[3, 4, 5, 6], &[8, 6, 3, 3, 3], &[8]])
+            .case(&[&[3, 4, 5, 6], &[8, 3, 3, 3, 6], &[8]])
             .means("y", &["..", "out"], |m, [x, w, bias]| conv(m, norm_silu(m, x), w, bias))
             .cuda(product(PRODUCTS, "rms_norm_silu_conv_bias"))
-            .cuda_case("1e-6 0.0 1 0 4 2 0 1 1 0 1 1", &[&[6, 9, 24], &[20, 24, 3, 3], &[20]]),
+            .cuda_case("1e-6 0.0 1 0 4 2 0 1 1 0 1 1", &[&[6, 9, 24], &[20, 3, 3, 24], &[20]]),
         Kernel::named(
             "rms_norm_silu_conv_bias_residual",
             "residual + convolution of SiLU of RMS norm over channels",
         )
         .reads("x", &["..", "in"])
-        .reads("w", &["out", "in", ".."])
+        .reads("w", &["out", "..", "in"])
         .reads("bias", &["out"])
         .reads("residual", &["..", "out"])
         .or_in_place()
-        .case(&[&[3, 4, 5, 6], &[8, 6, 3, 3, 3], &[8], &[3, 4, 5, 8]])
+        .case(&[&[3, 4, 5, 6], &[8, 3, 3, 3, 6], &[8], &[3, 4, 5, 8]])
         .means("y", &["..", "out"], |m, [x, w, bias, residual]| {
             m.add(residual, conv(m, norm_silu(m, x), w, bias))
         })
         .cuda(product(PRODUCTS, "rms_norm_silu_conv_bias_residual")),
         Kernel::named("conv_bias_depth_to_space", "convolution whose channels unfold into space and time")
             .reads("x", &["..", "in"])
-            .reads("w", &["out", "in", ".."])
+            .reads("w", &["out", "..", "in"])
             .reads("bias", &["out"])
-            .case(&[&[3, 4, 5, 6], &[16, 6, 3, 3, 3], &[16]])
+            .case(&[&[3, 4, 5, 6], &[16, 3, 3, 3, 6], &[16]])
             .means("y", &["..", "channels"], |m, [x, w, bias]| m.op(UNFOLD, &[conv(m, x, w, bias)]))
             .cuda(product(UNFOLDED, "conv_bias_depth_to_space"))
-            .cuda_case("6 0 0 1 1 1 1 0 1 1 1 2 2 0", &[&[2, 4, 5, 8], &[12, 8, 1, 3, 3], &[12]]),
+            .cuda_case("6 0 0 1 1 1 1 0 1 1 1 2 2 0", &[&[2, 4, 5, 8], &[12, 1, 3, 3, 8], &[12]]),
         Kernel::named(
             "rms_norm_silu_conv_bias_unpatchify",
             "RMS norm, SiLU, convolution, pixels of each patch",
         )
         .reads("x", &["..", "in"])
-        .reads("w", &["out", "in", ".."])
+        .reads("w", &["out", "..", "in"])
         .reads("bias", &["out"])
-        .case(&[&[3, 4, 5, 6], &[12, 6, 3, 3, 3], &[12]])
+        .case(&[&[3, 4, 5, 6], &[12, 3, 3, 3, 6], &[12]])
         .means("y", &["..", "channels"], |m, [x, w, bias]| {
             m.op(Op::Unpatchify { patch: 2 }, &[conv(m, norm_silu(m, x), w, bias)])
         })

@@ -13,6 +13,11 @@ impl Class {
     /// All classes, the one that every device takes first.
     pub const ALL: [Class; 2] = [Class::Portable, Class::Hopper];
 
+    /// The class of a device of a capability.
+    pub fn of_device(major: u32, minor: u32) -> Class {
+        Arch::of_device(major, minor).map_or(Class::Portable, |arch| arch.class)
+    }
+
     /// As listings name it.
     pub fn name(self) -> &'static str {
         match self {

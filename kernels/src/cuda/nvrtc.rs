@@ -14,6 +14,9 @@ use libloading::Library;
 use super::source::{self, HEADERS};
 use super::{Arch, Variant};
 
+/// Without contraction a sum of products has the same bits here and under emulation.
+const OPTIONS: [&str; 4] = ["--std=c++20", "-default-device", "--fmad=false", "--ptxas-options=-v"];
+
 /// Machine code, and what the assembler said of it.
 pub struct Compiled {
     pub cubin: Vec<u8>,
@@ -57,6 +60,15 @@ impl Compiler {
         found.then_some(Compiler { _libraries: libraries })
     }
 
+    /// What machine code depends on beside source and architecture: NVRTC's version and the options.
+    pub fn identity(&self) -> String {
+        let (mut major, mut minor) = (0, 0);
+        // SAFETY: two numbers are written.
+        let asked = unsafe { sys::nvrtcVersion(&mut major, &mut minor) }.result();
+        let version = asked.map_or(String::new(), |()| format!("{major}.{minor}"));
+        format!("{version} {}", OPTIONS.join(" "))
+    }
+
     /// Compiles a variant to machine code.
     ///
     /// # Errors
@@ -84,14 +96,8 @@ impl Compiler {
             )
         };
         made.result().map_err(|e| error(format!("{e:?}")))?;
-        // Without contraction a sum of products has the same bits here and under emulation.
-        let options = [
-            format!("--gpu-architecture=sm_{}", arch.name),
-            "--std=c++20".to_string(),
-            "-default-device".to_string(),
-            "--fmad=false".to_string(),
-            "--ptxas-options=-v".to_string(),
-        ];
+        let mut options = vec![format!("--gpu-architecture=sm_{}", arch.name)];
+        options.extend(OPTIONS.map(String::from));
         // SAFETY: the program was made above and is destroyed below.
         let compiled = unsafe { result::compile_program(program, &options) };
         // SAFETY: as above.

@@ -79,7 +79,7 @@ fn transformer_pieces() {
 #[test]
 fn convolution_pieces() {
     let mut r = Random(2);
-    let (x, w) = (r.reals(&[3, 6, 7, 8], -2.0, 2.0), r.reals(&[8, 8, 3, 3, 3], -0.3, 0.3));
+    let (x, w) = (r.reals(&[3, 6, 7, 8], -2.0, 2.0), r.reals(&[8, 3, 3, 3, 8], -0.3, 0.3));
     let bias = r.reals(&[8], -1.0, 1.0);
     let conv = Op::Conv { pads: vec![1; 6], replicate: true, stride: 1, dilation: 1 };
     check("half a residual block", &[x.clone(), w.clone(), bias.clone(), x.clone()], Some(3), |g, v| {
@@ -152,7 +152,7 @@ fn a_frame_of_a_convolution_has_the_same_bits_in_any_clip() {
     let mut r = Random(4);
     let (frames, h, w, cin, cout) = (7, 9, 20, 50, 37);
     let x = r.reals(&[frames, h, w, cin], -1.0, 1.0);
-    let weight = r.reals(&[cout, cin, 3, 3, 3], -1.0, 1.0);
+    let weight = r.reals(&[cout, 3, 3, 3, cin], -1.0, 1.0);
     // No padding in time: a clip is cut with its neighbours.
     let conv =
         single(&Op::Conv { pads: vec![0, 0, 1, 1, 1, 1], replicate: false, stride: 1, dilation: 1 }, 2);

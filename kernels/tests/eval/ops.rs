@@ -125,7 +125,7 @@ fn convolutions(random: &mut Random) {
         let mut x: Vec<usize> = kernel.iter().map(|k| k + random.below(5)).collect();
         x[axes - 1] += (kernel[axes - 1] - 1) * dilation + random.below(20);
         x.push(cin);
-        let w = random.reals(&[&[cout, cin], kernel.as_slice()].concat(), -1.0, 1.0);
+        let w = random.reals(&[&[cout], kernel.as_slice(), &[cin]].concat(), -1.0, 1.0);
         let x = random.reals(&x, -1.0, 1.0);
         let op = Op::Conv { pads, replicate, stride, dilation };
         check(&op, &[x.clone(), w.clone()], CLOSE);

@@ -151,11 +151,21 @@ impl Builder {
 
     /// As [`Builder::weight`], inside a loop whose turn 0 is number `first` in the file.
     pub fn weight_from(&self, first: usize, name: &str, shape: &[usize]) -> Value {
+        self.tensor(first, name, shape, false)
+    }
+
+    /// The filters `[out, taps.., channels]` of a convolution, whose tensor in the file is `[out, channels, taps..]`.
+    pub fn filters(&self, name: &str, out: usize, taps: &[usize], channels: usize) -> Value {
+        self.tensor(0, name, &[&[out], taps, &[channels]].concat(), true)
+    }
+
+    fn tensor(&self, first: usize, name: &str, shape: &[usize], channels_last: bool) -> Value {
         let path = self.full_path(name);
         let (source, prefix) = self.component.borrow().clone();
         let tensor = if prefix.is_empty() { path.clone() } else { format!("{prefix}.{path}") };
         let tensors = vec![Tensor { name: tensor, rows: shape.first().copied().unwrap_or(1) }];
-        self.define(path, self.dtype(), shape.to_vec(), Def::Weight { source, tensors, first })
+        let def = Def::Weight { source, tensors, first, channels_last };
+        self.define(path, self.dtype(), shape.to_vec(), def)
     }
 
     /// Outside the loop `of`: the tensors `name` of its turns 0 to `count`, one after the other, `shape` each.
@@ -169,7 +179,8 @@ impl Builder {
             (0..count).map(|turn| Tensor { name: full(&turn.to_string()), rows: shape[0] }).collect();
         let stacked = [&[count * shape[0]], &shape[1..]].concat();
         let path = self.full_path(&format!("{of}.{name}"));
-        self.define(path, self.dtype(), stacked, Def::Weight { source, tensors, first: 0 })
+        let def = Def::Weight { source, tensors, first: 0, channels_last: false };
+        self.define(path, self.dtype(), stacked, def)
     }
 
     /// In a loop: the current turn's entry of `stack`, which has one entry for every turn along its first axis.

@@ -51,8 +51,9 @@ pub enum Def {
     Input { per_step: bool },
     /// Tensors of a model file, one after the other along the first axis (usually one), converted to the value's
     /// dtype at load. In a loop the names hold one `*` each, which stands for the iteration; `first` is the number
-    /// of iteration 0.
-    Weight { source: Source, tensors: Vec<Tensor>, first: usize },
+    /// of iteration 0. With `channels_last` they are filters: `[out, in, taps..]` in the file, `[out, taps.., in]` as
+    /// the value.
+    Weight { source: Source, tensors: Vec<Tensor>, first: usize, channels_last: bool },
     /// Known at build time.
     Constant(Constant),
     /// The constant of the current iteration: one value per turn of the enclosing loop.
@@ -82,6 +83,15 @@ impl Info {
 
     pub fn bytes(&self) -> usize {
         self.elements() * self.dtype.bytes()
+    }
+
+    /// The shape that a tensor of this weight has in its file.
+    pub fn file_shape(&self, tensor: &Tensor) -> Vec<usize> {
+        let mut shape = [&[tensor.rows], &self.shape[1..]].concat();
+        if matches!(self.def, Def::Weight { channels_last: true, .. }) {
+            shape[1..].rotate_right(1);
+        }
+        shape
     }
 }
 

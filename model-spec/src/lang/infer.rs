@@ -254,14 +254,15 @@ fn attention(s: &[&[usize]], heads: usize, kv_heads: usize) -> Result<Shape, Sha
 fn conv(s: &[&[usize]], pads: &[usize], stride: usize, dilation: usize) -> Result<Shape, ShapeError> {
     let (x, w) = (s[0], s[1]);
     let axes = x.len() - 1;
-    let fits = (1..=3).contains(&axes) && w.len() == axes + 2 && w[1] == x[axes] && pads.len() == 2 * axes;
+    let fits =
+        (1..=3).contains(&axes) && w.len() == axes + 2 && w[axes + 1] == x[axes] && pads.len() == 2 * axes;
     want(fits, || format!("weight {w:?} with padding {pads:?} does not fit {x:?}"))?;
     want(s.len() < 3 || s[2] == [w[0]], || format!("bias {:?} does not fit weight {w:?}", s[2]))?;
     let mut out = Vec::with_capacity(axes + 1);
     for axis in 0..axes {
         let (step, spread) = if axis + 1 == axes { (stride, dilation) } else { (1, 1) };
         let padded = x[axis] + pads[2 * axis] + pads[2 * axis + 1];
-        let reach = (w[axis + 2].max(1) - 1) * spread + 1;
+        let reach = (w[axis + 1].max(1) - 1) * spread + 1;
         want(step > 0 && padded >= reach, || format!("{x:?} is smaller than the kernel {w:?}"))?;
         out.push((padded - reach) / step + 1);
     }

@@ -232,7 +232,7 @@ ops! {
     /// `(x [n, d], mask [n] i32, registers [r, d])`: the rows with mask ≠ 0 first, in order; after them row p is
     /// `registers[p % r]` (docs/model/text.md 4).
     PlaceRegisters "place_registers" {}
-    /// `(x [s.., cin], w [cout, cin, k..], bias [cout]?)` over one to three space axes. `pads` holds (before,
+    /// `(x [s.., cin], w [cout, k.., cin], bias [cout]?)` over one to three space axes. `pads` holds (before,
     /// after) per axis; with `replicate` the first axis repeats its edge, all else is zeros. `stride` and
     /// `dilation` are those of the last axis.
     Conv "conv" { pads: Vec<usize>, replicate: bool, stride: usize, dilation: usize }

@@ -37,12 +37,13 @@ impl fmt::Display for Graph {
             let kind = match &info.def {
                 Def::Input { per_step: false } => "input".to_string(),
                 Def::Input { per_step: true } => "step input".to_string(),
-                Def::Weight { source, tensors, first } => {
+                Def::Weight { source, tensors, first, channels_last } => {
                     let tensor = tensors.iter().map(|t| t.name.as_str()).collect::<Vec<_>>().join(" | ");
                     let from = if *first > 0 { format!(" from {first}") } else { String::new() };
+                    let kind = if *channels_last { "filters" } else { "weight" };
                     writeln!(
                         f,
-                        "  {value} = weight {tensor}{from} : {}   {}",
+                        "  {value} = {kind} {tensor}{from} : {}   {}",
                         info.type_text(),
                         source.name()
                     )?;

@@ -19,7 +19,7 @@ pub fn generator(b: &Builder, cfg: &Generator, mel: Value) -> Value {
     }
     let x = b.scope("act_post", || activation(b, x));
     let wave = b.scope("conv_post", || {
-        let weight = b.weight("weight", &[2, b.width(x), OUTER_TAPS]);
+        let weight = b.filters("weight", 2, &[OUTER_TAPS], b.width(x));
         b.op(same(OUTER_TAPS, 1), &[x, weight])
     });
     if cfg.clamp { b.clamp(wave, -1.0, 1.0) } else { wave }

@@ -37,7 +37,7 @@ fn res_block(b: &Builder, x: Value) -> Value {
 fn pixel_shuffle(b: &Builder, x: Value) -> Value {
     let width = b.width(x);
     let x = b.scope("0", || {
-        let weight = b.reshape(b.weight("weight", &[4 * width, width, 3, 3]), &[4 * width, width, 1, 3, 3]);
+        let weight = b.reshape(b.filters("weight", 4 * width, &[3, 3], width), &[4 * width, 1, 3, 3, width]);
         let per_frame = Op::Conv { pads: vec![0, 0, 1, 1, 1, 1], replicate: false, stride: 1, dilation: 1 };
         b.op(per_frame, &[x, weight, b.weight("bias", &[4 * width])])
     });

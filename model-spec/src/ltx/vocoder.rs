@@ -41,7 +41,7 @@ fn side_by_side(b: &Builder, x: Value) -> Value {
 fn log_mel(b: &Builder, cfg: &Vocoder, wave: Value) -> Value {
     let bins = cfg.n_fft / 2 + 1;
     let basis = b.weight("stft_fn.forward_basis", &[2 * bins, 1, cfg.n_fft]);
-    let basis = b.reshape(basis, &[2 * bins, 1, 1, cfg.n_fft]);
+    let basis = b.reshape(basis, &[2 * bins, 1, cfg.n_fft, 1]);
     let wave = b.reshape(wave, &[b.dim(wave, 0), b.dim(wave, 1), 1]);
     let pads = vec![0, 0, cfg.n_fft - cfg.hop, 0];
     let spectrum = b.op(Op::Conv { pads, replicate: false, stride: cfg.hop, dilation: 1 }, &[wave, basis]);

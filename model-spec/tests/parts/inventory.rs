@@ -30,10 +30,10 @@ pub fn weights(graph: &Graph) -> BTreeMap<Source, Tensors> {
     count_turns(&graph.body, 1, &mut turns);
     let mut tensors: BTreeMap<Source, Tensors> = BTreeMap::new();
     for (value, info) in graph.iter() {
-        let Def::Weight { source, tensors: named, first } = &info.def else { continue };
+        let Def::Weight { source, tensors: named, first, .. } = &info.def else { continue };
         let turns = turns.get(&value).copied().unwrap_or_else(|| panic!("{} is not used", info.path));
         for tensor in named {
-            let shape = [&[tensor.rows], &info.shape[1..]].concat();
+            let shape = info.file_shape(tensor);
             let turns = if tensor.name.contains('*') { turns } else { 1 };
             for turn in *first..first + turns {
                 let name = tensor.name.replacen('*', &turn.to_string(), 1);

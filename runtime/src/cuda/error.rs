@@ -29,6 +29,10 @@ pub enum DeviceError {
         "this program has no machine code for {card} (sm_{arch})\n  help  build it where NVRTC is found (pip install nvidia-cuda-nvrtc==13.0.88, ZOETROPE_CUDA=its folder), with the feature sm-{arch}"
     )]
     NoCode { card: String, arch: String },
+    #[error(
+        "NVRTC was not found, which compiles kernels for this command\n  help  pip install nvidia-cuda-nvrtc==13.0.88, and set ZOETROPE_CUDA to its folder (the one with lib in it)"
+    )]
+    NoCompiler,
     #[error("the code of plan {have} was asked to run plan {want}")]
     OtherPlan { have: String, want: String },
     #[error("the machine code has no function {symbol}")]

@@ -22,6 +22,15 @@ const SHARE_BYTES: usize = 1 << 20;
 /// Constants in a slot are as far apart as alignment wants.
 const ALIGN: usize = 256;
 
+/// Where weights come from.
+#[derive(Clone, Copy)]
+pub enum Supply<'a> {
+    Files(&'a dyn Weights),
+    /// Small numbers that mean nothing, the same few megabytes over and over: so that speed can be measured without a
+    /// model. Tables are real.
+    Random,
+}
+
 /// Constants that are to be at their places in a phase.
 pub struct Transfer<'a> {
     pub phase: &'a Phase,
@@ -40,7 +49,9 @@ struct Slot {
 /// The queue, the ring and what is where.
 pub struct Loader<'a> {
     plan: &'a Plan,
-    files: &'a dyn Weights,
+    supply: Supply<'a>,
+    /// What every weight is made of where the supply is random.
+    pattern: Option<Pinned>,
     /// The address of the plan's memory.
     memory: u64,
     stream: Stream,
@@ -57,11 +68,12 @@ pub struct Loader<'a> {
 impl<'a> Loader<'a> {
     /// # Errors
     /// The system does not pin the ring.
-    pub fn new(plan: &'a Plan, files: &'a dyn Weights, memory: u64) -> Result<Loader<'a>> {
+    pub fn new(plan: &'a Plan, supply: Supply<'a>, memory: u64) -> Result<Loader<'a>> {
         let slot = || Ok(Slot { memory: Pinned::new(SLOT_BYTES)?, copied: Event::new(false)? });
         Ok(Loader {
             plan,
-            files,
+            supply,
+            pattern: if matches!(supply, Supply::Random) { Some(pattern()?) } else { None },
             memory,
             stream: Stream::new()?,
             slots: (0..SLOTS).map(|_| slot()).collect::<Result<_>>()?,
@@ -150,11 +162,22 @@ impl<'a> Loader<'a> {
         Ok(true)
     }
 
-    /// Stages bytes of a constant from `from` on: those of one tensor, as many as a slot holds. Returns how many.
+    /// Stages bytes of a constant from `from` on: those of one tensor, as many as a slot holds, of filters in another
+    /// order whole rows. Returns how many.
     fn piece(&mut self, constant: u32, place: u64, from: usize) -> Result<usize> {
         let constant = &self.plan.constants[constant as usize];
         let all = constant.bytes() as usize;
-        if self.used + ALIGN > SLOT_BYTES {
+        if let (Some(pattern), Origin::Weight { .. }) = (&self.pattern, &constant.origin) {
+            let bytes = SLOT_BYTES.min(all - from);
+            self.stream.upload_pinned(self.memory + place + from as u64, pattern, 0, bytes)?;
+            return Ok(bytes);
+        }
+        let row = all / constant.shape.first().map_or(1, |n| *n as usize).max(1);
+        let whole = if constant.channels_last() { row.max(1) } else { 1 };
+        if whole > SLOT_BYTES {
+            return Err(fail(constant, format!("has rows of {row} bytes, and {SLOT_BYTES} are possible")));
+        }
+        if self.used + whole.max(ALIGN) > SLOT_BYTES {
             self.next_slot()?;
         }
         let room = SLOT_BYTES - self.used;
@@ -169,8 +192,7 @@ impl<'a> Loader<'a> {
                 self.slots[self.slot].memory.bytes_mut(at, bytes).copy_from_slice(table);
                 bytes
             }
-            Origin::Weight { source, tensors } => {
-                let row = all / constant.shape.first().map_or(1, |n| *n as usize).max(1);
+            Origin::Weight { source, tensors, channels_last } => {
                 let mut begin = 0;
                 let holds = |(_, rows): &&(crate::plan::Text, u32)| {
                     let end = begin + row * *rows as usize;
@@ -181,14 +203,23 @@ impl<'a> Loader<'a> {
                 let Some((name, rows)) = tensors.iter().find(holds) else {
                     return Err(fail(constant, "has fewer rows than the plan says".to_string()));
                 };
-                let tensor = find(self.files, constant, *source, name, *rows)?;
-                let bytes = room.min(begin + row * *rows as usize - from);
+                let Supply::Files(files) = self.supply else { return Ok(0) };
+                let tensor = find(files, constant, *source, name, *rows)?;
+                let bytes = room.min(begin + row * *rows as usize - from) / whole * whole;
                 let (dtype, size) = (file_dtype(constant.dtype), constant.dtype.bytes() as usize);
                 let first = (from - begin) / size;
                 let out = self.slots[self.slot].memory.bytes_mut(at, bytes);
-                let shares = out.par_chunks_mut(SHARE_BYTES).enumerate();
+                let share = (SHARE_BYTES / whole).max(1) * whole;
+                let shares = out.par_chunks_mut(share).enumerate();
                 shares
-                    .try_for_each(|(i, out)| tensor.read_part(dtype, first + i * SHARE_BYTES / size, out))
+                    .try_for_each(|(i, out)| {
+                        let at = first + i * share / size;
+                        if *channels_last {
+                            tensor.read_channels_last(dtype, at * size / row, out)
+                        } else {
+                            tensor.read_part(dtype, at, out)
+                        }
+                    })
                     .map_err(|e| fail(constant, e.to_string()))?;
                 bytes
             }
@@ -210,6 +241,20 @@ impl<'a> Loader<'a> {
         self.used = 0;
         Ok(self.slots[self.slot].copied.wait()?)
     }
+}
+
+/// Numbers around ±0.02: as bf16, and, two of them together, as f32.
+fn pattern() -> Result<Pinned> {
+    let mut memory = Pinned::new(SLOT_BYTES)?;
+    let mut state = 0x9E37_79B9_7F4A_7C15u64;
+    for number in memory.bytes_mut(0, SLOT_BYTES).chunks_exact_mut(2) {
+        // Knuth's linear congruential generator; its upper bits are good enough to keep the card's adders busy.
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let sign_and_fraction = (state >> 48) as u16 & 0x807F;
+        let exponent = 119 + (state >> 40 & 3) as u16;
+        number.copy_from_slice(&(sign_and_fraction | exponent << 7).to_le_bytes());
+    }
+    Ok(memory)
 }
 
 impl Drop for Loader<'_> {

@@ -10,19 +10,19 @@ mod error;
 mod graphs;
 mod loader;
 
-pub use driver::{Card, Event};
+pub use driver::Card;
 pub use error::DeviceError;
+pub use loader::Supply;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use crate::constants::Weights;
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Observer};
 use crate::plan::{Arch, Code, Fetch, Function, Launch, Loop, Phase, Plan, Port};
 use crate::replay::each_launch;
-use driver::{Context, Kernel, Memory, Stream};
+use driver::{Context, Event, Kernel, Memory, Stream};
 use graphs::{Maker, PhaseGraphs, Piece};
 use loader::{Loader, Transfer};
 
@@ -48,7 +48,7 @@ pub trait Images {
 pub enum Mode {
     /// As graphs.
     Graphs,
-    /// One by one, in the order of their numbers: so that every launch can be timed.
+    /// One by one, in the order of their numbers, each timed ([`Cuda::take_seconds`]).
     Single,
 }
 
@@ -63,6 +63,8 @@ pub struct Cuda<'a> {
     kernels: Vec<Kernel>,
     loader: Loader<'a>,
     mode: Mode,
+    /// Of launches one by one: the number of each, and when it was done. A turn begins with a mark of no launch.
+    marks: Vec<(Option<u32>, Event)>,
     /// Recorded behind a turn.
     done: Event,
     main: Stream,
@@ -82,7 +84,7 @@ impl<'a> Cuda<'a> {
         plan: &'a Plan,
         code: &'a Code,
         images: &dyn Images,
-        files: &'a dyn Weights,
+        supply: Supply<'a>,
     ) -> Result<Cuda<'a>> {
         if code.plan != plan.name {
             let (have, want) = (code.plan.to_string(), plan.name.to_string());
@@ -116,9 +118,10 @@ impl<'a> Cuda<'a> {
             code,
             phases,
             current: 0,
-            loader: Loader::new(plan, files, memory.address())?,
+            loader: Loader::new(plan, supply, memory.address())?,
             kernels,
             mode: Mode::Graphs,
+            marks: Vec::new(),
             done: Event::new(false)?,
             main,
             memory,
@@ -136,12 +139,21 @@ impl<'a> Cuda<'a> {
         self.mode = mode;
     }
 
-    /// Records `event` behind everything that is launched so far.
+    /// Numbers and seconds of the launches that were made one by one since the last call, in their order.
     ///
     /// # Errors
     /// The card is lost.
-    pub fn record(&self, event: &Event) -> Result<()> {
-        Ok(event.record(&self.main)?)
+    pub fn take_seconds(&mut self) -> Result<Vec<(u32, f64)>> {
+        let marks = std::mem::take(&mut self.marks);
+        let pairs = marks.windows(2).filter_map(|pair| Some((pair[1].0?, pair)));
+        pairs.map(|(number, pair)| Ok((number, pair[1].1.seconds_since(&pair[0].1)?))).collect()
+    }
+
+    fn mark(&mut self, number: Option<u32>) -> Result<()> {
+        let event = Event::new(true)?;
+        event.record(&self.main)?;
+        self.marks.push((number, event));
+        Ok(())
     }
 
     /// Brings a fetch's weights when what is launched so far has ended.
@@ -226,6 +238,7 @@ impl Executor for Cuda<'_> {
         observer: &mut O,
     ) -> Result<()> {
         if self.mode == Mode::Single {
+            self.mark(None)?;
             each_launch(self, plan, phase, segment, first, observer)?;
             return Ok(self.main.wait()?);
         }
@@ -278,7 +291,8 @@ impl Executor for Cuda<'_> {
         let (code, kernels, memory) = (self.code, &self.kernels[..], self.memory.address());
         let maker = Maker { code, kernels, memory, stream: &self.main };
         let (kernel, blocks, mut argument) = maker.launch(phase, number, launch, row)?;
-        Ok(self.main.launch(kernel, blocks, &mut argument)?)
+        self.main.launch(kernel, blocks, &mut argument)?;
+        if self.mode == Mode::Single { self.mark(Some(number)) } else { Ok(()) }
     }
 
     fn fetch(&mut self, _plan: &Plan, _phase: &Phase, fetch: &Fetch) -> Result<()> {

@@ -65,7 +65,7 @@ impl<'a> Tensor<'a> {
         Ok(())
     }
 
-    fn place_error(&self, dtype: FileDtype, wanted: usize, given: usize) -> FileError {
+    pub(super) fn place_error(&self, dtype: FileDtype, wanted: usize, given: usize) -> FileError {
         FileError::Place { path: self.file.to_owned(), tensor: shown(self.name), dtype, wanted, given }
     }
 }

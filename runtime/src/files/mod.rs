@@ -6,6 +6,7 @@
 mod convert;
 mod dtype;
 mod error;
+mod filters;
 mod header;
 mod tensor_file;
 mod tensor_set;

@@ -82,8 +82,9 @@ impl Source {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Origin {
     /// Tensors of a model file one after the other along the first axis, converted to the constant's dtype: their
-    /// names there, and the extents of their first axes. Most constants are one tensor.
-    Weight { source: Source, tensors: List<(Text, u32)> },
+    /// names there, and the extents of their first axes. Most constants are one tensor. With `channels_last` they are
+    /// filters: `[out, in, taps..]` there, `[out, taps.., in]` here.
+    Weight { source: Source, tensors: List<(Text, u32)>, channels_last: bool },
     /// Folded at build time: an offset into [`Plan::tables`].
     Table { offset: u64 },
 }
@@ -98,6 +99,19 @@ pub struct Constant {
 }
 
 impl Constant {
+    /// True for filters whose channels stand behind the taps here, and before them in the file.
+    pub fn channels_last(&self) -> bool {
+        matches!(self.origin, Origin::Weight { channels_last: true, .. })
+    }
+
+    /// The shape that a tensor of `rows` rows of this weight has in its file.
+    pub fn file_shape(&self, rows: u32) -> impl Iterator<Item = u32> {
+        let rest = self.shape.get(1..).unwrap_or_default();
+        let split = if self.channels_last() { rest.len().saturating_sub(1) } else { 0 };
+        let (taps, channels) = rest.split_at(split);
+        std::iter::once(rows).chain(channels.iter().chain(taps).copied())
+    }
+
     pub fn bytes(&self) -> u64 {
         self.shape.iter().map(|d| u64::from(*d)).product::<u64>() * self.dtype.bytes()
     }

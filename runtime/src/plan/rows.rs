@@ -66,7 +66,29 @@ pub const fn weight(
     shape: Dims,
     name: &'static str,
 ) -> Constant {
-    let origin = Origin::Weight { source, tensors: Cow::Borrowed(tensors) };
+    from_file(source, tensors, false, dtype, shape, name)
+}
+
+/// Tensors of a model file whose second axis is the last one here.
+pub const fn filters(
+    source: Source,
+    tensors: &'static [(Text, u32)],
+    dtype: Dtype,
+    shape: Dims,
+    name: &'static str,
+) -> Constant {
+    from_file(source, tensors, true, dtype, shape, name)
+}
+
+const fn from_file(
+    source: Source,
+    tensors: &'static [(Text, u32)],
+    channels_last: bool,
+    dtype: Dtype,
+    shape: Dims,
+    name: &'static str,
+) -> Constant {
+    let origin = Origin::Weight { source, tensors: Cow::Borrowed(tensors), channels_last };
     Constant { name: Cow::Borrowed(name), dtype, shape: Cow::Borrowed(shape), origin }
 }
 

@@ -6,13 +6,12 @@ use crate::eval::step::{Prepared, Setup, fresh};
 
 use super::linear::{Weight, add_bias, elements};
 
-/// `[cout, cin, k..]` laid out as `[k.., cin, cout]`.
+/// `[cout, k.., cin]` laid out as `[k.., cin, cout]`.
 pub(crate) fn pack(weight: &Tensor<'_>, dilation: usize) -> Option<Packed> {
-    let (n, channels) = (weight.shape[0], *weight.shape.get(1)?);
-    let unit = unit(channels, weight.cols(), dilation);
-    let taps: usize = weight.shape[2..].iter().product();
-    let order: Vec<usize> = (0..taps).flat_map(|tap| (0..channels).map(move |c| c * taps + tap)).collect();
-    let part = Matrix::pack(&elements(weight)?, n, channels * taps, &order, unit);
+    let [n, taps @ .., channels] = weight.shape else { return None };
+    let unit = unit(*channels, *taps.last()?, dilation);
+    let order: Vec<usize> = (0..taps.iter().product::<usize>() * channels).collect();
+    let part = Matrix::pack(&elements(weight)?, *n, order.len(), &order, unit);
     Some(Packed { parts: vec![part] })
 }
 
@@ -34,7 +33,7 @@ pub(crate) fn prepare<'a>(
     let (x, w, n) = (setup.input(0), setup.input(1), setup.cols());
     let axes = x.shape.len() - 1;
     let channels = x.cols();
-    let kernel = three(&w.shape[2..], 1);
+    let kernel = three(&w.shape[1..=axes], 1);
     let k = channels * kernel.iter().product::<usize>();
     let unit = unit(channels, kernel[2], dilation);
     let weight = Weight::of(setup, (1, k, n), |_| unit, |w| pack(w, dilation))?;

@@ -83,7 +83,7 @@ fn conv(
     let axes = p.len() - 1;
     let o = p[axes];
     let mut sum = inputs.get(2).map_or(0.0, |b| b.data[o]);
-    for tap in places(&w.shape[2..]) {
+    for tap in places(&w.shape[1..=axes]) {
         let mut at: Vec<usize> = Vec::new();
         for axis in 0..axes {
             let last = axis + 1 == axes;
@@ -98,7 +98,7 @@ fn conv(
         }
         if at.len() == axes {
             for c in 0..x.cols() {
-                sum += x.at(&[at.as_slice(), &[c]].concat()) * w.at(&[&[o, c], tap.as_slice()].concat());
+                sum += x.at(&[at.as_slice(), &[c]].concat()) * w.at(&[&[o], tap.as_slice(), &[c]].concat());
             }
         }
     }

@@ -1,11 +1,20 @@
-//! Compiles the plan of every enabled `res-*` feature and writes it as Rust into Cargo's output directory.
+//! Compiles the plan of every enabled `res-*` feature and writes it as Rust into Cargo's output directory, with its code
+//! for CUDA devices, and the machine code of every enabled `sm-*` feature where NVRTC is found.
 //!
 //! `ZOETROPE_TARGET` names the target file of `res-custom`; a relative path counts from the repository root.
 //! `ZOETROPE_VRAM` is the memory of the card, such as 24GiB, of every target that names none.
 //! `ZOETROPE_EMIT_DIR` names a folder that gets a readable copy.
 
+#[cfg(feature = "machine-code")]
+mod machine_code;
+#[cfg(not(feature = "machine-code"))]
+#[path = "no_machine_code.rs"]
+mod machine_code;
+
 use std::path::{Path, PathBuf};
 use std::{env, fs};
+
+use machine_code::MachineCode;
 
 use zoetrope_compiler::targets::{compile_target, load_target};
 use zoetrope_model_spec::target::{PRESETS, Target, parse_vram};
@@ -34,6 +43,7 @@ fn run(out: &Path) -> Result<(), String> {
         targets.iter_mut().for_each(|(target, _)| target.vram = target.vram.or(Some(vram)));
     }
     let mut list = String::new();
+    let mut machine_code = MachineCode::default();
     for (target, folder) in &targets {
         let name = target.name.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
         let (module, tables) = (format!("{name}.rs"), format!("{name}.tables"));
@@ -50,6 +60,7 @@ fn run(out: &Path) -> Result<(), String> {
             write(&module, emitted.rust.as_bytes())?;
             write(&tables, &emitted.tables)?;
         }
+        list += &machine_code.add(&plan, &name, out)?;
         let ident = format!("plan_{}", name.to_lowercase());
         list += &format!("mod {ident} {{ include!(concat!(env!(\"OUT_DIR\"), \"/{module}\")); }}\n");
     }
@@ -64,6 +75,7 @@ fn run(out: &Path) -> Result<(), String> {
         .collect();
     list +=
         &format!("/// The plans in this binary.\npub static PLANS: &[&Plan] = &[{}];\n", plans.join(", "));
+    list += &machine_code.write(out)?;
     fs::write(out.join("plans.rs"), list).map_err(|e| e.to_string())
 }
 

@@ -1,0 +1,173 @@
+//! `zoetrope bench`: how long a plan takes on the card, by phase, step and kernel.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::time::Instant;
+
+use clap::{Args, ValueEnum};
+use zoetrope_runtime::cuda::{Cuda, Mode, Supply};
+use zoetrope_runtime::plan::{Code, Phase, Repeat};
+
+use super::model::built_in;
+use super::{ModelArgs, PlanArgs, say};
+use crate::device::embedded::Embedded;
+use crate::device::{Chosen, Device};
+use crate::failure::{Failure, Kind};
+use crate::report::cards::{CARDS, Card};
+use crate::report::floor;
+use crate::run::{sigmas, stage};
+use crate::session::{Session, Unwatched};
+use crate::tensors::{Named, Tensor};
+
+/// Time a plan on the NVIDIA card
+#[derive(Args, Debug)]
+pub struct Bench {
+    #[command(flatten)]
+    plan: PlanArgs,
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Weights of the model files, or random ones that need none
+    #[arg(long, value_enum, default_value_t = Kinds::Random)]
+    weights: Kinds,
+    /// How often every phase runs; times are medians
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    turns: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Kinds {
+    Random,
+    Files,
+}
+
+/// What one phase took.
+struct Timed<'p> {
+    phase: &'p Phase,
+    /// Seconds until its weights were there, the first time.
+    loading: f64,
+    /// Median seconds of a run of the phase, launched as graphs.
+    seconds: f64,
+    /// By function: how often, seconds launched one by one, and the floor of the named card.
+    functions: BTreeMap<u32, (u64, f64, f64)>,
+}
+
+impl Bench {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// No card that can run the plan, or weights that are missing.
+    pub fn run(self) -> Result<(), Failure> {
+        let plan = self.plan.plan()?;
+        let Chosen::Card(card, code) = Device::Cuda.choose(plan)? else {
+            return Err(Failure::new(Kind::Device, "the bench wants a card"));
+        };
+        let files = match self.weights {
+            Kinds::Files => Some(self.model.open(plan, built_in(&plan.facts.model).as_ref())?),
+            Kinds::Random => None,
+        };
+        let supply = files.as_ref().map_or(Supply::Random, |files| Supply::Files(files));
+        let named = CARDS.iter().find(|known| card.name.contains(known.name));
+        let mut out = format!("{}, plan {}, {:?} weights\n", card.name, plan.name, self.weights);
+        let start = Instant::now();
+        let mut session = Session::on(plan, Cuda::new(card, plan, code, &Embedded, supply)?);
+        let _ = writeln!(out, "functions and graphs made in {:.2} s", start.elapsed().as_secs_f64());
+        let mut all = Vec::new();
+        for phase in plan.phases.iter() {
+            all.push(time(&mut session, phase, self.turns, code, named)?);
+        }
+        phases(&mut out, &all);
+        kernels(&mut out, code, &all, named);
+        say(&out)
+    }
+}
+
+/// Inputs that the host gives a phase: a prompt of nothing but its first token, and a seed.
+fn inputs(phase: &Phase) -> Named {
+    let mut inputs = Named::new();
+    for port in phase.inputs.iter() {
+        let count = port.shape.iter().map(|n| *n as usize).product();
+        let value = match port.name.as_ref() {
+            "input_ids" | "attention_mask" => Tensor::int(&[count], vec![1; count]),
+            "seed" => Tensor::int(&[2], vec![10, 0]),
+            "noise_scale" => Tensor::real(&[1], vec![sigmas(stage(phase))[0]]),
+            _ => continue,
+        };
+        inputs.insert(port.name.to_string(), value);
+    }
+    inputs
+}
+
+fn time<'p>(
+    session: &mut Session<'_, Cuda<'_>>,
+    phase: &'p Phase,
+    turns: usize,
+    code: &Code,
+    named: Option<&Card>,
+) -> Result<Timed<'p>, Failure> {
+    let (name, inputs) = (phase.name.as_ref(), inputs(phase));
+    let steps = if name.starts_with("denoise-") { sigmas(stage(phase)) } else { &[] };
+    let start = Instant::now();
+    session.load(name)?;
+    let loading = start.elapsed().as_secs_f64();
+    let mut times = Vec::new();
+    for _ in 0..turns.max(1) {
+        let start = Instant::now();
+        session.run(name, &inputs, steps, &mut Unwatched)?;
+        times.push(start.elapsed().as_secs_f64());
+    }
+    times.sort_by(f64::total_cmp);
+    session.executor().set_mode(Mode::Single);
+    session.run(name, &inputs, steps, &mut Unwatched)?;
+    session.executor().set_mode(Mode::Graphs);
+    let launches: BTreeMap<u32, _> =
+        (phase.first..).zip(phase.launches().map(|(launch, _)| launch)).collect();
+    let mut functions: BTreeMap<u32, (u64, f64, f64)> = BTreeMap::new();
+    for (number, seconds) in session.executor().take_seconds()? {
+        if let (Some((_, call, _)), Some(launch)) = (code.call(number), launches.get(&number)) {
+            let entry = functions.entry(call.function).or_default();
+            entry.0 += 1;
+            entry.1 += seconds;
+            entry.2 += named.map_or(0.0, |card| floor::launch(card, launch));
+        }
+    }
+    Ok(Timed { phase, loading, seconds: times[times.len() / 2], functions })
+}
+
+fn phases(out: &mut String, all: &[Timed<'_>]) {
+    let _ = writeln!(
+        out,
+        "\n{:<14} {:>10} {:>10} {:>6} {:>12}",
+        "phase", "load s", "run s", "steps", "s per step"
+    );
+    for timed in all {
+        let stepping = timed.phase.segments.iter().any(|s| s.repeat == Repeat::Steps);
+        let steps = if stepping { sigmas(stage(timed.phase)).len() - 1 } else { 0 };
+        let per_step = if steps > 0 { format!("{:.4}", timed.seconds / steps as f64) } else { String::new() };
+        let (name, loading, seconds) = (&timed.phase.name, timed.loading, timed.seconds);
+        let _ = writeln!(out, "{name:<14} {loading:>10.3} {seconds:>10.4} {steps:>6} {per_step:>12}");
+    }
+    let total: f64 = all.iter().map(|t| t.seconds).sum();
+    let _ = writeln!(out, "{:<14} {:>10} {total:>10.4}", "all", "");
+}
+
+/// Functions by the time that they take, launched one by one.
+fn kernels(out: &mut String, code: &Code, all: &[Timed<'_>], named: Option<&Card>) {
+    let mut sums: BTreeMap<u32, (u64, f64, f64)> = BTreeMap::new();
+    for (function, (count, seconds, least)) in all.iter().flat_map(|t| &t.functions) {
+        let sum = sums.entry(*function).or_default();
+        *sum = (sum.0 + count, sum.1 + seconds, sum.2 + least);
+    }
+    let mut rows: Vec<_> = sums.into_iter().collect();
+    rows.sort_by(|a, b| b.1.1.total_cmp(&a.1.1));
+    let whose = named.map_or("no card of the table".to_string(), |card| card.name.to_string());
+    let _ = writeln!(
+        out,
+        "\nlaunched one by one; floors of: {whose}\n{:>8} {:>12} {:>12} {:>7}  function",
+        "times", "ms", "floor ms", "share"
+    );
+    for (function, (count, seconds, least)) in rows {
+        let Some(f) = code.functions.get(function as usize) else { continue };
+        let (ms, floor, share) = (seconds * 1e3, least * 1e3, least / seconds.max(1e-12));
+        let _ = writeln!(out, "{count:>8} {ms:>12.3} {floor:>12.3} {share:>7.2}  {}", f.key);
+    }
+}
