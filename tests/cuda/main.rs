@@ -3,6 +3,8 @@
 
 #![cfg(feature = "cuda")]
 
+mod executor;
 mod launches;
+mod phase;
 mod run;
 mod standin;
