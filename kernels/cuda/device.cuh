@@ -87,6 +87,12 @@ DEVICE float exp2_fast(float x) {
     return y;
 }
 
+DEVICE float divide_fast(float x, float y) {
+    float z;
+    asm("div.approx.ftz.f32 %0, %1, %2;" : "=f"(z) : "f"(x), "f"(y));
+    return z;
+}
+
 DEVICE float multiply_add(float x, float y, float z) {
     return __fmaf_rn(x, y, z);
 }

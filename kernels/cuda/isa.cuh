@@ -57,6 +57,9 @@ DEVICE unsigned narrow_pair(float low, float high);
 // 2^x within two units in the last place; 0 for −∞ (ex2.approx.ftz).
 DEVICE float exp2_fast(float x);
 
+// x / y within two units in the last place where 1 ≤ |y| ≤ 2^126; 0 where |y| is larger (div.approx.ftz).
+DEVICE float divide_fast(float x, float y);
+
 // x·y + z, rounded once. Nothing else is contracted.
 DEVICE float multiply_add(float x, float y, float z);
 

@@ -178,6 +178,10 @@ DEVICE float exp2_fast(float x) {
     return exp2f(x);
 }
 
+DEVICE float divide_fast(float x, float y) {
+    return x / y;
+}
+
 DEVICE float multiply_add(float x, float y, float z) {
     return fmaf(x, y, z);
 }
