@@ -83,6 +83,12 @@ fn builds() {
         println!("cargo build --release --features {BUILT}, {what}: {:.1} s", start.elapsed().as_secs_f64());
     };
     build("cold");
+    for file in ["zoetrope", "zoetropec"] {
+        let bytes = fs::metadata(target.join("release").join(file)).map_or(0, |m| m.len());
+        println!("{file}: {:.1} MB", bytes as f64 / 1e6);
+    }
+    let blobs = fs::read_dir(target.join("machine-code")).map_or(0, Iterator::count);
+    println!("functions compiled to machine code: {blobs} (none where NVRTC is not found)");
     build("nothing changed");
     for file in ["kernels/src/linear/mod.rs", "src/commands/plan.rs"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);

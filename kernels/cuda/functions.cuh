@@ -12,6 +12,11 @@ DEVICE float silu(float x) {
     return divide_fast(x, 1.0f + expf(-x));
 }
 
+// For numbers that are rounded to bf16 next.
+DEVICE float silu_fast(float x) {
+    return divide_fast(x, 1.0f + exp2_fast(x * -1.4426950f));
+}
+
 // The tanh form, written as x·sigmoid(2u) with u = √(2/π)·(x + 0.044715·x³).
 DEVICE float gelu(float x) {
     return divide_fast(x, 1.0f + expf(-x * multiply_add(x * x, 0.07135481f, 1.5957692f)));

@@ -47,6 +47,8 @@ struct Timed<'p> {
     loading: f64,
     /// Median seconds of a run of the phase, launched as graphs.
     seconds: f64,
+    /// Seconds that the host spent on launching in one of them.
+    launching: f64,
     /// By function: how often, seconds launched one by one, and the floor of the named card.
     functions: BTreeMap<u32, (u64, f64, f64)>,
 }
@@ -115,6 +117,7 @@ fn time<'p>(
         session.run(name, &inputs, steps, &mut Unwatched)?;
         times.push(start.elapsed().as_secs_f64());
     }
+    let launching = session.executor().take_launching().as_secs_f64() / times.len() as f64;
     times.sort_by(f64::total_cmp);
     session.executor().set_mode(Mode::Single);
     session.run(name, &inputs, steps, &mut Unwatched)?;
@@ -130,21 +133,23 @@ fn time<'p>(
             entry.2 += named.map_or(0.0, |card| floor::launch(card, launch));
         }
     }
-    Ok(Timed { phase, loading, seconds: times[times.len() / 2], functions })
+    Ok(Timed { phase, loading, seconds: times[times.len() / 2], launching, functions })
 }
 
 fn phases(out: &mut String, all: &[Timed<'_>]) {
-    let _ = writeln!(
-        out,
-        "\n{:<14} {:>10} {:>10} {:>6} {:>12}",
-        "phase", "load s", "run s", "steps", "s per step"
-    );
+    let [load, run, steps, step, host] = ["load s", "run s", "steps", "s per step", "host us"];
+    let _ = writeln!(out, "\n{:<14} {load:>10} {run:>10} {steps:>6} {step:>12} {host:>10}", "phase");
     for timed in all {
         let stepping = timed.phase.segments.iter().any(|s| s.repeat == Repeat::Steps);
         let steps = if stepping { sigmas(stage(timed.phase)).len() - 1 } else { 0 };
         let per_step = if steps > 0 { format!("{:.4}", timed.seconds / steps as f64) } else { String::new() };
         let (name, loading, seconds) = (&timed.phase.name, timed.loading, timed.seconds);
-        let _ = writeln!(out, "{name:<14} {loading:>10.3} {seconds:>10.4} {steps:>6} {per_step:>12}");
+        // Of a step, or of the phase where it has none.
+        let host = timed.launching * 1e6 / steps.max(1) as f64;
+        let _ = writeln!(
+            out,
+            "{name:<14} {loading:>10.3} {seconds:>10.4} {steps:>6} {per_step:>12} {host:>10.1}"
+        );
     }
     let total: f64 = all.iter().map(|t| t.seconds).sum();
     let _ = writeln!(out, "{:<14} {:>10} {total:>10.4}", "all", "");

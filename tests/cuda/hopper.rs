@@ -3,13 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use zoetrope::demo::demo_in_memory;
-use zoetrope::model_files::{ModelFiles, tensors_of};
 use zoetrope::session::Session;
-use zoetrope_runtime::cuda::{Card, Cuda, Supply};
 use zoetrope_runtime::plan::{Code, Plan};
 
-use crate::run::{ByName, Compiled, clip, distance, errors_of};
+use crate::phase::Demo;
+use crate::run::{clip, distance, errors_of};
 
 /// The phases from the prompt to the last latents. The decoders are portable on every card.
 fn without_decoders(plan: &Plan) -> Plan {
@@ -17,23 +15,17 @@ fn without_decoders(plan: &Plan) -> Plan {
     Plan { phases: plan.phases[..=last].to_vec().into(), ..plan.clone() }
 }
 
-fn files(plan: &Plan) -> ModelFiles {
-    demo_in_memory(&tensors_of(plan)).unwrap()
-}
-
 #[test]
 fn latents_on_hopper_equal_the_cpu_executors() {
-    let compiled = Compiled::new();
-    let (plan, files) = (without_decoders(&compiled.plan), files(&compiled.plan));
-    let Some(stand_in) = compiled.stand_in() else { return };
+    let demo = Demo::new();
+    let plan = without_decoders(&demo.plan);
+    let Some(stand_in) = demo.stand_in() else { return };
     stand_in.set("capability", 90);
     let start = Instant::now();
-    let cuda =
-        Cuda::new(Card::first().unwrap(), &plan, &compiled.hopper.code, &ByName, Supply::Files(&files))
-            .unwrap();
-    let have = clip(&plan, &files, &mut Session::on(&plan, cuda)).latents;
+    let cuda = demo.cuda(&plan, &demo.hopper.code).unwrap();
+    let have = clip(&plan, &demo.files, &mut Session::on(&plan, cuda)).latents;
     println!("run in {:.1?}", start.elapsed());
-    let want = clip(&plan, &files, &mut Session::new(&plan, &files).unwrap()).latents;
+    let want = clip(&plan, &demo.files, &mut Session::new(&plan, &demo.files).unwrap()).latents;
     let all: Vec<(&str, f64)> = want
         .iter()
         .map(|(name, tensor)| (name.as_str(), distance(&have[name].reals(), &tensor.reals())))
@@ -44,15 +36,15 @@ fn latents_on_hopper_equal_the_cpu_executors() {
 
 #[test]
 fn every_launch_on_hopper_equals_the_cpu_executors() {
-    let compiled = Compiled::new();
-    let (plan, files) = (without_decoders(&compiled.plan), files(&compiled.plan));
-    let Some(stand_in) = compiled.stand_in() else { return };
+    let demo = Demo::new();
+    let plan = without_decoders(&demo.plan);
+    let Some(stand_in) = demo.stand_in() else { return };
     stand_in.set("capability", 90);
     let start = Instant::now();
-    let code = &compiled.hopper.code;
+    let code = &demo.hopper.code;
     // With tensor maps: those that a Hopper kernel did.
     let mut done: BTreeMap<String, usize> = BTreeMap::new();
-    for launch in errors_of(&plan, code, &files) {
+    for launch in errors_of(&demo, &plan, code) {
         let (_, call, _) = code.call(launch.number).unwrap();
         if call.maps.1 > 0 {
             *done.entry(launch.kernel).or_default() += 1;
@@ -66,8 +58,8 @@ fn every_launch_on_hopper_equals_the_cpu_executors() {
 }
 
 /// What the card says to code, as text.
-fn refused(plan: &Plan, code: &Code, files: &ModelFiles) -> String {
-    match Cuda::new(Card::first().unwrap(), plan, code, &ByName, Supply::Files(files)) {
+fn refused(demo: &Demo, plan: &Plan, code: &Code) -> String {
+    match demo.cuda(plan, code) {
         Ok(_) => panic!("the card takes it"),
         Err(e) => e.to_string(),
     }
@@ -75,17 +67,17 @@ fn refused(plan: &Plan, code: &Code, files: &ModelFiles) -> String {
 
 #[test]
 fn cards_take_code_of_their_class_and_maps_of_their_memory() {
-    let compiled = Compiled::new();
-    let (plan, files) = (without_decoders(&compiled.plan), files(&compiled.plan));
-    let Some(stand_in) = compiled.stand_in() else { return };
-    let (portable, hopper) = (&compiled.portable.code, &compiled.hopper.code);
-    assert!(refused(&plan, hopper, &files).contains("no kernel is made for"));
+    let demo = Demo::new();
+    let plan = without_decoders(&demo.plan);
+    let Some(stand_in) = demo.stand_in() else { return };
+    let (portable, hopper) = (&demo.selected.code, &demo.hopper.code);
+    assert!(refused(&demo, &plan, hopper).contains("no kernel is made for"));
     stand_in.set("capability", 90);
-    assert!(refused(&plan, portable, &files).contains("no kernel is made for"));
+    assert!(refused(&demo, &plan, portable).contains("no kernel is made for"));
     for (rows, words) in [(1 << 31, "memory that is not allocated"), (0, "no tensor map describes")] {
         let mut code = hopper.clone();
         code.maps.to_mut().iter_mut().for_each(|map| map.extents[1] = rows);
-        let text = refused(&plan, &code, &files);
+        let text = refused(&demo, &plan, &code);
         assert!(text.contains(words), "{text}");
     }
 }

@@ -3,7 +3,9 @@
 
 #![cfg(feature = "cuda")]
 
+mod executor;
 mod hopper;
 mod launches;
+mod phase;
 mod run;
 mod standin;

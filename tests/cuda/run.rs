@@ -1,25 +1,19 @@
 //! The whole of `res-tiny` on the stand-in card, against the CPU executor.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::time::Instant;
 
-use zoetrope::demo::demo_in_memory;
-use zoetrope::model_files::{ModelFiles, tensors_of};
+use zoetrope::model_files::ModelFiles;
 use zoetrope::run::{Finished, Request, run};
 use zoetrope::session::{Session, Unwatched};
 use zoetrope::tensors::Named;
 use zoetrope::tokenize::Tokenizer;
-use zoetrope_compiler::targets::compile_target;
-use zoetrope_compiler::{Class, Selected, select};
-use zoetrope_kernels::cuda::Variant;
-use zoetrope_model_spec::target::Target;
-use zoetrope_runtime::cuda::{Card, Cuda, DeviceError, Images, Supply};
+use zoetrope_runtime::cuda::{Card, DeviceError, Images};
 use zoetrope_runtime::plan::{Arch, Code, Function, Plan};
 use zoetrope_runtime::{Cpu, Executor};
 
 use crate::launches::{Beside, LaunchError};
-use crate::standin::StandIn;
+use crate::phase::Demo;
 
 /// Machine code for a card that finds its functions by name alone.
 pub struct ByName;
@@ -27,28 +21,6 @@ pub struct ByName;
 impl Images for ByName {
     fn image(&self, _card: &Card, _arch: &Arch, _function: &Function) -> Result<Cow<'_, [u8]>, DeviceError> {
         Ok(Cow::Borrowed(b"\x7fELF"))
-    }
-}
-
-/// The plan of `res-tiny` with its code for cards of every class.
-pub struct Compiled {
-    pub plan: Plan,
-    pub portable: Selected,
-    pub hopper: Selected,
-}
-
-impl Compiled {
-    pub fn new() -> Compiled {
-        let plan = compile_target(&Target::preset("res-tiny").unwrap(), "".as_ref()).unwrap();
-        let [portable, hopper] = Class::ALL.map(|class| select(&plan, class).unwrap());
-        Compiled { plan, portable, hopper }
-    }
-
-    /// A stand-in card with the functions of both classes, so that all tests need the same one.
-    pub fn stand_in(&self) -> Option<StandIn> {
-        let all = self.portable.variants.iter().chain(&self.hopper.variants);
-        let all: BTreeMap<String, &Variant> = all.map(|variant| (variant.key(), variant)).collect();
-        StandIn::with(&all.into_values().collect::<Vec<_>>())
     }
 }
 
@@ -69,18 +41,16 @@ pub fn distance(have: &[f32], want: &[f32]) -> f64 {
 
 #[test]
 fn a_whole_run_equals_the_cpu_executors() {
-    let compiled = Compiled::new();
-    let (plan, selected) = (&compiled.plan, &compiled.portable);
-    let files = demo_in_memory(&tensors_of(plan)).unwrap();
+    let demo = Demo::new();
+    let (plan, files) = (&demo.plan, &demo.files);
     let start = Instant::now();
-    let Some(_stand_in) = compiled.stand_in() else { return };
+    let Some(_stand_in) = demo.stand_in() else { return };
     println!("stand-in built in {:.1?}", start.elapsed());
     let start = Instant::now();
-    let cuda =
-        Cuda::new(Card::first().unwrap(), plan, &selected.code, &ByName, Supply::Files(&files)).unwrap();
-    let have = clip(plan, &files, &mut Session::on(plan, cuda));
+    let cuda = demo.cuda(plan, &demo.selected.code).unwrap();
+    let have = clip(plan, files, &mut Session::on(plan, cuda));
     println!("run in {:.1?}", start.elapsed());
-    let want = clip(plan, &files, &mut Session::new(plan, &files).unwrap());
+    let want = clip(plan, files, &mut Session::new(plan, files).unwrap());
     let mut all: Vec<(&str, f64)> = want
         .latents
         .iter()
@@ -94,8 +64,8 @@ fn a_whole_run_equals_the_cpu_executors() {
 }
 
 /// Runs a plan launch by launch, each on the CPU executor's memory; what every launch is off by.
-pub fn errors_of(plan: &Plan, code: &Code, files: &ModelFiles) -> Vec<LaunchError> {
-    let cuda = Cuda::new(Card::first().unwrap(), plan, code, &ByName, Supply::Files(files)).unwrap();
+pub fn errors_of(demo: &Demo, plan: &Plan, code: &Code) -> Vec<LaunchError> {
+    let (files, cuda) = (&demo.files, demo.cuda(plan, code).unwrap());
     let mut session = Session::on(plan, Beside::new(Cpu::new(plan, files).unwrap(), cuda));
     clip(plan, files, &mut session);
     let errors = std::mem::take(&mut session.executor().errors);
@@ -106,10 +76,10 @@ pub fn errors_of(plan: &Plan, code: &Code, files: &ModelFiles) -> Vec<LaunchErro
 }
 
 #[test]
+#[ignore = "takes as long as the whole run, which finds the same errors; this one tells which launch makes them"]
 fn every_launch_equals_the_cpu_executors() {
-    let compiled = Compiled::new();
-    let files = demo_in_memory(&tensors_of(&compiled.plan)).unwrap();
-    let Some(_stand_in) = compiled.stand_in() else { return };
-    let errors = errors_of(&compiled.plan, &compiled.portable.code, &files);
+    let demo = Demo::new();
+    let Some(_stand_in) = demo.stand_in() else { return };
+    let errors = errors_of(&demo, &demo.plan, &demo.selected.code);
     assert!(errors.len() > 200, "only {} launches were compared", errors.len());
 }

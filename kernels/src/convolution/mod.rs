@@ -9,8 +9,17 @@ mod cuda;
 
 use cuda::{product, transposed, unfold_grid};
 
-const PRODUCTS: Source =
-    Source { name: "convolution/convolution.cu", text: include_str!("convolution.cu"), includes: None };
+const POSITIONS: Source =
+    Source { name: "convolution/positions.cu", text: include_str!("positions.cu"), includes: None };
+const GATHERED: Source =
+    Source { name: "convolution/gathered.cu", text: include_str!("gathered.cu"), includes: Some(&POSITIONS) };
+const HALO: Source =
+    Source { name: "convolution/halo.cu", text: include_str!("halo.cu"), includes: Some(&GATHERED) };
+const PRODUCTS: Source = Source {
+    name: "convolution/convolution.cu",
+    text: include_str!("convolution.cu"),
+    includes: Some(&HALO),
+};
 const UNFOLDED: Source =
     Source { name: "convolution/unfold.cu", text: include_str!("unfold.cu"), includes: Some(&PRODUCTS) };
 const TRANSPOSED: Source =
@@ -47,6 +56,8 @@ pub fn declare() -> Vec<Kernel> {
             .cuda(product(PRODUCTS, "conv_bias"))
             .cuda_case("2 9 9 0 1 3", &[&[70, 16], &[24, 7, 16], &[24]])
             .cuda_case("4 2 0 1 1 0 1 1", &[&[6, 9, 24], &[136, 3, 3, 24], &[136]])
+            .cuda_case("4 1 1 0 0 1 1 1", &[&[5, 18, 16], &[9, 3, 1, 16], &[9]])
+            .cuda_case("4 0 0 1 0 0 1 1", &[&[5, 18, 40], &[70, 1, 2, 40], &[70]])
             .cuda_case("6 0 0 0 0 0 0 0 1 1", &[&[3, 4, 5, 16], &[5, 1, 1, 1, 16], &[5]]),
         Kernel::named("conv_bias_residual", "residual + convolution")
             .reads("x", &["..", "in"])
@@ -64,6 +75,7 @@ pub fn declare() -> Vec<Kernel> {
             .case(&[&[3, 4, 5, 6], &[8, 3, 3, 3, 6], &[8]])
             .means("y", &["..", "out"], |m, [x, w, bias]| conv(m, norm_silu(m, x), w, bias))
             .cuda(product(PRODUCTS, "rms_norm_silu_conv_bias"))
+            .cuda_case("1e-8 0.0 1 0 6 1 1 1 1 1 1 1 1 1", &[&[2, 17, 5, 40], &[72, 3, 3, 3, 40], &[72]])
             .cuda_case("1e-6 0.0 1 0 4 2 0 1 1 0 1 1", &[&[6, 9, 24], &[20, 3, 3, 24], &[20]]),
         Kernel::named(
             "rms_norm_silu_conv_bias_residual",

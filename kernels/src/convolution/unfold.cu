@@ -37,7 +37,6 @@ template <class Order, class Y> DEVICE void put_unfolded(const Y& y, const Axes&
 
 template <class K, bool NORM, class Order> DEVICE void unfolded(const typename K::Part& part, int block) {
     convolve<K, NORM>(part, block, [&](float (&values)[2], Axes place, long long, int column, int count) {
-        add(values, part.bias.data + column, count);
         for (int i = 0; i < count; i++) {
             put_unfolded<Order>(part.y, place, column + i, values[i]);
         }

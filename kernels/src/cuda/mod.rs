@@ -43,9 +43,10 @@ pub struct Source {
 }
 
 impl Source {
-    /// Names and texts of the source and of what it includes.
+    /// Names and texts of the source, of what it includes, and so on.
     pub fn files(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
-        std::iter::once((self.name, self.text)).chain(self.includes.map(|source| (source.name, source.text)))
+        std::iter::successors(Some(*self), |source| source.includes.copied())
+            .map(|source| (source.name, source.text))
     }
 }
 

@@ -39,6 +39,11 @@ pub const HOST_HEADERS: [(&str, &str); 10] = [
 /// The calls of a stand-in for the CUDA driver; with [`library`]'s texts it makes a library.
 pub const STAND_IN: &str = "#include \"isa.cuh\"\n#include \"tensor.cuh\"\n#include \"host/calls.h\"\n";
 
+/// Shared memory of the smallest multiprocessor that is served (8.6, 8.9, 12.0), and what of it every block takes for
+/// the system.
+const MULTIPROCESSOR_SHARED: usize = 100 << 10;
+const BLOCK_SHARED: usize = 1 << 10;
+
 const INCLUDES: [&str; 5] = ["isa.cuh", "tensor.cuh", "functions.cuh", "norm.cuh", "product.cuh"];
 
 /// What kernels for Hopper include behind [`INCLUDES`].
@@ -61,13 +66,15 @@ fn launch_of(variant: &Variant) -> [&'static str; 3] {
 
 /// The program of one variant for a device; its kernel is [`Variant::symbol`].
 pub fn device(variant: &Variant) -> String {
+    // Where shared memory leaves room for one block, registers are not to be saved for a second one.
+    let alone = if 2 * (variant.shared + BLOCK_SHARED) > MULTIPROCESSOR_SHARED { ", 1" } else { "" };
     let mut text = format!("// {}\n{}\n", variant.key(), includes(variant));
     text += &description(variant, "Kernel");
     let [launch, run, block] = launch_of(variant);
     let _ = write!(
         text,
         "
-extern \"C\" __global__ void __launch_bounds__({threads}) {symbol}(const __grid_constant__ {launch}<Kernel> launch) {{
+extern \"C\" __global__ void __launch_bounds__({threads}{alone}) {symbol}(const __grid_constant__ {launch}<Kernel> launch) {{
     {run}(launch, [](const Kernel::Part& part, {block} block) {{ {entry}<Kernel>(part, block); }});
 }}
 ",

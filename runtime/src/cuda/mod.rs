@@ -17,6 +17,7 @@ pub use loader::Supply;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Observer};
@@ -65,6 +66,8 @@ pub struct Cuda<'a> {
     mode: Mode,
     /// Of launches one by one: the number of each, and when it was done. A turn begins with a mark of no launch.
     marks: Vec<(Option<u32>, Event)>,
+    /// What the host spent on launching turns as graphs, waiting left out.
+    launching: Duration,
     /// Recorded behind a turn.
     done: Event,
     main: Stream,
@@ -122,6 +125,7 @@ impl<'a> Cuda<'a> {
             kernels,
             mode: Mode::Graphs,
             marks: Vec::new(),
+            launching: Duration::ZERO,
             done: Event::new(false)?,
             main,
             memory,
@@ -147,6 +151,11 @@ impl<'a> Cuda<'a> {
         let marks = std::mem::take(&mut self.marks);
         let pairs = marks.windows(2).filter_map(|pair| Some((pair[1].0?, pair)));
         pairs.map(|(number, pair)| Ok((number, pair[1].1.seconds_since(&pair[0].1)?))).collect()
+    }
+
+    /// What the host spent on launching turns as graphs since the last call, waiting for the card left out.
+    pub fn take_launching(&mut self) -> Duration {
+        std::mem::take(&mut self.launching)
     }
 
     fn mark(&mut self, number: Option<u32>) -> Result<()> {
@@ -242,6 +251,7 @@ impl Executor for Cuda<'_> {
             each_launch(self, plan, phase, segment, first, observer)?;
             return Ok(self.main.wait()?);
         }
+        let start = Instant::now();
         for piece in &self.phases[self.current].segments[segment] {
             match piece {
                 Piece::Graph(graph) => self.main.launch_graph(graph)?,
@@ -261,6 +271,7 @@ impl Executor for Cuda<'_> {
             }
         }
         self.done.record(&self.main)?;
+        self.launching += start.elapsed();
         while !self.done.happened()? && self.loader.step()? {}
         self.done.wait()?;
         for (number, (launch, inner)) in (phase.first..).zip(phase.launches()) {

@@ -407,9 +407,13 @@ impl Plan {
 impl Phase {
     /// All launches in order, a loop's body once, with the loop they stand in.
     pub fn launches(&self) -> impl Iterator<Item = (&Launch, Option<&Loop>)> {
-        self.segments.iter().flat_map(|s| s.items.iter()).flat_map(|item| match item {
-            Item::Launch(launch) => vec![(launch, None)],
-            Item::Loop(l) => l.body.iter().map(|launch| (launch, Some(l))).collect(),
+        self.segments.iter().flat_map(|s| s.items.iter()).flat_map(|item| {
+            let (alone, inner) = match item {
+                Item::Launch(launch) => (Some((launch, None)), None),
+                Item::Loop(l) => (None, Some(l)),
+            };
+            let body = inner.into_iter().flat_map(|l| l.body.iter().map(move |launch| (launch, Some(l))));
+            alone.into_iter().chain(body)
         })
     }
 

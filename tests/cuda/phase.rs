@@ -1,0 +1,73 @@
+//! The demo on the stand-in, and one phase of it on inputs that mean nothing, for tests of the executor itself.
+
+use std::collections::BTreeMap;
+
+use zoetrope::demo::demo_in_memory;
+use zoetrope::model_files::{ModelFiles, tensors_of};
+use zoetrope::session::{Session, Unwatched};
+use zoetrope::tensors::{Named, Tensor};
+use zoetrope_compiler::{Class, Selected, select};
+use zoetrope_kernels::cuda::Variant;
+use zoetrope_model_spec::target::Target;
+use zoetrope_runtime::Result;
+use zoetrope_runtime::cuda::{Card, Cuda, Supply};
+use zoetrope_runtime::plan::{Code, Dtype, Phase, Plan};
+
+use crate::run::ByName;
+use crate::standin::StandIn;
+
+/// The demo's plan, its functions for cards of either class, and its weights.
+pub struct Demo {
+    pub plan: Plan,
+    /// Portable.
+    pub selected: Selected,
+    pub hopper: Selected,
+    pub files: ModelFiles,
+}
+
+impl Demo {
+    pub fn new() -> Demo {
+        let target = Target::preset("res-tiny").unwrap();
+        let plan = zoetrope_compiler::targets::compile_target(&target, "".as_ref()).unwrap();
+        let [selected, hopper] = Class::ALL.map(|class| select(&plan, class).unwrap());
+        let files = demo_in_memory(&tensors_of(&plan)).unwrap();
+        Demo { plan, selected, hopper, files }
+    }
+
+    /// A stand-in card with the functions of both classes, so that all tests need the same one.
+    pub fn stand_in(&self) -> Option<StandIn> {
+        let all = self.selected.variants.iter().chain(&self.hopper.variants);
+        let all: BTreeMap<String, &Variant> = all.map(|variant| (variant.key(), variant)).collect();
+        StandIn::with(&all.into_values().collect::<Vec<_>>())
+    }
+
+    /// An executor of `plan` by `code`.
+    pub fn cuda<'a>(&'a self, plan: &'a Plan, code: &'a Code) -> Result<Cuda<'a>> {
+        Cuda::new(Card::first()?, plan, code, &ByName, Supply::Files(&self.files))
+    }
+
+    /// The bits of all outputs of a phase of `plan`.
+    pub fn outputs(&self, plan: &Plan, code: &Code, name: &str, sigmas: &[f32]) -> Result<Vec<u32>> {
+        let phase = plan.phase(name).expect("a phase of the demo");
+        let mut session = Session::on(plan, self.cuda(plan, code)?);
+        session.run(name, &inputs(phase), sigmas, &mut Unwatched)?;
+        let mut bits = Vec::new();
+        for port in phase.outputs.iter() {
+            bits.extend(session.output(name, &port.name)?.reals().iter().map(|x| x.to_bits()));
+        }
+        Ok(bits)
+    }
+}
+
+/// Small numbers for every port that holds real ones, zeros for the others.
+pub fn inputs(phase: &Phase) -> Named {
+    let value = |port: &zoetrope_runtime::plan::Port| {
+        let shape: Vec<usize> = port.shape.iter().map(|n| *n as usize).collect();
+        let count: usize = shape.iter().product();
+        match port.dtype {
+            Dtype::I32 => Tensor::int(&shape, vec![0; count]),
+            _ => Tensor::real(&shape, (0..count).map(|i| ((i * 37 % 101) as f32 - 50.0) / 50.0).collect()),
+        }
+    };
+    phase.inputs.iter().map(|port| (port.name.to_string(), value(port))).collect()
+}

@@ -1,0 +1,68 @@
+//! Machine code of the functions of a plan at full size: everything compiles for every architecture, and what works on
+//! bf16 spills no register. Without NVRTC this is a skip that says so.
+
+#![cfg(feature = "cuda")]
+
+use std::sync::Mutex;
+
+use zoetrope_compiler::targets::compile_target;
+use zoetrope_compiler::{Class, select};
+use zoetrope_kernels::cuda::{ARCHS, Arch, Compiler, Variant};
+use zoetrope_model_spec::lang::Dtype;
+use zoetrope_model_spec::target::Target;
+
+/// Bytes that `ptxas` says are spilled.
+fn spilled(report: &str) -> u64 {
+    let before = |text: &str| text.split_whitespace().last().and_then(|n| n.parse::<u64>().ok());
+    report.lines().flat_map(|line| line.split(" bytes spill").map(before)).flatten().sum()
+}
+
+#[test]
+fn a_plan_at_full_size_compiles_without_spills() {
+    let Some(compiler) = Compiler::find() else {
+        println!("skipped: NVRTC was not found (README.md, \"On a card\")");
+        return;
+    };
+    let target = Target::preset("res-1080p").unwrap();
+    let plan = compile_target(&target, "".as_ref()).unwrap();
+    let classes = Class::ALL.map(|class| (class, select(&plan, class).unwrap().variants));
+    let archs = |class: Class| ARCHS.iter().filter(move |arch| arch.class == class);
+    let work: Vec<(&Variant, &Arch)> = classes
+        .iter()
+        .flat_map(|(class, variants)| variants.iter().map(|v| (*class, v)))
+        .flat_map(|(class, v)| archs(class).map(move |arch| (v, arch)))
+        .collect();
+    let all = work.len();
+    let (work, wrong) = (Mutex::new(work), Mutex::new(Vec::new()));
+    let next = || work.lock().unwrap().pop();
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
+            scope.spawn(|| {
+                while let Some((variant, arch)) = next() {
+                    let half = variant.reads.iter().chain([&variant.write]).any(|b| b.dtype == Dtype::Bf16);
+                    match compiler.compile(variant, arch) {
+                        Err(e) => wrong.lock().unwrap().push(e.to_string()),
+                        Ok(made) if half && spilled(&made.report) > 0 => {
+                            let what = format!("{} for sm_{}:\n{}", variant.key(), arch.name, made.report);
+                            wrong.lock().unwrap().push(what);
+                        }
+                        Ok(_) => {}
+                    }
+                }
+            });
+        }
+    });
+    let wrong = wrong.into_inner().unwrap();
+    let functions: usize = classes.iter().map(|(_, variants)| variants.len()).sum();
+    println!("{functions} functions, {all} compilations");
+    assert!(wrong.is_empty(), "{} are wrong: {wrong:#?}", wrong.len());
+}
+
+#[test]
+fn a_report_says_what_is_spilled() {
+    let report = "ptxas info : Compiling entry function 'x' for 'sm_80'\n\
+                  \x20   16 bytes stack frame, 12 bytes spill stores, 8 bytes spill loads\n\
+                  ptxas info : Used 255 registers, 344 bytes cmem[0]";
+    assert_eq!(spilled(report), 20);
+    assert_eq!(spilled("    0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads"), 0);
+}
