@@ -1,5 +1,5 @@
-//! Machine code of the functions of a plan at full size: everything compiles for every architecture, and what works on
-//! bf16 spills no register. Without NVRTC this is a skip that says so.
+//! Machine code of the functions of a plan at full size: everything compiles for an architecture of every class, and
+//! what works on bf16 spills no register. Without NVRTC this is a skip that says so.
 
 #![cfg(feature = "cuda")]
 
@@ -26,7 +26,8 @@ fn a_plan_at_full_size_compiles_without_spills() {
     let target = Target::preset("res-1080p").unwrap();
     let plan = compile_target(&target, "".as_ref()).unwrap();
     let classes = Class::ALL.map(|class| (class, select(&plan, class).unwrap().variants));
-    let archs = |class: Class| ARCHS.iter().filter(move |arch| arch.class == class);
+    // One of each class: kernels/tests/nvrtc compiles for all.
+    let archs = |class: Class| ARCHS.iter().filter(move |arch| arch.class == class).take(1);
     let work: Vec<(&Variant, &Arch)> = classes
         .iter()
         .flat_map(|(class, variants)| variants.iter().map(|v| (*class, v)))
