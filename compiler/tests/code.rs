@@ -30,7 +30,10 @@ fn a_class_has_its_own_architectures_and_kernels() {
 }
 
 /// What the gate says of code with one map changed.
-fn refused(plan: &Plan, code: &Code, change: fn(&mut Map)) -> &'static str {
+/// What is wrong with a tensor map.
+type Change = fn(&mut Map);
+
+fn refused(plan: &Plan, code: &Code, change: Change) -> &'static str {
     let mut code = code.clone();
     change(&mut code.maps.to_mut()[1]);
     match verify::code(plan, &code) {
@@ -43,7 +46,7 @@ fn refused(plan: &Plan, code: &Code, change: fn(&mut Map)) -> &'static str {
 fn the_gate_refuses_changed_maps() {
     let plan = plan();
     let code = select(&plan, Class::Hopper).unwrap().code;
-    let changes: [(fn(&mut Map), &str); 9] = [
+    let changes: [(Change, &str); 9] = [
         (|map| map.extents[0] -= 8, "describes all"),
         (|map| map.extents[1] += 1, "describes all"),
         (|map| map.stride += 16, "describes all"),
