@@ -29,10 +29,10 @@ fn a_class_has_its_own_architectures_and_kernels() {
     }
 }
 
-/// What the gate says of code with one map changed.
 /// What is wrong with a tensor map.
 type Change = fn(&mut Map);
 
+/// What the gate says of code with one map changed.
 fn refused(plan: &Plan, code: &Code, change: Change) -> &'static str {
     let mut code = code.clone();
     change(&mut code.maps.to_mut()[1]);
