@@ -26,10 +26,12 @@ fn complaint(
         .cloned()
         .unwrap_or_else(|| (kernel.meaning.clone(), kernel.cases[0].clone()));
     let bound = Bound { kernel: &kernel, meaning: &meaning };
+    // Tensor maps want rows at multiples of 16 bytes; all else shall meet rows that are not.
+    let multiple = if class == Class::Hopper { 8 } else { 1 };
     let case = |seed| Case {
         shapes: vec![shapes.clone()],
         dtypes: dtypes(&kernel, Storage::Bf16, false),
-        arrangement: Arrangement { gap: 8, multiple: 8, in_place: false, seed },
+        arrangement: Arrangement { gap: 8, multiple, in_place: false, seed },
     };
     let mut variant = case(0).variant(&bound, class);
     assert_eq!(variant.class, class, "{} has a kernel of the class", kernel.name);
