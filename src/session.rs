@@ -78,6 +78,9 @@ impl<'a, E: Executor> Session<'a, E> {
         watch: &mut dyn Watch,
     ) -> Result<()> {
         let phase = self.phase(name)?;
+        // Entered first: weights that were still on their way to where the last phase had them have then landed, and
+        // cannot land on inputs of this one.
+        self.executor.enter(self.plan, phase)?;
         for (port, tensor) in inputs {
             let port = find(phase, port, &phase.inputs)?;
             self.executor.write(port, &bytes_for(port, tensor)?)?;

@@ -41,6 +41,10 @@ impl Device {
             return Ok(Chosen::Cpu);
         }
         let found = Card::first().and_then(|card| {
+            if zoetrope_generated::CODES.is_empty() {
+                let (major, minor) = card.capability;
+                return Err(DeviceError::NoCode { card: card.name, arch: format!("{major}{minor}") });
+            }
             let code = zoetrope_generated::code(&plan.name, card.capability).ok_or_else(|| {
                 let known: Vec<String> = zoetrope_generated::CODES
                     .iter()

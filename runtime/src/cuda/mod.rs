@@ -66,7 +66,7 @@ pub struct Cuda<'a> {
     mode: Mode,
     /// Of launches one by one: the number of each, and when it was done. A turn begins with a mark of no launch.
     marks: Vec<(Option<u32>, Event)>,
-    /// What the host spent on launching turns as graphs, waiting left out.
+    /// What the host spent on launching turns as graphs: without waiting, but with staging streamed weights.
     launching: Duration,
     /// Recorded behind a turn.
     done: Event,
@@ -153,7 +153,8 @@ impl<'a> Cuda<'a> {
         pairs.map(|(number, pair)| Ok((number, pair[1].1.seconds_since(&pair[0].1)?))).collect()
     }
 
-    /// What the host spent on launching turns as graphs since the last call, waiting for the card left out.
+    /// What the host spent on launching turns as graphs since the last call: without waiting for a turn to end, but with
+    /// staging the streamed weights that it needs.
     pub fn take_launching(&mut self) -> Duration {
         std::mem::take(&mut self.launching)
     }
