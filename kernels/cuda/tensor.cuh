@@ -105,6 +105,9 @@ DEVICE float real(bf16 x) {
 DEVICE float real(int x) {
     return (float)x;
 }
+DEVICE float real(unsigned char x) {
+    return (float)x;
+}
 
 DEVICE void put(float* to, float x) {
     *to = x;
@@ -114,6 +117,9 @@ DEVICE void put(bf16* to, float x) {
 }
 DEVICE void put(int* to, float x) {
     *to = (int)x;
+}
+DEVICE void put(unsigned char* to, float x) {
+    *to = (unsigned char)(int)x;
 }
 
 // N elements that one instruction can move.

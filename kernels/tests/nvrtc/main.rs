@@ -45,7 +45,7 @@ fn variant(
     };
     let reads = kernel.reads.iter().zip(shapes);
     let reads = reads.map(|(decl, shape)| view(shape, if decl.ints.is_some() { Dtype::I32 } else { dtype }));
-    let parts = [Part { reads: reads.collect(), write: view(&result_shape(meaning, shapes), dtype) }];
+    let parts = [Part { reads: reads.collect(), write: view(&result_shape(meaning, shapes), meaning.stores(dtype)) }];
     let variant = Variant::of(kernel, meaning, &parts, class).unwrap_or_else(|e| panic!("{e}"));
     let launch = variant.launch(&parts).unwrap_or_else(|e| panic!("{e}"));
     (variant, launch.argument.len())
