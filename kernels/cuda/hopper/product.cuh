@@ -64,7 +64,7 @@ template <int COLUMNS> struct WarpgroupTile {
             const unsigned char* left = memory + place.stage * stage;
             unsigned long long a = matrix_descriptor(left + first_row * BOX_ROW_BYTES, 0, PATTERN_BYTES);
             unsigned long long b = matrix_descriptor(left + left_bytes, 0, PATTERN_BYTES);
-            products_fence();
+            products_fence(sums);
 #pragma unroll
             for (int k = 0; k < depth; k += 16) {
                 multiply_shared<columns>(sums, advance(a, k * 2), advance(b, k * 2), step > 0 || k > 0);

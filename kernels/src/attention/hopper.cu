@@ -44,7 +44,7 @@ template <class K> struct WarpgroupAttention {
         k_ring.wait(place);
         unsigned long long q = matrix_descriptor(q_memory + first_row * BOX_ROW_BYTES, 0, PATTERN_BYTES);
         unsigned long long k = matrix_descriptor(k_memory + place.stage * tile_bytes, 0, PATTERN_BYTES);
-        products_fence();
+        products_fence(scores);
 #pragma unroll
         for (int i = 0; i < head; i += 16) {
             int at = i / BOX_COLUMNS * box_bytes + i % BOX_COLUMNS * 2;
@@ -54,10 +54,10 @@ template <class K> struct WarpgroupAttention {
     }
 
     // Starts sums += weights·v.
-    DEVICE void start_sums(float (&sums)[head / 2], const unsigned (&weights)[keys / 16][4], const Place& place) const {
+    DEVICE void start_sums(float (&sums)[head / 2], unsigned (&weights)[keys / 16][4], const Place& place) const {
         v_ring.wait(place);
         unsigned long long v = matrix_descriptor(v_memory + place.stage * tile_bytes, box_bytes, PATTERN_BYTES);
-        products_fence();
+        products_fence(sums, weights);
 #pragma unroll
         for (int i = 0; i < keys / 16; i++) {
             multiply_registers<head>(sums, weights[i], advance(v, i * 16 * BOX_ROW_BYTES), true);

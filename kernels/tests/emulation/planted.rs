@@ -38,7 +38,7 @@ pub const FAULTS: [(&str, &str, &str, &str); 9] = [
 ];
 
 /// The same for kernels of the Hopper class.
-pub const HOPPER_FAULTS: [(&str, &str, &str, &str); 18] = [
+pub const HOPPER_FAULTS: [(&str, &str, &str, &str); 19] = [
     // A stage that is never given back.
     ("linear_bias", "hopper/pipeline.cuh", "mbarrier_arrive(empty + place.stage);", ""),
     // A wait for the phase before.
@@ -59,7 +59,9 @@ pub const HOPPER_FAULTS: [(&str, &str, &str, &str); 18] = [
     // A stage given back while a product still reads it.
     ("linear_bias", "hopper/product.cuh", "products_wait<1>(sums)", "products_wait<2>(sums)"),
     // Products without a fence in front of them.
-    ("linear_bias", "hopper/product.cuh", "            products_fence();", ""),
+    ("linear_bias", "hopper/product.cuh", "            products_fence(sums);", ""),
+    // A fence that compilers may move weights over.
+    ("attention_gate", "attention/hopper.cu", "products_fence(sums, weights);", "products_fence(sums);"),
     // Columns of the right factor too close together, and its rows.
     ("linear_bias", "hopper/product.cuh", "advance(b, k * 2)", "advance(b, k)"),
     (
