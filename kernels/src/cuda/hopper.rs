@@ -52,8 +52,8 @@ impl Hopper {
 
 /// Whether operands and result of a part lie as kernels of the class want it.
 pub(super) fn lies_well(part: &Part, maps: &[MappedOperand]) -> bool {
-    let reals = part.reads.iter().chain([&part.write]).filter(|view| view.dtype != Dtype::I32);
-    reals.into_iter().all(View::has_aligned_rows)
+    let mut views = part.reads.iter().chain([&part.write]);
+    views.all(|view| view.dtype == Dtype::I32 || view.has_aligned_rows())
         && maps.iter().all(|map| map.can_describe(&part.reads[map.operand]))
 }
 
