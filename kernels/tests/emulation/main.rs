@@ -13,3 +13,4 @@ mod planted;
 mod program;
 mod random;
 mod sanitize;
+mod shapes;
