@@ -90,7 +90,7 @@ impl Drawn {
             storages.iter().map(variant).collect()
         };
         let own = variants(declared);
-        let same = Drawing::new(bound.kernel, declared, |shapes| variants(shapes) == own);
+        let same = Drawing::new(bound.kernel, declared, |shapes| own.is_some() && variants(shapes) == own);
         let any = Drawing::new(bound.kernel, declared, |shapes| variants(shapes).is_some());
         let mut near: Vec<Shapes> = (0..3).map(|_| same.draw(random)).collect();
         let first = bound.kernel.cases[0] == *declared;
@@ -224,7 +224,10 @@ fn check_source((source, class): (Source, Class), kernels: &[Kernel]) -> Outcome
             }
         }
     }
-    println!("{}: {} variants, {runs} launches", source.name, list.len());
+    let launches = all.iter().flat_map(|tested| &tested.cases);
+    let far = launches.filter(|case| case.arrangement.rows == Rows::Far).count();
+    assert!(far > 0, "{}: no offset is beyond 32 bits", source.name);
+    println!("{}: {} variants, {runs} launches, {far} with rows far apart", source.name, list.len());
     outcome
 }
 
