@@ -100,7 +100,7 @@ fn wants_positive(meaning: &Meaning) -> bool {
 }
 
 /// The shape of the result; none where operands of these shapes do not fit the meaning.
-fn result_shape(meaning: &Meaning, shapes: &[Vec<usize>]) -> Option<Vec<usize>> {
+pub fn result_shape(meaning: &Meaning, shapes: &[Vec<usize>]) -> Option<Vec<usize>> {
     let mut made: Vec<(Dtype, Vec<usize>)> = Vec::new();
     for op in &meaning.ops {
         let inputs: Vec<(Dtype, &[usize])> = op

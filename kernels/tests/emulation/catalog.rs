@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use zoetrope_kernels::cuda::{Class, Source, Variant};
 use zoetrope_kernels::{Kernel, Sample, catalog};
 
-use crate::cases::{Arrangement, Bound, Case, Rows, Storage, dtypes};
+use crate::cases::{Arrangement, Bound, Case, Rows, Storage, dtypes, result_shape};
 use crate::program::Program;
 use crate::random::Random;
 use crate::sanitize;
@@ -69,14 +69,16 @@ const WIDE: usize = 3;
 /// The shapes that a case is tested with.
 struct Drawn {
     declared: Shapes,
-    /// Of the same variant.
     near: Vec<Shapes>,
+    /// Of other variants.
     wide: Vec<Shapes>,
+    /// Whether a result of `near` has another shape than the declared one.
+    differs: bool,
 }
 
 impl Drawn {
-    /// Draws as few variants as can be: where no shape of the case's own variant is another one, a kernel's first case
-    /// has shapes of one other variant.
+    /// Draws as few variants as can be: where all shapes of the case's own variant have the same result, a kernel's first
+    /// case has shapes of one other variant.
     fn of(bound: &Bound<'_>, declared: &Shapes, class: Class, random: &mut Random) -> Drawn {
         let storages = [Storage::F32, Storage::Bf16].into_iter().filter(|s| takes(class, *s));
         let storages: Vec<Storage> = storages.collect();
@@ -93,17 +95,14 @@ impl Drawn {
         let same = Drawing::new(bound.kernel, declared, |shapes| own.is_some() && variants(shapes) == own);
         let any = Drawing::new(bound.kernel, declared, |shapes| variants(shapes).is_some());
         let mut near: Vec<Shapes> = (0..3).map(|_| same.draw(random)).collect();
-        let first = bound.kernel.cases[0] == *declared;
-        if first && near.iter().all(|shapes| shapes == declared) {
+        let result = |shapes: &Shapes| result_shape(bound.meaning, shapes);
+        let differ = |near: &[Shapes]| near.iter().any(|shapes| result(shapes) != result(declared));
+        if bound.kernel.cases[0] == *declared && !differ(&near) {
             near = vec![any.draw(random); 3];
         }
         let wide = if nightly() { WIDE } else { 0 };
-        Drawn { declared: declared.clone(), near, wide: (0..wide).map(|_| any.draw(random)).collect() }
-    }
-
-    /// Whether a shape is not the declared one.
-    fn differs(&self) -> bool {
-        self.near.iter().any(|shapes| *shapes != self.declared)
+        let wide = (0..wide).map(|_| any.draw(random)).collect();
+        Drawn { declared: declared.clone(), differs: differ(&near), near, wide }
     }
 
     fn parts(&self, parts: Parts) -> Vec<Shapes> {
@@ -180,7 +179,7 @@ fn tested(
                 case.variant(&bound, class).unwrap_or_else(|| panic!("{}: no variant", kernel.name)).class
                     == class
             });
-            if drawn.differs() && !cases.is_empty() {
+            if drawn.differs && !cases.is_empty() {
                 outcome.random.insert(kernel.name);
             }
             all.push(Tested { kernel: kernel.clone(), sample, cases });

@@ -8,9 +8,12 @@ use crate::random::Random;
 
 pub type Shapes = Vec<Vec<usize>>;
 
-/// An extent of a case: the operands and axes that have it, and what it is.
+/// An operand and one of its axes.
+type Place = (usize, usize);
+
+/// An extent of a case: where it is, and what it is.
 struct Extent {
-    places: Vec<(usize, usize)>,
+    places: Vec<Place>,
     declared: usize,
 }
 
@@ -28,7 +31,7 @@ fn name_of(axes: &[&'static str], rank: usize, axis: usize) -> (&'static str, us
 /// Axes of one name have one extent. So do those that `..` stands for, where operands begin with it; in the midst of an
 /// operand they are its own. An axis whose name is a number has that extent.
 fn extents(kernel: &Kernel, shapes: &Shapes) -> Vec<Extent> {
-    let mut found: BTreeMap<(&str, usize, usize, usize), Vec<(usize, usize)>> = BTreeMap::new();
+    let mut found: BTreeMap<(&str, usize, usize, usize), Vec<Place>> = BTreeMap::new();
     for (operand, (read, shape)) in kernel.reads.iter().zip(shapes).enumerate() {
         for (axis, extent) in shape.iter().enumerate() {
             let (name, number) = name_of(read.axes, shape.len(), axis);
