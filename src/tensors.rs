@@ -58,9 +58,7 @@ impl Tensor {
             (Values::Int(v), Dtype::I32) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
             (Values::Byte(v), Dtype::U8) => v.clone(),
             (_, Dtype::F32) => self.reals().iter().flat_map(|x| x.to_le_bytes()).collect(),
-            (_, Dtype::Bf16) => {
-                self.reals().iter().flat_map(|x| bf16::from_f32(*x).to_le_bytes()).collect()
-            }
+            (_, Dtype::Bf16) => self.reals().iter().flat_map(|x| bf16::from_f32(*x).to_le_bytes()).collect(),
             (_, Dtype::I32) => self.reals().iter().flat_map(|x| (*x as i32).to_le_bytes()).collect(),
             (_, Dtype::U8) => self.reals().iter().map(|x| *x as u8).collect(),
         }

@@ -17,7 +17,9 @@ use zoetrope_runtime::{Observer, replay};
 fn plan(share: bool) -> Plan {
     let target = Target::preset("res-tiny").unwrap();
     let model = dimensions(&target, "".as_ref()).unwrap();
-    compile_part(&target, &model, Part::Run(Picture::Yuv420), &[], Options { share, ..Options::default() }).unwrap().plan
+    compile_part(&target, &model, Part::Run(Picture::Yuv420), &[], Options { share, ..Options::default() })
+        .unwrap()
+        .plan
 }
 
 fn clip(plan: &Plan, files: &ModelFiles, poisoned: bool) -> Finished {

@@ -2,7 +2,8 @@
 
 use crate::Kernel;
 use crate::{
-    attention, audio, convolution, elementwise, group_norm, linear, movement, picture, rms_norm, sampler, text,
+    attention, audio, convolution, elementwise, group_norm, linear, movement, picture, rms_norm, sampler,
+    text,
 };
 
 /// All declared kernels. Names are unique.

@@ -17,6 +17,28 @@ pub enum IntRange {
     RowsOf(usize),
     /// 0 up to but not including this.
     Below(i32),
+    /// Nothing but this.
+    Just(i32),
+    /// Zeros before this place, ones from there on: what a mask of tokens behind padding looks like.
+    OnesFrom(usize),
+}
+
+impl IntRange {
+    /// The integers of an operand with `count` elements where all operands have `shapes`; `below(n)` draws one of n.
+    pub fn draw(
+        self,
+        count: usize,
+        shapes: &[Vec<usize>],
+        mut below: impl FnMut(usize) -> usize,
+    ) -> Vec<i32> {
+        let all = 0..count;
+        match self {
+            IntRange::RowsOf(of) => all.map(|_| below(shapes[of][0]) as i32).collect(),
+            IntRange::Below(n) => all.map(|_| below(n as usize) as i32).collect(),
+            IntRange::Just(n) => vec![n; count],
+            IntRange::OnesFrom(place) => all.map(|i| i32::from(i >= place)).collect(),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -25,6 +47,14 @@ pub struct OperandDecl {
     pub axes: Axes,
     /// Set for operands of integers.
     pub ints: Option<IntRange>,
+}
+
+/// Something to test a kernel with: attributes, shapes of all operands, and what those of integers hold.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    pub meaning: Meaning,
+    pub shapes: Vec<Vec<usize>>,
+    pub ints: Vec<Option<IntRange>>,
 }
 
 /// A declared kernel.
@@ -44,8 +74,8 @@ pub struct Kernel {
     pub cuda: Option<Cuda>,
     /// How Hopper computes it, where that differs.
     pub hopper: Option<Hopper>,
-    /// Further cases of the CUDA kernel: attributes other than the sample's, and shapes.
-    pub cuda_cases: Vec<(Meaning, Vec<Vec<usize>>)>,
+    /// Further cases of the CUDA kernel: other attributes, shapes or integers.
+    pub cuda_cases: Vec<Sample>,
 }
 
 /// What a plan depends on; how a GPU computes a kernel is no part of that.
@@ -76,6 +106,17 @@ impl Kernel {
     /// Begins a declaration.
     pub fn named(name: &'static str, doc: &'static str) -> KernelDraft {
         KernelDraft { name, doc, reads: Vec::new(), in_place: None, cases: Vec::new() }
+    }
+
+    /// All cases that the CUDA kernel is tested with: those of the meaning, and its own.
+    pub fn samples(&self) -> impl Iterator<Item = Sample> {
+        let declared = self.cases.iter().map(|shapes| self.sample(self.meaning.clone(), shapes.clone()));
+        declared.chain(self.cuda_cases.iter().cloned())
+    }
+
+    /// A case in which integers are what the declaration says.
+    pub(crate) fn sample(&self, meaning: Meaning, shapes: Vec<Vec<usize>>) -> Sample {
+        Sample { meaning, shapes, ints: self.reads.iter().map(|read| read.ints).collect() }
     }
 }
 

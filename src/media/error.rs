@@ -99,9 +99,7 @@ pub enum MediaError {
     #[error("the AAC encoder failed: {0}; write the clip without sound to keep the pictures")]
     Sound(String),
     /// This build has no sound encoder.
-    #[error(
-        "this build cannot write sound: it was made without the feature aac-fdk; rebuild with it"
-    )]
+    #[error("this build cannot write sound: it was made without the feature aac-fdk; rebuild with it")]
     NoSoundEncoder,
     /// The movie does not fit the tables of an MP4 file.
     #[error("the MP4 tables could not be written: {0}; shorten the clip or its metadata")]

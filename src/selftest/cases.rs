@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use zoetrope_kernels::{IntRange, Kernel, Meaning, Ref};
+use zoetrope_kernels::{Kernel, Meaning, Ref, Sample};
 use zoetrope_model_spec::lang::{Attr, BinaryFn, Def, Dtype, Info, Op, UnaryFn, flops, infer};
 use zoetrope_runtime::plan::{
     self, ALIGN, Base, Facts, Item, Launch, Number, Operand, Part, Phase, Plan, Port, Repeat, Segment,
@@ -42,14 +42,13 @@ pub fn cases(catalog: &[Kernel]) -> Cases {
     let mut made = Making::default();
     for kernel in catalog {
         let Some(cuda) = kernel.cuda else { continue };
-        let declared = kernel.cases.iter().map(|shapes| (kernel.meaning.clone(), shapes.clone()));
-        for (meaning, shapes) in declared.chain(kernel.cuda_cases.iter().cloned()) {
+        for sample in kernel.samples() {
             for (dtype, tolerance) in [
                 (Dtype::F32, cuda.tolerance.f32),
                 // Both sides round to the storage, which may differ by one place.
                 (Dtype::Bf16, cuda.tolerance.bf16 + 1.0 / 128.0),
             ] {
-                made.add(kernel, &meaning, &shapes, dtype, tolerance);
+                made.add(kernel, &sample, dtype, tolerance);
             }
         }
     }
@@ -68,30 +67,17 @@ struct Making {
 }
 
 impl Making {
-    fn add(
-        &mut self,
-        kernel: &Kernel,
-        meaning: &Meaning,
-        shapes: &[Vec<usize>],
-        dtype: Dtype,
-        tolerance: f64,
-    ) {
+    fn add(&mut self, kernel: &Kernel, sample: &Sample, dtype: Dtype, tolerance: f64) {
+        let Sample { meaning, shapes, ints } = sample;
         let number = self.items.len();
         let mut reads = Vec::new();
         let mut random = Stream::named(&format!("{} {number}", kernel.name));
-        for (i, (decl, shape)) in kernel.reads.iter().zip(shapes).enumerate() {
+        for (i, shape) in shapes.iter().enumerate() {
             let count = shape.iter().product();
-            let below = decl.ints.map(|ints| match ints {
-                IntRange::RowsOf(of) => shapes[of][0],
-                IntRange::Below(n) => n as usize,
-            });
-            let (stored, tensor) = match below {
-                Some(n) => {
-                    let whole = |x: f64| (x.abs() * 1e6) as usize % n;
-                    (
-                        plan::Dtype::I32,
-                        Tensor::int(shape, (0..count).map(|_| whole(random.next()) as i32).collect()),
-                    )
+            let (stored, tensor) = match ints[i] {
+                Some(ints) => {
+                    let below = |n: usize| (random.next().abs() * 1e6) as usize % n;
+                    (plan::Dtype::I32, Tensor::int(shape, ints.draw(count, shapes, below)))
                 }
                 None => {
                     let real = |x: f64| if wants_positive(meaning) { x.abs() + 0.25 } else { x };

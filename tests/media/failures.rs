@@ -34,7 +34,10 @@ fn bad_clips_are_refused_and_leave_nothing() {
     }
     assert!(matches!(refused(&Clip { rgb: &[], ..good }), MediaError::NoFrames));
     assert!(matches!(refused(&Clip { fps: 0.0, ..good }), MediaError::FrameRate(_)));
-    assert!(matches!(refused(&Clip { waveform: &[0.0; 3], ..good }), MediaError::Channels { left: 1, right: 2 }));
+    assert!(matches!(
+        refused(&Clip { waveform: &[0.0; 3], ..good }),
+        MediaError::Channels { left: 1, right: 2 }
+    ));
     let error = good.try_write(&path, &[(String::new(), "x".into())]).unwrap_err();
     assert!(matches!(error, MediaError::EmptyKey(_)));
 }

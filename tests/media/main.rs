@@ -55,7 +55,8 @@ impl Clip<'_> {
         let mut writer = Mp4Writer::create(path, self.width, self.height, self.fps, metadata)?;
         let (left, right) = self.waveform.split_at(self.waveform.len() / 2);
         writer.push_sound(left, right)?;
-        for frame in yuv420_bytes(self.rgb, self.width, self.height).chunks(self.width * self.height / 2 * 3) {
+        for frame in yuv420_bytes(self.rgb, self.width, self.height).chunks(self.width * self.height / 2 * 3)
+        {
             writer.push_frame(frame)?;
         }
         writer.finish()

@@ -25,9 +25,8 @@ fn distilled(dtype: &str, scale: f64, same: f64, slack: f64) {
     );
     let target = target(&fields);
     let model = dimensions(&target, &folder()).unwrap();
-    let plan = |picture| {
-        compile_part(&target, &model, Part::Run(picture), &[], Options::default()).unwrap().plan
-    };
+    let plan =
+        |picture| compile_part(&target, &model, Part::Run(picture), &[], Options::default()).unwrap().plan;
     let prompt = zoetrope_test_support::prompts().unwrap().remove(0);
     let tokenizer = Tokenizer::from_file(&folder().join("gemma-3-tiny/tokenizer.json")).unwrap();
     let noise: Named = [1, 2]

@@ -13,6 +13,7 @@
 
 #include <sys/mman.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 #if defined(ZOETROPE_SANITIZED)
 #include <sanitizer/asan_interface.h>
@@ -48,6 +49,23 @@ inline void touch(const void* memory, size_t bytes) {
         (void)ends[0];
         (void)ends[bytes - 1];
     }
+#else
+    (void)memory, (void)bytes;
+#endif
+}
+
+// Says that nobody may access some bytes, or that they are to be had again. Only AddressSanitizer listens.
+inline void forbid(const void* memory, size_t bytes) {
+#if defined(ZOETROPE_SANITIZED)
+    ASAN_POISON_MEMORY_REGION(memory, bytes);
+#else
+    (void)memory, (void)bytes;
+#endif
+}
+
+inline void allow(const void* memory, size_t bytes) {
+#if defined(ZOETROPE_SANITIZED)
+    ASAN_UNPOISON_MEMORY_REGION(memory, bytes);
 #else
     (void)memory, (void)bytes;
 #endif

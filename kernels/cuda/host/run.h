@@ -1,14 +1,16 @@
 // A program that runs launches of kernels on the CPU: requests on its standard input, memory on its standard output.
 //
 // A request is: variant, threads, shared bytes, blocks, buffers (u32 each), the seed of the order of threads (u64; 0:
-// in order); the bytes of every buffer behind their number (u64); the kernel's argument behind its size (u64), in which
-// an address is a buffer's number shifted by 40 plus an offset, and a tensor map is a PlainMap of tensor_map.h. The
-// answer is the bytes of all buffers.
+// in order); of every buffer how many bytes it has, in how many pieces, and how far these are apart (u64 each; see
+// buffer.h), and the bytes; the kernel's argument behind its size (u64), in which an address is a buffer's number
+// shifted by 40 plus an offset, and a tensor map is a PlainMap of tensor_map.h. The answer is the bytes of all buffers.
 #pragma once
 
 #include <atomic>
 #include <memory>
 #include <thread>
+
+#include "buffer.h"
 
 namespace emulation {
 
@@ -23,22 +25,15 @@ struct Variant {
 constexpr int WORKERS = 2;
 constexpr size_t TENSOR_BYTES = 32;
 constexpr size_t HEADER_BYTES = 40;
-constexpr size_t BUFFER_ALIGNMENT = 256;
 constexpr size_t MAP_BYTES = sizeof(TensorMap);
 
 template <class T> bool get(T* to, size_t count = 1) {
     return fread(to, sizeof(T), count, stdin) == count;
 }
 
-// Buffers are apart from each other and aligned as an arena's.
-struct Buffer {
-    unsigned char* data;
-    uint64_t bytes;
-};
-
 // Puts the address of what a number of the request means where the number stands.
 inline void resolve(uint64_t& address, const std::vector<Buffer>& buffers) {
-    address = reinterpret_cast<uint64_t>(buffers[address >> 40].data) + (address & ((1ull << 40) - 1));
+    address = reinterpret_cast<uint64_t>(buffers[address >> 40].data()) + (address & ((1ull << 40) - 1));
 }
 
 inline void launch(const Variant& variant, const uint32_t (&numbers)[5], uint64_t seed, std::vector<Buffer>& buffers) {
@@ -80,20 +75,21 @@ inline void launch(const Variant& variant, const uint32_t (&numbers)[5], uint64_
 }
 
 template <size_t N> int serve(const Variant (&variants)[N]) {
+    stop_at_missing_memory();
     uint32_t numbers[5];
     while (get(numbers, 5)) {
         uint64_t seed = 0;
         get(&seed);
-        std::vector<Buffer> buffers(numbers[4]);
-        for (Buffer& buffer : buffers) {
-            get(&buffer.bytes);
-            buffer.data = allocate(BUFFER_ALIGNMENT, buffer.bytes);
-            get(buffer.data, buffer.bytes);
+        std::vector<Buffer> buffers;
+        for (uint32_t i = 0; i < numbers[4]; i++) {
+            uint64_t layout[3] = {};
+            get(layout, 3);
+            buffers.emplace_back(layout[0], layout[1], layout[2]);
+            buffers.back().each_piece([](unsigned char* piece, size_t bytes) { get(piece, bytes); });
         }
         launch(variants[numbers[0]], numbers, seed, buffers);
-        for (Buffer& buffer : buffers) {
-            fwrite(buffer.data, 1, buffer.bytes, stdout);
-            free(buffer.data);
+        for (const Buffer& buffer : buffers) {
+            buffer.each_piece([](unsigned char* piece, size_t bytes) { fwrite(piece, 1, bytes, stdout); });
         }
         fflush(stdout);
     }

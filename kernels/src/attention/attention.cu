@@ -1,8 +1,9 @@
 // softmax(scale·q·kᵀ)·v without a score matrix: blocks of keys, and sums that are corrected when a larger score comes.
 //
 // bf16 goes through tensor cores: a block takes queries of a head, each of its warps 16 of them. A warp's scores stay in
-// registers; rounded to bf16 they are already the left operand of the product with the values. f32 takes a warp for a
-// query. A result may lie over q: a block reads its queries before it writes, and nobody else reads them.
+// registers; rounded to bf16 they are already the left operand of the product with the values. f32, and heads that
+// tensor cores do not take, have a warp for a query. A result may lie over q: a block reads its queries before it
+// writes, and nobody else reads them.
 //
 // An entry says who sees whom and what follows; `attend` does the rest. This file has the portable one, which takes a
 // block's number; attention/hopper.cu has another one for blocks with tensor maps, with the same entries.
@@ -134,7 +135,9 @@ template <class K> struct TensorAttention {
     static constexpr int score_tiles = keys / 8, head_tiles = head / 8;
     // Wide heads leave no registers for products that are prepared ahead.
     static constexpr int unrolled = head > 128 ? 4 : head / 16;
-    static_assert(head % 16 == 0 && head <= 256, "heads are multiples of 16, up to 256");
+    static constexpr bool takes = IS_BF16<typename decltype(K::Part::q)::Element> &&
+                                  IS_BF16<typename decltype(K::Part::k)::Element> &&
+                                  IS_BF16<typename decltype(K::Part::v)::Element> && head % 16 == 0 && head <= 256;
 
     const typename K::Part& part;
     int first_key;
@@ -284,11 +287,11 @@ template <class K> struct PlainAttention {
                 const auto* v = part.v.row(first + other) + kv_column;
 #pragma unroll
                 for (int i = 0; i < lane_pairs; i++) {
+                    float pair[2];
                     int column = i * 64 + lane * 2;
-                    if (column < head) {
-                        sums[i][0] = multiply_add(share, real(v[column]), sums[i][0]);
-                        sums[i][1] = multiply_add(share, real(v[column + 1]), sums[i][1]);
-                    }
+                    load(pair, v + column, head - column);
+                    sums[i][0] = multiply_add(share, pair[0], sums[i][0]);
+                    sums[i][1] = multiply_add(share, pair[1], sums[i][1]);
                 }
             }
         }
@@ -305,13 +308,11 @@ template <class K> struct PlainAttention {
 
 template <class K, class Mask, class F>
 DEVICE void attend(const typename K::Part& part, int block, Mask mask, F finish) {
-    constexpr bool tensor = IS_BF16<typename decltype(part.q)::Element> &&
-                            IS_BF16<typename decltype(part.k)::Element> && IS_BF16<typename decltype(part.v)::Element>;
     auto write = [&](float (&values)[2], long long row, int head, int column) {
         finish(values, row, head);
-        store(part.y.row(row) + head * HEAD<K> + column, values, 2);
+        store(part.y.row(row) + head * HEAD<K> + column, values, at_most(2, HEAD<K> - column));
     };
-    if constexpr (tensor) {
+    if constexpr (TensorAttention<K>::takes) {
         using Attention = TensorAttention<K>;
         static_assert(Attention::shared == K::shared && Attention::threads == K::threads, "kernels/src/attention/mod.rs");
         Attention::run(part, block, mask, write);

@@ -1,9 +1,13 @@
 //! Attention without a score matrix, with what surrounds it in a block.
 
-use zoetrope_model_spec::lang::{Builder, Dtype, Op, Value};
+use zoetrope_model_spec::lang::{Builder, Op, Value};
 
-use crate::cuda::{Cuda, EXACT, Grid, Hopper, MappedOperand, Part, ROUNDED, Source, UNIT};
+use crate::cuda::{Cuda, EXACT, Grid, Hopper, MappedOperand, Part, ROUNDED, Source, UNIT, never};
 use crate::{IntRange, Kernel, Meaning};
+
+mod cases;
+
+use cases::{of_long_window, of_masks, of_widths};
 
 const ROTARY: Source =
     Source { name: "attention/rotary.cu", text: include_str!("rotary.cu"), includes: None };
@@ -20,7 +24,7 @@ fn attend(entry: &'static str) -> Cuda {
         entry,
         tolerance: ROUNDED,
         bakes: &[],
-        multiplies: &[0, 1, 2],
+        multiplies: on_tensor_cores,
         launch: attention_grid,
     }
 }
@@ -33,7 +37,7 @@ fn warpgroups_attend(entry: &'static str) -> Hopper {
             entry,
             tolerance: ROUNDED,
             bakes: &[],
-            multiplies: &[0, 1, 2],
+            multiplies: |_, part| part.starts_with_bf16(3),
             launch: warpgroup_grid,
         },
         fits: |meaning, part| matches!(head_width(meaning, part), 64 | 128),
@@ -53,10 +57,16 @@ fn head_width(meaning: &Meaning, part: &Part) -> usize {
     part.reads[0].width() / heads(meaning)
 }
 
+/// `TensorAttention::takes`: heads of whole sixteens, of which a block's sums stay in registers.
+fn on_tensor_cores(meaning: &Meaning, part: &Part) -> bool {
+    let head = head_width(meaning, part);
+    part.starts_with_bf16(3) && head.is_multiple_of(16) && head <= 256
+}
+
 /// The numbers of `TensorAttention` and `PlainAttention`.
 fn attention_grid(meaning: &Meaning, part: &Part) -> Grid {
     let (heads, head, q) = (heads(meaning), head_width(meaning, part), &part.reads[0]);
-    if part.reads[..3].iter().all(|view| view.dtype == Dtype::Bf16) {
+    if on_tensor_cores(meaning, part) {
         let (threads, keys) = match head {
             ..=64 => (256, 64),
             65..=128 => (256, 48),
@@ -102,18 +112,26 @@ fn attention(m: &Builder, heads: usize, q: Value, k: Value, v: Value) -> Value {
 /// Attention, its gates, and rotary positions.
 pub fn declare() -> Vec<Kernel> {
     vec![
-        Kernel::named("attention", "softmax(scale·q·kᵀ)·v per head")
-            .reads("q", &["queries", "width"])
-            .or_in_place()
-            .reads("k", &["keys", "inner"])
-            .reads("v", &["keys", "inner"])
-            .case(&[&[9, 64], &[21, 64], &[21, 64]])
-            .means("y", &["queries", "width"], |m, [q, k, v]| attention(m, 2, q, k, v))
-            .cuda(attend("attention"))
-            .hopper(warpgroups_attend("attention"))
-            .cuda_case("2 2 0.1 0", &[&[70, 96], &[70, 96], &[70, 96]])
-            .cuda_case("2 2 0.125 0", &[&[70, 128], &[130, 128], &[130, 128]]),
-        Kernel::named("attention_gate", "attention, each head of each query scaled by factor·sigmoid(logit)")
+        of_widths(
+            Kernel::named("attention", "softmax(scale·q·kᵀ)·v per head")
+                .reads("q", &["queries", "width"])
+                .or_in_place()
+                .reads("k", &["keys", "inner"])
+                .reads("v", &["keys", "inner"])
+                .case(&[&[9, 64], &[21, 64], &[21, 64]])
+                .means("y", &["queries", "width"], |m, [q, k, v]| attention(m, 2, q, k, v))
+                .cuda(attend("attention"))
+                .hopper(warpgroups_attend("attention")),
+            |kernel, head, (queries, keys)| {
+                kernel.cuda_case("1 1 0.1 0", &[&[queries, head], &[keys, head], &[keys, head]])
+            },
+        )
+        .cuda_case("2 2 0.125 0", &[&[70, 128], &[130, 128], &[130, 128]]),
+        of_widths(
+            Kernel::named(
+                "attention_gate",
+                "attention, each head of each query scaled by factor·sigmoid(logit)",
+            )
             .reads("q", &["queries", "width"])
             .or_in_place()
             .reads("k", &["keys", "inner"])
@@ -125,26 +143,39 @@ pub fn declare() -> Vec<Kernel> {
                 m.op(Op::HeadScale { heads: 2 }, &[attention(m, 2, q, k, v), gates])
             })
             .cuda(attend("attention_gate"))
-            .hopper(warpgroups_attend("attention_gate"))
-            .cuda_case("2 2.0 0.0 1 1 0.088388346 0 1", &[&[70, 128], &[67, 128], &[67, 128], &[70, 1]])
-            .cuda_case("2 2.0 0.0 2 2 0.088388346 0 2", &[&[150, 256], &[400, 256], &[400, 256], &[150, 2]]),
-        Kernel::named("attention_causal", "causal attention in a window, to valid keys, heads in groups")
-            .reads("q", &["tokens", "width"])
-            .or_in_place()
-            .reads("k", &["tokens", "inner"])
-            .reads("v", &["tokens", "inner"])
-            .reads_ints("valid", &["tokens"], IntRange::Below(2))
-            .reads_ints("window", &["1"], IntRange::Below(9))
-            .case(&[&[19, 64], &[19, 32], &[19, 32], &[19], &[1]])
-            .means("y", &["tokens", "width"], |m, [q, k, v, valid, window]| {
-                let op = Op::Attention { heads: 4, kv_heads: 2, scale: 0.25, causal: true };
-                m.op(op, &[q, k, v, valid, window])
-            })
-            .cuda(attend("attention_causal"))
-            .hopper(warpgroups_attend("attention_causal"))
-            .cuda_case("2 1 0.0625 1", &[&[80, 512], &[80, 256], &[80, 256], &[80], &[1]])
-            .cuda_case("4 2 0.125 1", &[&[290, 256], &[290, 128], &[290, 128], &[290], &[1]])
-            .cuda_case("4 2 0.25 1", &[&[150, 64], &[150, 32], &[150, 32], &[150], &[1]]),
+            .hopper(warpgroups_attend("attention_gate")),
+            |kernel, head, (keys, queries)| {
+                let shapes: [&[usize]; 4] = [&[queries, head], &[keys, head], &[keys, head], &[queries, 1]];
+                kernel.cuda_case("2 2.0 0.0 1 1 0.1 0 1", &shapes)
+            },
+        )
+        .cuda_case("2 2.0 0.0 1 1 0.088388346 0 1", &[&[70, 128], &[67, 128], &[67, 128], &[70, 1]])
+        .cuda_case("2 2.0 0.0 2 2 0.088388346 0 2", &[&[150, 256], &[400, 256], &[400, 256], &[150, 2]]),
+        of_long_window(of_masks(of_widths(
+            Kernel::named("attention_causal", "causal attention in a window, to valid keys, heads in groups")
+                .reads("q", &["tokens", "width"])
+                .or_in_place()
+                .reads("k", &["tokens", "inner"])
+                .reads("v", &["tokens", "inner"])
+                .reads_ints("valid", &["tokens"], IntRange::Below(2))
+                .reads_ints("window", &["1"], IntRange::Below(9))
+                .case(&[&[19, 64], &[19, 32], &[19, 32], &[19], &[1]])
+                .means("y", &["tokens", "width"], |m, [q, k, v, valid, window]| {
+                    let op = Op::Attention { heads: 4, kv_heads: 2, scale: 0.25, causal: true };
+                    m.op(op, &[q, k, v, valid, window])
+                })
+                .cuda(attend("attention_causal"))
+                .hopper(warpgroups_attend("attention_causal")),
+            |kernel, head, (_, tokens)| {
+                let (q, kv) = ([tokens, 2 * head], [tokens, head]);
+                kernel
+                    .cuda_case("2 1 0.1 1", &[&q, &kv, &kv, &[tokens], &[1]])
+                    .with("window", IntRange::Just(40))
+            },
+        )))
+        .cuda_case("2 1 0.0625 1", &[&[80, 512], &[80, 256], &[80, 256], &[80], &[1]])
+        .cuda_case("4 2 0.125 1", &[&[290, 256], &[290, 128], &[290, 128], &[290], &[1]])
+        .cuda_case("4 2 0.25 1", &[&[150, 64], &[150, 32], &[150, 32], &[150], &[1]]),
         Kernel::named("head_gate", "each head of each token scaled by factor·sigmoid(logit)")
             .reads("x", &["tokens", "width"])
             .or_in_place()
@@ -185,7 +216,7 @@ pub fn declare() -> Vec<Kernel> {
                 entry: "rms_norm_rope",
                 tolerance: EXACT,
                 bakes: &[],
-                multiplies: &[],
+                multiplies: never,
                 launch: norm_grid,
             })
             .cuda_case("1e-6 1.0 4 4 1", &[&[6, 64], &[16], &[7, 8], &[7, 8], &[6, 1]])

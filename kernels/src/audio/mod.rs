@@ -3,7 +3,7 @@
 use zoetrope_model_spec::lang::{Builder, Op, Value};
 
 use crate::Kernel;
-use crate::cuda::{Cuda, EXACT, Grid, Source};
+use crate::cuda::{Cuda, EXACT, Grid, Source, never};
 
 /// A thread for every element of the result.
 fn samples(entry: &'static str) -> Cuda {
@@ -12,7 +12,7 @@ fn samples(entry: &'static str) -> Cuda {
         entry,
         tolerance: EXACT,
         bakes: &[],
-        multiplies: &[],
+        multiplies: never,
         launch: |_, part| {
             let elements = part.write.rows() * part.write.width();
             Grid { blocks: elements.div_ceil(256), threads: 256, shared: 0 }

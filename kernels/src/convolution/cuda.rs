@@ -3,11 +3,11 @@
 use zoetrope_model_spec::lang::{Dtype, Op, infer};
 
 use crate::Meaning;
-use crate::cuda::{Cuda, Grid, Part, ROUNDED, Source, View};
+use crate::cuda::{Cuda, Grid, Part, ROUNDED, Source, View, two_factors};
 
 /// Tiles of the convolution's own result, whatever it unfolds into. Taps are compiled in.
 pub(super) fn product(source: Source, entry: &'static str) -> Cuda {
-    Cuda { source, entry, tolerance: ROUNDED, bakes: &[1], multiplies: &[0, 1], launch: product_grid }
+    Cuda { source, entry, tolerance: ROUNDED, bakes: &[1], multiplies: two_factors, launch: product_grid }
 }
 
 fn product_grid(meaning: &Meaning, part: &Part) -> Grid {
@@ -84,5 +84,12 @@ pub(super) fn transposed(source: Source) -> Cuda {
         let grid = Grid::of_tiles(&part.reads[0], &part.reads[1], &phase);
         Grid { blocks: grid.blocks * stride, ..grid }
     };
-    Cuda { source, entry: "conv_transpose_bias", tolerance: ROUNDED, bakes: &[], multiplies: &[0, 1], launch }
+    Cuda {
+        source,
+        entry: "conv_transpose_bias",
+        tolerance: ROUNDED,
+        bakes: &[],
+        multiplies: two_factors,
+        launch,
+    }
 }

@@ -27,11 +27,12 @@ pub use arguments::{HEADER_BYTES, MAP_BYTES, MAX_AXES, MAX_PARTS, Map, TENSOR_BY
 pub use hopper::{Hopper, MappedOperand};
 #[cfg(feature = "cuda")]
 pub use nvrtc::{CompileError, Compiled, Compiler};
+pub use product::two_factors;
 pub use variant::{Baked, Launch, LaunchError, Variant};
 
 use zoetrope_model_spec::lang::{Attr, Dtype};
 
-use crate::{Kernel, Meaning};
+use crate::{IntRange, Kernel, Meaning};
 
 /// A family's `.cu`: its name for messages of compilers, and its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,6 +101,13 @@ pub struct Part {
     pub write: View,
 }
 
+impl Part {
+    /// Whether the first operands are all stored as bf16. Tensor cores would round factors that are stored as f32.
+    pub fn starts_with_bf16(&self, operands: usize) -> bool {
+        self.reads[..operands].iter().all(|view| view.dtype == Dtype::Bf16)
+    }
+}
+
 /// What a part needs of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grid {
@@ -130,8 +138,8 @@ pub struct Cuda {
     pub tolerance: Tolerance,
     /// Operands whose whole shape is compiled in, not only its last extent.
     pub bakes: &'static [usize],
-    /// Operands that matrix instructions multiply where all of them are bf16; of most kernels none.
-    pub multiplies: &'static [usize],
+    /// Whether matrix instructions multiply operands of a part; of most kernels never.
+    pub multiplies: fn(&Meaning, &Part) -> bool,
     pub launch: fn(&Meaning, &Part) -> Grid,
 }
 
@@ -139,8 +147,13 @@ impl Cuda {
     /// A kernel whose threads each take a unit of the result, as exact as sums are.
     pub fn of_units(source: Source, entry: &'static str) -> Cuda {
         let launch = |_: &_, part: &Part| Grid::of_units(&part.write);
-        Cuda { source, entry, tolerance: EXACT, bakes: &[], multiplies: &[], launch }
+        Cuda { source, entry, tolerance: EXACT, bakes: &[], multiplies: never, launch }
     }
+}
+
+/// No operand is a factor of a product on tensor cores.
+pub fn never(_: &Meaning, _: &Part) -> bool {
+    false
 }
 
 impl Kernel {
@@ -163,7 +176,22 @@ impl Kernel {
         let attrs: Option<Vec<Attr>> = attrs.split_whitespace().map(attr).collect();
         let meaning = attrs.and_then(|attrs| self.meaning.with_attrs(&attrs));
         let meaning = meaning.unwrap_or_else(|| panic!("{}: attributes that do not fit", self.name));
-        self.cuda_cases.push((meaning, shapes.iter().map(|s| s.to_vec()).collect()));
+        let sample = self.sample(meaning, shapes.iter().map(|s| s.to_vec()).collect());
+        self.cuda_cases.push(sample);
+        self
+    }
+
+    /// Says what an operand of integers holds in the last case added, where that is not what the declaration says.
+    ///
+    /// # Panics
+    /// When there is no such case or operand: a mistake in the declaration.
+    #[must_use]
+    pub fn with(mut self, operand: &str, ints: IntRange) -> Kernel {
+        let place = self.reads.iter().position(|read| read.name == operand && read.ints.is_some());
+        let (Some(place), Some(sample)) = (place, self.cuda_cases.last_mut()) else {
+            panic!("{}: no integers {operand} or no case", self.name);
+        };
+        sample.ints[place] = Some(ints);
         self
     }
 }

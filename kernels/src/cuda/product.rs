@@ -2,7 +2,13 @@
 
 use zoetrope_model_spec::lang::Dtype;
 
-use super::{Grid, MappedOperand, View};
+use super::{Grid, MappedOperand, Part, View};
+use crate::Meaning;
+
+/// Whether the first two operands are factors of a product on tensor cores.
+pub fn two_factors(_: &Meaning, part: &Part) -> bool {
+    part.starts_with_bf16(2)
+}
 
 impl Grid {
     /// A block for every tile of a product's result: of `TensorTile` where both operands are bf16, else of `PlainTile`.

@@ -23,10 +23,11 @@ pub const HEADERS: [(&str, &str); 11] = [
 ];
 
 /// Headers of the emulation, beside [`HEADERS`].
-pub const HOST_HEADERS: [(&str, &str); 10] = [
+pub const HOST_HEADERS: [(&str, &str); 11] = [
     ("host/memory.h", include_str!("../../cuda/host/memory.h")),
     ("host/block.h", include_str!("../../cuda/host/block.h")),
     ("host/isa.h", include_str!("../../cuda/host/isa.h")),
+    ("host/buffer.h", include_str!("../../cuda/host/buffer.h")),
     ("host/run.h", include_str!("../../cuda/host/run.h")),
     ("host/hopper.h", include_str!("../../cuda/host/hopper.h")),
     ("host/plain_map.h", include_str!("../../cuda/host/plain_map.h")),

@@ -44,6 +44,8 @@ pub struct Variant {
     pub cuda: Cuda,
     /// What is read through tensor maps; empty for portable kernels.
     pub maps: Vec<MappedOperand>,
+    /// Whether the kernel is meant to have matrix instructions.
+    pub multiplies_matrices: bool,
     pub threads: usize,
     pub shared: usize,
 }
@@ -122,13 +124,9 @@ impl Variant {
         if shared > class.shared() {
             return Err(LaunchError::Shared { kernel: name, shared, limit: class.shared() });
         }
-        Ok(Variant { name, meaning: meaning.clone(), reads, write, class, cuda, maps, threads, shared })
-    }
-
-    /// True where the kernel is meant to have matrix instructions.
-    pub fn multiplies_matrices(&self) -> bool {
-        let operands = self.cuda.multiplies;
-        !operands.is_empty() && operands.iter().all(|i| self.reads[*i].dtype == Dtype::Bf16)
+        let multiplies_matrices = (cuda.multiplies)(meaning, part);
+        let meaning = meaning.clone();
+        Ok(Variant { name, meaning, reads, write, class, cuda, maps, multiplies_matrices, threads, shared })
     }
 
     /// What a driver needs to launch `parts`.

@@ -66,7 +66,9 @@ impl<'a> Tensor<'a> {
             Data::F32(d) => out.copy_from_slice(&d[range]),
             Data::Bf16(d) => widen(&d[range], out),
             Data::I32(d) => out.iter_mut().zip(&d[range]).for_each(|(o, x)| *o = f32::from_bits(*x as u32)),
-            Data::U8(d) => out.iter_mut().zip(&d[range]).for_each(|(o, x)| *o = f32::from_bits(u32::from(*x))),
+            Data::U8(d) => {
+                out.iter_mut().zip(&d[range]).for_each(|(o, x)| *o = f32::from_bits(u32::from(*x)))
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use zoetrope_model_spec::lang::{Builder, Op, Value};
 
-use crate::cuda::{Cuda, EXACT, Grid, Part, Source};
+use crate::cuda::{Cuda, EXACT, Grid, Part, Source, never};
 use crate::{Kernel, Meaning};
 
 /// A block for every group.
@@ -17,7 +17,7 @@ fn groups(entry: &'static str) -> Cuda {
         let threads = 1024;
         Grid { blocks: groups, threads, shared: threads / 32 * 8 }
     };
-    Cuda { source, entry, tolerance: EXACT, bakes: &[], multiplies: &[], launch }
+    Cuda { source, entry, tolerance: EXACT, bakes: &[], multiplies: never, launch }
 }
 
 fn norm(m: &Builder, x: Value, w: Value, bias: Value) -> Value {

@@ -2,7 +2,7 @@
 
 use zoetrope_model_spec::lang::{Builder, Op, Value};
 
-use crate::cuda::{Cuda, Grid, Hopper, MappedOperand, Part, ROUNDED, Source};
+use crate::cuda::{Cuda, Grid, Hopper, MappedOperand, Part, ROUNDED, Source, two_factors};
 use crate::{IntRange, Kernel};
 
 const SOURCE: Source = Source { name: "linear/linear.cu", text: include_str!("linear.cu"), includes: None };
@@ -12,14 +12,14 @@ const HOPPER: Source =
 /// Tiles of the result.
 fn tiles(entry: &'static str) -> Cuda {
     let launch = |_: &_, part: &Part| Grid::of_tiles(&part.reads[0], &part.reads[1], &part.write);
-    Cuda { source: SOURCE, entry, tolerance: ROUNDED, bakes: &[], multiplies: &[0, 1], launch }
+    Cuda { source: SOURCE, entry, tolerance: ROUNDED, bakes: &[], multiplies: two_factors, launch }
 }
 
 /// The same by warpgroups, for operands that tensor maps describe, and results that are written by fours.
 fn warpgroup_tiles(entry: &'static str) -> Hopper {
     let launch = |_: &_, part: &Part| Grid::of_warpgroup_tiles(&part.write);
     Hopper {
-        cuda: Cuda { source: HOPPER, entry, tolerance: ROUNDED, bakes: &[], multiplies: &[0, 1], launch },
+        cuda: Cuda { source: HOPPER, entry, tolerance: ROUNDED, bakes: &[], multiplies: two_factors, launch },
         fits: |_, part| part.write.width().is_multiple_of(4),
         maps: |_, part| MappedOperand::of_warpgroup_tiles(&part.write),
     }

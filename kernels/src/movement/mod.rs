@@ -2,7 +2,7 @@
 
 use zoetrope_model_spec::lang::Op;
 
-use crate::cuda::{Cuda, EXACT, Grid, Part, Source, View};
+use crate::cuda::{Cuda, EXACT, Grid, Part, Source, View, never};
 use crate::{Kernel, Meaning};
 
 const SOURCE: Source =
@@ -40,7 +40,7 @@ pub fn declare() -> Vec<Kernel> {
                 entry: "permute",
                 tolerance: EXACT,
                 bakes: &[],
-                multiplies: &[],
+                multiplies: never,
                 launch: permute_grid,
             })
             .cuda_case("4 0 2 1 3", &[&[2, 3, 4, 5]])

@@ -2,7 +2,7 @@
 
 use zoetrope_model_spec::lang::Op;
 
-use crate::cuda::{Cuda, EXACT, Grid, Part, Source};
+use crate::cuda::{Cuda, EXACT, Grid, Part, Source, never};
 use crate::{IntRange, Kernel, Meaning};
 
 const SOURCE: Source =
@@ -17,7 +17,7 @@ fn norm(entry: &'static str) -> Cuda {
         };
         Grid::of_slices(&part.reads[0], slices)
     };
-    Cuda { source: SOURCE, entry, tolerance: EXACT, bakes: &[], multiplies: &[], launch }
+    Cuda { source: SOURCE, entry, tolerance: EXACT, bakes: &[], multiplies: never, launch }
 }
 
 const WEIGHTED: Op = Op::RmsNorm { eps: 1e-6, offset: 0.0, groups: 1 };

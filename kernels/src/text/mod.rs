@@ -2,7 +2,7 @@
 
 use zoetrope_model_spec::lang::Op;
 
-use crate::cuda::{Cuda, EXACT, Grid, Source};
+use crate::cuda::{Cuda, EXACT, Grid, Source, never};
 use crate::{IntRange, Kernel};
 
 const SOURCE: Source = Source { name: "text/text.cu", text: include_str!("text.cu"), includes: None };
@@ -14,7 +14,7 @@ fn embedding(entry: &'static str) -> Cuda {
         entry,
         tolerance: EXACT,
         bakes: &[],
-        multiplies: &[],
+        multiplies: never,
         launch: |_, part| {
             let frequencies = part.write.rows() * part.write.width() / 2;
             Grid { blocks: frequencies.div_ceil(256), threads: 256, shared: 0 }

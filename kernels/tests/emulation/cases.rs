@@ -2,10 +2,10 @@
 
 use zoetrope_kernels::cuda::{Class, Part, Variant, View};
 use zoetrope_kernels::eval::{DataMut, Operand, Tensor, TensorMut, evaluate};
-use zoetrope_kernels::{IntRange, Kernel, Meaning, Ref};
+use zoetrope_kernels::{IntRange, Kernel, Meaning, Ref, Sample};
 use zoetrope_model_spec::lang::{BinaryFn, Dtype, Op, UnaryFn, infer};
 
-use crate::memory::{Place, Values};
+use crate::memory::{Buffer, Place, Values};
 use crate::program::Running;
 use crate::random::Random;
 
@@ -20,23 +20,49 @@ pub enum Storage {
     Factors,
 }
 
+/// How far rows are apart.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Rows {
+    /// With at least so many unused elements behind every row, which begin at multiples of so many elements.
+    Gap(usize, usize),
+    /// So far that the last row begins behind 2^31 elements; each in pages of its own.
+    Far,
+}
+
+impl Rows {
+    /// Whole pages of the smallest elements, so that rows are aligned as a buffer is.
+    const PAGE: usize = 4096;
+
+    fn stride(self, rows: usize, width: usize) -> usize {
+        match self {
+            Rows::Gap(gap, multiple) => (width + gap).next_multiple_of(multiple),
+            Rows::Far => ((1 << 31) / (rows - 1).max(1) + width).next_multiple_of(Rows::PAGE) + Rows::PAGE,
+        }
+    }
+}
+
 /// How operands lie, and how threads run.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrangement {
-    /// Unused elements behind every row, at least.
-    pub gap: usize,
-    /// Rows begin at multiples of this many elements.
-    pub multiple: usize,
+    pub rows: Rows,
     pub in_place: bool,
     /// Order of threads; 0 is in order. Asynchronous copies arrive at once where it is odd, else as late as may be;
     /// products of warpgroups are done at once where its second bit is set, else as late as may be.
     pub seed: u64,
 }
 
-/// A kernel with bound attributes.
+/// A kernel with bound attributes, and what its operands of integers hold.
+#[derive(Clone, Copy)]
 pub struct Bound<'a> {
     pub kernel: &'a Kernel,
     pub meaning: &'a Meaning,
+    pub ints: &'a [Option<IntRange>],
+}
+
+impl<'a> Bound<'a> {
+    pub fn new(kernel: &'a Kernel, sample: &'a Sample) -> Bound<'a> {
+        Bound { kernel, meaning: &sample.meaning, ints: &sample.ints }
+    }
 }
 
 /// A launch to be made: shapes of the operands of each part, and the dtypes of operands and result.
@@ -73,7 +99,8 @@ fn wants_positive(meaning: &Meaning) -> bool {
     meaning.ops.iter().any(|op| wants(&op.op))
 }
 
-fn result_shape(meaning: &Meaning, shapes: &[Vec<usize>]) -> Vec<usize> {
+/// The shape of the result; none where operands of these shapes do not fit the meaning.
+pub fn result_shape(meaning: &Meaning, shapes: &[Vec<usize>]) -> Option<Vec<usize>> {
     let mut made: Vec<(Dtype, Vec<usize>)> = Vec::new();
     for op in &meaning.ops {
         let inputs: Vec<(Dtype, &[usize])> = op
@@ -84,9 +111,9 @@ fn result_shape(meaning: &Meaning, shapes: &[Vec<usize>]) -> Vec<usize> {
                 Ref::Inner(i) => (Dtype::F32, made[*i].1.as_slice()),
             })
             .collect();
-        made.push(infer(&op.op, &inputs).expect("a case fits its meaning"));
+        made.push(infer(&op.op, &inputs).ok()?);
     }
-    made.pop().expect("a meaning has an op").1
+    made.pop().map(|(_, shape)| shape)
 }
 
 /// Operands, memory and wanted result of one part.
@@ -101,22 +128,27 @@ struct Prepared {
 impl Case {
     /// How an operand lies in memory number `memory`.
     fn view(&self, shape: &[usize], dtype: Dtype, memory: usize) -> View {
-        let row_stride =
-            (shape.last().unwrap_or(&1) + self.arrangement.gap).next_multiple_of(self.arrangement.multiple);
-        let address = (memory as u64) << 40 | Place::offset();
-        View { dtype, shape: shape.to_vec(), row_stride, address }
+        let (width, address) = (shape.last().copied().unwrap_or(1), (memory as u64) << 40 | Place::offset());
+        let rows = shape[..shape.len().max(1) - 1].iter().product();
+        View { dtype, shape: shape.to_vec(), row_stride: self.arrangement.rows.stride(rows, width), address }
     }
 
-    /// The variant that the case's launch needs on devices of a class.
-    pub fn variant(&self, bound: &Bound<'_>, class: Class) -> Variant {
+    /// The variant that the case's launch needs on devices of a class; none where shapes do not fit the kernel.
+    pub fn variant(&self, bound: &Bound<'_>, class: Class) -> Option<Variant> {
         let part = |shapes: &Vec<Vec<usize>>| {
             let reads = shapes.iter().zip(&self.dtypes).map(|(shape, dtype)| self.view(shape, *dtype, 0));
-            let result = result_shape(bound.meaning, shapes);
-            Part { reads: reads.collect(), write: self.view(&result, self.dtypes[shapes.len()], 0) }
+            let result = result_shape(bound.meaning, shapes)?;
+            Some(Part { reads: reads.collect(), write: self.view(&result, self.dtypes[shapes.len()], 0) })
         };
-        let parts: Vec<Part> = self.shapes.iter().map(part).collect();
-        Variant::of(bound.kernel, bound.meaning, &parts, class)
-            .unwrap_or_else(|e| panic!("{}: {e}", bound.kernel.name))
+        let parts: Option<Vec<Part>> = self.shapes.iter().map(part).collect();
+        Variant::of(bound.kernel, bound.meaning, &parts?, class).ok()
+    }
+
+    /// The most rows that an operand or a result has.
+    pub fn rows(&self, bound: &Bound<'_>) -> usize {
+        let results = self.shapes.iter().filter_map(|shapes| result_shape(bound.meaning, shapes));
+        let rows = |shape: &Vec<usize>| shape[..shape.len().max(1) - 1].iter().product();
+        self.shapes.iter().flatten().cloned().chain(results).map(|shape| rows(&shape)).max().unwrap_or(0)
     }
 
     /// Runs the launch and compares everything with what the meaning says.
@@ -156,25 +188,19 @@ impl Case {
         &self,
         bound: &Bound<'_>,
         shapes: &[Vec<usize>],
-        memory: &mut Vec<Vec<u8>>,
+        memory: &mut Vec<Buffer>,
         random: &mut Random,
     ) -> Prepared {
-        let (kernel, meaning) = (bound.kernel, bound.meaning);
-        let result = result_shape(meaning, shapes);
+        let Bound { kernel, meaning, ints } = *bound;
+        let result = result_shape(meaning, shapes).expect("a case fits its meaning");
         let low = if wants_positive(meaning) { 0.25 } else { -1.5 };
-        let values: Vec<Values> = kernel
-            .reads
+        let values: Vec<Values> = ints
             .iter()
             .zip(shapes.iter().zip(&self.dtypes))
-            .map(|(decl, (shape, dtype))| {
+            .map(|(ints, (shape, dtype))| {
                 let count: usize = shape.iter().product();
-                let below = match decl.ints {
-                    Some(IntRange::RowsOf(of)) => Some(shapes[of][0]),
-                    Some(IntRange::Below(n)) => Some(n as usize),
-                    None => None,
-                };
-                match below {
-                    Some(n) => Values::I32((0..count).map(|_| random.below(n) as i32).collect()),
+                match ints {
+                    Some(ints) => Values::I32(ints.draw(count, shapes, |n| random.below(n))),
                     None => Values::reals(*dtype, (0..count).map(|_| random.real(low, 1.5))),
                 }
             })
@@ -182,7 +208,9 @@ impl Case {
         let want = wanted(meaning, shapes, &values, &result);
         let view = |shape: &[usize], dtype: Dtype, memory: usize| {
             let view = self.view(shape, dtype, memory);
-            let place = Place { dtype, rows: view.rows(), width: view.width(), row_stride: view.row_stride };
+            let far = self.arrangement.rows == Rows::Far && view.rows() > 1;
+            let row_stride = view.row_stride;
+            let place = Place { dtype, rows: view.rows(), width: view.width(), row_stride, far };
             (view, place)
         };
         let (mut reads, mut places, mut buffers) = (Vec::new(), Vec::new(), Vec::new());

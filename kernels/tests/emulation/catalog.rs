@@ -1,103 +1,145 @@
-//! Every kernel with CUDA on its cases.
+//! Every kernel with CUDA on its cases, as they are declared and with random shapes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use zoetrope_kernels::cuda::{Class, Source, Variant};
-use zoetrope_kernels::{Kernel, Meaning, catalog};
+use zoetrope_kernels::{Kernel, Sample, catalog};
 
-use crate::cases::{Arrangement, Bound, Case, Storage, dtypes};
+use crate::cases::{Arrangement, Bound, Case, Rows, Storage, dtypes, result_shape};
 use crate::program::Program;
 use crate::random::Random;
 use crate::sanitize;
+use crate::shapes::{Drawing, Shapes};
 
-/// Shapes like `shapes`, with other extents where an axis is never a row's own length. `..` stands for the same axes
-/// in all operands; where it does not, nothing is changed.
-fn other_rows(kernel: &Kernel, shapes: &[Vec<usize>], random: &mut Random) -> Vec<Vec<usize>> {
-    let mut out = shapes.to_vec();
-    let reads = || kernel.reads.iter().map(|r| r.axes).zip(shapes);
-    let last: Vec<&str> = reads().filter_map(|(axes, _)| axes.last().copied()).collect();
-    if reads().any(|(axes, _)| axes.len() > 1 && axes[1..].contains(&"..")) || last.contains(&"..") {
-        return out;
-    }
-    let mut drawn: BTreeMap<(&str, usize), usize> = BTreeMap::new();
-    for (i, (axes, shape)) in reads().enumerate() {
-        let leading = shape.len() - 1;
-        for axis in 0..leading {
-            let name = if axes[0] == ".." { ".." } else { axes[axis] };
-            let free =
-                name == ".." || (!last.contains(&name) && name.parse::<usize>().is_err() && name != "n");
-            if free {
-                out[i][axis] = *drawn.entry((name, axis)).or_insert_with(|| 1 + random.below(40));
-            }
-        }
-    }
-    // Lists with an entry per row.
-    for (i, (axes, shape)) in reads().enumerate() {
-        if let ([name], [_]) = (axes, shape.as_slice())
-            && let Some(extent) = drawn.get(&(*name, 0))
-        {
-            out[i][0] = *extent;
-        }
-    }
-    out
+/// Kernels without random shapes, and why.
+const WITHOUT_RANDOM_SHAPES: [(&str, &str); 1] = [("normal", "its shape is an attribute")];
+
+/// True where ZOETROPE_EMULATE=nightly asks for more: other widths, which are other variants, and more orders.
+fn nightly() -> bool {
+    std::env::var("ZOETROPE_EMULATE").is_ok_and(|value| value == "nightly")
 }
 
-/// Which shapes the parts of a case have.
+/// Which shapes the parts of a launch have.
 #[derive(Clone, Copy)]
 enum Parts {
     Declared,
-    OtherRows,
+    Drawn,
     Three,
+    /// Of another variant; only where more is asked for.
+    Wide(usize),
 }
 
 /// How operands are stored and how far rows are apart, the parts, and the order of threads.
-type Setting = (Storage, usize, Parts, u64);
+type Setting = (Storage, Rows, Parts, u64);
 
-/// Of every class: rows close together and apart, several parts, and all kinds of orders.
+/// Of every class: rows close together, apart and very far apart, several parts, and all kinds of orders.
 fn settings(class: Class) -> Vec<Setting> {
+    // Tensor maps describe rows that begin at multiples of 16 bytes.
+    let multiple = if class == Class::Hopper { 8 } else { 1 };
+    let gap = |gap| Rows::Gap(gap, multiple);
     let of = |storage| {
-        [
-            (storage, 0, Parts::Declared, 0),
-            (storage, 8, Parts::Declared, 1),
-            (storage, 3, Parts::OtherRows, 2),
-            (storage, 0, Parts::Three, 3),
-        ]
+        let mut all = vec![
+            (storage, gap(0), Parts::Declared, 0),
+            (storage, gap(8), Parts::Declared, 1),
+            (storage, gap(3), Parts::Drawn, 2),
+            (storage, gap(0), Parts::Three, 3),
+            (storage, Rows::Far, Parts::Declared, 5),
+        ];
+        if nightly() {
+            all.extend((0..WIDE).map(|i| (storage, gap(8 * i), Parts::Wide(i), 6 + i as u64)));
+            all.extend((10..16).map(|seed| (storage, gap(0), Parts::Three, seed)));
+        }
+        all
     };
     match class {
         Class::Portable => {
             let reals = of(Storage::F32).into_iter().chain(of(Storage::Bf16));
-            reals.chain([(Storage::Mixed, 5, Parts::Declared, 4)]).collect()
+            reals.chain([(Storage::Mixed, gap(5), Parts::Declared, 4)]).collect()
         }
         Class::Hopper => {
-            of(Storage::Bf16).into_iter().chain([(Storage::Factors, 5, Parts::Three, 4)]).collect()
+            of(Storage::Bf16).into_iter().chain([(Storage::Factors, gap(5), Parts::Three, 4)]).collect()
         }
     }
 }
 
+/// Shapes of other variants for every case, where more is asked for.
+const WIDE: usize = 3;
+
+/// The shapes that a case is tested with.
+struct Drawn {
+    declared: Shapes,
+    near: Vec<Shapes>,
+    /// Of other variants.
+    wide: Vec<Shapes>,
+    /// Whether a result of `near` has another shape than the declared one.
+    differs: bool,
+}
+
+impl Drawn {
+    /// Draws as few variants as can be: where all shapes of the case's own variant have the same result, a kernel's first
+    /// case has shapes of one other variant.
+    fn of(bound: &Bound<'_>, declared: &Shapes, class: Class, random: &mut Random) -> Drawn {
+        let storages = [Storage::F32, Storage::Bf16].into_iter().filter(|s| takes(class, *s));
+        let storages: Vec<Storage> = storages.collect();
+        let variants = |shapes: &Shapes| -> Option<Vec<String>> {
+            let variant = |storage: &Storage| {
+                let arrangement = Arrangement { rows: Rows::Gap(0, 8), in_place: false, seed: 0 };
+                let dtypes = dtypes(bound.kernel, *storage, false);
+                let case = Case { shapes: vec![shapes.clone()], dtypes, arrangement };
+                case.variant(bound, class).filter(|variant| variant.class == class).map(|v| v.key())
+            };
+            storages.iter().map(variant).collect()
+        };
+        let own = variants(declared);
+        let same = Drawing::new(bound.kernel, declared, |shapes| own.is_some() && variants(shapes) == own);
+        let any = Drawing::new(bound.kernel, declared, |shapes| variants(shapes).is_some());
+        let mut near: Vec<Shapes> = (0..3).map(|_| same.draw(random)).collect();
+        let result = |shapes: &Shapes| result_shape(bound.meaning, shapes);
+        let differ = |near: &[Shapes]| near.iter().any(|shapes| result(shapes) != result(declared));
+        if bound.kernel.cases[0] == *declared && !differ(&near) {
+            near = vec![any.draw(random); 3];
+        }
+        let wide = if nightly() { WIDE } else { 0 };
+        let wide = (0..wide).map(|_| any.draw(random)).collect();
+        Drawn { declared: declared.clone(), differs: differ(&near), near, wide }
+    }
+
+    fn parts(&self, parts: Parts) -> Vec<Shapes> {
+        match parts {
+            Parts::Declared => vec![self.declared.clone()],
+            Parts::Drawn => vec![self.near[0].clone()],
+            Parts::Three => vec![self.near[1].clone(), self.near[0].clone(), self.near[2].clone()],
+            Parts::Wide(i) => vec![self.wide[i].clone()],
+        }
+    }
+}
+
+/// Whether kernels of a class read operands that are stored so.
+fn takes(class: Class, storage: Storage) -> bool {
+    class == Class::Portable || storage != Storage::F32
+}
+
+/// Rows that can be pieces of memory; a system gives a program so many.
+const FAR_ROWS: usize = 4000;
+
 /// The launches that a kernel is tested with. In all but the first one, and where storage is mixed, a result lies over
 /// an operand if it may.
-fn cases(kernel: &Kernel, shapes: &[Vec<usize>], class: Class, random: &mut Random) -> Vec<Case> {
-    let others: Vec<_> = (0..3).map(|_| other_rows(kernel, shapes, random)).collect();
-    let declared = shapes.to_vec();
-    let case = |(storage, gap, parts, seed): Setting| {
+fn cases(bound: &Bound<'_>, drawn: &Drawn, class: Class) -> Vec<Case> {
+    let kernel = bound.kernel;
+    let case = |(storage, rows, parts, seed): Setting| {
         let in_place = seed != 0 && storage != Storage::Mixed && kernel.in_place.is_some();
-        let shapes = match parts {
-            Parts::Declared => vec![declared.clone()],
-            Parts::OtherRows => vec![others[0].clone()],
-            Parts::Three => vec![others[1].clone(), declared.clone(), others[2].clone()],
-        };
-        // Tensor maps describe rows that begin at multiples of 16 bytes.
-        let multiple = if class == Class::Hopper { 8 } else { 1 };
-        let arrangement = Arrangement { gap, multiple, in_place, seed };
-        Case { shapes, dtypes: dtypes(kernel, storage, in_place), arrangement }
+        let arrangement = Arrangement { rows, in_place, seed };
+        Case { shapes: drawn.parts(parts), dtypes: dtypes(kernel, storage, in_place), arrangement }
     };
-    settings(class).into_iter().map(case).collect()
+    let mut cases: Vec<Case> = settings(class).into_iter().map(case).collect();
+    cases.retain(|case| case.arrangement.rows != Rows::Far || case.rows(bound) <= FAR_ROWS);
+    cases
 }
 
 struct Tested {
     kernel: Kernel,
-    meaning: Meaning,
+    sample: Sample,
     cases: Vec<Case>,
 }
 
@@ -109,51 +151,83 @@ fn has(kernel: &Kernel, source: Source, class: Class) -> bool {
     }
 }
 
-/// Builds the program of one source and runs all its cases; the messages of those that fail. Cases for which a device of
-/// the class takes another class's kernel are left out.
-fn check_source((source, class): (Source, Class), kernels: &[Kernel]) -> Vec<String> {
-    let mut random = Random(17);
-    let mut all: Vec<Tested> = Vec::new();
+/// What the launches of a source gave.
+#[derive(Default)]
+struct Outcome {
+    failures: Vec<String>,
+    /// Kernels, and those of them that had random shapes.
+    kernels: BTreeSet<&'static str>,
+    random: BTreeSet<&'static str>,
+}
+
+/// The cases of all kernels of a source. Those for which a device of the class takes another class's kernel are left
+/// out.
+fn tested(
+    (source, class): (Source, Class),
+    kernels: &[Kernel],
+    outcome: &mut Outcome,
+    random: &mut Random,
+) -> Vec<Tested> {
+    let mut all = Vec::new();
     for kernel in kernels.iter().filter(|kernel| has(kernel, source, class)) {
-        let declared = kernel.cases.iter().map(|shapes| (kernel.meaning.clone(), shapes.clone()));
-        for (meaning, shapes) in declared.chain(kernel.cuda_cases.iter().cloned()) {
-            let mut cases = cases(kernel, &shapes, class, &mut random);
-            let bound = Bound { kernel, meaning: &meaning };
-            cases.retain(|case| case.variant(&bound, class).class == class);
-            all.push(Tested { kernel: kernel.clone(), meaning, cases });
+        outcome.kernels.insert(kernel.name);
+        for sample in kernel.samples() {
+            let bound = Bound::new(kernel, &sample);
+            let drawn = Drawn::of(&bound, &sample.shapes, class, random);
+            let mut cases = cases(&bound, &drawn, class);
+            cases.retain(|case| {
+                case.variant(&bound, class).unwrap_or_else(|| panic!("{}: no variant", kernel.name)).class
+                    == class
+            });
+            if drawn.differs && !cases.is_empty() {
+                outcome.random.insert(kernel.name);
+            }
+            all.push(Tested { kernel: kernel.clone(), sample, cases });
         }
     }
+    all
+}
+
+/// Builds the program of one source and runs all its cases.
+fn check_source((source, class): (Source, Class), kernels: &[Kernel]) -> Outcome {
+    let (mut random, mut outcome) = (Random(17), Outcome::default());
+    let all = tested((source, class), kernels, &mut outcome, &mut random);
+    let variant_of = |tested: &Tested, case: &Case| {
+        case.variant(&Bound::new(&tested.kernel, &tested.sample), class).expect("a case with a variant")
+    };
     let mut variants: BTreeMap<String, (usize, Variant)> = BTreeMap::new();
     for tested in &all {
-        let bound = Bound { kernel: &tested.kernel, meaning: &tested.meaning };
         for case in &tested.cases {
-            let (variant, number) = (case.variant(&bound, class), variants.len());
+            let (variant, number) = (variant_of(tested, case), variants.len());
             variants.entry(variant.key()).or_insert((number, variant));
         }
     }
     let mut list: Vec<&(usize, Variant)> = variants.values().collect();
     list.sort_by_key(|(number, _)| *number);
     let list: Vec<&Variant> = list.into_iter().map(|(_, variant)| variant).collect();
-    let name = source.name.replace(['/', '.'], "-");
+    let name = source.name.replace(['/', '.'], "-") + if nightly() { "-nightly" } else { "" };
     let program = match Program::build(&name, &list, None) {
         Ok(program) => program,
-        Err(e) => return vec![format!("{}: {e}", source.name)],
+        Err(e) => return Outcome { failures: vec![format!("{}: {e}", source.name)], ..outcome },
     };
-    let (mut running, mut failures, mut runs) = (program.start(), Vec::new(), 0);
-    for Tested { kernel, meaning, cases } in &all {
-        let bound = Bound { kernel, meaning };
-        for case in cases {
-            let (number, variant) = &variants[&case.variant(&bound, class).key()];
+    let (mut running, mut runs) = (program.start(), 0);
+    for tested in &all {
+        let bound = Bound::new(&tested.kernel, &tested.sample);
+        for case in &tested.cases {
+            let (number, variant) = &variants[&variant_of(tested, case).key()];
             runs += 1;
             if let Err(e) = case.run(&bound, (variant, *number), &mut running, &mut random) {
-                let parts = &case.shapes;
-                failures.push(format!("{}\n    {parts:?} {:?}\n    {e}", variant.key(), case.arrangement));
+                let (key, parts) = (variant.key(), &case.shapes);
+                outcome.failures.push(format!("{key}\n    {parts:?} {:?}\n    {e}", case.arrangement));
                 running = program.start();
             }
         }
     }
-    println!("{}: {} variants, {runs} launches", source.name, list.len());
-    failures
+    let launches = all.iter().flat_map(|tested| &tested.cases);
+    let far = launches.filter(|case| case.arrangement.rows == Rows::Far).count();
+    assert!(far > 0, "{}: no offset is beyond 32 bits", source.name);
+    println!("{}: {} variants, {runs} launches, {far} with rows far apart", source.name, list.len());
+    outcome
 }
 
 #[test]
@@ -172,20 +246,29 @@ fn every_cuda_kernel_computes_its_meaning() {
     // EMULATE=linear runs the sources with that in their names.
     let only = std::env::var("EMULATE").ok();
     sources.retain(|(source, _)| only.as_ref().is_none_or(|name| source.name.contains(name)));
-    let (left, failures) = (Mutex::new(sources), Mutex::new(Vec::new()));
+    let (left, all) = (Mutex::new(sources), Mutex::new(Outcome::default()));
     let next = || left.lock().unwrap().pop();
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
                 while let Some(source) = next() {
-                    failures.lock().unwrap().extend(check_source(source, &kernels));
+                    let outcome = check_source(source, &kernels);
+                    let mut all = all.lock().unwrap();
+                    all.failures.extend(outcome.failures);
+                    all.kernels.extend(outcome.kernels);
+                    all.random.extend(outcome.random);
                 }
             });
         }
     });
-    let failures = failures.into_inner().unwrap();
+    let Outcome { failures, kernels, random } = all.into_inner().unwrap();
     let shown = failures.iter().take(20).cloned().collect::<Vec<_>>().join("\n");
     assert!(failures.is_empty(), "{} launches failed\n{shown}", failures.len());
+    println!("{} of {} kernels with random shapes", random.len(), kernels.len());
+    for name in kernels.difference(&random) {
+        let reason = WITHOUT_RANDOM_SHAPES.iter().find(|(kernel, _)| kernel == name);
+        println!("without: {name}: {}", reason.unwrap_or_else(|| panic!("{name} has no random shapes")).1);
+    }
 }
 
 /// A kernel is declared with what computes it on a GPU.

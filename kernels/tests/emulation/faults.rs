@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use zoetrope_kernels::catalog;
 use zoetrope_kernels::cuda::{Class, Variant};
 
-use crate::cases::{Arrangement, Bound, Case, Storage, dtypes};
+use crate::cases::{Arrangement, Bound, Case, Rows, Storage, dtypes};
 use crate::planted::{FAULTS, HOPPER_FAULTS, TRACELESS};
 use crate::program::{Edit, Program};
 use crate::random::Random;
@@ -20,24 +20,24 @@ fn complaint(
     change: impl Fn(&mut Variant),
 ) -> Option<String> {
     let kernel = catalog().into_iter().find(|k| k.name == kernel).expect("a declared kernel");
-    let (meaning, shapes) = kernel
-        .cuda_cases
-        .last()
-        .cloned()
-        .unwrap_or_else(|| (kernel.meaning.clone(), kernel.cases[0].clone()));
-    let bound = Bound { kernel: &kernel, meaning: &meaning };
+    let sample = kernel.samples().last().expect("a kernel has a case");
+    let bound = Bound::new(&kernel, &sample);
     // Tensor maps want rows at multiples of 16 bytes; all else shall meet rows that are not.
     let multiple = if class == Class::Hopper { 8 } else { 1 };
-    let case = |seed| Case {
-        shapes: vec![shapes.clone()],
+    let case = |rows, seed| Case {
+        shapes: vec![sample.shapes.clone()],
         dtypes: dtypes(&kernel, Storage::Bf16, false),
-        arrangement: Arrangement { gap: 8, multiple, in_place: false, seed },
+        arrangement: Arrangement { rows, in_place: false, seed },
     };
-    let mut variant = case(0).variant(&bound, class);
+    let near = Rows::Gap(8, multiple);
+    let mut variant = case(near, 0).variant(&bound, class).expect("a case of the kernel");
     assert_eq!(variant.class, class, "{} has a kernel of the class", kernel.name);
     change(&mut variant);
     let program = Program::build(name, &[&variant], edit).expect("a fault that compiles");
-    (0..6).find_map(|seed| case(seed).run(&bound, (&variant, 0), &mut program.start(), &mut Random(5)).err())
+    let orders = (0..6).map(|seed| (near, seed)).chain([(Rows::Far, 1)]);
+    orders
+        .map(|(rows, seed)| case(rows, seed))
+        .find_map(|case| case.run(&bound, (&variant, 0), &mut program.start(), &mut Random(5)).err())
 }
 
 /// A tensor map whose boxes have too few rows.

@@ -48,6 +48,15 @@ impl Values {
     }
 }
 
+/// Memory of one operand. The program that runs kernels has its bytes in `pieces` that begin `apart` bytes from each
+/// other, or in one piece where that is 0.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Buffer {
+    pub bytes: Vec<u8>,
+    pub pieces: usize,
+    pub apart: usize,
+}
+
 /// How an operand lies in a buffer of its own.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
@@ -55,6 +64,8 @@ pub struct Place {
     pub rows: usize,
     pub width: usize,
     pub row_stride: usize,
+    /// Every row is a piece of the buffer, between guards of its own.
+    pub far: bool,
 }
 
 impl Place {
@@ -64,29 +75,41 @@ impl Place {
     }
 
     /// Memory of nothing but NaN.
-    pub fn empty(&self) -> Vec<u8> {
+    pub fn empty(&self) -> Buffer {
+        let size = self.dtype.bytes();
+        if self.far {
+            let bytes = vec![NOTHING; self.rows * self.piece()];
+            return Buffer { bytes, pieces: self.rows, apart: self.row_stride * size };
+        }
         let span = if self.rows == 0 { 0 } else { (self.rows - 1) * self.row_stride + self.width };
-        vec![NOTHING; 2 * guard() + span * self.dtype.bytes()]
+        Buffer { bytes: vec![NOTHING; 2 * guard() + span * size], pieces: 1, apart: 0 }
     }
 
     /// Memory with `values` in it.
-    pub fn filled(&self, values: &Values) -> Vec<u8> {
+    pub fn filled(&self, values: &Values) -> Buffer {
         let mut memory = self.empty();
         let (bytes, row) = (values.bytes(), self.width * self.dtype.bytes());
         for (i, from) in bytes.chunks(row.max(1)).enumerate() {
-            memory[self.row(i)..][..from.len()].copy_from_slice(from);
+            memory.bytes[self.row(i)..][..from.len()].copy_from_slice(from);
         }
         memory
     }
 
+    /// Bytes of a row that is a piece.
+    fn piece(&self) -> usize {
+        2 * guard() + self.width * self.dtype.bytes()
+    }
+
     fn row(&self, row: usize) -> usize {
-        guard() + row * self.row_stride * self.dtype.bytes()
+        let apart = if self.far { self.piece() } else { self.row_stride * self.dtype.bytes() };
+        guard() + row * apart
     }
 
     /// The elements of a result.
-    pub fn read(&self, memory: &[u8]) -> Vec<f32> {
+    pub fn read(&self, memory: &Buffer) -> Vec<f32> {
         let size = self.dtype.bytes();
-        let rows = (0..self.rows).flat_map(|row| memory[self.row(row)..][..self.width * size].chunks(size));
+        let rows =
+            (0..self.rows).flat_map(|row| memory.bytes[self.row(row)..][..self.width * size].chunks(size));
         rows.map(|b| match self.dtype {
             Dtype::Bf16 => bf16::from_le_bytes([b[0], b[1]]).to_f32(),
             Dtype::U8 => f32::from(b[0]),
@@ -96,12 +119,13 @@ impl Place {
     }
 
     /// The first byte outside the elements that is no longer NaN, from the first element on.
-    pub fn touched(&self, memory: &[u8]) -> Option<i64> {
-        let mut outside = vec![true; memory.len()];
+    pub fn touched(&self, memory: &Buffer) -> Option<i64> {
+        let mut outside = vec![true; memory.bytes.len()];
         for row in 0..self.rows {
             outside[self.row(row)..][..self.width * self.dtype.bytes()].fill(false);
         }
-        let touched = memory.iter().zip(outside).position(|(byte, outside)| outside && *byte != NOTHING);
+        let touched =
+            memory.bytes.iter().zip(outside).position(|(byte, outside)| outside && *byte != NOTHING);
         touched.map(|at| at as i64 - guard() as i64)
     }
 }

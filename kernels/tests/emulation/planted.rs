@@ -1,7 +1,7 @@
 //! Faults, each of them a piece of a source and what is planted in its place.
 
 /// Kernel, file, what stands there, and the fault in its place.
-pub const FAULTS: [(&str, &str, &str, &str); 10] = [
+pub const FAULTS: [(&str, &str, &str, &str); 16] = [
     // One row too many.
     ("affine", "tensor.cuh", "if (row < rows)", "if (row <= rows)"),
     // Arguments exchanged.
@@ -29,6 +29,15 @@ pub const FAULTS: [(&str, &str, &str, &str); 10] = [
     ("attention", "attention/attention.cu", "copy_async_wait<0>", "copy_async_wait<1>"),
     // A query that does not see itself.
     ("attention_causal", "attention/attention.cu", "key <= query", "key < query"),
+    // A window with one key too many, one that begins too late, and keys that are padding.
+    ("attention_causal", "attention/attention.cu", "key > query - window", "key >= query - window"),
+    ("attention_causal", "attention/attention.cu", "query - window + 1;", "query - window + 65;"),
+    ("attention_causal", "attention/attention.cu", " && valid[key] != 0", ""),
+    // Keys behind the last one are seen.
+    ("attention", "attention/attention.cu", "return key < keys;", "return true;"),
+    // Offsets of 32 bits.
+    ("affine", "tensor.cuh", "return data + i * stride;", "return data + (int)(i * stride);"),
+    ("linear_bias", "product.cuh", "data + row * stride + column", "data + (int)(row * stride) + column"),
     // A barrier that not all threads reach.
     (
         "rms_norm",
@@ -39,7 +48,7 @@ pub const FAULTS: [(&str, &str, &str, &str); 10] = [
 ];
 
 /// The same for kernels of the Hopper class.
-pub const HOPPER_FAULTS: [(&str, &str, &str, &str); 19] = [
+pub const HOPPER_FAULTS: [(&str, &str, &str, &str); 20] = [
     // A stage that is never given back.
     ("linear_bias", "hopper/pipeline.cuh", "mbarrier_arrive(empty + place.stage);", ""),
     // A wait for the phase before.
@@ -77,6 +86,8 @@ pub const HOPPER_FAULTS: [(&str, &str, &str, &str); 19] = [
     ("linear_bias", "linear/hopper.cu", "copy_box(left, block.maps.x", "copy_box(left, block.maps.w"),
     // One row too many.
     ("linear_bias", "linear/hopper.cu", "if (row < rows && column", "if (row <= rows && column"),
+    // Offsets of 32 bits.
+    ("linear_bias", "tensor.cuh", "return data + i * stride;", "return data + (int)(i * stride);"),
     // Scores used before they are there.
     ("attention_gate", "attention/hopper.cu", "products_wait<1>(scores)", "products_wait<2>(scores)"),
     // Sums changed while a product adds to them.

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use zoetrope_kernels::cuda::source::{self, HEADERS, HOST_HEADERS};
 use zoetrope_kernels::cuda::{Launch, MAP_BYTES, Variant};
 
+use crate::memory::Buffer;
 use crate::sanitize;
 
 /// The first of the usual compilers that answers.
@@ -136,22 +137,27 @@ impl Running {
         variant: usize,
         launch: &Launch,
         seed: u64,
-        buffers: &mut [Vec<u8>],
+        buffers: &mut [Buffer],
     ) -> Result<(), String> {
         let mut request = Vec::new();
         for number in [variant, launch.threads, launch.shared, launch.blocks, buffers.len()] {
             request.extend((number as u32).to_le_bytes());
         }
         request.extend(seed.to_le_bytes());
-        for bytes in buffers.iter().chain([&with_maps(launch)]) {
-            request.extend((bytes.len() as u64).to_le_bytes());
+        for Buffer { bytes, pieces, apart } in buffers.iter() {
+            for number in [bytes.len(), *pieces, *apart] {
+                request.extend((number as u64).to_le_bytes());
+            }
             request.extend(bytes);
         }
+        let argument = with_maps(launch);
+        request.extend((argument.len() as u64).to_le_bytes());
+        request.extend(argument);
         let (stdin, stdout) = (self.child.stdin.as_mut(), self.child.stdout.as_mut());
         let (stdin, stdout) = (stdin.expect("piped"), stdout.expect("piped"));
         let mut asked = stdin.write_all(&request).and_then(|()| stdin.flush());
         for buffer in buffers {
-            asked = asked.and_then(|()| stdout.read_exact(buffer));
+            asked = asked.and_then(|()| stdout.read_exact(&mut buffer.bytes));
         }
         asked.map_err(|error| {
             let mut text = String::new();

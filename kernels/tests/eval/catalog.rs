@@ -1,6 +1,6 @@
 //! Every declared kernel on its declared cases, against the naive ops one after the other.
 
-use zoetrope_kernels::{IntRange, Kernel, catalog};
+use zoetrope_kernels::{Kernel, catalog};
 
 use crate::cases::{Random, Storage, close, run};
 use crate::meanings::chain;
@@ -10,8 +10,10 @@ fn operands(kernel: &Kernel, shapes: &[Vec<usize>], r: &mut Random) -> Vec<Array
     let reads = kernel.reads.iter().zip(shapes);
     reads
         .map(|(decl, shape)| match decl.ints {
-            Some(IntRange::RowsOf(of)) => r.ints(shape, shapes[of][0]),
-            Some(IntRange::Below(n)) => r.ints(shape, n as usize),
+            Some(ints) => {
+                let drawn = ints.draw(shape.iter().product(), shapes, |n| r.below(n));
+                Array { ints: true, ..Array::new(shape, drawn.into_iter().map(f64::from).collect()) }
+            }
             // Logarithms and roots are taken of these, and quotients made: no zeros.
             None => r.reals(shape, 0.25, 1.5),
         })

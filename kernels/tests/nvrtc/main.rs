@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use assembly::Disassembler;
 use zoetrope_kernels::cuda::{ARCHS, Arch, Class, Compiled, Compiler, Part, Variant, View};
-use zoetrope_kernels::{Kernel, Meaning, Ref, catalog};
+use zoetrope_kernels::{Kernel, Meaning, Ref, Sample, catalog};
 use zoetrope_model_spec::lang::{Dtype, infer};
 
 /// The result's shape of a meaning.
@@ -45,7 +45,8 @@ fn variant(
     };
     let reads = kernel.reads.iter().zip(shapes);
     let reads = reads.map(|(decl, shape)| view(shape, if decl.ints.is_some() { Dtype::I32 } else { dtype }));
-    let parts = [Part { reads: reads.collect(), write: view(&result_shape(meaning, shapes), meaning.stores(dtype)) }];
+    let parts =
+        [Part { reads: reads.collect(), write: view(&result_shape(meaning, shapes), meaning.stores(dtype)) }];
     let variant = Variant::of(kernel, meaning, &parts, class).unwrap_or_else(|e| panic!("{e}"));
     let launch = variant.launch(&parts).unwrap_or_else(|e| panic!("{e}"));
     (variant, launch.argument.len())
@@ -73,11 +74,10 @@ const WIDE: [(&str, &str, &[&[usize]]); 7] = [
 fn variants() -> BTreeMap<String, (Variant, usize)> {
     let mut all = BTreeMap::new();
     for kernel in catalog().iter().filter(|k| k.cuda.is_some()) {
-        let declared = kernel.cases.iter().map(|shapes| (kernel.meaning.clone(), shapes.clone()));
         let wide = WIDE.iter().filter(|(name, ..)| *name == kernel.name);
         let wide =
             wide.flat_map(|(_, attrs, shapes)| kernel.clone().cuda_case(attrs, shapes).cuda_cases.pop());
-        for (meaning, shapes) in declared.chain(kernel.cuda_cases.iter().cloned()).chain(wide) {
+        for Sample { meaning, shapes, .. } in kernel.samples().chain(wide) {
             for (dtype, class) in
                 [(Dtype::F32, Class::Portable), (Dtype::Bf16, Class::Portable), (Dtype::Bf16, Class::Hopper)]
             {
@@ -169,7 +169,7 @@ fn complaints(
     disassembler: Option<&Disassembler>,
 ) -> Vec<String> {
     // Starting the disassembler takes longer than compiling: only what has to have matrix instructions is looked at.
-    let disassembler = disassembler.filter(|_| variant.multiplies_matrices());
+    let disassembler = disassembler.filter(|_| variant.multiplies_matrices);
     let report = complaint(variant, &compiled.report);
     let of_report = report.map(|what| format!("{what}:\n{}", compiled.report));
     let of_parameters = cubin::complaint(&compiled.cubin, &variant.symbol(), argument, alignment(variant));
@@ -250,7 +250,7 @@ fn checks_see_what_is_wrong() {
         return;
     };
     let variants = variants();
-    let plain = variants.values().find(|(v, _)| v.name == "linear" && !v.multiplies_matrices());
+    let plain = variants.values().find(|(v, _)| v.name == "linear" && !v.multiplies_matrices);
     let (variant, argument) = plain.expect("a product of f32");
     let alignment = alignment(variant);
     for arch in &ARCHS {
@@ -284,7 +284,7 @@ fn instructions_of_a_class_are_told_apart() {
     for class in [Class::Portable, Class::Hopper] {
         let all = variants();
         let mut own = all.values().filter(|(v, _)| v.class == class && v.name == "linear");
-        let (variant, _) = own.find(|(v, _)| v.multiplies_matrices()).expect("a product of the class");
+        let (variant, _) = own.find(|(v, _)| v.multiplies_matrices).expect("a product of the class");
         let cubin = compiler.compile(variant, arch).unwrap_or_else(|e| panic!("{e}")).cubin;
         assert_eq!(disassembler.complaint(&cubin, class), None);
         let other = if class == Class::Hopper { Class::Portable } else { Class::Hopper };
