@@ -1,187 +1,113 @@
-//! A plan of nothing but the declared cases of all kernels: every case is a launch, every operand an input, every result
-//! an output.
+//! What the self-test launches: the declared cases of all kernels, as f32 and as bf16, and cases of full size.
 
-use std::borrow::Cow;
+use zoetrope_kernels::{IntRange, Kernel, Meaning, Ref, catalog};
+use zoetrope_model_spec::lang::{BinaryFn, Def, Dtype, Info, Op, UnaryFn, flops, infer};
 
-use zoetrope_kernels::{IntRange, Kernel, Meaning, Ref};
-use zoetrope_model_spec::lang::{Attr, BinaryFn, Def, Dtype, Info, Op, UnaryFn, flops, infer};
-use zoetrope_runtime::plan::{
-    self, ALIGN, Base, Facts, Item, Launch, Number, Operand, Part, Phase, Plan, Port, Repeat, Segment,
-};
-
-use crate::demo::random::Stream;
-use crate::tensors::{Named, Tensor};
-
-/// The name of the one phase.
-pub const PHASE: &str = "kernels";
-
-/// One launch of the plan.
+/// One launch.
+#[derive(Clone)]
 pub struct Case {
+    /// The row of the table that it belongs to.
+    pub name: String,
     pub kernel: &'static str,
+    pub meaning: Meaning,
+    pub reads: Vec<Read>,
+    /// The shape of the result.
+    pub write: Vec<usize>,
+    /// How real numbers are stored.
     pub dtype: Dtype,
     /// How far the result may be from the CPU's, relative to its largest element.
     pub tolerance: f64,
+    /// True where matrix instructions do the work.
+    pub multiplies: bool,
     pub flops: u64,
+    /// Read and written, every operand once.
     pub bytes: u64,
+    pub compared: Compared,
 }
 
-/// The plan, its cases in the order of its launches, and random operands.
-pub struct Cases {
-    pub plan: Plan,
-    pub cases: Vec<Case>,
-    pub inputs: Named,
+/// An operand.
+#[derive(Clone)]
+pub struct Read {
+    pub shape: Vec<usize>,
+    pub dtype: Dtype,
+    pub numbers: Range,
+    /// True where its rows are those of the result, each read for that one alone.
+    pub by_row: bool,
 }
 
-/// The name of the result of launch `number`.
-pub fn output(number: usize) -> String {
-    format!("{number}")
+/// What an operand's numbers are drawn from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Range {
+    Real,
+    /// For functions that are not defined at zero and below it.
+    Positive,
+    /// Whole numbers below this.
+    Below(usize),
 }
 
-/// All cases of the kernels that a card computes, as f32 and as bf16.
-pub fn cases(catalog: &[Kernel]) -> Cases {
-    let mut made = Making::default();
-    for kernel in catalog {
-        let Some(cuda) = kernel.cuda else { continue };
+/// How much of a result is computed again on the CPU.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Compared {
+    Whole,
+    /// A few rows, from the first to the last.
+    Rows,
+    /// The last positions of every axis: of a convolution with three taps on each.
+    Corner,
+}
+
+impl Case {
+    /// Of shapes that a kernel takes.
+    ///
+    /// # Panics
+    /// When they do not fit its meaning, or a GPU does not compute it: a mistake in a declaration.
+    pub fn of(kernel: &Kernel, meaning: Meaning, shapes: &[Vec<usize>], dtype: Dtype) -> Case {
+        let cuda = kernel.cuda.expect("a kernel with CUDA");
+        let real = if wants_positive(&meaning) { Range::Positive } else { Range::Real };
+        let read = |(decl, shape): (&zoetrope_kernels::OperandDecl, &Vec<usize>)| {
+            let numbers = match decl.ints {
+                Some(IntRange::RowsOf(of)) => Range::Below(shapes[of][0]),
+                Some(IntRange::Below(n)) => Range::Below(n as usize),
+                None => real,
+            };
+            let dtype = if decl.ints.is_some() { Dtype::I32 } else { dtype };
+            let by_row = decl.axes.first() == kernel.writes.axes.first();
+            Read { shape: shape.clone(), dtype, numbers, by_row }
+        };
+        let reads: Vec<Read> = kernel.reads.iter().zip(shapes).map(read).collect();
+        let (write, flops) = result(&meaning, shapes, dtype);
+        let bytes = |shape: &[usize], dtype: Dtype| shape.iter().product::<usize>() * dtype.bytes();
+        let read_bytes: usize = reads.iter().map(|read| bytes(&read.shape, read.dtype)).sum();
+        Case {
+            name: kernel.name.to_string(),
+            kernel: kernel.name,
+            meaning,
+            // Both sides round to the storage, which may differ by one place.
+            tolerance: match dtype {
+                Dtype::Bf16 => cuda.tolerance.bf16 + 1.0 / 128.0,
+                _ => cuda.tolerance.f32,
+            },
+            multiplies: dtype == Dtype::Bf16 && !cuda.multiplies.is_empty(),
+            flops,
+            bytes: (read_bytes + bytes(&write, dtype)) as u64,
+            reads,
+            write,
+            dtype,
+            compared: Compared::Whole,
+        }
+    }
+}
+
+/// The declared cases of the kernels that a card computes, as f32 and as bf16.
+pub fn declared() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for kernel in catalog().iter().filter(|kernel| kernel.cuda.is_some()) {
         let declared = kernel.cases.iter().map(|shapes| (kernel.meaning.clone(), shapes.clone()));
         for (meaning, shapes) in declared.chain(kernel.cuda_cases.iter().cloned()) {
-            for (dtype, tolerance) in [
-                (Dtype::F32, cuda.tolerance.f32),
-                // Both sides round to the storage, which may differ by one place.
-                (Dtype::Bf16, cuda.tolerance.bf16 + 1.0 / 128.0),
-            ] {
-                made.add(kernel, &meaning, &shapes, dtype, tolerance);
-            }
+            let of = |dtype| Case::of(kernel, meaning.clone(), &shapes, dtype);
+            cases.extend([Dtype::F32, Dtype::Bf16].map(of));
         }
     }
-    made.finish()
-}
-
-#[derive(Default)]
-struct Making {
-    kernels: Vec<plan::Kernel>,
-    items: Vec<Item>,
-    inputs: Vec<Port>,
-    outputs: Vec<Port>,
-    cases: Vec<Case>,
-    values: Named,
-    end: u64,
-}
-
-impl Making {
-    fn add(
-        &mut self,
-        kernel: &Kernel,
-        meaning: &Meaning,
-        shapes: &[Vec<usize>],
-        dtype: Dtype,
-        tolerance: f64,
-    ) {
-        let number = self.items.len();
-        let mut reads = Vec::new();
-        let mut random = Stream::named(&format!("{} {number}", kernel.name));
-        for (i, (decl, shape)) in kernel.reads.iter().zip(shapes).enumerate() {
-            let count = shape.iter().product();
-            let below = decl.ints.map(|ints| match ints {
-                IntRange::RowsOf(of) => shapes[of][0],
-                IntRange::Below(n) => n as usize,
-            });
-            let (stored, tensor) = match below {
-                Some(n) => {
-                    let whole = |x: f64| (x.abs() * 1e6) as usize % n;
-                    (
-                        plan::Dtype::I32,
-                        Tensor::int(shape, (0..count).map(|_| whole(random.next()) as i32).collect()),
-                    )
-                }
-                None => {
-                    let real = |x: f64| if wants_positive(meaning) { x.abs() + 0.25 } else { x };
-                    (
-                        stored(dtype),
-                        Tensor::real(shape, (0..count).map(|_| real(random.next()) as f32).collect()),
-                    )
-                }
-            };
-            let (operand, port) = self.place(format!("{number}.{i}"), stored, shape);
-            reads.push(operand);
-            self.inputs.push(port);
-            self.values.insert(format!("{number}.{i}"), tensor);
-        }
-        let (shape, flops) = result(meaning, shapes, dtype);
-        let (write, port) = self.place(output(number), stored(dtype), &shape);
-        self.outputs.push(port);
-        let bytes = reads.iter().chain([&write]).map(|o| o.extent()).sum();
-        self.cases.push(Case { kernel: kernel.name, dtype, tolerance, flops, bytes });
-        let attrs = meaning.attrs().into_iter().map(|attr| match attr {
-            Attr::Int(i) => Number::Int(i),
-            Attr::Real(x) => Number::Real(x),
-        });
-        self.kernels.push(plan::Kernel { name: Cow::Borrowed(kernel.name), attrs: attrs.collect() });
-        let path = Cow::Borrowed(kernel.name);
-        let part = Part { reads: reads.into(), write, in_place: None, path, flops, bytes };
-        let launch =
-            Launch { kernel: number as u32, lane: 0, waits: Cow::Borrowed(&[]), parts: vec![part].into() };
-        self.items.push(Item::Launch(launch));
-    }
-
-    /// Memory of its own.
-    fn place(&mut self, name: String, dtype: plan::Dtype, shape: &[usize]) -> (Operand, Port) {
-        let offset = self.end;
-        let shape: plan::List<u32> = shape.iter().map(|n| *n as u32).collect();
-        let row_stride = shape.last().copied().unwrap_or(1);
-        let operand = Operand { base: Base::Arena, offset, step: 0, dtype, shape: shape.clone(), row_stride };
-        self.end = (offset + operand.extent()).next_multiple_of(ALIGN);
-        (operand, Port { name: name.into(), offset, dtype, shape, per_step: false, slot: None })
-    }
-
-    fn finish(self) -> Cases {
-        let segment =
-            Segment { name: Cow::Borrowed("all"), repeat: Repeat::Once, items: Cow::Owned(self.items) };
-        let phase = Phase {
-            name: Cow::Borrowed(PHASE),
-            first: 0,
-            segments: vec![segment].into(),
-            inputs: Cow::Owned(self.inputs),
-            outputs: Cow::Owned(self.outputs),
-            constants: Cow::Borrowed(&[]),
-            places: Cow::Borrowed(&[]),
-            kept: Cow::Borrowed(&[]),
-            weight_bytes: 0,
-            table_bytes: 0,
-            arena_bytes: self.end,
-            lower_bound_bytes: self.end,
-        };
-        let facts = Facts {
-            width: 0,
-            height: 0,
-            frames: 0,
-            fps: 0.0,
-            dtype: plan::Dtype::Bf16,
-            pipeline: Cow::Borrowed("none"),
-            model: Cow::Borrowed("none"),
-            model_version: Cow::Borrowed(""),
-            notes: Cow::Borrowed(&[]),
-            decode_chunk: None,
-            vram: None,
-            reserve_bytes: 0,
-        };
-        let plan = Plan {
-            name: Cow::Borrowed("selftest"),
-            made_by: Cow::Borrowed("the declared cases of the kernels"),
-            facts,
-            kernels: Cow::Owned(self.kernels),
-            constants: Cow::Borrowed(&[]),
-            tables: Cow::Borrowed(&[]),
-            phases: vec![phase].into(),
-            buffers: Cow::Borrowed(&[]),
-            arena_bytes: self.end,
-            peak_bytes: self.end,
-        };
-        Cases { plan, cases: self.cases, inputs: self.values }
-    }
-}
-
-fn stored(dtype: Dtype) -> plan::Dtype {
-    if dtype == Dtype::F32 { plan::Dtype::F32 } else { plan::Dtype::Bf16 }
+    cases
 }
 
 /// Operands are kept from zero and below it where a function wants that.
@@ -207,7 +133,7 @@ fn result(meaning: &Meaning, shapes: &[Vec<usize>], dtype: Dtype) -> (Vec<usize>
             })
             .collect();
         let shapes: Vec<_> = inputs.iter().map(|i| (i.dtype, i.shape.as_slice())).collect();
-        let (_, shape) = infer(&op.op, &shapes).expect("a declared case fits its meaning");
+        let (_, shape) = infer(&op.op, &shapes).expect("a case fits its meaning");
         let output = info(shape);
         total += flops(&op.op, &inputs, &output);
         made.push(output);
