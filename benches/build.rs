@@ -3,6 +3,7 @@
 //!
 //! Every plan is compiled in a process of its own, so that its peak memory is its own; times are medians of three.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
@@ -82,19 +83,55 @@ fn builds() {
         assert!(done.success(), "the build of {BUILT} failed");
         println!("cargo build --release --features {BUILT}, {what}: {:.1} s", start.elapsed().as_secs_f64());
     };
+    let touch = |file: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        let now = fs::FileTimes::new().set_modified(std::time::SystemTime::now());
+        fs::File::open(&path).and_then(|f| f.set_times(now)).expect("the time of a file can be set");
+    };
     build("cold");
     for file in ["zoetrope", "zoetropec"] {
         let bytes = fs::metadata(target.join("release").join(file)).map_or(0, |m| m.len());
         println!("{file}: {:.1} MB", bytes as f64 / 1e6);
     }
-    let blobs = fs::read_dir(target.join("machine-code")).map_or(0, Iterator::count);
-    println!("functions compiled to machine code: {blobs} (none where NVRTC is not found)");
+    machine_code(&target.join("release"));
     build("nothing changed");
     for file in ["kernels/src/linear/mod.rs", "src/commands/plan.rs"] {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
-        let now = fs::FileTimes::new().set_modified(std::time::SystemTime::now());
-        fs::File::open(&path).and_then(|f| f.set_times(now)).expect("the time of a file can be set");
+        touch(file);
         build(&format!("{file} touched"));
     }
+    let compiled = target.join("machine-code");
+    if fs::read_dir(&compiled).is_ok_and(|mut functions| functions.next().is_some()) {
+        fs::remove_dir_all(&compiled).expect("compiled functions can be removed");
+        touch("generated/build/main.rs");
+        build("all machine code compiled again");
+    }
     fs::remove_dir_all(&target).expect("the target folder can be removed");
+}
+
+/// Functions, bytes of their machine code, and bytes as stored, by architecture: from the list that the build made.
+fn machine_code(profile: &Path) {
+    let crates = fs::read_dir(profile.join("build")).expect("a build has scripts").flatten();
+    let lists = crates.filter_map(|folder| fs::read_to_string(folder.path().join("out/plans.rs")).ok());
+    let mut sums: BTreeMap<String, [u64; 3]> = BTreeMap::new();
+    for list in lists {
+        // As in: image("90a", "linear_a45f3158e9f4", 81920, 4096, 16384),
+        let rows = list.lines().filter_map(|line| line.trim().strip_prefix("image(")?.strip_suffix("),"));
+        for row in rows {
+            let words: Vec<&str> = row.split(", ").collect();
+            let [arch, _, _, stored, bytes] = words[..] else { panic!("five fields") };
+            let number = |word: &str| word.parse::<u64>().expect("a number");
+            let sum = sums.entry(arch.trim_matches('"').to_string()).or_default();
+            *sum = [sum[0] + 1, sum[1] + number(bytes), sum[2] + number(stored)];
+        }
+    }
+    if sums.is_empty() {
+        println!("machine code: none, because NVRTC was not found (README.md, \"On a card\")");
+        return;
+    }
+    println!("{:<13} {:>9} {:>9} {:>13}", "machine code", "functions", "MB", "compressed MB");
+    let all = sums.values().fold([0; 3], |all, sum| [0, 1, 2].map(|i| all[i] + sum[i]));
+    let rows = sums.into_iter().map(|(arch, sum)| (format!("sm_{arch}"), sum));
+    for (name, [functions, bytes, stored]) in rows.chain([("all".to_string(), all)]) {
+        println!("{name:<13} {functions:>9} {:>9.1} {:>13.1}", bytes as f64 / 1e6, stored as f64 / 1e6);
+    }
 }

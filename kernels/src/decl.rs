@@ -115,7 +115,7 @@ impl Kernel {
     }
 
     /// A case in which integers are what the declaration says.
-    pub(crate) fn sample(&self, meaning: Meaning, shapes: Vec<Vec<usize>>) -> Sample {
+    pub fn sample(&self, meaning: Meaning, shapes: Vec<Vec<usize>>) -> Sample {
         Sample { meaning, shapes, ints: self.reads.iter().map(|read| read.ints).collect() }
     }
 }

@@ -6,17 +6,19 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use zoetrope_runtime::cuda::{Cuda, Mode, Supply};
-use zoetrope_runtime::plan::{Code, Phase, Repeat};
+use zoetrope_runtime::plan::{Code, Phase, Plan, Port, Repeat};
+use zoetrope_runtime::{Executor, Result as RuntimeResult};
 
 use super::model::built_in;
 use super::{ModelArgs, PlanArgs, say};
+use crate::demo::random::Stream;
 use crate::device::embedded::Embedded;
 use crate::device::{Chosen, Device};
 use crate::failure::{Failure, Kind};
 use crate::report::cards::{CARDS, Card};
 use crate::report::floor;
 use crate::run::{sigmas, stage};
-use crate::session::{Session, Unwatched};
+use crate::session::{Session, Unwatched, Watch};
 use crate::tensors::{Named, Tensor};
 
 /// Time a plan on the NVIDIA card
@@ -29,6 +31,9 @@ pub struct Bench {
     /// Weights of the model files, or random ones that need none
     #[arg(long, value_enum, default_value_t = Kinds::Random)]
     weights: Kinds,
+    /// Only this phase; may be given several times
+    #[arg(long, value_name = "NAME")]
+    phase: Vec<String>,
     /// How often every phase runs; times are medians
     #[arg(long, value_name = "N", default_value_t = 3)]
     turns: usize,
@@ -47,8 +52,10 @@ struct Timed<'p> {
     loading: f64,
     /// Median seconds of a run of the phase, launched as graphs.
     seconds: f64,
-    /// Seconds that the host spent on launching in one of them.
-    launching: f64,
+    /// How many of them are steps, and the median seconds of one.
+    steps: (usize, f64),
+    /// Of one of them, what the host spent beside waiting for the card, in seconds; of the steps, where there are some.
+    host: f64,
     /// By function: how often, seconds launched one by one, and the floor of the named card.
     functions: BTreeMap<u32, (u64, f64, f64)>,
 }
@@ -60,6 +67,7 @@ impl Bench {
     /// No card that can run the plan, or weights that are missing.
     pub fn run(self) -> Result<(), Failure> {
         let plan = self.plan.plan()?;
+        let phases = self.phases(plan)?;
         let Chosen::Card(card, code) = Device::Cuda.choose(plan)? else {
             return Err(Failure::new(Kind::Device, "the bench wants a card"));
         };
@@ -74,29 +82,47 @@ impl Bench {
         let mut session = Session::on(plan, Cuda::new(card, plan, code, &Embedded, supply)?);
         let _ = writeln!(out, "functions and graphs made in {:.2} s", start.elapsed().as_secs_f64());
         let mut all = Vec::new();
-        for phase in plan.phases.iter() {
+        for phase in phases {
             all.push(time(&mut session, phase, self.turns, code, named)?);
         }
-        phases(&mut out, &all);
-        kernels(&mut out, code, &all, named);
+        table_of_phases(&mut out, &all);
+        table_of_kernels(&mut out, code, &all, named);
         say(&out)
+    }
+
+    /// Those that are asked for, in the plan's order.
+    fn phases<'p>(&self, plan: &'p Plan) -> Result<Vec<&'p Phase>, Failure> {
+        if let Some(unknown) = self.phase.iter().find(|name| plan.phase(name).is_none()) {
+            let known: Vec<&str> = plan.phases.iter().map(|phase| phase.name.as_ref()).collect();
+            let known = known.join(", ");
+            return Err(Failure::usage(format!(
+                "plan {} has no phase {unknown}\n  have  {known}",
+                plan.name
+            )));
+        }
+        let asked =
+            |phase: &&Phase| self.phase.is_empty() || self.phase.iter().any(|name| phase.name == *name);
+        Ok(plan.phases.iter().filter(asked).collect())
     }
 }
 
-/// Inputs that the host gives a phase: a prompt of nothing but its first token, and a seed.
-fn inputs(phase: &Phase) -> Named {
-    let mut inputs = Named::new();
-    for port in phase.inputs.iter() {
+/// What a phase reads: of the host a prompt of nothing but its first token and a seed, of other phases random numbers, so
+/// that every phase can be timed for itself.
+fn inputs(phase: &Phase) -> Vec<(&Port, Vec<u8>)> {
+    let value = |port: &Port| {
         let count = port.shape.iter().map(|n| *n as usize).product();
-        let value = match port.name.as_ref() {
+        match port.name.as_ref() {
             "input_ids" | "attention_mask" => Tensor::int(&[count], vec![1; count]),
             "seed" => Tensor::int(&[2], vec![10, 0]),
             "noise_scale" => Tensor::real(&[1], vec![sigmas(stage(phase))[0]]),
-            _ => continue,
-        };
-        inputs.insert(port.name.to_string(), value);
-    }
-    inputs
+            name => {
+                let mut random = Stream::named(name);
+                Tensor::real(&[count], (0..count).map(|_| random.next() as f32).collect())
+            }
+        }
+    };
+    let ports = phase.inputs.iter().filter(|port| !port.per_step);
+    ports.map(|port| (port, value(port).bytes_for(port))).collect()
 }
 
 fn time<'p>(
@@ -111,16 +137,29 @@ fn time<'p>(
     let start = Instant::now();
     session.load(name)?;
     let loading = start.elapsed().as_secs_f64();
+    let stepping = phase.segments.iter().find(|segment| segment.repeat == Repeat::Steps);
+    let mut seams = Seams { of: stepping.map(|segment| segment.name.as_ref()), all: Vec::new() };
+    // A phase may write over what it has read, so inputs are written for every turn, before the clock is started.
+    let turn = |session: &mut Session<'_, Cuda<'_>>, watch: &mut dyn Watch| -> Result<f64, Failure> {
+        for (port, bytes) in &inputs {
+            session.executor().write(port, bytes)?;
+        }
+        let start = Instant::now();
+        session.run(name, &Named::new(), steps, watch)?;
+        Ok(start.elapsed().as_secs_f64())
+    };
     let mut times = Vec::new();
     for _ in 0..turns.max(1) {
-        let start = Instant::now();
-        session.run(name, &inputs, steps, &mut Unwatched)?;
-        times.push(start.elapsed().as_secs_f64());
+        times.push(turn(session, &mut seams)?);
+        seams.all.push((false, Instant::now()));
     }
-    let launching = session.executor().take_launching().as_secs_f64() / times.len() as f64;
-    times.sort_by(f64::total_cmp);
+    let mut host = 0.0;
+    for (i, segment) in phase.segments.iter().enumerate() {
+        let spent = session.executor().take_host_time(i).as_secs_f64() / times.len() as f64;
+        host += if stepping.is_some() && segment.repeat != Repeat::Steps { 0.0 } else { spent };
+    }
     session.executor().set_mode(Mode::Single);
-    session.run(name, &inputs, steps, &mut Unwatched)?;
+    turn(session, &mut Unwatched)?;
     session.executor().set_mode(Mode::Graphs);
     let launches: BTreeMap<u32, _> =
         (phase.first..).zip(phase.launches().map(|(launch, _)| launch)).collect();
@@ -133,19 +172,45 @@ fn time<'p>(
             entry.2 += named.map_or(0.0, |card| floor::launch(card, launch));
         }
     }
-    Ok(Timed { phase, loading, seconds: times[times.len() / 2], launching, functions })
+    let steps = (steps.len().saturating_sub(1), median(seams.steps()));
+    Ok(Timed { phase, loading, seconds: median(times), steps, host, functions })
 }
 
-fn phases(out: &mut String, all: &[Timed<'_>]) {
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times.get(times.len() / 2).copied().unwrap_or(0.0)
+}
+
+/// When seams were reached, and whether a turn of the segment `of` began there.
+struct Seams<'p> {
+    of: Option<&'p str>,
+    all: Vec<(bool, Instant)>,
+}
+
+impl Watch for Seams<'_> {
+    fn seam(&mut self, _phase: &str, segment: &str, _turn: u32, _turns: u32) -> RuntimeResult<()> {
+        self.all.push((self.of == Some(segment), Instant::now()));
+        Ok(())
+    }
+}
+
+impl Seams<'_> {
+    /// Seconds from the beginning of every step to the next seam.
+    fn steps(&self) -> Vec<f64> {
+        let pairs = self.all.windows(2).filter(|pair| pair[0].0);
+        pairs.map(|pair| (pair[1].1 - pair[0].1).as_secs_f64()).collect()
+    }
+}
+
+fn table_of_phases(out: &mut String, all: &[Timed<'_>]) {
     let [load, run, steps, step, host] = ["load s", "run s", "steps", "s per step", "host us"];
     let _ = writeln!(out, "\n{:<14} {load:>10} {run:>10} {steps:>6} {step:>12} {host:>10}", "phase");
     for timed in all {
-        let stepping = timed.phase.segments.iter().any(|s| s.repeat == Repeat::Steps);
-        let steps = if stepping { sigmas(stage(timed.phase)).len() - 1 } else { 0 };
-        let per_step = if steps > 0 { format!("{:.4}", timed.seconds / steps as f64) } else { String::new() };
+        let (steps, step) = timed.steps;
+        let per_step = if steps > 0 { format!("{step:.4}") } else { String::new() };
         let (name, loading, seconds) = (&timed.phase.name, timed.loading, timed.seconds);
         // Of a step, or of the phase where it has none.
-        let host = timed.launching * 1e6 / steps.max(1) as f64;
+        let host = timed.host * 1e6 / steps.max(1) as f64;
         let _ = writeln!(
             out,
             "{name:<14} {loading:>10.3} {seconds:>10.4} {steps:>6} {per_step:>12} {host:>10.1}"
@@ -156,7 +221,7 @@ fn phases(out: &mut String, all: &[Timed<'_>]) {
 }
 
 /// Functions by the time that they take, launched one by one.
-fn kernels(out: &mut String, code: &Code, all: &[Timed<'_>], named: Option<&Card>) {
+fn table_of_kernels(out: &mut String, code: &Code, all: &[Timed<'_>], named: Option<&Card>) {
     let mut sums: BTreeMap<u32, (u64, f64, f64)> = BTreeMap::new();
     for (function, (count, seconds, least)) in all.iter().flat_map(|t| &t.functions) {
         let sum = sums.entry(*function).or_default();

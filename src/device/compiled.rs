@@ -1,6 +1,7 @@
 //! Machine code that is compiled when it is wanted.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use zoetrope_compiler::{Class, Selected};
 use zoetrope_kernels::cuda::{ARCHS, Compiler};
@@ -28,36 +29,41 @@ pub fn on_card<'a>(
     selected: &'a Selected,
     weights: &'a dyn Weights,
 ) -> RuntimeResult<Cuda<'a>> {
-    Cuda::new(card, plan, &selected.code, &Compiled::new(selected)?, Supply::Files(weights))
+    let images = Compiled::new(selected, card.capability)?;
+    Cuda::new(card, plan, &selected.code, &images, Supply::Files(weights))
 }
 
-/// What the functions of a plan are compiled from.
-pub struct Compiled<'a> {
-    compiler: Compiler,
-    selected: &'a Selected,
+/// The functions of a plan, compiled for one architecture.
+pub struct Compiled {
+    /// By symbol.
+    images: BTreeMap<String, Vec<u8>>,
 }
 
-impl<'a> Compiled<'a> {
-    /// Looks for NVRTC.
+impl Compiled {
+    /// Compiles all functions, on all cores, for devices of a compute capability: none where the code is not for those.
     ///
     /// # Errors
-    /// It is not there.
-    pub fn new(selected: &'a Selected) -> Result<Compiled<'a>, DeviceError> {
-        Ok(Compiled { compiler: Compiler::find().ok_or(DeviceError::NoCompiler)?, selected })
+    /// There is no NVRTC, or a function does not compile.
+    pub fn new(selected: &Selected, capability: (u32, u32)) -> Result<Compiled, DeviceError> {
+        let compiler = Compiler::find().ok_or(DeviceError::NoCompiler)?;
+        let arch = selected.code.arch(capability);
+        let arch = arch.and_then(|arch| ARCHS.iter().find(|known| known.name == arch.name));
+        let work: Vec<_> =
+            arch.iter().flat_map(|arch| selected.variants.iter().map(|v| (v, *arch))).collect();
+        let mut images = BTreeMap::new();
+        for ((variant, _), made) in work.iter().zip(compiler.compile_all(&work)) {
+            let symbol = variant.symbol();
+            let made = made.map_err(|e| DeviceError::Image { symbol: symbol.clone(), why: e.to_string() })?;
+            images.insert(symbol, made.cubin);
+        }
+        Ok(Compiled { images })
     }
 }
 
-impl Images for Compiled<'_> {
+impl Images for Compiled {
     fn image(&self, card: &Card, arch: &Arch, function: &Function) -> Result<Cow<'_, [u8]>, DeviceError> {
-        let index = self.selected.code.functions.iter().position(|f| f.symbol == function.symbol);
-        let variant = index.and_then(|i| self.selected.variants.get(i));
-        let known = ARCHS.iter().find(|known| known.name == arch.name);
-        let (Some(variant), Some(known)) = (variant, known) else {
-            return Err(DeviceError::NoCode { card: card.name.clone(), arch: arch.name.to_string() });
-        };
-        let made = self.compiler.compile(variant, known);
-        let made =
-            made.map_err(|e| DeviceError::Image { symbol: function.symbol.to_string(), why: e.to_string() })?;
-        Ok(Cow::Owned(made.cubin))
+        let image = self.images.get(function.symbol.as_ref());
+        let none = || DeviceError::NoCode { card: card.name.clone(), arch: arch.name.to_string() };
+        image.map(|image| Cow::Borrowed(&image[..])).ok_or_else(none)
     }
 }

@@ -1,24 +1,53 @@
-//! Every kernel case on a card against the CPU executor, timed: the first thing to run where a card is at hand.
+//! Kernels on a card, timed, and compared with the CPU: the first thing to run where a card is at hand.
+//!
+//! Either all declared cases, which are small and try every path, or the shapes of the model at full size, which tell how
+//! fast kernels are. Both are read against two ceilings that are measured in the same run: our own large copy, and our own
+//! large product.
 
 pub mod cases;
+mod numbers;
+mod plan;
+mod sample;
+pub mod sizes;
+mod table;
 
-use std::collections::BTreeMap;
-use std::fmt::Write;
+pub use plan::plan;
+pub use table::table;
 
-use zoetrope_kernels::catalog;
-use zoetrope_model_spec::lang::Dtype;
-use zoetrope_runtime::Result;
+use std::borrow::Cow;
+
 use zoetrope_runtime::cuda::{Cuda, Mode};
+use zoetrope_runtime::plan::{Phase, Plan, Port};
+use zoetrope_runtime::{Error, Executor, Result};
 
-use crate::model_files::ModelFiles;
+use crate::failure::{Failure, Kind};
 use crate::session::{Session, Unwatched};
-use cases::{Case, Cases, PHASE, output};
+use crate::tensors::{Named, Tensor};
+use cases::{Case, declared};
+use numbers::Numbers;
+use sample::{Sample, width};
+
+/// The line of `sizes.txt` whose bytes in a second are the ceiling of memory.
+pub const COPY: &str = "copy 131072 4096";
+/// The line whose operations in a second are the ceiling of products of bf16.
+pub const PRODUCT: &str = "linear 8192 8192 8192";
+
+/// The declared cases of all kernels, behind the ceilings.
+pub fn small() -> Vec<Case> {
+    [COPY, PRODUCT].map(sizes::case).into_iter().chain(declared()).collect()
+}
+
+/// The cases of full size, the first two of which are the ceilings.
+pub fn full() -> Vec<Case> {
+    sizes::lines().map(sizes::case).collect()
+}
 
 /// What one case gave.
 pub struct Outcome {
     pub case: Case,
     /// The largest distance from the CPU's result over its largest element; NaN counts as infinite.
     pub error: f64,
+    /// Of the median turn.
     pub seconds: f64,
 }
 
@@ -26,41 +55,78 @@ impl Outcome {
     pub fn passed(&self) -> bool {
         self.error <= self.case.tolerance
     }
+
+    /// So much in a second.
+    fn rate(&self, amount: u64) -> f64 {
+        amount as f64 / self.seconds.max(1e-9)
+    }
 }
 
-/// The cases of all declared kernels.
-pub fn declared() -> Cases {
-    cases::cases(&catalog())
+/// What the card does at most in a second, as far as our own kernels reach.
+pub struct Ceilings {
+    pub bytes: f64,
+    pub flops: f64,
 }
 
-/// Runs all cases on both executors; times are medians of `turns` turns.
+impl Ceilings {
+    /// Those of a run: the copy and the product that its first two cases are.
+    pub fn of(outcomes: &[Outcome]) -> Ceilings {
+        let [copy, product] = [&outcomes[0], &outcomes[1]];
+        Ceilings { bytes: copy.rate(copy.case.bytes), flops: product.rate(product.case.flops) }
+    }
+
+    /// The time that a case takes at least at these rates, over the time that it took.
+    pub fn share(&self, outcome: &Outcome) -> f64 {
+        let case = &outcome.case;
+        let moved = case.bytes as f64 / self.bytes;
+        let multiplied = if case.multiplies { case.flops as f64 / self.flops } else { 0.0 };
+        moved.max(multiplied) / outcome.seconds.max(1e-9)
+    }
+}
+
+/// Runs `cases` on a card, by an executor of their plan; times are medians of `turns` turns.
 ///
 /// # Errors
 /// What stops a replay.
-pub fn run(cases: Cases, files: &ModelFiles, mut cuda: Cuda<'_>, turns: usize) -> Result<Vec<Outcome>> {
-    let Cases { plan, cases, inputs } = cases;
+pub fn run(cases: Vec<Case>, plan: &Plan, mut cuda: Cuda<'_>, turns: usize) -> Result<Vec<Outcome>> {
     cuda.set_mode(Mode::Single);
-    // The executor borrows the plan that it was made with, which is the same.
-    let mut card = Session::on(&plan, cuda);
-    let mut seconds: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
+    let mut card = Session::on(plan, cuda);
+    let phases = cases.into_iter().zip(plan.phases.iter());
+    phases.map(|(case, phase)| one(case, phase, &mut card, turns)).collect()
+}
+
+fn one(case: Case, phase: &Phase, card: &mut Session<'_, Cuda<'_>>, turns: usize) -> Result<Outcome> {
+    let mut numbers = Vec::new();
+    for (read, port) in case.reads.iter().zip(phase.inputs.iter()) {
+        let drawn = Numbers::drawn(&format!("{} {}", case.name, port.name), read);
+        let whole = drawn.runs(&[(0, read.shape.iter().product())]);
+        card.executor().write(port, whole.bytes())?;
+        numbers.push(drawn);
+    }
     for _ in 0..turns.max(1) {
-        card.run(PHASE, &inputs, &[], &mut Unwatched)?;
-        for (number, time) in card.executor().take_seconds()? {
-            seconds.entry(number).or_default().push(time);
-        }
+        card.run(&phase.name, &Named::new(), &[], &mut Unwatched)?;
     }
-    let mut cpu = Session::new(&plan, files)?;
-    cpu.run(PHASE, &inputs, &[], &mut Unwatched)?;
-    let mut outcomes = Vec::with_capacity(cases.len());
-    for (number, case) in cases.into_iter().enumerate() {
-        let have = card.output(PHASE, &output(number))?.reals();
-        let want = cpu.output(PHASE, &output(number))?.reals();
-        let mut times = seconds.remove(&(number as u32)).unwrap_or_default();
-        times.sort_by(f64::total_cmp);
-        let seconds = times.get(times.len() / 2).copied().unwrap_or(0.0);
-        outcomes.push(Outcome { case, error: distance(&have, &want), seconds });
+    let mut seconds: Vec<f64> = card.executor().take_seconds()?.into_iter().map(|(_, s)| s).collect();
+    seconds.sort_by(f64::total_cmp);
+    let sample = Sample::of(&case);
+    let want = sample.evaluate(&numbers).map_err(|e| Error::Kernel {
+        kernel: case.kernel.to_string(),
+        path: case.name.clone(),
+        message: e.to_string(),
+    })?;
+    let mut have = Vec::with_capacity(want.len());
+    for (row, _, count) in &sample.rows {
+        let port = rows_of(&phase.outputs[0], width(&case.write), *row, *count);
+        have.extend(Tensor::from_port(&port, &card.executor().read(&port)?).reals());
     }
-    Ok(outcomes)
+    let error = distance(&have, &want);
+    Ok(Outcome { case, error, seconds: seconds[seconds.len() / 2] })
+}
+
+/// The port of some rows of another.
+fn rows_of(port: &Port, width: usize, row: usize, count: usize) -> Port {
+    let offset = port.offset + (row * width) as u64 * port.dtype.bytes();
+    Port { offset, shape: Cow::Owned(vec![count as u32, width as u32]), ..port.clone() }
 }
 
 fn distance(have: &[f32], want: &[f32]) -> f64 {
@@ -70,34 +136,13 @@ fn distance(have: &[f32], want: &[f32]) -> f64 {
     apart.fold(0.0f64, |worst, x| worst.max(if x.is_nan() { f64::INFINITY } else { x })) / scale
 }
 
-/// A line for every kernel and storage, the wrong ones marked, and a last line with their number.
-pub fn table(card: &str, outcomes: &[Outcome]) -> String {
-    let mut out = format!(
-        "{card}\n{:<34} {:<5} {:>5} {:>10} {:>10} {:>9} {:>9} {:>8}\n",
-        "kernel", "", "cases", "error", "allowed", "us", "GFLOP/s", "GB/s"
-    );
-    let mut groups: BTreeMap<(&str, bool), Vec<&Outcome>> = BTreeMap::new();
-    for outcome in outcomes {
-        groups.entry((outcome.case.kernel, outcome.case.dtype == Dtype::Bf16)).or_default().push(outcome);
+/// The end of a self-test.
+///
+/// # Errors
+/// A case is wrong.
+pub fn verdict(card: &str, outcomes: &[Outcome]) -> std::result::Result<(), Failure> {
+    match outcomes.iter().filter(|o| !o.passed()).count() {
+        0 => Ok(()),
+        wrong => Err(Failure::new(Kind::Failure, format!("{wrong} cases are wrong on {card}"))),
     }
-    for ((kernel, half), all) in &groups {
-        let error = all.iter().map(|o| o.error).fold(0.0, f64::max);
-        let passed = all.iter().all(|o| o.passed());
-        let Some(largest) = all.iter().max_by_key(|o| o.case.bytes) else { continue };
-        let rate = |amount: u64| amount as f64 / largest.seconds.max(1e-9) / 1e9;
-        let _ = writeln!(
-            out,
-            "{kernel:<34} {:<5} {:>5} {error:>10.1e} {:>10.1e} {:>9.1} {:>9.1} {:>8.1}{}",
-            if *half { "bf16" } else { "f32" },
-            all.len(),
-            largest.case.tolerance,
-            largest.seconds * 1e6,
-            rate(largest.case.flops),
-            rate(largest.case.bytes),
-            if passed { "" } else { "  WRONG" },
-        );
-    }
-    let wrong = outcomes.iter().filter(|o| !o.passed()).count();
-    let _ = writeln!(out, "{} cases of {} kernels, {wrong} wrong", outcomes.len(), groups.len());
-    out
 }

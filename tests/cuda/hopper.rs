@@ -8,6 +8,7 @@ use zoetrope_runtime::plan::{Code, Plan};
 
 use crate::phase::Demo;
 use crate::run::{clip, distance, errors_of};
+use crate::standin::StandIn;
 
 /// The phases from the prompt to the last latents. The decoders are portable on every card.
 fn without_decoders(plan: &Plan) -> Plan {
@@ -19,7 +20,7 @@ fn without_decoders(plan: &Plan) -> Plan {
 fn latents_on_hopper_equal_the_cpu_executors() {
     let demo = Demo::new();
     let plan = without_decoders(&demo.plan);
-    let Some(stand_in) = demo.stand_in() else { return };
+    let Some(stand_in) = StandIn::open() else { return };
     stand_in.set("capability", 90);
     let start = Instant::now();
     let cuda = demo.cuda(&plan, &demo.hopper.code).unwrap();
@@ -38,7 +39,7 @@ fn latents_on_hopper_equal_the_cpu_executors() {
 fn every_launch_on_hopper_equals_the_cpu_executors() {
     let demo = Demo::new();
     let plan = without_decoders(&demo.plan);
-    let Some(stand_in) = demo.stand_in() else { return };
+    let Some(stand_in) = StandIn::open() else { return };
     stand_in.set("capability", 90);
     let start = Instant::now();
     let code = &demo.hopper.code;
@@ -69,7 +70,7 @@ fn refused(demo: &Demo, plan: &Plan, code: &Code) -> String {
 fn cards_take_code_of_their_class_and_maps_of_their_memory() {
     let demo = Demo::new();
     let plan = without_decoders(&demo.plan);
-    let Some(stand_in) = demo.stand_in() else { return };
+    let Some(stand_in) = StandIn::open() else { return };
     let (portable, hopper) = (&demo.selected.code, &demo.hopper.code);
     assert!(refused(&demo, &plan, hopper).contains("no kernel is made for"));
     stand_in.set("capability", 90);

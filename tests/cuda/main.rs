@@ -3,9 +3,15 @@
 
 #![cfg(feature = "cuda")]
 
+#[path = "../budget/plans.rs"]
+mod budget;
 mod executor;
+mod faults;
 mod hopper;
 mod launches;
 mod phase;
 mod run;
+mod selftest;
 mod standin;
+mod streamed;
+mod variants;

@@ -1,22 +1,19 @@
 //! The demo on the stand-in, and one phase of it on inputs that mean nothing, for tests of the executor itself.
 
-use std::collections::BTreeMap;
-
 use zoetrope::demo::demo_in_memory;
 use zoetrope::model_files::{ModelFiles, tensors_of};
 use zoetrope::session::{Session, Unwatched};
 use zoetrope::tensors::{Named, Tensor};
+use zoetrope_compiler::targets::compile_target;
 use zoetrope_compiler::{Class, Selected, select};
-use zoetrope_kernels::cuda::Variant;
 use zoetrope_model_spec::target::Target;
 use zoetrope_runtime::Result;
 use zoetrope_runtime::cuda::{Card, Cuda, Supply};
 use zoetrope_runtime::plan::{Code, Dtype, Phase, Plan};
 
 use crate::run::ByName;
-use crate::standin::StandIn;
 
-/// The demo's plan, its functions for cards of either class, and its weights.
+/// A plan of the demo model, its functions for cards of either class, and its weights.
 pub struct Demo {
     pub plan: Plan,
     /// Portable.
@@ -28,17 +25,13 @@ pub struct Demo {
 impl Demo {
     pub fn new() -> Demo {
         let target = Target::preset("res-tiny").unwrap();
-        let plan = zoetrope_compiler::targets::compile_target(&target, "".as_ref()).unwrap();
+        Demo::of(compile_target(&target, "".as_ref()).unwrap())
+    }
+
+    pub fn of(plan: Plan) -> Demo {
         let [selected, hopper] = Class::ALL.map(|class| select(&plan, class).unwrap());
         let files = demo_in_memory(&tensors_of(&plan)).unwrap();
         Demo { plan, selected, hopper, files }
-    }
-
-    /// A stand-in card with the functions of both classes, so that all tests need the same one.
-    pub fn stand_in(&self) -> Option<StandIn> {
-        let all = self.selected.variants.iter().chain(&self.hopper.variants);
-        let all: BTreeMap<String, &Variant> = all.map(|variant| (variant.key(), variant)).collect();
-        StandIn::with(&all.into_values().collect::<Vec<_>>())
     }
 
     /// An executor of `plan` by `code`.

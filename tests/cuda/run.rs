@@ -14,6 +14,7 @@ use zoetrope_runtime::{Cpu, Executor};
 
 use crate::launches::{Beside, LaunchError};
 use crate::phase::Demo;
+use crate::standin::StandIn;
 
 /// Machine code for a card that finds its functions by name alone.
 pub struct ByName;
@@ -44,7 +45,7 @@ fn a_whole_run_equals_the_cpu_executors() {
     let demo = Demo::new();
     let (plan, files) = (&demo.plan, &demo.files);
     let start = Instant::now();
-    let Some(_stand_in) = demo.stand_in() else { return };
+    let Some(_stand_in) = StandIn::open() else { return };
     println!("stand-in built in {:.1?}", start.elapsed());
     let start = Instant::now();
     let cuda = demo.cuda(plan, &demo.selected.code).unwrap();
@@ -79,7 +80,7 @@ pub fn errors_of(demo: &Demo, plan: &Plan, code: &Code) -> Vec<LaunchError> {
 #[ignore = "takes as long as the whole run, which finds the same errors; this one tells which launch makes them"]
 fn every_launch_equals_the_cpu_executors() {
     let demo = Demo::new();
-    let Some(_stand_in) = demo.stand_in() else { return };
+    let Some(_stand_in) = StandIn::open() else { return };
     let errors = errors_of(&demo, &demo.plan, &demo.selected.code);
     assert!(errors.len() > 200, "only {} launches were compared", errors.len());
 }

@@ -1,15 +1,17 @@
-//! The stand-in: built with the system's C++ compiler from the kernels of a plan, and opened before anybody looks for
-//! the driver.
+//! The stand-in: built with the system's C++ compiler from the kernels that tests launch, and opened before anybody looks
+//! for the driver.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use libloading::Library;
 use zoetrope_kernels::cuda::source::{HEADERS, HOST_HEADERS, STAND_IN, library};
 use zoetrope_kernels::cuda::{Source, Variant};
+
+use crate::variants::variants;
 
 /// The stand-in, held by one test at a time: there is one driver in a process.
 pub struct StandIn {
@@ -27,15 +29,15 @@ fn compiler() -> Option<String> {
 }
 
 impl StandIn {
-    /// The stand-in with `variants`, as a card of capability 8.0; nothing where no compiler is, and then the test says
-    /// that it is skipped.
-    pub fn with(variants: &[&Variant]) -> Option<StandIn> {
+    /// The stand-in with the functions of all tests, as a card of capability 8.0; nothing where no compiler is, and then
+    /// the test says that it is skipped.
+    pub fn open() -> Option<StandIn> {
+        static BUILT: OnceLock<Option<PathBuf>> = OnceLock::new();
         let alone = ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let Some(compiler) = compiler() else {
+        let Some(path) = BUILT.get_or_init(|| compiler().map(|name| build(&name, &variants()))) else {
             println!("skipped: no C++ compiler to build the stand-in driver with");
             return None;
         };
-        let path = build(&compiler, variants);
         // SAFETY: the library was just built from our sources; its initializers fill a table.
         let library = unsafe { Library::new(path) }.expect("the stand-in is a library");
         let stand_in = StandIn { library, _alone: alone };
@@ -59,10 +61,10 @@ impl StandIn {
 
 /// Compiles a file for every source and one for the driver's calls, and links them; what is there from the same texts
 /// is kept.
-fn build(compiler: &str, variants: &[&Variant]) -> PathBuf {
+fn build(compiler: &str, variants: &[Variant]) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stand-in");
     let mut by_source: BTreeMap<Source, Vec<&Variant>> = BTreeMap::new();
-    variants.iter().copied().for_each(|v| by_source.entry(v.cuda.source).or_default().push(v));
+    variants.iter().for_each(|v| by_source.entry(v.cuda.source).or_default().push(v));
     let mut files: Vec<(String, String)> =
         HEADERS.iter().chain(&HOST_HEADERS).map(|(n, t)| ((*n).to_string(), (*t).to_string())).collect();
     let sources = by_source.keys().flat_map(|s| s.files()).collect::<BTreeMap<_, _>>();

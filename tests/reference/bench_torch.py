@@ -1,18 +1,22 @@
 #!/usr/bin/env python3
-"""Time PyTorch on a card at the shapes of LTX-2.3, 1920x1088, 241 frames: what `zoetrope bench` is compared with.
+"""Time PyTorch on a card at the shapes of LTX-2.3, 1920x1088, 241 frames: what `zoetropec selftest --sizes full` and
+`zoetrope bench` are compared with.
 
-Products, attention (every backend of scaled_dot_product_attention), a convolution of the video decoder, copies, and one
-transformer block's worth of them, eager and with torch.compile. Medians; random bf16 numbers. Needs a card and torch.
+The rows are those of src/selftest/sizes.txt, under the same names: products by cuBLAS, attention by the best backend of
+scaled_dot_product_attention, convolutions by cuDNN, the rest by torch.compile. Then a transformer block's worth of them,
+eager and with torch.compile. Medians; random bf16 numbers. Needs a card and torch.
 """
 
 import argparse
 import statistics
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-DIM, HEADS, TEXT, AUDIO = 4096, 32, 1024, 251
+SIZES = Path(__file__).resolve().parents[2] / "src" / "selftest" / "sizes.txt"
+DIM, HEADS, TEXT = 4096, 32, 1024
 STAGES = {"stage 1": 15_810, "stage 2": 63_240}
 
 
@@ -35,36 +39,100 @@ def random(*shape):
 
 
 def row(name, time, flops=0, moved=0):
-    rate = f"{flops / time / 1e12:9.1f} TFLOP/s" if flops else f"{moved / time / 1e9:9.1f} GB/s"
-    print(f"{name:<58} {time * 1e3:10.3f} ms {rate}")
+    """A line; `moved` are numbers of two bytes."""
+    rates = f"{flops / time / 1e12:9.2f} TFLOP/s" if flops else " " * 17
+    rates += f" {2 * moved / time / 1e9:9.1f} GB/s" if moved else ""
+    print(f"{name:<38} {time * 1e6:11.1f} us {rates}", flush=True)
 
 
-def products(turns):
-    for stage, rows in STAGES.items():
-        for name, inner, outer in [("qkv and gates", DIM, 3 * DIM + HEADS), ("out", DIM, DIM),
-                                   ("ff in", DIM, 4 * DIM), ("ff out", 4 * DIM, DIM)]:
-            x, w, bias = random(rows, inner), random(outer, inner), random(outer)
-            time = seconds(lambda: F.linear(x, w, bias), turns)
-            row(f"linear {stage}, {name}: {rows} x {inner} -> {outer}", time, flops=2 * rows * inner * outer)
+def copy(turns, rows, width):
+    x = random(rows, width)
+    y = torch.empty_like(x)
+    return seconds(lambda: y.copy_(x), turns), 0, 2 * rows * width
 
 
-def attention(turns):
-    for stage, rows in STAGES.items():
-        for kind, keys in [("self", rows), ("text", TEXT), ("audio", AUDIO)]:
-            q = random(1, HEADS, rows, DIM // HEADS)
-            k, v = random(1, HEADS, keys, DIM // HEADS), random(1, HEADS, keys, DIM // HEADS)
-            best = None
-            for backend in [SDPBackend.FLASH_ATTENTION, SDPBackend.CUDNN_ATTENTION, SDPBackend.EFFICIENT_ATTENTION]:
-                try:
-                    with sdpa_kernel(backend):
-                        time = seconds(lambda: F.scaled_dot_product_attention(q, k, v), turns)
-                except RuntimeError as error:
-                    print(f"attention {stage}, {kind}, {backend.name}: {str(error).splitlines()[0]}")
-                    continue
-                row(f"attention {stage}, {kind}, {backend.name}", time, flops=4 * rows * keys * DIM)
-                best = min(best or time, time)
-            if best:
-                row(f"attention {stage}, {kind}, best", best, flops=4 * rows * keys * DIM)
+def linear(turns, rows, k, n):
+    x, w, bias = random(rows, k), random(n, k), random(n)
+    return seconds(lambda: F.linear(x, w, bias), turns), 2 * rows * k * n, rows * k + n * k + rows * n
+
+
+def attention(turns, queries, keys, heads, head):
+    q, k, v = (random(1, heads, rows, head) for rows in (queries, keys, keys))
+    times = []
+    for backend in [SDPBackend.FLASH_ATTENTION, SDPBackend.CUDNN_ATTENTION, SDPBackend.EFFICIENT_ATTENTION]:
+        try:
+            with sdpa_kernel(backend):
+                times.append(seconds(lambda: F.scaled_dot_product_attention(q, k, v), turns))
+            print(f"    {backend.name}: {times[-1] * 1e6:.1f} us")
+        except RuntimeError as error:
+            print(f"    {backend.name}: {str(error).splitlines()[0]}")
+    return min(times), 4 * queries * keys * heads * head, 2 * (queries + keys) * heads * head
+
+
+def channels_last(*shape):
+    return random(*shape).contiguous(memory_format=torch.channels_last_3d)
+
+
+def conv3d(turns, read, written, frames, height, width):
+    x, w, bias = channels_last(1, read, frames, height, width), channels_last(written, read, 3, 3, 3), random(written)
+    time = seconds(lambda: F.conv3d(x, w, bias, padding=1), turns)
+    return time, *of_conv3d(read, written, frames * height * width)
+
+
+def rms_norm_silu_conv3d(turns, read, written, frames, height, width):
+    x, w, bias = channels_last(1, read, frames, height, width), channels_last(written, read, 3, 3, 3), random(written)
+    root = lambda x: torch.rsqrt(x.float().pow(2).mean(1, keepdim=True) + 1e-8).bfloat16()
+    norm = torch.compile(lambda x: F.silu(x * root(x)), dynamic=False)
+    time = seconds(lambda: F.conv3d(norm(x), w, bias, padding=1), turns)
+    return time, *of_conv3d(read, written, frames * height * width)
+
+
+def of_conv3d(read, written, positions):
+    return 2 * 27 * read * written * positions, positions * (read + written) + 27 * read * written
+
+
+def compiled(turns, work, *operands):
+    fast = torch.compile(work, dynamic=False)
+    return seconds(lambda: fast(*operands), turns)
+
+
+def rms_norm_modulate(turns, rows, width):
+    x, scale, shift = random(rows, width), random(2, width), random(2, width)
+    kind = torch.randint(2, (rows,), device="cuda")
+    work = lambda x, scale, shift: F.rms_norm(x, (width,), eps=1e-6) * (1 + scale[kind]) + shift[kind]
+    return compiled(turns, work, x, scale, shift), 0, 2 * rows * width
+
+
+def rms_norm_weight(turns, rows, width):
+    x, weight = random(rows, width), random(width)
+    return compiled(turns, lambda x: F.rms_norm(x, (width,), weight, eps=1e-6), x), 0, 2 * rows * width
+
+
+def rotated(x, cos, sin, heads):
+    """Both halves of every head; the tables are joined already."""
+    a, b = x.view(x.shape[0], heads, 2, -1).unbind(2)
+    return torch.stack([a * cos - b * sin, b * cos + a * sin], 2).view(x.shape)
+
+
+def rope(turns, rows, width, heads, before=lambda x: x):
+    x, (cos, sin) = random(rows, width), (random(rows, heads, width // heads // 2) for _ in range(2))
+    return compiled(turns, lambda x: rotated(before(x), cos, sin, heads), x), 0, 2 * rows * width
+
+
+def rms_norm_rope(turns, rows, width, heads):
+    weight = random(width)
+    return rope(turns, rows, width, heads, lambda x: F.rms_norm(x, (width,), weight, eps=1e-6))
+
+
+KINDS = {work.__name__: work for work in [copy, linear, attention, conv3d, rms_norm_silu_conv3d, rms_norm_modulate,
+                                         rms_norm_weight, rope, rms_norm_rope]}
+
+
+def sizes(turns, path):
+    for line in path.read_text().splitlines():
+        if line and not line.startswith("#"):
+            kind, *numbers = line.split()
+            row(line, *KINDS[kind](turns, *map(int, numbers)))
 
 
 class Block(torch.nn.Module):
@@ -102,34 +170,15 @@ def block(turns):
             row(f"block {stage}, torch.compile", seconds(lambda: fast(x, text, shift, scale), turns), flops=flops)
 
 
-def convolutions(turns):
-    # The decoder's widths, at a few of its frames: channels, frames, height, width.
-    for channels, frames, height, width in [(1024, 31, 34, 60), (512, 61, 68, 120), (512, 32, 136, 240),
-                                             (256, 32, 136, 240), (128, 32, 272, 480)]:
-        x = random(1, channels, frames + 2, height + 2, width + 2).contiguous(memory_format=torch.channels_last_3d)
-        w = random(channels, channels, 3, 3, 3).contiguous(memory_format=torch.channels_last_3d)
-        time = seconds(lambda: F.conv3d(x, w), turns)
-        flops = 2 * 27 * channels * channels * frames * height * width
-        row(f"conv3d {channels} channels, {frames}x{height}x{width}", time, flops=flops)
-
-
-def copies(turns):
-    x = random(1 << 29)
-    y = torch.empty_like(x)
-    row("copy of 1 GiB", seconds(lambda: y.copy_(x), turns), moved=2 * x.numel() * 2)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--turns", type=int, default=10)
-    turns = parser.parse_args().turns
+    parser.add_argument("--sizes", type=Path, default=SIZES, help="the rows, a kind and its numbers in each")
+    args = parser.parse_args()
     print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}, CUDA {torch.version.cuda}")
     with torch.inference_mode():
-        copies(turns)
-        products(turns)
-        attention(turns)
-        convolutions(turns)
-    block(turns)
+        sizes(args.turns, args.sizes)
+    block(args.turns)
 
 
 if __name__ == "__main__":

@@ -183,15 +183,20 @@ struct Driver {
     // Whether a launch is one that the function takes; says what is wrong otherwise.
     Answer check(const Launch& launch, uint32_t threads) {
         const Function& function = *launch.function;
-        if (launch.blocks == 0 || launch.blocks > 0x7fffffffu || int(threads) != function.threads) {
-            return complain(INVALID_VALUE, "a wrong number of blocks or threads");
+        if (int(threads) != function.threads) {
+            return complain(INVALID_VALUE, "a wrong number of threads");
         }
-        if (launch.shared < function.shared || launch.shared > function.allowed) {
+        if (launch.shared != function.shared || launch.shared > function.allowed) {
             return complain(INVALID_VALUE, "shared memory that is not the function's, or more than was allowed");
         }
-        int parts = int(uint32_t(*launch.at(0)));
-        if (parts < 1 || parts > 8) {
+        // The number of parts, and where the blocks of each end.
+        const int32_t* header = reinterpret_cast<const int32_t*>(launch.at(0));
+        int parts = header[0];
+        if (parts < 1 || parts > MAX_PARTS) {
             return complain(INVALID_VALUE, "a wrong number of parts");
+        }
+        if (launch.blocks == 0 || int64_t(launch.blocks) != header[parts]) {
+            return complain(INVALID_VALUE, "a number of blocks that is not the parts'");
         }
         for (int part = 0; part < parts; part++) {
             for (size_t i = 0; i < function.operands.size(); i++) {

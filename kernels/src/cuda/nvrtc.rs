@@ -7,6 +7,8 @@
 
 use std::ffi::{CString, c_char};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cudarc::nvrtc::{result, sys};
 use libloading::Library;
@@ -39,6 +41,9 @@ pub struct Compiler {
     _libraries: Vec<Library>,
 }
 
+/// What a compilation made.
+pub type Made = Result<Compiled, CompileError>;
+
 /// Folders of libraries below the toolkit that the environment names.
 fn folders() -> Vec<PathBuf> {
     let roots = ["ZOETROPE_CUDA", "CUDA_HOME", "CUDA_PATH"].into_iter().filter_map(std::env::var_os);
@@ -69,11 +74,28 @@ impl Compiler {
         format!("{version} {}", OPTIONS.join(" "))
     }
 
+    /// Compiles all of `work` on all cores; what was made, in the same order.
+    pub fn compile_all(&self, work: &[(&Variant, &Arch)]) -> Vec<Made> {
+        let made: Vec<OnceLock<Made>> = work.iter().map(|_| OnceLock::new()).collect();
+        let next = AtomicUsize::new(0);
+        let turn = || {
+            let numbers = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
+            for ((variant, arch), made) in numbers.map_while(|i| Some((work.get(i)?, &made[i]))) {
+                made.get_or_init(|| self.compile(variant, arch));
+            }
+        };
+        std::thread::scope(|scope| {
+            let threads = std::thread::available_parallelism().map_or(1, usize::from);
+            (0..threads).for_each(|_| drop(scope.spawn(turn)));
+        });
+        made.into_iter().filter_map(OnceLock::into_inner).collect()
+    }
+
     /// Compiles a variant to machine code.
     ///
     /// # Errors
     /// The source of the variant is wrong.
-    pub fn compile(&self, variant: &Variant, arch: &Arch) -> Result<Compiled, CompileError> {
+    pub fn compile(&self, variant: &Variant, arch: &Arch) -> Made {
         let error = |log: String| CompileError { variant: variant.key(), arch: arch.name, log };
         let text = |text: &str| CString::new(text).map_err(|e| error(e.to_string()));
         let source = text(&source::device(variant))?;

@@ -19,7 +19,7 @@ mod step;
 mod tensor;
 mod values;
 
-use zoetrope_model_spec::lang::Op;
+use zoetrope_model_spec::lang::{Dtype, Op};
 
 pub use error::EvalError;
 pub use product::Packed;
@@ -81,6 +81,27 @@ pub fn evaluate(
         made.iter_mut().enumerate().filter(|(op, _)| !read_later(*op)).for_each(|(_, t)| *t = None);
     }
     Ok(())
+}
+
+/// The result of `meaning` on `operands`, which has this shape, as real numbers before a rounding to its storage: what a
+/// kernel elsewhere is held against.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn evaluate_unrounded(
+    meaning: &Meaning,
+    operands: &[Operand<'_>],
+    shape: &[usize],
+) -> Result<Vec<f32>, EvalError> {
+    let count = shape.iter().product();
+    if meaning.stores(Dtype::F32).is_float() {
+        let mut out = vec![0.0; count];
+        evaluate(meaning, operands, &[], TensorMut { data: DataMut::F32(&mut out), shape })?;
+        return Ok(out);
+    }
+    let mut out = vec![0; count];
+    evaluate(meaning, operands, &[], TensorMut { data: DataMut::I32(&mut out), shape })?;
+    Ok(out.into_iter().map(|x| x as f32).collect())
 }
 
 /// `weight` laid out for the products of `op`, whose input `input` it is; `None` where the op reads it as it is.

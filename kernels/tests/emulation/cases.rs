@@ -1,7 +1,7 @@
 //! One launch: random operands, memory for them, the result that the meaning gives, and the comparison.
 
 use zoetrope_kernels::cuda::{Class, Part, Variant, View};
-use zoetrope_kernels::eval::{DataMut, Operand, Tensor, TensorMut, evaluate};
+use zoetrope_kernels::eval::{Operand, Tensor, evaluate_unrounded};
 use zoetrope_kernels::{IntRange, Kernel, Meaning, Ref, Sample};
 use zoetrope_model_spec::lang::{BinaryFn, Dtype, Op, UnaryFn, infer};
 
@@ -240,19 +240,8 @@ fn wanted(meaning: &Meaning, shapes: &[Vec<usize>], values: &[Values], result: &
         Operand::Tensor(Tensor { data: values.data(), shape, row_stride })
     });
     let tensors: Vec<Operand<'_>> = tensors.collect();
-    let count = result.iter().product();
-    let evaluated = |data| {
-        evaluate(meaning, &tensors, &[], TensorMut { data, shape: result })
-            .unwrap_or_else(|e| panic!("a case does not fit its meaning: {e}"));
-    };
-    if meaning.stores(Dtype::F32).is_float() {
-        let mut out = vec![0.0; count];
-        evaluated(DataMut::F32(&mut out));
-        return out;
-    }
-    let mut out = vec![0; count];
-    evaluated(DataMut::I32(&mut out));
-    out.into_iter().map(|x| x as f32).collect()
+    evaluate_unrounded(meaning, &tensors, result)
+        .unwrap_or_else(|e| panic!("a case does not fit its meaning: {e}"))
 }
 
 /// Holds a result against the wanted one; a NaN is never close.

@@ -66,8 +66,10 @@ pub struct Cuda<'a> {
     mode: Mode,
     /// Of launches one by one: the number of each, and when it was done. A turn begins with a mark of no launch.
     marks: Vec<(Option<u32>, Event)>,
-    /// What the host spent on launching turns as graphs: without waiting, but with staging streamed weights.
-    launching: Duration,
+    /// By segment ([`Cuda::take_host_time`]).
+    host_time: Vec<Duration>,
+    /// What the host spent at the seam before the next turn.
+    at_seam: Duration,
     /// Recorded behind a turn.
     done: Event,
     main: Stream,
@@ -125,7 +127,11 @@ impl<'a> Cuda<'a> {
             kernels,
             mode: Mode::Graphs,
             marks: Vec::new(),
-            launching: Duration::ZERO,
+            host_time: vec![
+                Duration::ZERO;
+                plan.phases.iter().map(|phase| phase.segments.len()).max().unwrap_or(0)
+            ],
+            at_seam: Duration::ZERO,
             done: Event::new(false)?,
             main,
             memory,
@@ -153,10 +159,11 @@ impl<'a> Cuda<'a> {
         pairs.map(|(number, pair)| Ok((number, pair[1].1.seconds_since(&pair[0].1)?))).collect()
     }
 
-    /// What the host spent on launching turns as graphs since the last call: without waiting for a turn to end, but with
-    /// staging the streamed weights that it needs.
-    pub fn take_launching(&mut self) -> Duration {
-        std::mem::take(&mut self.launching)
+    /// What the host spent on the turns of a segment, as graphs, since the last call: on writing what changes with a step,
+    /// on launching, with staging the streamed weights that a turn needs, and on telling the observer. Waiting for the
+    /// card is not counted, nor what is staged meanwhile.
+    pub fn take_host_time(&mut self, segment: usize) -> Duration {
+        self.host_time.get_mut(segment).map(std::mem::take).unwrap_or_default()
     }
 
     fn mark(&mut self, number: Option<u32>) -> Result<()> {
@@ -272,14 +279,16 @@ impl Executor for Cuda<'_> {
             }
         }
         self.done.record(&self.main)?;
-        self.launching += start.elapsed();
+        let launching = start.elapsed();
         while !self.done.happened()? && self.loader.step()? {}
         self.done.wait()?;
+        let start = Instant::now();
         for (number, (launch, inner)) in (phase.first..).zip(phase.launches()) {
             if (first..first + phase.segments[segment].launches()).contains(&number) {
                 (0..inner.map_or(1, |l| l.count)).for_each(|_| observer.launched(number, launch));
             }
         }
+        self.host_time[segment] += std::mem::take(&mut self.at_seam) + launching + start.elapsed();
         Ok(())
     }
 
@@ -322,7 +331,12 @@ impl Executor for Cuda<'_> {
     }
 
     fn write(&mut self, port: &Port, bytes: &[u8]) -> Result<()> {
-        Ok(self.main.upload(self.memory.address() + port.offset, bytes)?)
+        let start = Instant::now();
+        self.main.upload(self.memory.address() + port.offset, bytes)?;
+        if port.per_step {
+            self.at_seam += start.elapsed();
+        }
+        Ok(())
     }
 }
 

@@ -1,6 +1,8 @@
 //! Memory budgets: on the demo model with more layers, what is streamed changes no bit of a run; for presets, the table
 //! of README.md.
 
+mod plans;
+
 use zoetrope::commands::budgets::table;
 use zoetrope::demo::demo_in_memory;
 use zoetrope::device::Device;
@@ -10,42 +12,14 @@ use zoetrope::run::{Request, run};
 use zoetrope::session::{Session, Unwatched};
 use zoetrope::tensors::{Named, Tensor};
 use zoetrope::tokenize::{Encoded, Tokenizer};
-use zoetrope_compiler::targets::{CompileError, Part, compile_part, dimensions};
-use zoetrope_compiler::{Error, Options};
-use zoetrope_model_spec::ltx::config::ModelConfig;
-use zoetrope_model_spec::ltx::pipeline::Picture;
-use zoetrope_model_spec::ltx::sizes::Size;
-use zoetrope_model_spec::target::Target;
+use zoetrope_compiler::Options;
 use zoetrope_runtime::plan::Plan;
 
-/// So many layers that they weigh more than the decoders, on the smallest clip.
-fn model(vram: Option<u64>) -> (Target, ModelConfig) {
-    let size = Size { width: 64, height: 64, frames: 9, fps: 24.0 };
-    let target = Target { size, vram, ..Target::preset("res-tiny").expect("a preset") };
-    let mut model = dimensions(&target, "".as_ref()).expect("the demo model has dimensions");
-    model.transformer.layers = 10;
-    model.gemma.layers = 7;
-    (target, model)
-}
-
-fn whole(vram: Option<u64>) -> Result<Plan, CompileError> {
-    let (target, model) = model(vram);
-    Ok(compile_part(&target, &model, Part::Run(Picture::Yuv420), &[], Options::default())?.plan)
-}
+use plans::{assert_streams, least, model, resident_and_streamed};
 
 fn text_encoder(vram: Option<u64>) -> Result<Phase, EvalError> {
     let (target, model) = model(vram);
     Phase::compile(&target, &model, "text-encode", &[], Options::default())
-}
-
-/// The least memory that any plan takes, as the refusal of less tells it.
-fn least(refused: CompileError) -> u64 {
-    match refused {
-        CompileError::Compiler(Error::Budget { arena, weights, tables, reserve, .. }) => {
-            arena + weights + tables + reserve
-        }
-        other => panic!("{other}"),
-    }
 }
 
 fn prompt(files: &ModelFiles) -> Encoded {
@@ -56,15 +30,9 @@ fn bits<'t>(tensors: impl IntoIterator<Item = &'t Tensor>) -> Vec<u32> {
     tensors.into_iter().flat_map(|t| t.reals().into_iter().map(f32::to_bits)).collect()
 }
 
-fn assert_streams(plan: &Plan, phase: &str, name: &str) {
-    let loops: Vec<_> = plan.phase(phase).unwrap().fetches().map(|(l, _)| l.name.as_ref()).collect();
-    assert!(loops.len() > 4 && loops.iter().all(|l| *l == name), "{phase} streams {loops:?}");
-}
-
 #[test]
 fn a_transformer_that_is_streamed_makes_the_same_clip() {
-    let all = whole(None).unwrap();
-    let streamed = whole(Some(least(whole(Some(1 << 20)).unwrap_err()))).unwrap();
+    let [all, streamed] = resident_and_streamed();
     assert_streams(&streamed, "denoise-1", "transformer_blocks");
     assert_streams(&streamed, "denoise-2", "transformer_blocks");
     let files = demo_in_memory(&tensors_of(&all)).unwrap();

@@ -1,0 +1,85 @@
+//! Cases of full size, by their lines in `sizes.txt`.
+
+use zoetrope_kernels::{Kernel, catalog};
+use zoetrope_model_spec::lang::{Attr, Dtype};
+
+use super::cases::{Case, Compared};
+
+/// A kind and its numbers in every line; also what PyTorch is timed at.
+const SIZES: &str = include_str!("sizes.txt");
+
+/// The lines of the file.
+pub fn lines() -> impl Iterator<Item = &'static str> {
+    SIZES.lines().filter(|line| !line.is_empty() && !line.starts_with('#'))
+}
+
+/// Positions of rotary tables, and their frequencies of an axis: those of 1920x1088 with 241 frames.
+const POSITIONS: usize = 125;
+
+/// The case of a line, stored as bf16; a few rows or positions of its result are compared.
+///
+/// # Panics
+/// When the kind is not known, or has other numbers: a mistake in the line.
+pub fn case(line: &str) -> Case {
+    let mut words = line.split_whitespace();
+    let kind = words.next().expect("a line begins with a kind");
+    let numbers: Vec<usize> = words.map(|word| word.parse().expect("a number")).collect();
+    let (kernel, attrs, shapes): (&str, Option<Vec<Attr>>, Vec<Vec<usize>>) = match (kind, &numbers[..]) {
+        ("copy", &[rows, width]) => ("copy", None, vec![vec![rows, width]]),
+        ("linear", &[rows, k, n]) => ("linear_bias", None, vec![vec![rows, k], vec![n, k], vec![n]]),
+        ("attention", &[queries, keys, heads, head]) => {
+            let scale = Attr::Real(1.0 / (head as f32).sqrt());
+            let heads_twice = [Attr::Int(heads as i64), Attr::Int(heads as i64)];
+            let attrs = heads_twice.into_iter().chain([scale, Attr::Int(0)]).collect();
+            let width = heads * head;
+            ("attention", Some(attrs), vec![vec![queries, width], vec![keys, width], vec![keys, width]])
+        }
+        ("conv3d" | "rms_norm_silu_conv3d", &[read, written, frames, height, width]) => {
+            let kernel = if kind == "conv3d" { "conv_bias" } else { "rms_norm_silu_conv_bias" };
+            let filters = vec![written, 3, 3, 3, read];
+            (kernel, None, vec![vec![frames, height, width, read], filters, vec![written]])
+        }
+        ("rms_norm_modulate", &[rows, width]) => {
+            (kind, None, vec![vec![rows, width], vec![2, width], vec![2, width], vec![rows]])
+        }
+        ("rms_norm_weight", &[rows, width]) => (kind, None, vec![vec![rows, width], vec![width]]),
+        ("rope" | "rms_norm_rope", &[rows, width, heads]) => {
+            let rope = [Attr::Int(heads as i64), Attr::Int(0)];
+            let table = vec![POSITIONS, width / 6];
+            let rotary = [table.clone(), table, vec![rows, 3]];
+            let x = vec![rows, width];
+            if kind == "rope" {
+                (kind, Some(rope.to_vec()), [x].into_iter().chain(rotary).collect())
+            } else {
+                let norm = [Attr::Real(1e-6), Attr::Real(0.0), Attr::Int(1)];
+                let attrs = norm.into_iter().chain(rope).collect();
+                (kind, Some(attrs), [x, vec![width]].into_iter().chain(rotary).collect())
+            }
+        }
+        _ => panic!("no kind has this line: {line}"),
+    };
+    let catalog = catalog();
+    let kernel: &Kernel = catalog.iter().find(|k| k.name == kernel).expect("a declared kernel");
+    let meaning = attrs.map_or(Some(kernel.meaning.clone()), |attrs| kernel.meaning.with_attrs(&attrs));
+    let meaning = meaning.expect("attributes of the kernel");
+    let compared = if kind.ends_with("conv3d") { Compared::Corner } else { Compared::Rows };
+    Case { name: line.to_string(), compared, ..Case::of(kernel, kernel.sample(meaning, shapes), Dtype::Bf16) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{COPY, PRODUCT};
+    use super::*;
+
+    #[test]
+    fn every_line_is_a_case_and_the_first_two_are_the_ceilings() {
+        let lines: Vec<&str> = lines().collect();
+        assert_eq!(lines[..2], [COPY, PRODUCT]);
+        let cases: Vec<Case> = lines.iter().map(|line| case(line)).collect();
+        let of = |name: &str| cases.iter().find(|case| case.name == name).expect("a line");
+        assert_eq!(of("linear 63240 4096 16384").flops, 2 * 63240 * 4096 * 16384);
+        assert_eq!(of("attention 63240 63240 32 128").flops, 4 * 63240 * 63240 * 4096);
+        assert_eq!(of("conv3d 512 512 61 136 240").flops, 2 * 27 * 512 * 512 * 61 * 136 * 240);
+        assert_eq!(of(COPY).bytes, 2 << 30);
+    }
+}

@@ -1,0 +1,98 @@
+//! `zoetropec selftest` on the stand-in: all declared cases, and shapes like those of full size.
+
+use std::time::Instant;
+
+use zoetrope::failure::Kind;
+use zoetrope::model_files::ModelFiles;
+use zoetrope::selftest::cases::{Case, declared};
+use zoetrope::selftest::{Outcome, plan, run, sizes, table, verdict};
+use zoetrope_compiler::{Class, select};
+use zoetrope_model_spec::lang::Dtype;
+use zoetrope_runtime::cuda::{Card, Cuda, Supply};
+use zoetrope_runtime::plan::{Code, Item, Plan};
+
+use crate::run::ByName;
+use crate::standin::StandIn;
+
+/// Every kind of `sizes.txt`, as small as an emulation wants it; the first two are the ceilings.
+const LINES: [&str; 9] = [
+    "copy 64 40",
+    "linear 136 72 264",
+    "attention 70 90 2 64",
+    "conv3d 16 24 7 8 9",
+    "rms_norm_silu_conv3d 24 16 3 18 17",
+    "rms_norm_modulate 40 512",
+    "rms_norm_weight 9 512",
+    "rope 21 768 6",
+    "rms_norm_rope 21 768 6",
+];
+
+/// The ceilings and all cases.
+pub fn cases() -> Vec<Case> {
+    LINES.map(sizes::case).into_iter().chain(declared()).collect()
+}
+
+fn outcomes(cases: Vec<Case>, plan: &Plan, code: &Code) -> Vec<Outcome> {
+    let files = ModelFiles::default();
+    let cuda = Cuda::new(Card::first().unwrap(), plan, code, &ByName, Supply::Files(&files)).unwrap();
+    run(cases, plan, cuda, 1).unwrap()
+}
+
+#[test]
+fn every_kind_of_full_size_is_tried() {
+    let kind = |line: &str| line.split(' ').next().unwrap().to_string();
+    let unknown: Vec<&str> =
+        sizes::lines().filter(|line| !LINES.iter().any(|small| kind(small) == kind(line))).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+}
+
+#[test]
+fn all_cases_pass_and_a_planted_error_does_not() {
+    let Some(stand_in) = StandIn::open() else { return };
+    for (class, capability) in [(Class::Portable, 80), (Class::Hopper, 90)] {
+        stand_in.set("capability", capability);
+        let start = Instant::now();
+        let mut cases = cases();
+        if class == Class::Hopper {
+            // The others are the portable ones again.
+            cases.retain(|case| case.multiplies || LINES.contains(&case.name.as_str()));
+        }
+        let plan = plan(&cases);
+        let code = select(&plan, class).unwrap().code;
+        let all = outcomes(cases, &plan, &code);
+        let text = table("Stand-in Card", &all);
+        println!("{text}run in {:.1?}", start.elapsed());
+        verdict("Stand-in Card", &all).unwrap();
+        assert!(text.contains(" 0 wrong") && !text.contains("WRONG"));
+        assert!(text.contains("own copy, copy 64 40: ") && text.contains("own product, linear 136 72 264: "));
+        assert!(all.iter().all(|outcome| outcome.error.is_finite()));
+    }
+}
+
+#[test]
+fn a_planted_error_is_marked() {
+    let Some(_stand_in) = StandIn::open() else { return };
+    // The second factor's rows in another order, of the product and of one declared case.
+    let cases: Vec<Case> = LINES[..3].iter().map(|line| sizes::case(line)).collect();
+    let plan = plan(&cases);
+    let code = select(&plan, Class::Portable).unwrap().code;
+    for wrong in 0..cases.len() {
+        let mut planted = plan.clone();
+        let launch = planted.phases.to_mut()[wrong].segments.to_mut()[0].items.to_mut();
+        let Item::Launch(launch) = &mut launch[0] else { panic!("a launch") };
+        let reads = launch.parts.to_mut()[0].reads.to_mut();
+        // The last operand is read an element too early; of the first case it is the only one.
+        let last = reads.last_mut().unwrap();
+        last.offset += last.dtype.bytes();
+        let all = outcomes(cases.clone(), &planted, &code);
+        let marked: Vec<bool> = all.iter().map(|outcome| !outcome.passed()).collect();
+        let expected: Vec<bool> = (0..cases.len()).map(|i| i == wrong).collect();
+        assert_eq!(marked, expected);
+        let text = table("Stand-in Card", &all);
+        let line = text.lines().find(|line| line.starts_with(&cases[wrong].name)).unwrap();
+        assert!(line.ends_with("WRONG") && text.contains("1 wrong"), "{text}");
+        let failure = verdict("Stand-in Card", &all).unwrap_err();
+        assert_eq!((failure.kind, failure.kind as u8), (Kind::Failure, 1));
+    }
+    assert!(cases.iter().all(|case| case.dtype == Dtype::Bf16));
+}
