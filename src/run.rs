@@ -23,7 +23,8 @@ pub struct Request<'a> {
 pub struct Finished {
     /// Latents after every stage: `stage1.v.latent`, `stage1.a.latent`, `upscaled.v.latent`, ..
     pub latents: Named,
-    /// [frames, height, width, 3] in 0..1.
+    /// What the plan was compiled to leave of the picture: RGB in 0..1, [frames, height, width, 3], or planes of 8-bit
+    /// 4:2:0, [frames, 3·height/2, width].
     pub video: Tensor,
     /// [2, samples] at 48 kHz.
     pub waveform: Tensor,

@@ -14,6 +14,7 @@ use zoetrope_runtime::plan::{Dtype, Port};
 pub enum Values {
     Real(Vec<f32>),
     Int(Vec<i32>),
+    Byte(Vec<u8>),
 }
 
 /// A tensor on the host, row-major.
@@ -39,6 +40,7 @@ impl Tensor {
         match &self.values {
             Values::Real(v) => v.clone(),
             Values::Int(v) => v.iter().map(|i| *i as f32).collect(),
+            Values::Byte(v) => v.iter().map(|i| f32::from(*i)).collect(),
         }
     }
 
@@ -46,22 +48,19 @@ impl Tensor {
         match &self.values {
             Values::Real(v) => v.len(),
             Values::Int(v) => v.len(),
+            Values::Byte(v) => v.len(),
         }
     }
 
     /// The elements as a port stores them.
     pub fn bytes_for(&self, port: &Port) -> Vec<u8> {
         match (&self.values, port.dtype) {
-            (Values::Real(v), Dtype::F32) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
-            (Values::Real(v), Dtype::Bf16) => {
-                v.iter().flat_map(|x| bf16::from_f32(*x).to_le_bytes()).collect()
-            }
-            (Values::Real(v), Dtype::I32) => v.iter().flat_map(|x| (*x as i32).to_le_bytes()).collect(),
             (Values::Int(v), Dtype::I32) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
-            (Values::Int(v), Dtype::F32) => v.iter().flat_map(|x| (*x as f32).to_le_bytes()).collect(),
-            (Values::Int(v), Dtype::Bf16) => {
-                v.iter().flat_map(|x| bf16::from_f32(*x as f32).to_le_bytes()).collect()
-            }
+            (Values::Byte(v), Dtype::U8) => v.clone(),
+            (_, Dtype::F32) => self.reals().iter().flat_map(|x| x.to_le_bytes()).collect(),
+            (_, Dtype::Bf16) => self.reals().iter().flat_map(|x| bf16::from_f32(*x).to_le_bytes()).collect(),
+            (_, Dtype::I32) => self.reals().iter().flat_map(|x| (*x as i32).to_le_bytes()).collect(),
+            (_, Dtype::U8) => self.reals().iter().map(|x| *x as u8).collect(),
         }
     }
 
@@ -71,6 +70,7 @@ impl Tensor {
         match port.dtype {
             Dtype::F32 => Tensor::real(&shape, words(bytes).map(f32::from_le_bytes).collect()),
             Dtype::I32 => Tensor::int(&shape, words(bytes).map(i32::from_le_bytes).collect()),
+            Dtype::U8 => Tensor { shape, values: Values::Byte(bytes.to_vec()) },
             Dtype::Bf16 => Tensor::real(
                 &shape,
                 bytes.chunks_exact(2).map(|b| bf16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
@@ -113,13 +113,14 @@ fn read(t: &FileTensor<'_>) -> Result<Tensor, FileError> {
     Ok(Tensor { shape, values })
 }
 
-/// The bytes of a safetensors file with these tensors: f32 and i32.
+/// The bytes of a safetensors file with these tensors: f32, i32 and u8.
 pub fn to_bytes(tensors: &Named) -> Vec<u8> {
     let stored: Vec<(&String, &Tensor, FileDtype, Vec<u8>)> = tensors
         .iter()
         .map(|(name, t)| match &t.values {
             Values::Real(v) => (name, t, FileDtype::F32, v.iter().flat_map(|x| x.to_le_bytes()).collect()),
             Values::Int(v) => (name, t, FileDtype::I32, v.iter().flat_map(|x| x.to_le_bytes()).collect()),
+            Values::Byte(v) => (name, t, FileDtype::U8, v.clone()),
         })
         .collect();
     let list: Vec<NewTensor<'_>> = stored

@@ -13,6 +13,7 @@ use zoetrope::tokenize::{Encoded, Tokenizer};
 use zoetrope_compiler::targets::{CompileError, Part, compile_part, dimensions};
 use zoetrope_compiler::{Error, Options};
 use zoetrope_model_spec::ltx::config::ModelConfig;
+use zoetrope_model_spec::ltx::pipeline::Picture;
 use zoetrope_model_spec::ltx::sizes::Size;
 use zoetrope_model_spec::target::Target;
 use zoetrope_runtime::plan::Plan;
@@ -29,7 +30,7 @@ fn model(vram: Option<u64>) -> (Target, ModelConfig) {
 
 fn whole(vram: Option<u64>) -> Result<Plan, CompileError> {
     let (target, model) = model(vram);
-    Ok(compile_part(&target, &model, Part::Run, &[], Options::default())?.plan)
+    Ok(compile_part(&target, &model, Part::Run(Picture::Yuv420), &[], Options::default())?.plan)
 }
 
 fn text_encoder(vram: Option<u64>) -> Result<Phase, EvalError> {

@@ -8,6 +8,7 @@ use zoetrope::tensors::Named;
 use zoetrope::tokenize::Tokenizer;
 use zoetrope_compiler::Options;
 use zoetrope_compiler::targets::{Part, compile_part, dimensions};
+use zoetrope_model_spec::ltx::pipeline::Picture;
 use zoetrope_model_spec::target::Target;
 use zoetrope_runtime::null::Null;
 use zoetrope_runtime::plan::{Plan, Repeat, Segment};
@@ -16,7 +17,9 @@ use zoetrope_runtime::{Observer, replay};
 fn plan(share: bool) -> Plan {
     let target = Target::preset("res-tiny").unwrap();
     let model = dimensions(&target, "".as_ref()).unwrap();
-    compile_part(&target, &model, Part::Run, &[], Options { share, ..Options::default() }).unwrap().plan
+    compile_part(&target, &model, Part::Run(Picture::Yuv420), &[], Options { share, ..Options::default() })
+        .unwrap()
+        .plan
 }
 
 fn clip(plan: &Plan, files: &ModelFiles, poisoned: bool) -> Finished {

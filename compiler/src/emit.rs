@@ -215,6 +215,7 @@ fn dtype(d: Dtype) -> &'static str {
         Dtype::F32 => "F32",
         Dtype::Bf16 => "BF16",
         Dtype::I32 => "I32",
+        Dtype::U8 => "U8",
     }
 }
 

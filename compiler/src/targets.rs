@@ -9,7 +9,7 @@ use zoetrope_model_spec::lang::{Dtype, ShapeError};
 use zoetrope_model_spec::ltx::builtin::ltx_2_3_22b;
 use zoetrope_model_spec::ltx::config::ModelConfig;
 use zoetrope_model_spec::ltx::demo::demo;
-use zoetrope_model_spec::ltx::pipeline::{PHASES, Recorder};
+use zoetrope_model_spec::ltx::pipeline::{PHASES, Picture, Recorder};
 use zoetrope_model_spec::ltx::read_config::{ConfigError, ConfigTexts, read_config};
 use zoetrope_model_spec::program::Program;
 use zoetrope_model_spec::target::{Model, Target, TargetError};
@@ -55,7 +55,7 @@ impl CompileError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part<'a> {
     /// Prompt to picture and sound.
-    Run,
+    Run(Picture),
     /// One phase, with its ports in the shapes of docs/phases.md.
     Phase(&'a str),
 }
@@ -111,7 +111,7 @@ pub fn dimensions(target: &Target, folder: &Path) -> Result<ModelConfig, Compile
 pub fn compile_target(target: &Target, folder: &Path) -> Result<Plan, CompileError> {
     let model = dimensions(target, folder)?;
     let options = Options { decode_chunk: decode_chunk(target, &model)?, ..Options::default() };
-    Ok(compile_part(target, &model, Part::Run, &[], options)?.plan)
+    Ok(compile_part(target, &model, Part::Run(Picture::Yuv420), &[], options)?.plan)
 }
 
 /// How many latent frames of a run go through the video decoder together: the more, the fewer launches. As many as
@@ -122,7 +122,7 @@ pub fn compile_target(target: &Target, folder: &Path) -> Result<Plan, CompileErr
 /// See [`compile_part`].
 pub fn decode_chunk(target: &Target, model: &ModelConfig) -> Result<Option<usize>, CompileError> {
     let free = Target { vram: None, ..target.clone() };
-    let run = compile_part(&free, model, Part::Run, &[], Options::default())?.plan;
+    let run = compile_part(&free, model, Part::Run(Picture::Yuv420), &[], Options::default())?.plan;
     let Some(at) = run.phases.iter().position(|p| p.name == "video-decode") else { return Ok(None) };
     let (whole, behind) = (&run.phases[at], &run.phases[at + 1..]);
     let others = run.phases[..at].iter().chain(behind).map(plan::Phase::peak_bytes).max().unwrap_or(0);
@@ -137,7 +137,7 @@ pub fn decode_chunk(target: &Target, model: &ModelConfig) -> Result<Option<usize
             break;
         }
         let recorder = Recorder { target, model, taps: &[], chunk: Some(frames) };
-        let mut phases = recorder.run().map_err(CompileError::Shape)?.phases;
+        let mut phases = recorder.run(Picture::Yuv420).map_err(CompileError::Shape)?.phases;
         phases.retain(|p| p.graph.name == "video-decode");
         phases.iter_mut().for_each(|p| p.takes.clear());
         let options = Options { decode_chunk: Some(frames), ..Options::default() };
@@ -163,7 +163,7 @@ pub fn compile_part(
 ) -> Result<Levels, CompileError> {
     let recorder = Recorder { target, model, taps, chunk: options.decode_chunk };
     let program = match part {
-        Part::Run => recorder.run().map_err(CompileError::Shape)?,
+        Part::Run(picture) => recorder.run(picture).map_err(CompileError::Shape)?,
         Part::Phase(name) => {
             let recorded = recorder
                 .phase(name)
@@ -174,7 +174,7 @@ pub fn compile_part(
     let known: Vec<_> = program.phases.iter().flat_map(|p| p.graph.tap_names.iter().cloned()).collect();
     if let Some(tap) = taps.iter().find(|t| !known.contains(t)) {
         let phase = match part {
-            Part::Run => "run",
+            Part::Run(_) => "run",
             Part::Phase(name) => name,
         };
         let known = if known.is_empty() { "none".to_string() } else { known.join(", ") };

@@ -5,7 +5,7 @@ use std::time::Instant;
 use zoetrope_compiler::{Options, compile};
 use zoetrope_model_spec::lang::Dtype;
 use zoetrope_model_spec::ltx::builtin::ltx_2_3_22b;
-use zoetrope_model_spec::ltx::pipeline::Recorder;
+use zoetrope_model_spec::ltx::pipeline::{Picture, Recorder};
 use zoetrope_model_spec::ltx::sizes::Size;
 use zoetrope_model_spec::program::Program;
 use zoetrope_model_spec::target::{Model, Pipeline, Target};
@@ -28,7 +28,7 @@ fn decoder(width: usize, height: usize, frames: usize, chunk: Option<usize>) -> 
         vram: None,
     };
     let recorder = Recorder { target: &target, model: &ltx_2_3_22b(), taps: &[], chunk };
-    let phases = recorder.run().expect("shapes fit").phases;
+    let phases = recorder.run(Picture::Yuv420).expect("shapes fit").phases;
     let mut decode = phases.into_iter().find(|p| p.graph.name == "video-decode").expect("a run decodes");
     decode.takes.clear();
     let facts = Facts {

@@ -105,6 +105,9 @@ DEVICE float real(bf16 x) {
 DEVICE float real(int x) {
     return (float)x;
 }
+DEVICE float real(unsigned char x) {
+    return (float)x;
+}
 
 DEVICE void put(float* to, float x) {
     *to = x;
@@ -114,6 +117,9 @@ DEVICE void put(bf16* to, float x) {
 }
 DEVICE void put(int* to, float x) {
     *to = (int)x;
+}
+DEVICE void put(unsigned char* to, float x) {
+    *to = (unsigned char)(int)x;
 }
 
 // N elements that one instruction can move.
@@ -128,19 +134,27 @@ template <class T, int N> DEVICE bool aligned(const T* at) {
     return (unsigned long long)at % sizeof(Pack<T, AT_ONCE<T, N>>) == 0;
 }
 
+// In place of a count of elements: all of them are there, and aligned.
+struct Whole {};
+
+// Reads N elements, 16 bytes at once.
+template <int N, class T> DEVICE void load(float (&to)[N], const T* from, Whole) {
+    constexpr int some = AT_ONCE<T, N>;
+#pragma unroll
+    for (int i = 0; i < N; i += some) {
+        Pack<T, some> pack = *(const Pack<T, some>*)(from + i);
+#pragma unroll
+        for (int j = 0; j < some; j++) {
+            to[i + j] = real(pack.at[j]);
+        }
+    }
+}
+
 // Reads `count` of at most N elements, N a power of two; by 16 bytes where they are all there and aligned. The rest
 // becomes zeros.
 template <int N, class T> DEVICE void load(float (&to)[N], const T* from, int count) {
-    constexpr int some = AT_ONCE<T, N>;
     if (count >= N && aligned<T, N>(from)) {
-#pragma unroll
-        for (int i = 0; i < N; i += some) {
-            Pack<T, some> pack = *(const Pack<T, some>*)(from + i);
-#pragma unroll
-            for (int j = 0; j < some; j++) {
-                to[i + j] = real(pack.at[j]);
-            }
-        }
+        load(to, from, Whole());
         return;
     }
 #pragma unroll
@@ -149,19 +163,24 @@ template <int N, class T> DEVICE void load(float (&to)[N], const T* from, int co
     }
 }
 
-// Writes the first `count` of N elements, rounded to the storage.
-template <int N, class T> DEVICE void store(T* to, const float (&from)[N], int count) {
+// Writes N elements, rounded to the storage, 16 bytes at once.
+template <int N, class T> DEVICE void store(T* to, const float (&from)[N], Whole) {
     constexpr int some = AT_ONCE<T, N>;
-    if (count >= N && aligned<T, N>(to)) {
 #pragma unroll
-        for (int i = 0; i < N; i += some) {
-            Pack<T, some> pack;
+    for (int i = 0; i < N; i += some) {
+        Pack<T, some> pack;
 #pragma unroll
-            for (int j = 0; j < some; j++) {
-                put(&pack.at[j], from[i + j]);
-            }
-            *(Pack<T, some>*)(to + i) = pack;
+        for (int j = 0; j < some; j++) {
+            put(&pack.at[j], from[i + j]);
         }
+        *(Pack<T, some>*)(to + i) = pack;
+    }
+}
+
+// Writes the first `count` of N elements, rounded to the storage; as `load`.
+template <int N, class T> DEVICE void store(T* to, const float (&from)[N], int count) {
+    if (count >= N && aligned<T, N>(to)) {
+        store(to, from, Whole());
         return;
     }
 #pragma unroll

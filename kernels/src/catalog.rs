@@ -2,12 +2,13 @@
 
 use crate::Kernel;
 use crate::{
-    attention, audio, convolution, elementwise, group_norm, linear, movement, rms_norm, sampler, text,
+    attention, audio, convolution, elementwise, group_norm, linear, movement, picture, rms_norm, sampler,
+    text,
 };
 
 /// All declared kernels. Names are unique.
 pub fn catalog() -> Vec<Kernel> {
-    let families: [fn() -> Vec<Kernel>; 10] = [
+    let families: [fn() -> Vec<Kernel>; 11] = [
         linear::declare,
         attention::declare,
         rms_norm::declare,
@@ -18,6 +19,7 @@ pub fn catalog() -> Vec<Kernel> {
         text::declare,
         audio::declare,
         sampler::declare,
+        picture::declare,
     ];
     families.into_iter().flat_map(|declare| declare()).collect()
 }

@@ -18,6 +18,7 @@ mod group_norm;
 mod linear;
 mod meaning;
 mod movement;
+mod picture;
 mod rms_norm;
 mod sampler;
 mod text;

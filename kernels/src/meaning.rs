@@ -1,6 +1,6 @@
 //! What a kernel computes, as a small graph of ops over its operands.
 
-use zoetrope_model_spec::lang::{Attr, Graph, Op, Stmt};
+use zoetrope_model_spec::lang::{Attr, Dtype, Graph, Op, Stmt};
 
 /// Where an op of a meaning finds an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +63,15 @@ impl Meaning {
             assert!(used, "{}: op {inner} of the meaning is not used", graph.name);
         }
         Meaning { ops }
+    }
+
+    /// How the result is stored where real numbers are stored as `real`: a kernel that ends with a cast to integers
+    /// writes those.
+    pub fn stores(&self, real: Dtype) -> Dtype {
+        match self.ops.last().map(|last| &last.op) {
+            Some(Op::Cast { to }) if !to.is_float() => *to,
+            _ => real,
+        }
     }
 
     /// The attributes of all ops, one list after the other, as a plan stores them.

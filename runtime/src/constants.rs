@@ -20,6 +20,7 @@ pub fn file_dtype(dtype: Dtype) -> FileDtype {
         Dtype::F32 => FileDtype::F32,
         Dtype::Bf16 => FileDtype::Bf16,
         Dtype::I32 => FileDtype::I32,
+        Dtype::U8 => FileDtype::U8,
     }
 }
 

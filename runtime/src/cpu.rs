@@ -237,6 +237,7 @@ fn result(dtype: Dtype, bytes: &mut [u8]) -> DataMut<'_> {
         Dtype::F32 => DataMut::F32(bytemuck::cast_slice_mut(bytes)),
         Dtype::Bf16 => DataMut::Bf16(bytemuck::cast_slice_mut(bytes)),
         Dtype::I32 => DataMut::I32(bytemuck::cast_slice_mut(bytes)),
+        Dtype::U8 => DataMut::U8(bytes),
     }
 }
 
@@ -252,6 +253,7 @@ fn view<'t>(operand: &plan::Operand, bytes: &'t [u8], shape: &'t [usize]) -> Ten
         Dtype::F32 => Data::F32(bytemuck::cast_slice(bytes)),
         Dtype::Bf16 => Data::Bf16(bytemuck::cast_slice(bytes)),
         Dtype::I32 => Data::I32(bytemuck::cast_slice(bytes)),
+        Dtype::U8 => Data::U8(bytes),
     };
     Tensor { data, shape, row_stride: operand.row_stride as usize }
 }

@@ -8,6 +8,7 @@ use zoetrope_compiler::Options;
 #[cfg(feature = "cuda")]
 use zoetrope_compiler::targets::CompileError;
 use zoetrope_compiler::targets::{Part, beside, compile_part, decode_chunk, dimensions};
+use zoetrope_model_spec::ltx::pipeline::Picture;
 use zoetrope_model_spec::target::{Model, Target, parse_vram};
 #[cfg(not(feature = "cuda"))]
 use zoetrope_runtime::Error as RuntimeError;
@@ -158,7 +159,7 @@ impl Eval {
         if options.decode_chunk.is_none() {
             options.decode_chunk = decode_chunk(target, &model)?;
         }
-        let plan = compile_part(target, &model, Part::Run, &[], options)?.plan;
+        let plan = compile_part(target, &model, Part::Run(Picture::Rgb), &[], options)?.plan;
         let mut noise = self.inputs()?;
         let missing: Vec<_> = noise_ports(&plan)
             .into_iter()

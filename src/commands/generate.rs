@@ -19,7 +19,7 @@ use crate::media::Mp4Writer;
 use crate::progress::Progress;
 use crate::run::{Finished, Request, noise_ports, run};
 use crate::session::Session;
-use crate::tensors::{self, Named};
+use crate::tensors::{self, Named, Values};
 use crate::tokenize::Tokenizer;
 
 /// Make a clip from a prompt
@@ -150,8 +150,10 @@ fn load_noise(plan: &Plan, path: &Path) -> Result<Named, Failure> {
 }
 
 fn write_clip(mut writer: Mp4Writer, frames: usize, finished: &Finished) -> Result<(), Failure> {
-    let rgb = finished.video.reals();
-    for frame in rgb.chunks_exact((rgb.len() / frames.max(1)).max(1)) {
+    let Values::Byte(planes) = &finished.video.values else {
+        return Err(Failure::new(Kind::Failure, "the plan leaves no picture that can be encoded"));
+    };
+    for frame in planes.chunks_exact((planes.len() / frames.max(1)).max(1)) {
         writer.push_frame(frame)?;
     }
     let wave = finished.waveform.reals();

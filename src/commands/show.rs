@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use zoetrope_compiler::targets::{Part, compile_part, decode_chunk, dimensions, load_target};
 use zoetrope_compiler::{Class, Levels, Options, select};
+use zoetrope_model_spec::ltx::pipeline::Picture;
 use zoetrope_model_spec::target::{Target, parse_vram};
 use zoetrope_runtime::plan::Detail;
 
@@ -72,9 +73,9 @@ impl Show {
         let (mut target, folder) = find_target(&self.target)?;
         target.vram = self.vram.or(target.vram);
         let model = dimensions(&target, &folder)?;
-        let part = self.phase.as_deref().map_or(Part::Run, Part::Phase);
+        let part = self.phase.as_deref().map_or(Part::Run(Picture::Yuv420), Part::Phase);
         let chunk = match self.chunk {
-            None if part == Part::Run => decode_chunk(&target, &model)?,
+            None if self.phase.is_none() => decode_chunk(&target, &model)?,
             given => given.map(NonZeroUsize::get),
         };
         let options = Options { decode_chunk: chunk, ..Options::default() };

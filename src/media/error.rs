@@ -26,37 +26,19 @@ pub enum MediaError {
     /// There was no frame to write.
     #[error("a clip without frames cannot be written: wanted 1 frame or more; push frames before finishing")]
     NoFrames,
-    /// A clip's pixel buffer has the wrong length.
+    /// One frame's planes have the wrong length.
     #[error(
-        "the clip's pixel buffer has {got} values, wanted frames x height x width x 3 = \
-         {frames} x {height} x {width} x 3; pass a buffer of that shape"
-    )]
-    ClipLength {
-        /// Values passed.
-        got: usize,
-        /// Frames of the clip.
-        frames: usize,
-        /// Height in pixels.
-        height: usize,
-        /// Width in pixels.
-        width: usize,
-    },
-    /// One frame's pixel buffer has the wrong length.
-    #[error(
-        "frame {frame} has {got} values, wanted height x width x 3 = {wanted}; pass one RGB frame of the size \
-         the writer was created with"
+        "frame {frame} has {got} bytes, wanted height x width x 3/2 = {wanted}; pass the planes of one frame of the \
+         size the writer was created with"
     )]
     FrameLength {
         /// Index of the frame, from 0.
         frame: usize,
-        /// Values passed.
+        /// Bytes passed.
         got: usize,
-        /// Values wanted.
+        /// Bytes wanted.
         wanted: usize,
     },
-    /// A planar stereo buffer cannot be halved.
-    #[error("the waveform has {0} values, wanted an even number: [2, samples], left channel first")]
-    OddWaveform(usize),
     /// The two channels of a piece of sound differ in length.
     #[error("the left channel has {left} samples and the right one {right}: wanted the same number in both")]
     Channels {
@@ -117,10 +99,7 @@ pub enum MediaError {
     #[error("the AAC encoder failed: {0}; write the clip without sound to keep the pictures")]
     Sound(String),
     /// This build has no sound encoder.
-    #[error(
-        "this build cannot write sound: it was made without the feature aac-fdk; rebuild with it or pass an \
-         empty waveform"
-    )]
+    #[error("this build cannot write sound: it was made without the feature aac-fdk; rebuild with it")]
     NoSoundEncoder,
     /// The movie does not fit the tables of an MP4 file.
     #[error("the MP4 tables could not be written: {0}; shorten the clip or its metadata")]

@@ -10,7 +10,7 @@ use openh264::formats::YUVSlices;
 
 use super::mp4::VideoTrack;
 use super::quiet::quiet;
-use super::{FrameRate, MediaError, Yuv420, video_bit_rate};
+use super::{FrameRate, MediaError, video_bit_rate};
 
 /// Seconds between pictures at which a player may start.
 const KEY_FRAME_SECONDS: f64 = 2.0;
@@ -23,7 +23,8 @@ const DELIMITER: u8 = 9;
 /// Takes pictures, gives a track of H.264 samples.
 pub(super) struct VideoEncoder {
     encoder: Encoder,
-    picture: Yuv420,
+    width: usize,
+    height: usize,
     track: VideoTrack,
 }
 
@@ -67,19 +68,20 @@ impl VideoEncoder {
             sizes: Vec::new(),
             data: Vec::new(),
         };
-        Ok(Self { encoder, picture: Yuv420::new(width, height), track })
+        Ok(Self { encoder, width, height, track })
     }
 
-    /// Encodes one frame of RGB in 0..1, row-major [height, width, 3].
-    pub(super) fn push(&mut self, rgb: &[f32]) -> Result<(), MediaError> {
+    /// Encodes one frame: its planes of luma, blue and red difference.
+    pub(super) fn push(&mut self, planes: &[u8]) -> Result<(), MediaError> {
         let frame = self.track.sizes.len();
-        let (width, height) = (self.picture.width, self.picture.height);
-        if rgb.len() != width * height * 3 {
-            return Err(MediaError::FrameLength { frame, got: rgb.len(), wanted: width * height * 3 });
+        let (width, height) = (self.width, self.height);
+        let (luma, chroma) = (width * height, width * height / 4);
+        if planes.len() != luma + 2 * chroma {
+            return Err(MediaError::FrameLength { frame, got: planes.len(), wanted: luma + 2 * chroma });
         }
-        self.picture.fill_from_rgb(rgb);
-        let planes = (&self.picture.y[..], &self.picture.cb[..], &self.picture.cr[..]);
-        let source = YUVSlices::new(planes, (width, height), (width, width / 2, width / 2));
+        let (luma, differences) = planes.split_at(luma);
+        let (blue, red) = differences.split_at(chroma);
+        let source = YUVSlices::new((luma, blue, red), (width, height), (width, width / 2, width / 2));
         let time = Timestamp::from_millis(self.track.rate.time(frame as u64, 1000));
         let failed = |reason: String| MediaError::Video { frame, reason };
         let bits = self.encoder.encode_at(&source, time).map_err(|e| failed(e.to_string()))?;
@@ -161,7 +163,7 @@ mod tests {
         let rate = FrameRate::new(5.0).unwrap();
         let mut encoder = VideoEncoder::new(32, 32, rate).unwrap();
         for _ in 0..21 {
-            encoder.push(&[0.5; 32 * 32 * 3]).unwrap();
+            encoder.push(&[125; 32 * 32 / 2 * 3]).unwrap();
         }
         let track = encoder.finish();
         assert_eq!(track.key_frames, [0, 10, 20]);

@@ -43,13 +43,14 @@ impl Mp4Writer {
         Ok(Self { target: Target::new(path)?, video, sound: None, metadata: metadata.to_vec() })
     }
 
-    /// Appends one frame of RGB in 0..1, row-major [height, width, 3].
+    /// Appends one frame of 8-bit 4:2:0, BT.709, limited range: luma [height, width], then blue and red difference,
+    /// each [height / 2, width / 2], all row-major.
     ///
     /// # Errors
     ///
     /// A frame of another length, or a failure of the encoder.
-    pub fn push_frame(&mut self, rgb: &[f32]) -> Result<(), MediaError> {
-        self.video.push(rgb)
+    pub fn push_frame(&mut self, planes: &[u8]) -> Result<(), MediaError> {
+        self.video.push(planes)
     }
 
     /// Appends stereo sound at [`SAMPLE_RATE`](super::SAMPLE_RATE) in -1..1. Nothing is done for empty channels.

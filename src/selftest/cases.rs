@@ -93,7 +93,7 @@ impl Making {
             self.values.insert(format!("{number}.{i}"), tensor);
         }
         let (shape, flops) = result(meaning, shapes, dtype);
-        let (write, port) = self.place(output(number), stored(dtype), &shape);
+        let (write, port) = self.place(output(number), stored(meaning.stores(dtype)), &shape);
         self.outputs.push(port);
         let bytes = reads.iter().chain([&write]).map(|o| o.extent()).sum();
         self.cases.push(Case { kernel: kernel.name, dtype, tolerance, flops, bytes });
@@ -167,7 +167,12 @@ impl Making {
 }
 
 fn stored(dtype: Dtype) -> plan::Dtype {
-    if dtype == Dtype::F32 { plan::Dtype::F32 } else { plan::Dtype::Bf16 }
+    match dtype {
+        Dtype::F32 => plan::Dtype::F32,
+        Dtype::Bf16 => plan::Dtype::Bf16,
+        Dtype::I32 => plan::Dtype::I32,
+        Dtype::U8 => plan::Dtype::U8,
+    }
 }
 
 /// Operands are kept from zero and below it where a function wants that.

@@ -48,6 +48,7 @@ fn numbers(dtype: Dtype, bytes: &[u8]) -> Vec<f64> {
     match dtype {
         Dtype::F32 => bytes.chunks_exact(4).map(|b| f64::from(f32::from_le_bytes(word(b)))).collect(),
         Dtype::I32 => bytes.chunks_exact(4).map(|b| f64::from(i32::from_le_bytes(word(b)))).collect(),
+        Dtype::U8 => bytes.iter().map(|b| f64::from(*b)).collect(),
         Dtype::Bf16 => bytes.chunks_exact(2).map(|b| bf16::from_le_bytes([b[0], b[1]]).to_f64()).collect(),
     }
 }

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use zoetrope::media::{Clip, MediaError, Mp4Writer, write_mp4};
+use zoetrope::media::{MediaError, Mp4Writer};
+use zoetrope_test_support::picture::yuv420_bytes;
 
-use super::{folder, smooth, tones};
+use super::{Clip, folder, smooth, tones};
 
 fn clip(rgb: &[f32]) -> Clip<'_> {
-    Clip { width: 32, height: 32, frames: 2, fps: 24.0, rgb, waveform: &[] }
+    Clip { width: 32, height: 32, fps: 24.0, rgb, waveform: &[] }
 }
 
 fn count(folder: &Path) -> usize {
@@ -20,7 +21,7 @@ fn bad_clips_are_refused_and_leave_nothing() {
     let rgb = smooth(32, 32, 2);
     let good = clip(&rgb);
     let refused = |clip: &Clip| {
-        let error = write_mp4(&path, clip, &[], |_, _| ()).unwrap_err();
+        let error = clip.try_write(&path, &[]).unwrap_err();
         assert_eq!(count(folder.path()), 0, "{error}");
         error
     };
@@ -31,12 +32,13 @@ fn bad_clips_are_refused_and_leave_nothing() {
             "{width}x{height}"
         );
     }
-    assert!(matches!(refused(&Clip { frames: 0, rgb: &[], ..good }), MediaError::NoFrames));
-    assert!(matches!(refused(&Clip { frames: 3, ..good }), MediaError::ClipLength { .. }));
-    assert!(matches!(refused(&Clip { frames: usize::MAX, ..good }), MediaError::ClipLength { .. }));
+    assert!(matches!(refused(&Clip { rgb: &[], ..good }), MediaError::NoFrames));
     assert!(matches!(refused(&Clip { fps: 0.0, ..good }), MediaError::FrameRate(_)));
-    assert!(matches!(refused(&Clip { waveform: &[0.0; 3], ..good }), MediaError::OddWaveform(3)));
-    let error = write_mp4(&path, &good, &[(String::new(), "x".into())], |_, _| ()).unwrap_err();
+    assert!(matches!(
+        refused(&Clip { waveform: &[0.0; 3], ..good }),
+        MediaError::Channels { left: 1, right: 2 }
+    ));
+    let error = good.try_write(&path, &[(String::new(), "x".into())]).unwrap_err();
     assert!(matches!(error, MediaError::EmptyKey(_)));
 }
 
@@ -44,7 +46,7 @@ fn bad_clips_are_refused_and_leave_nothing() {
 fn bad_paths_are_refused() {
     let (folder, _) = folder();
     let rgb = smooth(32, 32, 2);
-    let refused = |path: &Path| write_mp4(path, &clip(&rgb), &[], |_, _| ()).unwrap_err();
+    let refused = |path: &Path| clip(&rgb).try_write(path, &[]).unwrap_err();
     assert!(matches!(refused(folder.path()), MediaError::IsFolder(_)));
     assert!(matches!(refused(Path::new("")), MediaError::NoFileName(_)));
     let missing = folder.path().join("missing");
@@ -63,7 +65,7 @@ fn a_locked_folder_is_refused() {
     let set = |mode| std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(mode)).unwrap();
     set(0o555);
     let locked = std::fs::File::create(folder.path().join("probe")).is_err();
-    let written = write_mp4(&path, &clip(&smooth(32, 32, 2)), &[], |_, _| ());
+    let written = clip(&smooth(32, 32, 2)).try_write(&path, &[]);
     set(0o755);
     // The superuser may write anywhere.
     if locked {
@@ -79,7 +81,7 @@ fn unfinished_writers_leave_nothing_and_keep_the_old_file() {
     let (folder, path) = folder();
     std::fs::write(&path, "old").unwrap();
     let mut writer = Mp4Writer::create(&path, 32, 32, 24.0, &[]).unwrap();
-    writer.push_frame(&smooth(32, 32, 1)).unwrap();
+    writer.push_frame(&yuv420_bytes(&smooth(32, 32, 1), 32, 32)).unwrap();
     assert_eq!(count(folder.path()), 1, "only the old file");
     drop(writer);
     let empty = Mp4Writer::create(&path, 32, 32, 24.0, &[]).unwrap();
@@ -92,8 +94,8 @@ fn unfinished_writers_leave_nothing_and_keep_the_old_file() {
 fn bad_pieces_are_refused() {
     let (_folder, path) = folder();
     let mut writer = Mp4Writer::create(&path, 32, 32, 24.0, &[]).unwrap();
-    let error = writer.push_frame(&smooth(32, 34, 1)).unwrap_err();
-    assert!(matches!(error, MediaError::FrameLength { frame: 0, got: 3264, wanted: 3072 }), "{error}");
+    let error = writer.push_frame(&[0; 32 * 34 / 2 * 3]).unwrap_err();
+    assert!(matches!(error, MediaError::FrameLength { frame: 0, got: 1632, wanted: 1536 }), "{error}");
     let error = writer.push_sound(&tones(10), &[]).unwrap_err();
     assert!(matches!(error, MediaError::Channels { left: 20, right: 0 }), "{error}");
 }
@@ -102,7 +104,7 @@ fn bad_pieces_are_refused() {
 fn a_failure_at_the_end_leaves_nothing() {
     let (folder, path) = folder();
     let mut writer = Mp4Writer::create(&path, 32, 32, 24.0, &[]).unwrap();
-    writer.push_frame(&smooth(32, 32, 1)).unwrap();
+    writer.push_frame(&yuv420_bytes(&smooth(32, 32, 1), 32, 32)).unwrap();
     std::fs::create_dir(&path).unwrap();
     assert!(matches!(writer.finish(), Err(MediaError::Rename { .. })));
     assert_eq!(count(folder.path()), 1, "only the folder that was in the way");

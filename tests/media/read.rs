@@ -5,7 +5,6 @@ use std::path::Path;
 use openh264::decoder::{DecodedYUV, Decoder};
 use openh264::formats::YUVSource;
 use re_mp4::{Mp4, StsdBoxContent, Track, TrackKind};
-use zoetrope::media::Yuv420;
 
 /// A parsed file.
 pub struct Read {
@@ -41,8 +40,8 @@ impl Read {
         (sps[0].bytes.clone(), pps[0].bytes.clone())
     }
 
-    /// All pictures, decoded.
-    pub fn pictures(&self) -> Vec<Yuv420> {
+    /// The planes of all pictures, decoded.
+    pub fn pictures(&self) -> Vec<Vec<u8>> {
         let (sps, pps) = self.parameter_sets();
         let mut decoder = Decoder::new().unwrap();
         let mut pictures = Vec::new();
@@ -104,19 +103,14 @@ impl Read {
     }
 }
 
-fn copy(decoded: DecodedYUV) -> Yuv420 {
+fn copy(decoded: DecodedYUV) -> Vec<u8> {
     let (width, height) = decoded.dimensions();
     let (sy, su, sv) = decoded.strides();
     let plane = |bytes: &[u8], stride: usize, width: usize, height: usize| {
         bytes.chunks(stride).take(height).flat_map(|row| row[..width].to_vec()).collect::<Vec<u8>>()
     };
-    Yuv420 {
-        width,
-        height,
-        y: plane(decoded.y(), sy, width, height),
-        cb: plane(decoded.u(), su, width / 2, height / 2),
-        cr: plane(decoded.v(), sv, width / 2, height / 2),
-    }
+    let chroma = |bytes, stride| plane(bytes, stride, width / 2, height / 2);
+    [plane(decoded.y(), sy, width, height), chroma(decoded.u(), su), chroma(decoded.v(), sv)].concat()
 }
 
 /// Full range or not, and primaries, transfer and matrix, from the VUI of a Baseline SPS (ITU-T H.264, 7.3.2.1.1

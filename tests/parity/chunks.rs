@@ -7,7 +7,7 @@ use zoetrope::tensors::{Named, Tensor};
 use zoetrope_compiler::targets::{Part, compile_part, dimensions};
 use zoetrope_compiler::{Options, compile};
 use zoetrope_model_spec::ltx::config::ModelConfig;
-use zoetrope_model_spec::ltx::pipeline::Recorder;
+use zoetrope_model_spec::ltx::pipeline::{Picture, Recorder};
 use zoetrope_model_spec::program::Program;
 use zoetrope_model_spec::target::Target;
 use zoetrope_runtime::Weights;
@@ -23,9 +23,9 @@ fn clip(dtype: &str) -> String {
 }
 
 /// The decoder of a run.
-fn decoder(target: &Target, model: &ModelConfig, chunk: Option<usize>) -> Plan {
+fn decoder(target: &Target, model: &ModelConfig, chunk: Option<usize>, picture: Picture) -> Plan {
     let run = compile_part(target, model, Part::Phase("video-decode"), &[], Options::default()).unwrap().plan;
-    let phases = Recorder { target, model, taps: &[], chunk }.run().unwrap().phases;
+    let phases = Recorder { target, model, taps: &[], chunk }.run(picture).unwrap().phases;
     let mut decode = phases.into_iter().find(|p| p.graph.name == "video-decode").unwrap();
     decode.takes.clear();
     compile(Program { phases: vec![decode] }, "decoder", run.facts, Options::default()).unwrap()
@@ -47,12 +47,13 @@ fn decoded(plan: &Plan, weights: &dyn Weights) -> Vec<u32> {
 /// Chunked decoders of the model of `target`, against the whole.
 fn same_bits(target: &Target, weights: &dyn Fn(&Plan) -> Box<dyn Weights>) {
     let model = dimensions(target, &folder()).unwrap();
-    let whole = decoder(target, &model, None);
-    let weights = weights(&whole);
-    let expected = decoded(&whole, &*weights);
-    for frames in [1, 2, 3, 5, 6] {
-        let plan = decoder(target, &model, Some(frames));
-        assert!(decoded(&plan, &*weights) == expected, "chunks of {frames} frames, {:?}", target.dtype);
+    let weights = weights(&decoder(target, &model, None, Picture::Rgb));
+    for picture in [Picture::Rgb, Picture::Yuv420] {
+        let expected = decoded(&decoder(target, &model, None, picture), &*weights);
+        for frames in [1, 2, 3, 5, 6] {
+            let have = decoded(&decoder(target, &model, Some(frames), picture), &*weights);
+            assert!(have == expected, "{picture:?} in chunks of {frames} frames, {:?}", target.dtype);
+        }
     }
     // The phase alone moves channels to the front when all frames are there.
     let alone = |decode_chunk| {

@@ -95,6 +95,6 @@ fn value_of(graph: &Graph, stmt: &OpStmt) -> Result<Constant> {
             run(DataMut::Bf16(&mut out))?;
             Ok(Constant::Real(out.into_iter().map(bf16::to_f32).collect()))
         }
-        Dtype::I32 => Err(failed("integers are not computed".to_string())),
+        Dtype::I32 | Dtype::U8 => Err(failed("integers are not computed".to_string())),
     }
 }

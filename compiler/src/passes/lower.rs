@@ -56,6 +56,7 @@ pub fn dtype(d: Dtype) -> plan::Dtype {
         Dtype::F32 => plan::Dtype::F32,
         Dtype::Bf16 => plan::Dtype::Bf16,
         Dtype::I32 => plan::Dtype::I32,
+        Dtype::U8 => plan::Dtype::U8,
     }
 }
 

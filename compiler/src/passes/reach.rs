@@ -33,7 +33,8 @@ impl Reach {
             | Op::Clamp { .. }
             | Op::Cast { .. }
             | Op::RmsNorm { .. }
-            | Op::Unpatchify { .. } => Some(Reach::Same),
+            | Op::Unpatchify { .. }
+            | Op::Yuv420 {} => Some(Reach::Same),
             _ => None,
         }
     }

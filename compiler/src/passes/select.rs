@@ -130,6 +130,7 @@ fn view(operand: &Operand) -> View {
             plan::Dtype::F32 => Dtype::F32,
             plan::Dtype::Bf16 => Dtype::Bf16,
             plan::Dtype::I32 => Dtype::I32,
+            plan::Dtype::U8 => Dtype::U8,
         },
         shape: operand.shape.iter().map(|d| *d as usize).collect(),
         row_stride: operand.row_stride as usize,

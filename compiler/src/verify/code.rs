@@ -6,7 +6,8 @@
 //! 4. Threads come in warps, and as many as a block may have.
 //! 5. Functions have names of their own.
 //! 6. A tensor map describes an operand that is read: all of its rows and columns, as far apart as the plan says, of a
-//!    dtype, at addresses and in boxes that a driver takes.
+//!    dtype, at addresses and in boxes that a driver takes. Where a launch has some, all operands of real numbers and
+//!    the results have rows at multiples of 16 bytes, which its kernel moves at once.
 //! 7. Tensor maps lie behind all operands that the argument has room for, one after the other and aligned, and in the
 //!    same order for every part; what lies there is empty. They end the argument, with room for those of all possible
 //!    parts. Code of the portable class has none.
@@ -88,6 +89,9 @@ fn maps(code: &Code, call: &Call, argument: &[u8], launch: &Launch, here: &dyn F
     let begin = if maps.is_empty() { room } else { room.next_multiple_of(64) };
     let whole = argument.len() == begin + PARTS * mapped * MAP;
     rule(whole, LEVEL, "an argument is as long as its operands and tensor maps", here)?;
+    let lie_well =
+        operands.iter().all(|(operand, _)| operand.dtype == Dtype::I32 || has_aligned_rows(operand));
+    rule(maps.is_empty() || lie_well, LEVEL, "what lies beside tensor maps has aligned rows", here)?;
     for (i, map) in maps.iter().enumerate() {
         let found = operands.get(map.operand as usize);
         rule(found.is_some_and(|(_, read)| *read), LEVEL, "a tensor map is that of an operand", here)?;
@@ -110,11 +114,17 @@ fn describes(map: &Map, operand: &Operand) -> bool {
     map.extents == [u64::from(columns), rows] && map.stride == u64::from(operand.row_stride) * 2
 }
 
-/// The rules of `cuTensorMapEncodeTiled` for maps of the one kind that there is. Constants begin as buffers do.
-fn can_be_made(map: &Map, operand: &Operand) -> bool {
+/// Whether rows begin at multiples of 16 bytes. Constants begin as buffers do.
+fn has_aligned_rows(operand: &Operand) -> bool {
     let step = if operand.base == Base::Arena { operand.step } else { 0 };
+    let stride = u64::from(operand.row_stride) * operand.dtype.bytes();
+    (operand.offset | step | stride).is_multiple_of(16)
+}
+
+/// The rules of `cuTensorMapEncodeTiled` for maps of the one kind that there is.
+fn can_be_made(map: &Map, operand: &Operand) -> bool {
     operand.dtype == Dtype::Bf16
-        && (operand.offset | step | map.stride).is_multiple_of(16)
+        && has_aligned_rows(operand)
         && map.extents.iter().all(|extent| (1..=1 << 32).contains(extent))
         && map.stride < 1 << 40
         && map.tile[0] == 64

@@ -59,8 +59,26 @@ DEVICE unsigned long long advance(unsigned long long descriptor, int bytes) {
     return descriptor + (unsigned)(bytes >> 4);
 }
 
-DEVICE void products_fence() {
+// What stands in front of it is done to the registers there, what stands behind it here: compilers would otherwise move
+// arithmetic over instructions that do not name its registers.
+template <int N> DEVICE void settle(float (&sum)[N]) {
+#pragma unroll
+    for (int i = 0; i < N; i++) {
+        asm volatile("" : "+f"(sum[i])::"memory");
+    }
+}
+
+template <int N> DEVICE void products_fence(float (&sum)[N]) {
+    settle(sum);
     asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+}
+
+template <int N, int COUNT> DEVICE void products_fence(float (&sum)[N], unsigned (&a)[COUNT][4]) {
+#pragma unroll
+    for (int i = 0; i < COUNT * 4; i++) {
+        asm volatile("" : "+r"(a[i / 4][i % 4])::"memory");
+    }
+    products_fence(sum);
 }
 
 DEVICE void products_commit() {
@@ -69,11 +87,7 @@ DEVICE void products_commit() {
 
 template <int LEFT, int N> DEVICE void products_wait(float (&sum)[N]) {
     asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(LEFT) : "memory");
-    // Keeps what reads the sums behind the wait.
-#pragma unroll
-    for (int i = 0; i < N; i++) {
-        asm volatile("" : "+f"(sum[i])::"memory");
-    }
+    settle(sum);
 }
 
 template <int COUNT> DEVICE void give_registers() {

@@ -59,8 +59,10 @@ DEVICE void multiply_shared(float (&sum)[N / 2], unsigned long long a, unsigned 
 template <int N>
 DEVICE void multiply_registers(float (&sum)[N / 2], const unsigned (&a)[4], unsigned long long b, bool add);
 
-// In front of products whose registers (sums and a) have been touched since the last ones (wgmma.fence).
-DEVICE void products_fence();
+// In front of products, with their registers: sums, and what a is taken from (wgmma.fence). What was done to these before
+// is done, for the machine as for the compiler.
+template <int N> DEVICE void products_fence(float (&sum)[N]);
+template <int N, int COUNT> DEVICE void products_fence(float (&sum)[N], unsigned (&a)[COUNT][4]);
 
 // Closes a group of products (wgmma.commit_group); waits until all but the last `LEFT` groups are done
 // (wgmma.wait_group). `sum` is what the products make: it may be touched when nothing of it is left.

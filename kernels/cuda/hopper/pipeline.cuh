@@ -62,26 +62,38 @@ template <int STAGES> struct Ring {
     }
 };
 
-// Calls `f(values, row, column)` for all fours of neighbours of a product's sums, rows and columns counted from the
-// first of the warpgroup. Lanes exchange halves with their neighbours, so that four lanes have 16 columns of a row.
-template <int N, class F> DEVICE void each_four(const float (&sums)[N], F f) {
+// Calls `change(values, row, column)` and then `write(values, row, column)` for all fours of neighbours of a product's
+// sums, rows and columns counted from the first of the warpgroup. Lanes exchange halves with their neighbours, so that
+// four lanes have 16 columns of a row. Eight fours at a time: what changes them is read for all before one is written,
+// so that these reads are under way together.
+template <int N, class Change, class Write>
+DEVICE void each_four(const float (&sums)[N], Change change, Write write) {
+    constexpr int together = 8;
+    static_assert(N % (together * 4) == 0, "fours come in eights");
     int thread = thread_index() % WARPGROUP, lane = thread % 32;
     bool odd = lane % 2 == 1;
+    int first_row = thread / 32 * 16 + lane / 4, first_column = (odd ? 8 : 0) + lane % 4 / 2 * 4;
 #pragma unroll
-    for (int j = 0; j < N / 4; j += 2) {
+    for (int begin = 0; begin < N / 4; begin += together) {
+        float values[together][4];
+        auto row_of = [&](int four) { return first_row + four % 2 * 8; };
+        auto column_of = [&](int four) { return first_column + (begin + four / 2 * 2) * 8; };
 #pragma unroll
-        for (int half = 0; half < 2; half++) {
+        for (int four = 0; four < together; four++) {
             // Even lanes take columns of the first eight, odd ones of the second.
-            const float* first = sums + j * 4 + half * 2;
+            const float* first = sums + (begin + four / 2 * 2) * 4 + four % 2 * 2;
             const float* second = first + 4;
-            float values[4];
 #pragma unroll
             for (int i = 0; i < 2; i++) {
                 float other = shuffle_xor(odd ? first[i] : second[i], 1);
-                values[i] = odd ? other : first[i];
-                values[i + 2] = odd ? second[i] : other;
+                values[four][i] = odd ? other : first[i];
+                values[four][i + 2] = odd ? second[i] : other;
             }
-            f(values, thread / 32 * 16 + half * 8 + lane / 4, j * 8 + (odd ? 8 : 0) + lane % 4 / 2 * 4);
+            change(values[four], row_of(four), column_of(four));
+        }
+#pragma unroll
+        for (int four = 0; four < together; four++) {
+            write(values[four], row_of(four), column_of(four));
         }
     }
 }

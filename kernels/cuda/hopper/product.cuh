@@ -15,13 +15,13 @@ template <int COLUMNS> struct WarpgroupTile {
     static constexpr int shared = stages * stage + 128;
     static constexpr int readers = 8;
     using Stages = Ring<stages>;
-    using Place = typename Stages::Place;
 
-    // `bring(left, right, barrier, tile, step)` starts the copies of a step's boxes, of left_bytes and right_bytes;
-    // `finish(values, tile, row, column)` gets four neighbours of the tile's result. Tiles are `first`, `first` +
-    // `stride` and so on below `tiles`.
-    template <class Bring, class Finish>
-    static DEVICE void run(int first, int stride, int tiles, int steps, Bring bring, Finish finish) {
+    // `bring(left, right, barrier, at, step)` starts the copies of a step's boxes, of left_bytes and right_bytes;
+    // `change(values, at, row, column)` and `write(..)` get four neighbours of the tile's result, as each_four has them.
+    // `at` is what `place(tile)` says of a tile. Tiles are `first`, `first` + `stride` and so on below `tiles`.
+    template <class Place, class Bring, class Change, class Write>
+    static DEVICE void run(int first, int stride, int tiles, int steps, Place place, Bring bring, Change change,
+                           Write write) {
         unsigned char* memory = shared_memory();
         Stages ring(memory + stages * stage);
         if (thread_index() == 0) {
@@ -29,16 +29,17 @@ template <int COLUMNS> struct WarpgroupTile {
             mbarrier_init_fence();
         }
         block_barrier();
-        Place place;
+        RingPlace<stages> turn;
         if (warpgroup_index() == 0) {
             give_registers<BRINGING_REGISTERS>();
             if (thread_index() == 0) {
                 for (int tile = first; tile < tiles; tile += stride) {
+                    auto at = place(tile);
                     for (int step = 0; step < steps; step++) {
-                        Mbarrier* barrier = ring.begin(place, stage);
-                        unsigned char* to = memory + place.stage * stage;
-                        bring(to, to + left_bytes, barrier, tile, step);
-                        place.next();
+                        Mbarrier* barrier = ring.begin(turn, stage);
+                        unsigned char* to = memory + turn.stage * stage;
+                        bring(to, to + left_bytes, barrier, at, step);
+                        turn.next();
                     }
                 }
             }
@@ -48,23 +49,24 @@ template <int COLUMNS> struct WarpgroupTile {
         int first_row = (warpgroup_index() - 1) * 64;
         for (int tile = first; tile < tiles; tile += stride) {
             float sums[columns / 2];
-            compute(sums, memory, first_row, ring, place, steps);
-            each_four(sums, [&](float (&values)[4], int row, int column) {
-                finish(values, tile, first_row + row, column);
-            });
+            compute(sums, memory, first_row, ring, turn, steps);
+            auto at = place(tile);
+            each_four(
+                sums, [&](float (&values)[4], int row, int column) { change(values, at, first_row + row, column); },
+                [&](const float (&values)[4], int row, int column) { write(values, at, first_row + row, column); });
         }
     }
 
     // The sums of 64 rows of a tile.
     static DEVICE void compute(float (&sums)[columns / 2], const unsigned char* memory, int first_row,
-                               const Stages& ring, Place& place, int steps) {
-        Place before;
+                               const Stages& ring, RingPlace<stages>& turn, int steps) {
+        RingPlace<stages> before;
         for (int step = 0; step < steps; step++) {
-            ring.wait(place);
-            const unsigned char* left = memory + place.stage * stage;
+            ring.wait(turn);
+            const unsigned char* left = memory + turn.stage * stage;
             unsigned long long a = matrix_descriptor(left + first_row * BOX_ROW_BYTES, 0, PATTERN_BYTES);
             unsigned long long b = matrix_descriptor(left + left_bytes, 0, PATTERN_BYTES);
-            products_fence();
+            products_fence(sums);
 #pragma unroll
             for (int k = 0; k < depth; k += 16) {
                 multiply_shared<columns>(sums, advance(a, k * 2), advance(b, k * 2), step > 0 || k > 0);
@@ -75,8 +77,8 @@ template <int COLUMNS> struct WarpgroupTile {
             if (step > 0) {
                 ring.release(before);
             }
-            before = place;
-            place.next();
+            before = turn;
+            turn.next();
         }
         products_wait<0>(sums);
         ring.release(before);

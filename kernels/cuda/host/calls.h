@@ -174,20 +174,13 @@ CALL cuEventDestroy_v2(void*) {
     return SUCCESS;
 }
 
-// Pageable memory is taken at once, pinned memory when the copy happens.
+// Memory of the host is read when the copy happens, pageable memory, too: a driver promises nothing earlier.
 CALL cuMemcpyHtoDAsync_v2(uint64_t to, const void* from, size_t bytes, void* stream) {
     ENTER
     if (!Driver::inside(driver().memory, to, bytes)) {
         return driver().complain(INVALID_VALUE, "a copy to memory that is not allocated");
     }
-    std::function<void()> work;
-    if (Driver::inside(driver().pinned, reinterpret_cast<uint64_t>(from), bytes)) {
-        work = [=] { memcpy(reinterpret_cast<void*>(to), from, bytes); };
-    } else {
-        const char* begin = static_cast<const char*>(from);
-        std::vector<char> taken(begin, begin + bytes);
-        work = [=] { memcpy(reinterpret_cast<void*>(to), taken.data(), bytes); };
-    }
+    std::function<void()> work = [=] { memcpy(reinterpret_cast<void*>(to), from, bytes); };
     static_cast<Stream*>(stream)->entries.push_back({work});
     return SUCCESS;
 }

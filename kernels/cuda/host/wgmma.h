@@ -29,6 +29,17 @@ struct Product {
     int group;
 };
 
+// Registers of a thread that a fence names: sums, and left factors up to `end`.
+struct Fenced {
+    const float* sum = nullptr;
+    const unsigned* left = nullptr;
+    const unsigned* end = nullptr;
+
+    bool names(const float* sums, const unsigned* held) const {
+        return sums == sum && (!held || (held >= left && held < end));
+    }
+};
+
 struct Warpgroup {
     Meeting meeting;
     int registers = 0;
@@ -36,8 +47,8 @@ struct Warpgroup {
     float* sums[WARPGROUP] = {};
     const unsigned* left[WARPGROUP] = {};
     uint64_t descriptors[WARPGROUP][2] = {};
-    // Whether a fence lies behind the last wait; groups that have been closed.
-    bool fenced[WARPGROUP] = {};
+    // What the last fence behind a wait named; groups that have been closed.
+    Fenced fenced[WARPGROUP] = {};
     int closed[WARPGROUP] = {};
     std::deque<Product> flying;
 
@@ -180,8 +191,8 @@ template <int N>
 inline void product(float* sum, const unsigned* held, uint64_t a, uint64_t b, bool add) {
     Warpgroup& group = warpgroup();
     int thread = block->current().index % WARPGROUP;
-    if (!group.fenced[thread]) {
-        block->fail("thread %d: a product without products_fence before it", block->current().index);
+    if (!group.fenced[thread].names(sum, held)) {
+        block->fail("thread %d: a product with registers that no products_fence before it names", block->current().index);
     }
     group.sums[thread] = sum;
     group.left[thread] = held;
@@ -211,8 +222,12 @@ DEVICE void multiply_registers(float (&sum)[N / 2], const unsigned (&a)[4], unsi
     emulation::product<N>(sum, a, 0, b, add);
 }
 
-DEVICE void products_fence() {
-    emulation::warpgroup().fenced[thread_index() % WARPGROUP] = true;
+template <int N> DEVICE void products_fence(float (&sum)[N]) {
+    emulation::warpgroup().fenced[thread_index() % WARPGROUP] = {sum};
+}
+
+template <int N, int COUNT> DEVICE void products_fence(float (&sum)[N], unsigned (&a)[COUNT][4]) {
+    emulation::warpgroup().fenced[thread_index() % WARPGROUP] = {sum, a[0], a[0] + COUNT * 4};
 }
 
 DEVICE void products_commit() {
@@ -221,6 +236,6 @@ DEVICE void products_commit() {
 
 template <int LEFT, int N> DEVICE void products_wait(float (&)[N]) {
     emulation::Warpgroup& group = emulation::warpgroup();
-    group.fenced[thread_index() % WARPGROUP] = false;
+    group.fenced[thread_index() % WARPGROUP] = {};
     emulation::block->meet(group.meeting, WARPGROUP, "products_wait", [&group] { group.finish(LEFT); });
 }

@@ -1,9 +1,9 @@
 // softmax(scale·q·kᵀ)·v without a score matrix: blocks of keys, and sums that are corrected when a larger score comes.
 //
-// bf16 goes through tensor cores: a block takes 64 queries of a head, each of its four warps 16 of them. A warp's
-// scores stay in registers; rounded to bf16 they are already the left operand of the product with the values. f32, and
-// heads that tensor cores do not take, have a warp for a query. A result may lie over q: a block reads its queries
-// before it writes, and nobody else reads them.
+// bf16 goes through tensor cores: a block takes queries of a head, each of its warps 16 of them. A warp's scores stay in
+// registers; rounded to bf16 they are already the left operand of the product with the values. f32, and heads that
+// tensor cores do not take, have a warp for a query. A result may lie over q: a block reads its queries before it
+// writes, and nobody else reads them.
 //
 // An entry says who sees whom and what follows; `attend` does the rest. This file has the portable one, which takes a
 // block's number; attention/hopper.cu has another one for blocks with tensor maps, with the same entries.
@@ -124,7 +124,9 @@ struct Weighing {
 
 template <class K> struct TensorAttention {
     static constexpr int head = HEAD<K>;
-    static constexpr int queries = 64, keys = head > 128 ? 32 : 64;
+    // With eight warps the scores of one become weights while another one multiplies; wide heads leave no room for them.
+    static constexpr int threads = head > 128 ? 128 : 256, queries = threads / 2;
+    static constexpr int keys = head > 128 ? 32 : head > 64 ? 48 : 64;
     // Rows lie an odd number of eights apart: eight of them are in all banks.
     static constexpr int pitch = head + EIGHT;
     static constexpr int stage = 2 * keys * pitch;
@@ -148,9 +150,9 @@ template <class K> struct TensorAttention {
         int first = first_key + tile * keys;
         bf16* to = memory + tile % 2 * stage;
         bf16* behind = to + keys * pitch;
-        bring<keys, head, K::threads>(Keys(part.k, first, kv_column, head), 0,
+        bring<keys, head, threads>(Keys(part.k, first, kv_column, head), 0,
                                       [&](int row, int eight) { return to + row * pitch + eight * EIGHT; });
-        bring<keys, head, K::threads>(Held(part.v, first, kv_column, head), 0,
+        bring<keys, head, threads>(Held(part.v, first, kv_column, head), 0,
                                       [&](int row, int eight) { return behind + row * pitch + eight * EIGHT; });
     }
 
@@ -166,25 +168,25 @@ template <class K> struct TensorAttention {
 
         bf16* q_memory = (bf16*)shared_memory();
         bf16* memory = q_memory + queries * pitch;
-        bring<queries, head, K::threads>(
+        bring<queries, head, threads>(
             Rows<decltype(part.q)>(part.q, first_query, head_number * head, head), 0,
             [&](int row, int eight) { return q_memory + row * pitch + eight * EIGHT; });
         if (tiles > 0) {
             self.bring_keys(memory, 0);
         }
         copy_async_commit();
-
         int warp_row = thread_index() / 32 * 16;
         int query = first_query + warp_row + lane / 4;
         Weighing rows;
         float sums[head_tiles][4] = {};
         for (int tile = 0; tile < tiles; tile++) {
+            copy_async_wait<0>();
+            // Behind it, all have this tile's keys, and none still reads those of the tile before.
+            block_barrier();
             if (tile + 1 < tiles) {
                 self.bring_keys(memory, tile + 1);
             }
             copy_async_commit();
-            copy_async_wait<1>();
-            block_barrier();
             const bf16* k_tile = memory + tile % 2 * stage;
             float scores[score_tiles][4] = {};
 #pragma unroll unrolled
@@ -223,8 +225,6 @@ template <class K> struct TensorAttention {
                     multiply(sums[j + 1], a, b[2], b[3]);
                 }
             }
-            // The next turn brings keys to where these lie.
-            block_barrier();
         }
         rows.divide((float (&)[head_tiles * 4])sums);
 #pragma unroll
@@ -313,8 +313,9 @@ DEVICE void attend(const typename K::Part& part, int block, Mask mask, F finish)
         store(part.y.row(row) + head * HEAD<K> + column, values, at_most(2, HEAD<K> - column));
     };
     if constexpr (TensorAttention<K>::takes) {
-        static_assert(TensorAttention<K>::shared == K::shared, "kernels/src/attention/mod.rs");
-        TensorAttention<K>::run(part, block, mask, write);
+        using Attention = TensorAttention<K>;
+        static_assert(Attention::shared == K::shared && Attention::threads == K::threads, "kernels/src/attention/mod.rs");
+        Attention::run(part, block, mask, write);
     } else {
         static_assert(PlainAttention<K>::shared == K::shared, "kernels/src/attention/mod.rs");
         PlainAttention<K>::run(part, block, mask, write);

@@ -44,7 +44,7 @@ template <class K> struct WarpgroupAttention {
         k_ring.wait(place);
         unsigned long long q = matrix_descriptor(q_memory + first_row * BOX_ROW_BYTES, 0, PATTERN_BYTES);
         unsigned long long k = matrix_descriptor(k_memory + place.stage * tile_bytes, 0, PATTERN_BYTES);
-        products_fence();
+        products_fence(scores);
 #pragma unroll
         for (int i = 0; i < head; i += 16) {
             int at = i / BOX_COLUMNS * box_bytes + i % BOX_COLUMNS * 2;
@@ -54,10 +54,10 @@ template <class K> struct WarpgroupAttention {
     }
 
     // Starts sums += weights·v.
-    DEVICE void start_sums(float (&sums)[head / 2], const unsigned (&weights)[keys / 16][4], const Place& place) const {
+    DEVICE void start_sums(float (&sums)[head / 2], unsigned (&weights)[keys / 16][4], const Place& place) const {
         v_ring.wait(place);
         unsigned long long v = matrix_descriptor(v_memory + place.stage * tile_bytes, box_bytes, PATTERN_BYTES);
-        products_fence();
+        products_fence(sums, weights);
 #pragma unroll
         for (int i = 0; i < keys / 16; i++) {
             multiply_registers<head>(sums, weights[i], advance(v, i * 16 * BOX_ROW_BYTES), true);
@@ -122,9 +122,11 @@ template <class K> struct WarpgroupAttention {
         v_ring.release(v_place);
     }
 
-    // Calls `finish(values, query, head, column)` for four neighbours of the result.
-    template <class Mask, class F>
-    static DEVICE void run(const typename K::Part& part, const MappedBlock<K>& block, Mask mask, F finish) {
+    // Calls `change(values, query, head)` and `write(values, query, head, column)` for fours of neighbours of the result,
+    // as each_four does.
+    template <class Mask, class Change, class Write>
+    static DEVICE void run(const typename K::Part& part, const MappedBlock<K>& block, Mask mask, Change change,
+                           Write write) {
         // An extent fits in an int; offsets are made of it in `row`.
         int all_queries = part.q.extent[0], bands = over(all_queries, queries);
         int head_number = block.block / bands, first_query = block.block % bands * queries;
@@ -154,12 +156,17 @@ template <class K> struct WarpgroupAttention {
             self.compute(sums, rows, mask, me, first_query, first_key, tiles);
         }
         rows.divide(sums);
-        each_four(sums, [&](float (&values)[4], int row, int column) {
-            int query = first_query + me * 64 + row;
-            if (query < all_queries) {
-                finish(values, query, head_number, column);
-            }
-        });
+        int my_query = first_query + me * 64;
+        each_four(
+            sums,
+            [&](float (&values)[4], int row, int) {
+                change(values, at_most(my_query + row, all_queries - 1), head_number);
+            },
+            [&](const float (&values)[4], int row, int column) {
+                if (my_query + row < all_queries) {
+                    write(values, my_query + row, head_number, column);
+                }
+            });
     }
 
     // The queries, and keys and values in turn.
@@ -181,8 +188,7 @@ template <class K, class Mask, class F>
 DEVICE void attend(const typename K::Part& part, const MappedBlock<K>& block, Mask mask, F finish) {
     using Attention = WarpgroupAttention<K>;
     static_assert(Attention::shared == K::shared && Attention::threads == K::threads, "kernels/src/attention/mod.rs");
-    Attention::run(part, block, mask, [&](float (&values)[4], long long row, int head, int column) {
-        finish(values, row, head);
-        store(part.y.row(row) + head * HEAD<K> + column, values, 4);
+    Attention::run(part, block, mask, finish, [&](const float (&values)[4], long long row, int head, int column) {
+        store(part.y.row(row) + head * HEAD<K> + column, values, Whole());
     });
 }

@@ -67,9 +67,14 @@ fn on_tensor_cores(meaning: &Meaning, part: &Part) -> bool {
 fn attention_grid(meaning: &Meaning, part: &Part) -> Grid {
     let (heads, head, q) = (heads(meaning), head_width(meaning, part), &part.reads[0]);
     if on_tensor_cores(meaning, part) {
-        let (queries, keys, pitch) = (64, if head > 128 { 32 } else { 64 }, head + 8);
+        let (threads, keys) = match head {
+            ..=64 => (256, 64),
+            65..=128 => (256, 48),
+            _ => (128, 32),
+        };
+        let (queries, pitch) = (threads / 2, head + 8);
         let blocks = q.rows().div_ceil(queries) * heads;
-        return Grid { blocks, threads: 128, shared: (queries + 4 * keys) * pitch * 2 };
+        return Grid { blocks, threads, shared: (queries + 4 * keys) * pitch * 2 };
     }
     Grid { blocks: (q.rows() * heads).div_ceil(4), threads: 128, shared: 4 * head * 4 }
 }

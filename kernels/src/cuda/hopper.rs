@@ -9,8 +9,8 @@ use crate::{Kernel, Meaning};
 #[derive(Clone, Copy)]
 pub struct Hopper {
     pub cuda: Cuda,
-    /// Whether the kernel computes such a part: a function of attributes and of what is baked alone. What tensor maps
-    /// ask of their operands is asked apart.
+    /// Whether the kernel computes such a part: a function of attributes and of what is baked alone. How operands lie is
+    /// asked apart: real numbers are in rows at multiples of 16 bytes, and as tensor maps want theirs.
     pub fits: fn(&Meaning, &Part) -> bool,
     /// The operands that are read through tensor maps, where the kernel fits; as `fits` a function of what is baked.
     pub maps: fn(&Meaning, &Part) -> Vec<MappedOperand>,
@@ -37,8 +37,7 @@ impl MappedOperand {
         view.dtype == Dtype::Bf16
             && view.shape.iter().all(|n| *n > 0)
             && view.rows() < 1 << 31
-            && view.address.is_multiple_of(16)
-            && (view.row_stride * bytes).is_multiple_of(16)
+            && view.has_aligned_rows()
             && columns * bytes == BOX_ROW_BYTES
             && (1..=LARGEST_BOX).contains(&rows)
     }
@@ -47,11 +46,15 @@ impl MappedOperand {
 impl Hopper {
     /// Whether the kernel computes all of `parts`.
     pub(super) fn takes(&self, meaning: &Meaning, parts: &[Part]) -> bool {
-        parts.iter().all(|part| {
-            (self.fits)(meaning, part)
-                && (self.maps)(meaning, part).iter().all(|map| map.can_describe(&part.reads[map.operand]))
-        })
+        parts.iter().all(|part| (self.fits)(meaning, part) && lies_well(part, &(self.maps)(meaning, part)))
     }
+}
+
+/// Whether operands and result of a part lie as kernels of the class want it.
+pub(super) fn lies_well(part: &Part, maps: &[MappedOperand]) -> bool {
+    let mut views = part.reads.iter().chain([&part.write]);
+    views.all(|view| view.dtype == Dtype::I32 || view.has_aligned_rows())
+        && maps.iter().all(|map| map.can_describe(&part.reads[map.operand]))
 }
 
 impl Kernel {
@@ -89,7 +92,9 @@ mod tests {
         let class = |class, parts: &[Part]| variant(class, parts).class;
         assert_eq!(class(Class::Hopper, std::slice::from_ref(&good)), Class::Hopper);
         assert_eq!(class(Class::Portable, std::slice::from_ref(&good)), Class::Portable);
-        for bad in [part(Dtype::Bf16, 33, 256), part(Dtype::Bf16, 40, 258), part(Dtype::F32, 40, 256)] {
+        let mut far = good.clone();
+        far.write.row_stride = 50;
+        for bad in [part(Dtype::Bf16, 33, 256), part(Dtype::Bf16, 40, 258), part(Dtype::F32, 40, 256), far] {
             assert_eq!(class(Class::Hopper, std::slice::from_ref(&bad)), Class::Portable);
             assert_eq!(class(Class::Hopper, &[good.clone(), bad]), Class::Portable);
         }

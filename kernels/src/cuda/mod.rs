@@ -87,6 +87,11 @@ impl View {
     pub fn rows(&self) -> usize {
         self.shape[..self.shape.len().max(1) - 1].iter().product()
     }
+
+    /// Whether every row begins at a multiple of 16 bytes.
+    pub fn has_aligned_rows(&self) -> bool {
+        self.address.is_multiple_of(16) && (self.row_stride * self.dtype.bytes()).is_multiple_of(16)
+    }
 }
 
 /// One of the results that a launch makes.

@@ -188,6 +188,7 @@ fn element(dtype: Dtype) -> &'static str {
         Dtype::F32 => "float",
         Dtype::Bf16 => "bf16",
         Dtype::I32 => "int",
+        Dtype::U8 => "unsigned char",
     }
 }
 

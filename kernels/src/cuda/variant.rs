@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 use zoetrope_model_spec::lang::Dtype;
 
 use super::arguments::{self, HEADER_BYTES, MAP_BYTES, MAX_AXES, MAX_PARTS, Map, TENSOR_BYTES};
+use super::hopper::lies_well;
 use super::{Class, Cuda, Grid, MappedOperand, Part, View};
 use crate::{Kernel, Meaning};
 
@@ -145,7 +146,7 @@ impl Variant {
             for (baked, view) in baked {
                 same &= bake(kernel, baked.name, view, baked.shape.is_some())? == *baked;
             }
-            same &= self.maps.iter().all(|map| map.can_describe(&part.reads[map.operand]));
+            same &= self.class == Class::Portable || lies_well(part, &self.maps);
             if !same || (grid.threads, grid.shared) != (self.threads, self.shared) {
                 return Err(LaunchError::OtherVariant { kernel });
             }

@@ -1,6 +1,6 @@
 //! Rows between storage and f32: conversion on load, rounding on store.
 //!
-//! An integer travels through f32 buffers as its bits ([`f32::from_bits`]); only moves ever touch it.
+//! An integer travels through f32 buffers as its bits ([`f32::from_bits`]); only casts and moves ever touch it.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -35,6 +35,7 @@ impl<'a> Data<'a> {
             Data::F32(_) => Dtype::F32,
             Data::Bf16(_) => Dtype::Bf16,
             Data::I32(_) => Dtype::I32,
+            Data::U8(_) => Dtype::U8,
         }
     }
 
@@ -43,6 +44,7 @@ impl<'a> Data<'a> {
             Data::F32(d) => d.len(),
             Data::Bf16(d) => d.len(),
             Data::I32(d) => d.len(),
+            Data::U8(d) => d.len(),
         }
     }
 }
@@ -64,6 +66,9 @@ impl<'a> Tensor<'a> {
             Data::F32(d) => out.copy_from_slice(&d[range]),
             Data::Bf16(d) => widen(&d[range], out),
             Data::I32(d) => out.iter_mut().zip(&d[range]).for_each(|(o, x)| *o = f32::from_bits(*x as u32)),
+            Data::U8(d) => {
+                out.iter_mut().zip(&d[range]).for_each(|(o, x)| *o = f32::from_bits(u32::from(*x)))
+            }
         }
     }
 
@@ -115,6 +120,7 @@ impl<'a> DataMut<'a> {
             DataMut::F32(_) => Dtype::F32,
             DataMut::Bf16(_) => Dtype::Bf16,
             DataMut::I32(_) => Dtype::I32,
+            DataMut::U8(_) => Dtype::U8,
         }
     }
 
@@ -128,6 +134,7 @@ impl<'a> DataMut<'a> {
             DataMut::F32(d) => Data::F32(d),
             DataMut::Bf16(d) => Data::Bf16(d),
             DataMut::I32(d) => Data::I32(d),
+            DataMut::U8(d) => Data::U8(d),
         }
     }
 
@@ -137,6 +144,7 @@ impl<'a> DataMut<'a> {
             DataMut::F32(d) => DataMut::F32(d),
             DataMut::Bf16(d) => DataMut::Bf16(d),
             DataMut::I32(d) => DataMut::I32(d),
+            DataMut::U8(d) => DataMut::U8(d),
         }
     }
 
@@ -146,6 +154,7 @@ impl<'a> DataMut<'a> {
             DataMut::F32(d) => d.chunks_mut(len).map(DataMut::F32).collect(),
             DataMut::Bf16(d) => d.chunks_mut(len).map(DataMut::Bf16).collect(),
             DataMut::I32(d) => d.chunks_mut(len).map(DataMut::I32).collect(),
+            DataMut::U8(d) => d.chunks_mut(len).map(DataMut::U8).collect(),
         }
     }
 
@@ -155,6 +164,7 @@ impl<'a> DataMut<'a> {
             DataMut::F32(d) => d.copy_from_slice(from),
             DataMut::Bf16(d) => narrow(from, d),
             DataMut::I32(d) => d.iter_mut().zip(from).for_each(|(o, x)| *o = x.to_bits() as i32),
+            DataMut::U8(d) => d.iter_mut().zip(from).for_each(|(o, x)| *o = x.to_bits() as u8),
         }
     }
 }

@@ -133,6 +133,7 @@ pub(crate) fn reads_rows(op: &Op, input: usize, shapes: &[&[usize]]) -> bool {
         | Op::ConvTranspose { .. }
         | Op::DepthToSpace { .. }
         | Op::Unpatchify { .. }
+        | Op::Yuv420 {}
         | Op::Upsample {}
         | Op::FilterUp { .. }
         | Op::FilterDown { .. }

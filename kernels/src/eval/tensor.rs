@@ -8,6 +8,7 @@ pub enum Data<'a> {
     F32(&'a [f32]),
     Bf16(&'a [bf16]),
     I32(&'a [i32]),
+    U8(&'a [u8]),
 }
 
 /// Elements to be written.
@@ -16,6 +17,7 @@ pub enum DataMut<'a> {
     F32(&'a mut [f32]),
     Bf16(&'a mut [bf16]),
     I32(&'a mut [i32]),
+    U8(&'a mut [u8]),
 }
 
 /// An operand that is read: `shape` with the last axis contiguous, rows `row_stride` elements apart

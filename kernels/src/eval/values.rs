@@ -18,7 +18,7 @@ impl Temporary {
     pub fn new(kind: &Kind) -> Temporary {
         let n = kind.shape.iter().product();
         match kind.dtype {
-            Dtype::I32 => Temporary::I32(vec![0; n], kind.shape.clone()),
+            Dtype::I32 | Dtype::U8 => Temporary::I32(vec![0; n], kind.shape.clone()),
             Dtype::F32 | Dtype::Bf16 => Temporary::F32(vec![0.0; n], kind.shape.clone()),
         }
     }

@@ -1,7 +1,8 @@
 // x·wᵀ and what follows it, on the tile while it is in registers.
 //
-// An entry says what follows, on neighbours of a row; `product` makes the sums. This file has the portable one, which
-// takes a block's number; linear/hopper.cu has another one for blocks with tensor maps, with the same entries.
+// An entry says what follows, on neighbours of a row, of which there are so many, or all (`Whole`); `product` makes the
+// sums. This file has the portable one, which takes a block's number; linear/hopper.cu has another one for blocks with
+// tensor maps, with the same entries.
 #pragma once
 
 // Tiles of before(x)·wᵀ; `f(values, row, column, count)` makes results of sums, of which `count` are inside.
@@ -30,7 +31,7 @@ template <class K, class F> DEVICE void product(const typename K::Part& part, in
     product<K>(part, block, Same(), f);
 }
 
-template <int N, class T> DEVICE void add(float (&values)[N], const T* from, int count) {
+template <int N, class T, class Count> DEVICE void add(float (&values)[N], const T* from, Count count) {
     float other[N];
     load(other, from, count);
 #pragma unroll
@@ -39,7 +40,7 @@ template <int N, class T> DEVICE void add(float (&values)[N], const T* from, int
     }
 }
 
-template <int N, class T> DEVICE void times(float (&values)[N], const T* from, int count) {
+template <int N, class T, class Count> DEVICE void times(float (&values)[N], const T* from, Count count) {
     float other[N];
     load(other, from, count);
 #pragma unroll
@@ -56,17 +57,17 @@ template <Function F, int N> DEVICE void apply(float (&values)[N]) {
 }
 
 template <class K, class Block> DEVICE void linear(const typename K::Part& part, const Block& block) {
-    product<K>(part, block, [](auto&, long long, int, int) {});
+    product<K>(part, block, [](auto&, long long, int, auto) {});
 }
 
 template <class K, class Block> DEVICE void linear_bias(const typename K::Part& part, const Block& block) {
-    product<K>(part, block, [&](auto& values, long long, int column, int count) {
+    product<K>(part, block, [&](auto& values, long long, int column, auto count) {
         add(values, part.bias.data + column, count);
     });
 }
 
 template <class K, class Block> DEVICE void linear_bias_unary(const typename K::Part& part, const Block& block) {
-    product<K>(part, block, [&](auto& values, long long, int column, int count) {
+    product<K>(part, block, [&](auto& values, long long, int column, auto count) {
         add(values, part.bias.data + column, count);
         apply<K::unary::f>(values);
     });
@@ -80,20 +81,20 @@ template <Function F> struct Applied {
 };
 
 template <class K> DEVICE void unary_linear_bias(const typename K::Part& part, int block) {
-    product<K>(part, block, Applied<K::unary::f>(), [&](auto& values, long long, int column, int count) {
+    product<K>(part, block, Applied<K::unary::f>(), [&](auto& values, long long, int column, auto count) {
         add(values, part.bias.data + column, count);
     });
 }
 
 template <class K, class Block> DEVICE void linear_bias_residual(const typename K::Part& part, const Block& block) {
-    product<K>(part, block, [&](auto& values, long long row, int column, int count) {
+    product<K>(part, block, [&](auto& values, long long row, int column, auto count) {
         add(values, part.bias.data + column, count);
         add(values, part.residual.row(row) + column, count);
     });
 }
 
 template <class K, class Block> DEVICE void linear_bias_gate_residual(const typename K::Part& part, const Block& block) {
-    product<K>(part, block, [&](auto& values, long long row, int column, int count) {
+    product<K>(part, block, [&](auto& values, long long row, int column, auto count) {
         add(values, part.bias.data + column, count);
         times(values, part.gate.data + column, count);
         add(values, part.residual.row(row) + column, count);
@@ -101,7 +102,7 @@ template <class K, class Block> DEVICE void linear_bias_gate_residual(const type
 }
 
 template <class K, class Block> DEVICE void linear_bias_class_gate_residual(const typename K::Part& part, const Block& block) {
-    product<K>(part, block, [&](auto& values, long long row, int column, int count) {
+    product<K>(part, block, [&](auto& values, long long row, int column, auto count) {
         add(values, part.bias.data + column, count);
         times(values, part.gate.row(part.class_.data[row]) + column, count);
         add(values, part.residual.row(row) + column, count);
@@ -109,17 +110,17 @@ template <class K, class Block> DEVICE void linear_bias_class_gate_residual(cons
 }
 
 template <class K, class Block> DEVICE void linear_unary(const typename K::Part& part, const Block& block) {
-    product<K>(part, block, [](auto& values, long long, int, int) { apply<K::unary::f>(values); });
+    product<K>(part, block, [](auto& values, long long, int, auto) { apply<K::unary::f>(values); });
 }
 
 template <class K, class Block> DEVICE void linear_times(const typename K::Part& part, const Block& block) {
-    product<K>(part, block, [&](auto& values, long long row, int column, int count) {
+    product<K>(part, block, [&](auto& values, long long row, int column, auto count) {
         times(values, part.factor.row(row) + column, count);
     });
 }
 
 template <class K, class Block> DEVICE void linear_clamp_log(const typename K::Part& part, const Block& block) {
-    product<K>(part, block, [](auto& values, long long, int, int) {
+    product<K>(part, block, [](auto& values, long long, int, auto) {
 #pragma unroll
         for (float& value : values) {
             value = logf(clamp(value, K::clamp::lo, K::clamp::hi));

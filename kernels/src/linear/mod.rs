@@ -15,12 +15,12 @@ fn tiles(entry: &'static str) -> Cuda {
     Cuda { source: SOURCE, entry, tolerance: ROUNDED, bakes: &[], multiplies: two_factors, launch }
 }
 
-/// The same by warpgroups, for operands that tensor maps describe.
+/// The same by warpgroups, for operands that tensor maps describe, and results that are written by fours.
 fn warpgroup_tiles(entry: &'static str) -> Hopper {
     let launch = |_: &_, part: &Part| Grid::of_warpgroup_tiles(&part.write);
     Hopper {
         cuda: Cuda { source: HOPPER, entry, tolerance: ROUNDED, bakes: &[], multiplies: two_factors, launch },
-        fits: |_, _| true,
+        fits: |_, part| part.write.width().is_multiple_of(4),
         maps: |_, part| MappedOperand::of_warpgroup_tiles(&part.write),
     }
 }

@@ -87,7 +87,7 @@ pub fn dtypes(kernel: &Kernel, storage: Storage, in_place: bool) -> Vec<Dtype> {
     let mut dtypes: Vec<Dtype> =
         reads.map(|(i, decl)| if decl.ints.is_some() { Dtype::I32 } else { real(i) }).collect();
     let result = kernel.in_place.filter(|_| in_place).map_or(real(dtypes.len()), |i| dtypes[i]);
-    dtypes.push(result);
+    dtypes.push(kernel.meaning.stores(result));
     dtypes
 }
 
@@ -240,10 +240,19 @@ fn wanted(meaning: &Meaning, shapes: &[Vec<usize>], values: &[Values], result: &
         Operand::Tensor(Tensor { data: values.data(), shape, row_stride })
     });
     let tensors: Vec<Operand<'_>> = tensors.collect();
-    let mut out = vec![0.0; result.iter().product()];
-    evaluate(meaning, &tensors, &[], TensorMut { data: DataMut::F32(&mut out), shape: result })
-        .unwrap_or_else(|e| panic!("a case does not fit its meaning: {e}"));
-    out
+    let count = result.iter().product();
+    let evaluated = |data| {
+        evaluate(meaning, &tensors, &[], TensorMut { data, shape: result })
+            .unwrap_or_else(|e| panic!("a case does not fit its meaning: {e}"));
+    };
+    if meaning.stores(Dtype::F32).is_float() {
+        let mut out = vec![0.0; count];
+        evaluated(DataMut::F32(&mut out));
+        return out;
+    }
+    let mut out = vec![0; count];
+    evaluated(DataMut::I32(&mut out));
+    out.into_iter().map(|x| x as f32).collect()
 }
 
 /// Holds a result against the wanted one; a NaN is never close.

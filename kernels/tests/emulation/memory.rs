@@ -105,13 +105,14 @@ impl Place {
         guard() + row * apart
     }
 
-    /// The elements of a real result.
+    /// The elements of a result.
     pub fn read(&self, memory: &Buffer) -> Vec<f32> {
         let size = self.dtype.bytes();
         let rows =
             (0..self.rows).flat_map(|row| memory.bytes[self.row(row)..][..self.width * size].chunks(size));
         rows.map(|b| match self.dtype {
             Dtype::Bf16 => bf16::from_le_bytes([b[0], b[1]]).to_f32(),
+            Dtype::U8 => f32::from(b[0]),
             _ => f32::from_le_bytes([b[0], b[1], b[2], b[3]]),
         })
         .collect()

@@ -1,7 +1,7 @@
 //! Faults, each of them a piece of a source and what is planted in its place.
 
 /// Kernel, file, what stands there, and the fault in its place.
-pub const FAULTS: [(&str, &str, &str, &str); 15] = [
+pub const FAULTS: [(&str, &str, &str, &str); 16] = [
     // One row too many.
     ("affine", "tensor.cuh", "if (row < rows)", "if (row <= rows)"),
     // Arguments exchanged.
@@ -19,13 +19,14 @@ pub const FAULTS: [(&str, &str, &str, &str); 15] = [
     ),
     // A wait that is one group too weak.
     ("linear_bias", "product.cuh", "copy_async_wait<stages - 2>", "copy_async_wait<stages - 1>"),
-    // Keys overwritten while slower warps still read them.
+    // Keys overwritten while slower warps still read them, and keys used before they are there.
     (
         "attention",
         "attention/attention.cu",
-        "            // The next turn brings keys to where these lie.\n            block_barrier();",
-        "",
+        "            block_barrier();\n            if (tile + 1 < tiles) {\n                self",
+        "            if (tile + 1 < tiles) {\n                self",
     ),
+    ("attention", "attention/attention.cu", "copy_async_wait<0>", "copy_async_wait<1>"),
     // A query that does not see itself.
     ("attention_causal", "attention/attention.cu", "key <= query", "key < query"),
     // A window with one key too many, one that begins too late, and keys that are padding.
@@ -47,7 +48,7 @@ pub const FAULTS: [(&str, &str, &str, &str); 15] = [
 ];
 
 /// The same for kernels of the Hopper class.
-pub const HOPPER_FAULTS: [(&str, &str, &str, &str); 19] = [
+pub const HOPPER_FAULTS: [(&str, &str, &str, &str); 20] = [
     // A stage that is never given back.
     ("linear_bias", "hopper/pipeline.cuh", "mbarrier_arrive(empty + place.stage);", ""),
     // A wait for the phase before.
@@ -68,7 +69,9 @@ pub const HOPPER_FAULTS: [(&str, &str, &str, &str); 19] = [
     // A stage given back while a product still reads it.
     ("linear_bias", "hopper/product.cuh", "products_wait<1>(sums)", "products_wait<2>(sums)"),
     // Products without a fence in front of them.
-    ("linear_bias", "hopper/product.cuh", "            products_fence();", ""),
+    ("linear_bias", "hopper/product.cuh", "            products_fence(sums);", ""),
+    // A fence that compilers may move weights over.
+    ("attention_gate", "attention/hopper.cu", "products_fence(sums, weights);", "products_fence(sums);"),
     // Columns of the right factor too close together, and its rows.
     ("linear_bias", "hopper/product.cuh", "advance(b, k * 2)", "advance(b, k)"),
     (
@@ -82,7 +85,7 @@ pub const HOPPER_FAULTS: [(&str, &str, &str, &str); 19] = [
     // One operand for the other.
     ("linear_bias", "linear/hopper.cu", "copy_box(left, block.maps.x", "copy_box(left, block.maps.w"),
     // One row too many.
-    ("linear_bias", "linear/hopper.cu", "row < part.y.rows()", "row <= part.y.rows()"),
+    ("linear_bias", "linear/hopper.cu", "if (row < rows && column", "if (row <= rows && column"),
     // Offsets of 32 bits.
     ("linear_bias", "tensor.cuh", "return data + i * stride;", "return data + (int)(i * stride);"),
     // Scores used before they are there.

@@ -33,6 +33,7 @@ fn unary(random: &mut Random) {
     check(&Op::Copy {}, &[random.ints(&s, 1 << 30)], EXACT);
     check(&Op::Cast { to: Dtype::Bf16 }, &[random.reals(&s, -3.0, 3.0)], EXACT);
     check(&Op::Cast { to: Dtype::I32 }, &[random.reals(&s, -300.0, 300.0)], EXACT);
+    check(&Op::Cast { to: Dtype::U8 }, &[random.reals(&s, -300.0, 600.0)], EXACT);
     check(&Op::Cast { to: Dtype::F32 }, &[random.ints(&s, 200)], EXACT);
 }
 
@@ -166,6 +167,7 @@ fn moves(random: &mut Random) {
     check(&Op::DepthToSpace { st, sh, sw, drop }, &[with(random, c * st * sh * sw)], EXACT);
     check(&Op::Unpatchify { patch: p }, &[with(random, c * p * p)], EXACT);
     check(&Op::Upsample {}, &[random.reals(&s[1..], -2.0, 2.0)], EXACT);
+    check(&Op::Yuv420 {}, &[random.reals(&[s[0], 4 * s[1], 2 * s[2], 3], 0.0, 1.0)], CLOSE);
     for axes in [[0, 1, 2, 3], [3, 2, 1, 0], [0, 2, 1, 3], [1, 3, 0, 2], [2, 0, 3, 1]] {
         check(&Op::Permute { axes: axes.to_vec() }, &[with(random, c)], EXACT);
         check(&Op::Permute { axes: axes.to_vec() }, &[random.ints(&s, 1 << 30)], EXACT);

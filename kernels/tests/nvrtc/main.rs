@@ -45,7 +45,8 @@ fn variant(
     };
     let reads = kernel.reads.iter().zip(shapes);
     let reads = reads.map(|(decl, shape)| view(shape, if decl.ints.is_some() { Dtype::I32 } else { dtype }));
-    let parts = [Part { reads: reads.collect(), write: view(&result_shape(meaning, shapes), dtype) }];
+    let parts =
+        [Part { reads: reads.collect(), write: view(&result_shape(meaning, shapes), meaning.stores(dtype)) }];
     let variant = Variant::of(kernel, meaning, &parts, class).unwrap_or_else(|e| panic!("{e}"));
     let launch = variant.launch(&parts).unwrap_or_else(|e| panic!("{e}"));
     (variant, launch.argument.len())
@@ -103,11 +104,21 @@ fn bytes(report: &str, what: [&str; 2]) -> usize {
 /// Registers of a multiprocessor, of every architecture.
 const REGISTERS: usize = 64 * 1024;
 
-/// Whether a report names registers of which a multiprocessor has enough for a block; warps get them by eights a lane.
+/// Registers of a thread; warps get them by eights a lane.
+fn registers_of_thread(report: &str) -> Option<usize> {
+    let (number, _) = report.split("Used ").nth(1)?.split_once(" registers")?;
+    number.parse().ok().map(|n: usize| n.next_multiple_of(8))
+}
+
+/// Whether a report names registers of which a multiprocessor has enough for a block.
 fn fits_multiprocessor(report: &str, threads: usize) -> bool {
-    let behind = report.split("Used ").nth(1).and_then(|text| text.split_once(" registers"));
-    let registers: Option<usize> = behind.and_then(|(number, _)| number.parse().ok());
-    registers.is_some_and(|n| n.next_multiple_of(8) * threads.next_multiple_of(32) <= REGISTERS)
+    registers_of_thread(report).is_some_and(|n| n * threads.next_multiple_of(32) <= REGISTERS)
+}
+
+/// Whether a block begins with all registers that it can have. Warpgroups take from each other only what the block
+/// began with: where that is less, they wait for ever.
+fn begins_with_all(report: &str, threads: usize) -> bool {
+    registers_of_thread(report) == Some(REGISTERS / threads / 8 * 8)
 }
 
 /// Sines and cosines of f64 keep a few numbers in memory for large arguments; these kernels take them once per run or
@@ -132,6 +143,9 @@ fn complaint(variant: &Variant, report: &str) -> Option<&'static str> {
     }
     if report.contains("setmaxnreg") {
         return Some("moves no registers between warpgroups");
+    }
+    if variant.class == Class::Hopper && !begins_with_all(report, variant.threads) {
+        return Some("begins with fewer registers than its warpgroups share");
     }
     let frame = bytes(report, ["stack", "frame"]) > 0 && !TAKE_F64_SINES.contains(&variant.name);
     (hot && frame).then_some("keeps numbers in local memory")

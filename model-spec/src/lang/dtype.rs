@@ -8,6 +8,7 @@ pub enum Dtype {
     F32,
     Bf16,
     I32,
+    U8,
 }
 
 impl Dtype {
@@ -16,6 +17,7 @@ impl Dtype {
         match self {
             Dtype::F32 | Dtype::I32 => 4,
             Dtype::Bf16 => 2,
+            Dtype::U8 => 1,
         }
     }
 
@@ -30,12 +32,13 @@ impl Dtype {
             Dtype::F32 => "f32",
             Dtype::Bf16 => "bf16",
             Dtype::I32 => "i32",
+            Dtype::U8 => "u8",
         }
     }
 
     /// The inverse of [`Dtype::name`].
     pub fn from_name(name: &str) -> Option<Dtype> {
-        [Dtype::F32, Dtype::Bf16, Dtype::I32].into_iter().find(|d| d.name() == name)
+        [Dtype::F32, Dtype::Bf16, Dtype::I32, Dtype::U8].into_iter().find(|d| d.name() == name)
     }
 }
 

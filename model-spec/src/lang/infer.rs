@@ -23,6 +23,7 @@ fn arity(op: &Op) -> (usize, usize) {
         | Op::Sinusoid { .. }
         | Op::DepthToSpace { .. }
         | Op::Unpatchify { .. }
+        | Op::Yuv420 {}
         | Op::Upsample {}
         | Op::Normal { .. }
         | Op::Reshape { .. }
@@ -169,6 +170,12 @@ fn result_shape(op: &Op, s: &[&[usize]]) -> Result<Shape, ShapeError> {
                 format!("{x:?} does not unpatchify by {patch}")
             })?;
             Ok(vec![x[0], x[1] * patch, x[2] * patch, last / n])
+        }
+        Op::Yuv420 {} => {
+            // Two lines of chroma fill one.
+            let fits = x.len() == 4 && x[1].is_multiple_of(4) && x[2].is_multiple_of(2) && last == 3;
+            want(fits, || format!("{x:?} are not frames of RGB with sides that 4:2:0 takes"))?;
+            Ok(vec![x[0], x[1] / 2 * 3, x[2]])
         }
         Op::Upsample {} => {
             want(x.len() == 3, || format!("{x:?} is not [height, width, channels]"))?;

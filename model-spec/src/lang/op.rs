@@ -148,7 +148,7 @@ macro_rules! enum_field {
 }
 enum_field!(UnaryFn, UnaryFn::ALL.map(|(f, _)| f).to_vec(), |f| f.name().to_string());
 enum_field!(BinaryFn, BinaryFn::ALL.map(|(f, _)| f).to_vec(), |f| f.name().to_string());
-enum_field!(Dtype, vec![Dtype::F32, Dtype::Bf16, Dtype::I32], |d| d.name().to_string());
+enum_field!(Dtype, vec![Dtype::F32, Dtype::Bf16, Dtype::I32, Dtype::U8], |d| d.name().to_string());
 
 macro_rules! ops {
     ($( $(#[$doc:meta])* $op:ident $name:literal { $($field:ident : $ty:ty),* } )*) => {
@@ -244,6 +244,10 @@ ops! {
     /// `(x [t, h, w, c·p·p])` → `[t, h·p, w·p, c]`; channel c·p² + column·p + row: the column offset is the slower
     /// one (docs/model/video-vae.md 4).
     Unpatchify "unpatchify" { patch: usize }
+    /// `(x [t, h, w, 3])` → `[t, 3h/2, w]`: RGB in 0..1 becomes the planes of 4:2:0, luma over blue over red
+    /// difference, BT.709 in limited range: lines 0 to h − 1 of a frame are luma, and each line behind them holds two of
+    /// a chroma plane, whose numbers are means of 2×2 pixels (docs/model/pipelines.md 2.6).
+    Yuv420 "yuv420" {}
     /// `(x [h, w, c])` → `[2h, 2w, c]`, nearest.
     Upsample "upsample" {}
     /// `(x [l, c], filter [k])`: edges repeated `pad` times, depthwise transposed convolution, times `ratio`, then

@@ -21,6 +21,15 @@ pub const PHASES: [&str; 8] =
 
 type Recorded = Result<Graph, ShapeError>;
 
+/// What a run leaves of the picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Picture {
+    /// Real numbers in 0..1, [frames, height, width, 3]: to be compared.
+    Rgb,
+    /// What encoders take: 8-bit 4:2:0, [frames, 3·height/2, width].
+    Yuv420,
+}
+
 /// Records phases of one target.
 pub struct Recorder<'a> {
     pub target: &'a Target,
@@ -58,7 +67,10 @@ impl Recorder<'_> {
     }
 
     /// The whole run: prompt to picture and sound.
-    pub fn run(&self) -> Result<Program, ShapeError> {
+    ///
+    /// # Errors
+    /// As [`Recorder::phase`].
+    pub fn run(&self, picture: Picture) -> Result<Program, ShapeError> {
         let full = self.target.size;
         let mut phases = vec![
             Phase::alone(self.text_encode()?).leaves("hidden", "hidden"),
@@ -100,7 +112,7 @@ impl Recorder<'_> {
             }
         };
         phases.extend([
-            Phase::alone(self.frames(full)?)
+            Phase::alone(self.frames(full, picture)?)
                 .takes("v.latent", &format!("stage{last}.v.latent"))
                 .chunked(self.chunk),
             Phase::alone(self.audio_decode(full)?)
@@ -244,11 +256,18 @@ impl Recorder<'_> {
         b.finish()
     }
 
-    /// As `video-decode`, with the picture as a run wants it: frames of RGB in 0..1.
-    fn frames(&self, size: Size) -> Recorded {
+    /// As `video-decode`, with the picture as a run leaves it (docs/model/pipelines.md 2.6).
+    fn frames(&self, size: Size, picture: Picture) -> Recorded {
         let b = self.builder("video-decode");
-        let video = self.video_decoded(&b, size);
-        b.output("video", b.clamp(b.affine(video, 0.5, 0.5), 0.0, 1.0));
+        let rgb = b.clamp(b.affine(self.video_decoded(&b, size), 0.5, 0.5), 0.0, 1.0);
+        let video = match picture {
+            Picture::Rgb => rgb,
+            Picture::Yuv420 => {
+                let planes = b.op(Op::Yuv420 {}, &[rgb]);
+                b.cast(b.clamp(planes, 0.0, 255.0), Dtype::U8)
+            }
+        };
+        b.output("video", video);
         b.finish()
     }
 

@@ -24,6 +24,7 @@ pub enum Dtype {
     F32,
     Bf16,
     I32,
+    U8,
 }
 
 impl Dtype {
@@ -32,6 +33,7 @@ impl Dtype {
         match self {
             Dtype::F32 | Dtype::I32 => 4,
             Dtype::Bf16 => 2,
+            Dtype::U8 => 1,
         }
     }
 
@@ -40,6 +42,7 @@ impl Dtype {
             Dtype::F32 => "f32",
             Dtype::Bf16 => "bf16",
             Dtype::I32 => "i32",
+            Dtype::U8 => "u8",
         }
     }
 }

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 pub const F32: Dtype = Dtype::F32;
 pub const BF16: Dtype = Dtype::Bf16;
 pub const I32: Dtype = Dtype::I32;
+pub const U8: Dtype = Dtype::U8;
 
 type Dims = &'static [u32];
 

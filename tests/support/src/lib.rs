@@ -1,10 +1,12 @@
 //! What the tests share: the small model files, the reference values, and how the two are compared.
 //!
 //! [`recipe`] builds the model files of `tests/fixtures/gamma` bit for bit, [`golden`] loads what the
-//! official code computes on them and compares a candidate with it, [`tensor`] reads and writes the
-//! tensor files of both. `tests/fixtures/gamma/README.md` says where the numbers come from.
+//! official code computes on them and compares a candidate with it, [`picture`] is its way to pictures of
+//! 8 bit, [`tensor`] reads and writes the tensor files of both. `tests/fixtures/gamma/README.md` says where
+//! the numbers come from.
 
 pub mod golden;
+pub mod picture;
 pub mod recipe;
 pub mod tensor;
 

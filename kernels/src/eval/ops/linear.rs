@@ -54,7 +54,7 @@ pub(crate) fn elements<'a>(weight: &Tensor<'a>) -> Option<Stored<'a>> {
     match weight.data {
         Data::F32(d) => Some(Elements::F32(joined(d, weight))),
         Data::Bf16(d) => Some(Elements::Bf16(joined(d, weight))),
-        Data::I32(_) => None,
+        Data::I32(_) | Data::U8(_) => None,
     }
 }
 

@@ -16,6 +16,7 @@ mod rope;
 mod shuffle;
 mod sinusoid;
 mod softmax;
+mod yuv420;
 
 use zoetrope_model_spec::lang::Op;
 
@@ -51,6 +52,7 @@ pub(super) fn prepare<'a>(setup: &Setup<'a, '_>) -> Prepared<'a> {
         Op::ConvTranspose { stride, pad } => conv_transpose::prepare(setup, stride, pad),
         Op::DepthToSpace { st, sh, sw, drop } => shuffle::depth_to_space(setup, [st, sh, sw], drop),
         Op::Unpatchify { patch } => shuffle::unpatchify(setup, patch),
+        Op::Yuv420 {} => yuv420::prepare(setup),
         Op::Upsample {} => shuffle::upsample(setup),
         Op::FilterUp { ratio, pad, crop_left, .. } => filter::up(setup, ratio, pad, crop_left),
         Op::FilterDown { stride, pad_left, pad_right } => filter::down(setup, stride, [pad_left, pad_right]),

@@ -66,13 +66,19 @@ pub(crate) fn clamp<'a>(lo: f32, hi: f32) -> Prepared<'a> {
     })
 }
 
-/// Nothing between real numbers: only what a kernel writes is rounded. To an integer, towards zero.
+/// Nothing between real numbers: only what a kernel writes is rounded. To an integer, towards zero, and to the nearest
+/// that there is; a NaN becomes 0.
 pub(crate) fn cast<'a>(setup: &Setup<'a, '_>) -> Prepared<'a> {
     let (from, to) = (setup.input(0).dtype, setup.dtype);
     in_place(move |_, x| match (from, to) {
-        (Dtype::I32, Dtype::F32 | Dtype::Bf16) => x.iter_mut().for_each(|x| *x = x.to_bits() as i32 as f32),
+        (Dtype::I32 | Dtype::U8, Dtype::F32 | Dtype::Bf16) => {
+            x.iter_mut().for_each(|x| *x = x.to_bits() as i32 as f32)
+        }
         (Dtype::F32 | Dtype::Bf16, Dtype::I32) => {
             x.iter_mut().for_each(|x| *x = f32::from_bits(*x as i32 as u32))
+        }
+        (Dtype::F32 | Dtype::Bf16, Dtype::U8) => {
+            x.iter_mut().for_each(|x| *x = f32::from_bits(u32::from(*x as u8)))
         }
         _ => {}
     })

@@ -53,7 +53,7 @@ pub fn evaluate(op: &Op, inputs: &[Array]) -> Array {
         inputs.iter().map(|a| (if a.ints { Dtype::I32 } else { Dtype::F32 }, a.shape.as_slice())).collect();
     let (dtype, shape) = infer(op, &kinds).expect("the case fits the op");
     let data = compute(op, inputs, &shape);
-    Array { ints: dtype == Dtype::I32, ..Array::new(&shape, data) }
+    Array { ints: !dtype.is_float(), ..Array::new(&shape, data) }
 }
 
 fn compute(op: &Op, inputs: &[Array], shape: &[usize]) -> Vec<f64> {
@@ -90,7 +90,11 @@ fn compute(op: &Op, inputs: &[Array], shape: &[usize]) -> Vec<f64> {
         }
         Op::Affine { scale, offset } => map(&|x| x * f64::from(*scale) + f64::from(*offset)),
         Op::Clamp { lo, hi } => map(&|x| x.max(f64::from(*lo)).min(f64::from(*hi))),
-        Op::Cast { to } => map(&|v| if *to == Dtype::I32 { v.trunc() } else { v }),
+        Op::Cast { to } => map(&|v| match to {
+            Dtype::F32 | Dtype::Bf16 => v,
+            Dtype::I32 => v.trunc(),
+            Dtype::U8 => v.trunc().clamp(0.0, 255.0),
+        }),
         Op::Copy {} | Op::Reshape { .. } => x.data.clone(),
         Op::OuterAdd {} => {
             let rows = |a: &Array| a.data.chunks(a.shape[1]).map(<[f64]>::to_vec).collect::<Vec<_>>();

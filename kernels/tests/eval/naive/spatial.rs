@@ -37,6 +37,7 @@ pub fn compute(op: &Op, inputs: &[Array], shape: &[usize]) -> Vec<f64> {
             let (row, column) = (p[1] % patch, p[2] % patch);
             x.at(&[p[0], p[1] / patch, p[2] / patch, p[3] * patch * patch + column * patch + row])
         }),
+        Op::Yuv420 {} => each(&|p| yuv420(x, p)),
         Op::Upsample {} => each(&|p| x.at(&[p[0] / 2, p[1] / 2, p[2]])),
         Op::FilterUp { ratio, pad, crop_left, .. } => {
             let g = &inputs[1].data;
@@ -103,4 +104,22 @@ fn conv(
         }
     }
     sum
+}
+
+/// Number `p[2]` of line `p[1]` of a frame's planes, luma over blue over red difference.
+fn yuv420(x: &Array, p: &[usize]) -> f64 {
+    let (height, width) = (x.shape[1], x.shape[2]);
+    let weighed = |line: usize, column: usize, factors: [f64; 3]| {
+        (0..3).map(|c| factors[c] * x.at(&[p[0], line, column, c])).sum::<f64>()
+    };
+    let at = p[1] * width + p[2];
+    let Some(at) = at.checked_sub(height * width) else {
+        return weighed(p[1], p[2], [0.2126, 0.7152, 0.0722]) * 219.0 + 16.0;
+    };
+    let plane = height * width / 4;
+    let factors = [[-0.1146, -0.3854, 0.5], [0.5, -0.4542, -0.0458]][at / plane];
+    let (line, column) = (at % plane / (width / 2), at % plane % (width / 2));
+    let square = [(0, 0), (0, 1), (1, 0), (1, 1)];
+    let sum: f64 = square.iter().map(|(i, j)| weighed(2 * line + i, 2 * column + j, factors)).sum();
+    sum / 4.0 * 224.0 + 128.0
 }

@@ -49,13 +49,15 @@ impl Stream {
         unsafe { cuda!(cuMemcpyHtoDAsync_v2(to, from.at.add(at).cast::<c_void>(), bytes, self.0)) }
     }
 
-    /// Copies ordinary memory to the card. The driver has taken the bytes when this returns.
+    /// Copies ordinary memory to the card, and waits for it: whether the driver takes the bytes at once or reads them
+    /// when the copy begins depends on the system.
     ///
     /// # Errors
     /// The card is lost, or the address is not its own.
     pub fn upload(&self, to: u64, from: &[u8]) -> Result<()> {
-        // SAFETY: the bytes are borrowed for the call, after which the driver no longer reads pageable memory.
-        unsafe { cuda!(cuMemcpyHtoDAsync_v2(to, from.as_ptr().cast(), from.len(), self.0)) }
+        // SAFETY: the bytes are borrowed until the copy is done: `wait` is behind it on every path.
+        let asked = unsafe { cuda!(cuMemcpyHtoDAsync_v2(to, from.as_ptr().cast(), from.len(), self.0)) };
+        asked.and(self.wait())
     }
 
     /// Copies memory of the card to `to`, and waits for it.
