@@ -1,6 +1,8 @@
-//! What the executor promises beside right numbers: no allocation in a step, clear refusals.
+//! What the executor promises beside right numbers: no allocation in a step, an end at a seam, clear
+//! refusals.
 
 use zoetrope::failure::{Failure, Kind};
+use zoetrope::session::{Session, Unwatched, Watch};
 use zoetrope_runtime::cuda::Card;
 use zoetrope_runtime::plan::{Phase, Plan, Repeat};
 use zoetrope_runtime::{Error, Executor, Result, Silent};
@@ -31,6 +33,32 @@ fn a_step_allocates_nothing() {
     // The driver's functions are looked up by name when each is called for the first time.
     step();
     assert_eq!(allocation_counter::measure(step).count_total, 0);
+}
+
+/// Ends a phase before one of its steps.
+struct EndAt(u32);
+
+impl Watch for EndAt {
+    fn seam(&mut self, _phase: &str, _segment: &str, turn: u32, turns: u32) -> Result<()> {
+        if turns > 1 && turn == self.0 { Err(Error::Host("it is enough".to_string())) } else { Ok(()) }
+    }
+}
+
+#[test]
+fn a_phase_that_is_ended_at_a_seam_can_be_run_again() {
+    let demo = Demo::new();
+    let Some(_stand_in) = StandIn::open() else { return };
+    let (plan, code) = (&demo.plan, &demo.selected.code);
+    let inputs = inputs(plan.phase("denoise-2").unwrap());
+    let sigmas = [0.9, 0.6, 0.4];
+    let mut session = Session::on(plan, demo.cuda(plan, code).unwrap());
+    let ended = session.run("denoise-2", &inputs, &sigmas, &mut EndAt(1)).unwrap_err();
+    assert!(matches!(&ended, Error::Host(why) if why == "it is enough"), "{ended}");
+    session.run("denoise-2", &inputs, &sigmas, &mut Unwatched).unwrap();
+    let have = ["v.latent", "a.latent"].map(|name| session.output("denoise-2", name).unwrap().reals());
+    let bits: Vec<u32> = have.iter().flatten().map(|x| x.to_bits()).collect();
+    drop(session);
+    assert_eq!(bits, demo.outputs(plan, code, "denoise-2", &sigmas).unwrap());
 }
 
 /// Fails where something is not refused as a fault of the card, or without one of `words`.
