@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use libloading::Library;
-use zoetrope_kernels::cuda::source::{HEADERS, HOST_HEADERS, STAND_IN, library};
+use zoetrope_kernels::cuda::source::{HEADERS, HOST_FLAGS, HOST_HEADERS, STAND_IN, library};
 use zoetrope_kernels::cuda::{Source, Variant};
 
 use crate::variants::variants;
@@ -91,9 +91,8 @@ fn build(compiler: &str, variants: &[Variant]) -> PathBuf {
             .map(|(name, text)| {
                 write(&folder.join(format!("{name}.cpp")), text);
                 let child = Command::new(compiler)
-                    .args(["-std=c++20", "-O2", "-fPIC", "-fno-strict-aliasing", "-ffp-contract=off", "-w"])
-                    .arg("-U_FORTIFY_SOURCE")
-                    .args(["-DZOETROPE_EMULATED", "-I.", "-c", &format!("{name}.cpp")])
+                    .args(HOST_FLAGS)
+                    .args(["-O2", "-fPIC", "-c", &format!("{name}.cpp")])
                     .args(["-o", &format!("{name}.o")])
                     .current_dir(&folder)
                     .spawn();

@@ -1,8 +1,8 @@
 // A block of CUDA threads on a CPU: one fiber for every thread, and places where threads meet.
 //
-// A fiber runs until it has to wait for others; then the next one runs, in order or in an order drawn from a seed. The
-// last thread to arrive where a group meets does what the group does together. When no thread can run and some are
-// not done, they are listed with what each of them waits for.
+// A fiber runs until it has to wait for others; then it goes on with the next one, in order or in an order drawn from
+// a seed. The last thread to arrive where a group meets does what the group does together. When no thread can run and
+// some are not done, they are listed with what each of them waits for.
 #pragma once
 
 #include <algorithm>
@@ -77,13 +77,14 @@ class Block {
         for (int i = 0; i < threads; i++) {
             threads_[i].index = i;
             threads_[i].stack = new_stack();
+            prepare(threads_[i].context, threads_[i].stack, begin, this);
         }
     }
 
     ~Block() {
         free(shared_);
         for (Thread& thread : threads_) {
-            munmap(const_cast<void*>(thread.stack.bottom), thread.stack.bytes);
+            keep_stack(thread.stack);
         }
     }
 
@@ -176,7 +177,7 @@ class Block {
   private:
     std::vector<Thread> threads_;
     std::vector<Warp> warps_;
-    std::vector<int> ready_;
+    std::deque<int> ready_;
     Meeting barrier_;
     std::map<const void*, Meeting> sleepers_;
     std::vector<std::function<void()>> landings_;
@@ -197,9 +198,17 @@ class Block {
     void check();
 
     void wait(const char* what) {
-        Thread& thread = current();
-        thread.waits_for = what;
-        switch_to(thread.context, scheduler_, scheduler_stack_);
+        current().waits_for = what;
+        go_on();
+    }
+
+    // Leaves the current thread for the next one; returns when it is the next one.
+    void go_on() {
+        int left = current_;
+        current_ = next();
+        if (current_ != left) {
+            switch_to(threads_[left].context, current().context, current().stack);
+        }
     }
 
     void release(Meeting& meeting, int but) {
@@ -219,9 +228,16 @@ inline thread_local Block* block = nullptr;
 // makecontext passes ints only.
 inline void Block::begin(unsigned low, unsigned high) {
     Block* self = reinterpret_cast<Block*>(static_cast<uintptr_t>(low) | static_cast<uintptr_t>(high) << 32);
-    self->scheduler_stack_ = arrive_in_fiber();
-    (*self->body_)();
-    self->finish();
+    Stack from = arrive_in_fiber();
+    // The first fiber is begun by what runs the block, all others by fibers.
+    if (!self->scheduler_stack_.bottom) {
+        self->scheduler_stack_ = from;
+    }
+    // Once for every block.
+    for (;;) {
+        (*self->body_)();
+        self->finish();
+    }
 }
 
 inline void Block::finish() {
@@ -232,8 +248,11 @@ inline void Block::finish() {
     if (alive_ > 0 && static_cast<int>(barrier_.arrived.size()) == alive_) {
         release(barrier_, -1);
     }
-    leave_fiber();
-    switch_to(thread.context, scheduler_, scheduler_stack_);
+    if (alive_ > 0) {
+        go_on();
+    } else {
+        switch_to(thread.context, scheduler_, scheduler_stack_);
+    }
 }
 
 // One of `count` things, in order or in a random order.
@@ -242,7 +261,7 @@ inline size_t Block::draw(size_t count) {
         return 0;
     }
     random_ = random_ * 6364136223846793005u + 1442695040888963407u;
-    return (random_ >> 33) % count;
+    return (random_ >> 32) * count >> 32;
 }
 
 inline int Block::next() {
@@ -269,7 +288,7 @@ inline int Block::next() {
         ready_[at] = ready_.back();
         ready_.pop_back();
     } else {
-        ready_.erase(ready_.begin());
+        ready_.pop_front();
     }
     return thread;
 }
@@ -301,14 +320,10 @@ inline void Block::run(int number, const std::function<void()>& body) {
         thread.done = false;
         thread.waits_for = nullptr;
         thread.copies.assign(1, {});
-        prepare(thread.context, thread.stack, begin, this);
         ready_.push_back(thread.index);
     }
-    while (alive_ > 0) {
-        current_ = next();
-        Thread& thread = threads_[current_];
-        switch_to(scheduler_, thread.context, thread.stack);
-    }
+    current_ = next();
+    switch_to(scheduler_, current().context, current().stack);
     check();
     block = nullptr;
 }

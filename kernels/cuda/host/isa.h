@@ -31,16 +31,18 @@ inline Lane& lane() {
     return block->warp().lanes[thread_index() % LANES];
 }
 
-// Every lane receives the value of the lane that it names.
+// Gives every lane the value of the lane that it names.
+UNSEEN inline void exchange_together(Warp& warp) {
+    for (Lane& lane : warp.lanes) {
+        *static_cast<float*>(lane.out) = *static_cast<const float*>(warp.lanes[lane.number % LANES].in[0]);
+    }
+}
+
 inline float exchange(float value, int from) {
     float result = 0.0f;
     lane() = Lane{{&value}, &result, from};
     Warp& warp = block->warp();
-    block->meet_warp("shuffle", [&warp] {
-        for (Lane& lane : warp.lanes) {
-            memcpy(lane.out, warp.lanes[lane.number % LANES].in[0], sizeof(float));
-        }
-    });
+    block->meet_warp("shuffle", [&warp] { exchange_together(warp); });
     return result;
 }
 
@@ -79,6 +81,46 @@ inline float half_of(unsigned pair, int upper) {
     float x;
     memcpy(&x, &bits, 4);
     return x;
+}
+
+// Eight columns of a matrix.
+typedef float Columns __attribute__((vector_size(32)));
+
+// Adds the product of the lanes' 16 x 16 and 16 x 8 numbers to their sums.
+inline void multiply_together(Warp& warp) {
+    float left[16][16];
+    Columns right[16], sums[16];
+    auto each_sum = [&](auto f) {
+        for (int l = 0; l < LANES; l++) {
+            float* sum = static_cast<float*>(warp.lanes[l].out);
+#pragma GCC unroll 4
+            for (int i = 0; i < 4; i++) {
+                f(sum[i], l / 4 + i / 2 * 8, l % 4 * 2 + i % 2);
+            }
+        }
+    };
+    for (int l = 0; l < LANES; l++) {
+        const unsigned* a = static_cast<const unsigned*>(warp.lanes[l].in[0]);
+        const unsigned* b = static_cast<const unsigned*>(warp.lanes[l].in[1]);
+#pragma GCC unroll 8
+        for (int i = 0; i < 8; i++) {
+            left[l / 4 + (i / 2 % 2) * 8][l % 4 * 2 + i / 4 * 8 + i % 2] = half_of(a[i / 2], i % 2);
+        }
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++) {
+            right[l % 4 * 2 + i / 2 * 8 + i % 2][l / 4] = half_of(b[i / 2], i % 2);
+        }
+    }
+    each_sum([&](float& sum, int row, int column) { sums[row][column] = sum; });
+    for (int row = 0; row < 16; row++) {
+        Columns sum = sums[row];
+#pragma GCC unroll 16
+        for (int k = 0; k < 16; k++) {
+            sum += left[row][k] * right[k];
+        }
+        sums[row] = sum;
+    }
+    each_sum([&](float& sum, int row, int column) { sum = sums[row][column]; });
 }
 
 }  // namespace emulation
@@ -133,28 +175,7 @@ DEVICE void multiply(float (&sum)[4], const unsigned (&a)[4], unsigned b0, unsig
     unsigned b[2] = {b0, b1};
     emulation::lane() = Lane{{a, b}, sum, 0};
     Warp& warp = emulation::block->warp();
-    emulation::block->meet_warp("multiply", [&warp] {
-        float left[16][16], right[16][8];
-        for (int l = 0; l < LANES; l++) {
-            const unsigned* a = static_cast<const unsigned*>(warp.lanes[l].in[0]);
-            const unsigned* b = static_cast<const unsigned*>(warp.lanes[l].in[1]);
-            for (int i = 0; i < 8; i++) {
-                left[l / 4 + (i / 2 % 2) * 8][l % 4 * 2 + i / 4 * 8 + i % 2] = half_of(a[i / 2], i % 2);
-            }
-            for (int i = 0; i < 4; i++) {
-                right[l % 4 * 2 + i / 2 * 8 + i % 2][l / 4] = half_of(b[i / 2], i % 2);
-            }
-        }
-        for (int l = 0; l < LANES; l++) {
-            float* sum = static_cast<float*>(warp.lanes[l].out);
-            for (int i = 0; i < 4; i++) {
-                int row = l / 4 + i / 2 * 8, column = l % 4 * 2 + i % 2;
-                for (int k = 0; k < 16; k++) {
-                    sum[i] += left[row][k] * right[k][column];
-                }
-            }
-        }
-    });
+    emulation::block->meet_warp("multiply", [&warp] { emulation::multiply_together(warp); });
 }
 
 DEVICE float widen(bf16 x) {

@@ -4,12 +4,13 @@
 // with the line that made it. Without sanitizers the memory behind the shared one is looked at when a block is done.
 #pragma once
 
-#include <csetjmp>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
+#include <vector>
 
 #include <sys/mman.h>
 #include <ucontext.h>
@@ -28,7 +29,7 @@ constexpr size_t STACK_BYTES = 1024 * 1024;
 #else
 // Bytes behind the block's shared memory that nobody may change.
 constexpr size_t GUARD_BYTES = 4096;
-constexpr size_t STACK_BYTES = 256 * 1024;
+constexpr size_t STACK_BYTES = 512 * 1024;
 #endif
 
 inline unsigned char* allocate(size_t alignment, size_t bytes) {
@@ -71,30 +72,59 @@ inline void allow(const void* memory, size_t bytes) {
 #endif
 }
 
+// Functions that AddressSanitizer does not look into.
+#define UNSEEN __attribute__((noinline, no_sanitize("address")))
+
 // A stack that something runs on.
 struct Stack {
     const void* bottom = nullptr;
     size_t bytes = 0;
 };
 
+// Stacks that nobody uses; making one asks the system, and a launch wants hundreds. All have their ends at other places
+// of the processor's caches, where those of all fibers would otherwise fight for one.
+struct Stacks {
+    static constexpr size_t APART = 17 * 64, PLACES = 128;
+
+    std::mutex lock;
+    std::vector<Stack> unused;
+    size_t made = 0;
+};
+
+inline Stacks& stacks() {
+    static Stacks all;
+    return all;
+}
+
 inline Stack new_stack() {
+    std::lock_guard<std::mutex> guard(stacks().lock);
+    if (!stacks().unused.empty()) {
+        Stack stack = stacks().unused.back();
+        stacks().unused.pop_back();
+        return stack;
+    }
     void* memory =
         mmap(nullptr, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) {
         fprintf(stderr, "emulation: no memory for a stack\n");
         _Exit(3);
     }
-    return {memory, STACK_BYTES};
+    return {memory, STACK_BYTES - stacks().made++ % Stacks::PLACES * Stacks::APART};
+}
+
+// Takes back a stack whose fiber goes on no more.
+inline void keep_stack(const Stack& stack) {
+    allow(stack.bottom, stack.bytes);
+    std::lock_guard<std::mutex> guard(stacks().lock);
+    stacks().unused.push_back(stack);
 }
 
 // Where something goes on that has been left. Fibers switch millions of times in a launch: once one has begun, a jump
-// does it, which leaves signals alone and so makes no call of the system, as swapcontext does.
+// of the compiler does it, which keeps a place and two pointers, where swapcontext asks the system.
 struct Context {
     ucontext_t whole;
-#if !defined(ZOETROPE_SANITIZED)
-    jmp_buf left;
+    void* left[5];
     bool begun = false;
-#endif
 };
 
 // Makes `context` one that calls `begin(low, high)` on `stack`, with the halves of `argument`.
@@ -107,31 +137,33 @@ inline void prepare(Context& to, const Stack& stack, void (*begin)(unsigned, uns
     uintptr_t bits = reinterpret_cast<uintptr_t>(argument);
     makecontext(&context, reinterpret_cast<void (*)()>(begin), 2, static_cast<unsigned>(bits),
                 static_cast<unsigned>(bits >> 32));
-    // AddressSanitizer forgets, at every switch, what it knows of the stack that a context names. It would no longer
-    // guard the arrays of waiting fibers; makecontext alone needs the size.
-    context.uc_stack.ss_size = 0;
-#if !defined(ZOETROPE_SANITIZED)
-    to.begun = false;
-#endif
+}
+
+// Where a function does not return, AddressSanitizer forgets what it knows of the stack: it would no longer guard the
+// arrays of fibers that wait. So it is not told of jumps, but of the stacks.
+// The compiler's jump must not be in the function that it returns to.
+UNSEEN inline void jump(Context& to) {
+    if (to.begun) {
+        __builtin_longjmp(to.left, 1);
+    }
+    to.begun = true;
+    setcontext(&to.whole);
 }
 
 // Goes on in `to`, which runs on `stack`; returns when something goes on in `from`.
-inline void switch_to(Context& from, Context& to, const Stack& stack) {
+UNSEEN inline void switch_to(Context& from, Context& to, const Stack& stack) {
 #if defined(ZOETROPE_SANITIZED)
     void* left = nullptr;
     __sanitizer_start_switch_fiber(&left, stack.bottom, stack.bytes);
-    swapcontext(&from.whole, &to.whole);
-    __sanitizer_finish_switch_fiber(left, nullptr, nullptr);
 #else
     (void)stack;
-    if (_setjmp(from.left) == 0) {
+#endif
+    if (__builtin_setjmp(from.left) == 0) {
         from.begun = true;
-        if (to.begun) {
-            _longjmp(to.left, 1);
-        }
-        to.begun = true;
-        setcontext(&to.whole);
+        jump(to);
     }
+#if defined(ZOETROPE_SANITIZED)
+    __sanitizer_finish_switch_fiber(left, nullptr, nullptr);
 #endif
 }
 
@@ -142,13 +174,6 @@ inline Stack arrive_in_fiber() {
     __sanitizer_finish_switch_fiber(nullptr, &from.bottom, &from.bytes);
 #endif
     return from;
-}
-
-// What a fiber does last, as its functions never return: nothing on its stack is guarded any longer.
-inline void leave_fiber() {
-#if defined(ZOETROPE_SANITIZED)
-    __asan_handle_no_return();
-#endif
 }
 
 }  // namespace emulation

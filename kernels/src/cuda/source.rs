@@ -37,6 +37,21 @@ pub const HOST_HEADERS: [(&str, &str); 11] = [
     ("host/calls.h", include_str!("../../cuda/host/calls.h")),
 ];
 
+/// How a C++ compiler is asked for what includes [`HOST_HEADERS`]: fused multiply-adds only where a source has them, as
+/// on a device; instructions of this machine, which change no bit then and spare calls of `fmaf`.
+pub const HOST_FLAGS: &[&str] = &[
+    "-std=c++20",
+    "-fno-strict-aliasing",
+    "-ffp-contract=off",
+    "-pthread",
+    "-w",
+    "-U_FORTIFY_SOURCE",
+    "-DZOETROPE_EMULATED",
+    "-I.",
+    #[cfg(target_arch = "x86_64")]
+    "-march=native",
+];
+
 /// The calls of a stand-in for the CUDA driver; with [`library`]'s texts it makes a library.
 pub const STAND_IN: &str = "#include \"isa.cuh\"\n#include \"tensor.cuh\"\n#include \"host/calls.h\"\n";
 

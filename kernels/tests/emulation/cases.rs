@@ -8,6 +8,7 @@ use zoetrope_model_spec::lang::{BinaryFn, Dtype, Op, UnaryFn, infer};
 use crate::memory::{Buffer, Place, Values};
 use crate::program::Running;
 use crate::random::Random;
+use crate::sanitize::Build;
 
 /// How real numbers are stored.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -44,6 +45,7 @@ impl Rows {
 /// How operands lie, and how threads run.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrangement {
+    pub build: Build,
     pub rows: Rows,
     pub in_place: bool,
     /// Order of threads; 0 is in order. Asynchronous copies arrive at once where it is odd, else as late as may be;
@@ -128,7 +130,8 @@ struct Prepared {
 impl Case {
     /// How an operand lies in memory number `memory`.
     fn view(&self, shape: &[usize], dtype: Dtype, memory: usize) -> View {
-        let (width, address) = (shape.last().copied().unwrap_or(1), (memory as u64) << 40 | Place::offset());
+        let (width, guard) = (shape.last().copied().unwrap_or(1), self.arrangement.build.guard());
+        let address = (memory as u64) << 40 | guard as u64;
         let rows = shape[..shape.len().max(1) - 1].iter().product();
         View { dtype, shape: shape.to_vec(), row_stride: self.arrangement.rows.stride(rows, width), address }
     }
@@ -210,7 +213,8 @@ impl Case {
             let view = self.view(shape, dtype, memory);
             let far = self.arrangement.rows == Rows::Far && view.rows() > 1;
             let row_stride = view.row_stride;
-            let place = Place { dtype, rows: view.rows(), width: view.width(), row_stride, far };
+            let guard = self.arrangement.build.guard();
+            let place = Place { dtype, rows: view.rows(), width: view.width(), row_stride, far, guard };
             (view, place)
         };
         let (mut reads, mut places, mut buffers) = (Vec::new(), Vec::new(), Vec::new());

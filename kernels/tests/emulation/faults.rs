@@ -9,12 +9,13 @@ use crate::cases::{Arrangement, Bound, Case, Rows, Storage, dtypes};
 use crate::planted::{FAULTS, HOPPER_FAULTS, TRACELESS};
 use crate::program::{Edit, Program};
 use crate::random::Random;
-use crate::sanitize;
+use crate::sanitize::{self, Build};
 
 /// Runs a kernel's last case with a fault in it, in order and in some random orders; the first complaint. `change` may
 /// change the variant, too.
 fn complaint(
     name: &str,
+    build: Build,
     (kernel, class): (&str, Class),
     edit: Option<Edit>,
     change: impl Fn(&mut Variant),
@@ -27,13 +28,13 @@ fn complaint(
     let case = |rows, seed| Case {
         shapes: vec![sample.shapes.clone()],
         dtypes: dtypes(&kernel, Storage::Bf16, false),
-        arrangement: Arrangement { rows, in_place: false, seed },
+        arrangement: Arrangement { build, rows, in_place: false, seed },
     };
     let near = Rows::Gap(8, multiple);
     let mut variant = case(near, 0).variant(&bound, class).expect("a case of the kernel");
     assert_eq!(variant.class, class, "{} has a kernel of the class", kernel.name);
     change(&mut variant);
-    let program = Program::build(name, &[&variant], edit).expect("a fault that compiles");
+    let program = Program::build(name, &[&variant], edit, build).expect("a fault that compiles");
     let orders = (0..6).map(|seed| (near, seed)).chain([(Rows::Far, 1)]);
     orders
         .map(|(rows, seed)| case(rows, seed))
@@ -42,12 +43,14 @@ fn complaint(
 
 /// A tensor map whose boxes have too few rows.
 fn small_box() -> Option<String> {
-    complaint("fault-box", ("linear_bias", Class::Hopper), None, |variant| variant.maps[1].tile[0] -= 8)
+    complaint("fault-box", Build::Plain, ("linear_bias", Class::Hopper), None, |variant| {
+        variant.maps[1].tile[0] -= 8
+    })
 }
 
 /// Plants faults with two threads; what `plant` says of those that are missed.
-fn none_is_missed(count: usize, plant: impl Fn(usize) -> Option<String> + Sync) {
-    if let Some(reason) = sanitize::missing() {
+fn none_is_missed(count: usize, build: Build, plant: impl Fn(usize) -> Option<String> + Sync) {
+    if let Some(reason) = build.missing() {
         println!("skipped: {count} faults; {reason}");
         return;
     }
@@ -70,16 +73,12 @@ fn none_is_missed(count: usize, plant: impl Fn(usize) -> Option<String> + Sync) 
 fn faults_are_caught() {
     let portable = FAULTS.iter().map(|fault| (Class::Portable, fault));
     let all: Vec<_> = portable.chain(HOPPER_FAULTS.iter().map(|fault| (Class::Hopper, fault))).collect();
-    if sanitize::asked() {
-        println!("skipped: {} faults; they are seen without sanitizers", all.len() + 1);
-        return;
-    }
-    none_is_missed(all.len() + 1, |i| {
+    none_is_missed(all.len() + 1, Build::Plain, |i| {
         let Some(&(class, &(kernel, file, from, to))) = all.get(i) else {
             return small_box().is_none().then(|| "a small box".to_string());
         };
         let edit = Some(Edit { file, from, to });
-        let complaint = complaint(&format!("fault-{i}"), (kernel, class), edit, |_| {});
+        let complaint = complaint(&format!("fault-{i}"), Build::Plain, (kernel, class), edit, |_| {});
         complaint.is_none().then(|| format!("{kernel}: {to:?} for {from:?}"))
     });
 }
@@ -90,14 +89,15 @@ fn sanitizers_name_the_line() {
         println!("skipped: {} faults; only sanitizers see them: ZOETROPE_SANITIZE=1", TRACELESS.len());
         return;
     }
-    none_is_missed(TRACELESS.len(), |i| {
+    none_is_missed(TRACELESS.len(), Build::Sanitized, |i| {
         let (kernel, file, from, to, line) = TRACELESS[i];
         let edit = Edit { file, from, to };
         let text = edit.apply(edit.original());
         let at = text.lines().position(|l| l.contains(line)).expect("a line of the fault");
         let named = format!("{file}:{}", at + 1);
         let name = format!("traceless-{i}");
-        let complaint = complaint(&name, (kernel, Class::Portable), Some(edit), |_| {}).unwrap_or_default();
+        let of = (kernel, Class::Portable);
+        let complaint = complaint(&name, Build::Sanitized, of, Some(edit), |_| {}).unwrap_or_default();
         (!complaint.contains(&named)).then(|| format!("{kernel}: {named} is not in {complaint:?}"))
     });
 }

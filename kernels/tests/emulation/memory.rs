@@ -4,14 +4,6 @@ use half::bf16;
 use zoetrope_kernels::eval::Data;
 use zoetrope_model_spec::lang::Dtype;
 
-use crate::sanitize;
-
-/// Bytes of NaN before and behind every operand; a multiple of the alignment that kernels may count on. None where
-/// AddressSanitizer knows where an operand ends.
-fn guard() -> usize {
-    if sanitize::asked() { 0 } else { 512 }
-}
-
 /// NaN in every storage.
 const NOTHING: u8 = 0xFF;
 
@@ -66,14 +58,11 @@ pub struct Place {
     pub row_stride: usize,
     /// Every row is a piece of the buffer, between guards of its own.
     pub far: bool,
+    /// Bytes of NaN before and behind it.
+    pub guard: usize,
 }
 
 impl Place {
-    /// Bytes from the buffer's beginning to the first element.
-    pub fn offset() -> u64 {
-        guard() as u64
-    }
-
     /// Memory of nothing but NaN.
     pub fn empty(&self) -> Buffer {
         let size = self.dtype.bytes();
@@ -82,7 +71,7 @@ impl Place {
             return Buffer { bytes, pieces: self.rows, apart: self.row_stride * size };
         }
         let span = if self.rows == 0 { 0 } else { (self.rows - 1) * self.row_stride + self.width };
-        Buffer { bytes: vec![NOTHING; 2 * guard() + span * size], pieces: 1, apart: 0 }
+        Buffer { bytes: vec![NOTHING; 2 * self.guard + span * size], pieces: 1, apart: 0 }
     }
 
     /// Memory with `values` in it.
@@ -97,12 +86,12 @@ impl Place {
 
     /// Bytes of a row that is a piece.
     fn piece(&self) -> usize {
-        2 * guard() + self.width * self.dtype.bytes()
+        2 * self.guard + self.width * self.dtype.bytes()
     }
 
     fn row(&self, row: usize) -> usize {
         let apart = if self.far { self.piece() } else { self.row_stride * self.dtype.bytes() };
-        guard() + row * apart
+        self.guard + row * apart
     }
 
     /// The elements of a result.
@@ -126,6 +115,6 @@ impl Place {
         }
         let touched =
             memory.bytes.iter().zip(outside).position(|(byte, outside)| outside && *byte != NOTHING);
-        touched.map(|at| at as i64 - guard() as i64)
+        touched.map(|at| at as i64 - self.guard as i64)
     }
 }

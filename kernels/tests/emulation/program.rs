@@ -5,11 +5,11 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use zoetrope_kernels::cuda::source::{self, HEADERS, HOST_HEADERS};
+use zoetrope_kernels::cuda::source::{self, HEADERS, HOST_FLAGS, HOST_HEADERS};
 use zoetrope_kernels::cuda::{Launch, MAP_BYTES, Variant};
 
 use crate::memory::Buffer;
-use crate::sanitize;
+use crate::sanitize::{self, Build};
 
 /// The first of the usual compilers that answers.
 pub fn compiler() -> Option<String> {
@@ -57,15 +57,19 @@ fn with_maps(launch: &Launch) -> Vec<u8> {
 pub struct Program {
     folder: PathBuf,
     binary: PathBuf,
+    build: Build,
 }
 
 impl Program {
     /// Writes, compiles and links in a folder `name` of the target folder; what is there from the same text is kept.
-    pub fn build(name: &str, variants: &[&Variant], edit: Option<Edit>) -> Result<Program, String> {
-        let compiler = compiler().ok_or("no C++ compiler")?;
-        let flags: &[&str] = if sanitize::asked() { &sanitize::FLAGS } else { &[] };
-        let kind = if sanitize::asked() { "sanitized" } else { "plain" };
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("emulation").join(kind).join(name);
+    pub fn build(
+        name: &str,
+        variants: &[&Variant],
+        edit: Option<Edit>,
+        build: Build,
+    ) -> Result<Program, String> {
+        let (compiler, flags) = (compiler().ok_or("no C++ compiler")?, build.flags());
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("emulation").join(build.name()).join(name);
         let binary = folder.join("program");
         let mut files: Vec<(&str, String)> =
             HEADERS.iter().chain(&HOST_HEADERS).map(|(name, text)| (*name, (*text).to_string())).collect();
@@ -86,20 +90,12 @@ impl Program {
         }
         let stamp = folder.join("stamp");
         if binary.exists() && fs::read_to_string(&stamp).is_ok_and(|text| text == made_of) {
-            return Ok(Program { folder, binary });
+            return Ok(Program { folder, binary, build });
         }
         let output = Command::new(compiler)
-            .args([
-                "-std=c++20",
-                "-O1",
-                "-fno-strict-aliasing",
-                "-ffp-contract=off",
-                "-pthread",
-                "-w",
-                "-U_FORTIFY_SOURCE",
-            ])
+            .args(HOST_FLAGS)
             .args(flags)
-            .args(["-DZOETROPE_EMULATED", "-I.", "program.cpp", "-o", "program"])
+            .args(["-O1", "program.cpp", "-o", "program"])
             .current_dir(&folder)
             .output()
             .map_err(|e| e.to_string())?;
@@ -108,15 +104,13 @@ impl Program {
             return Err(text.lines().take(40).collect::<Vec<_>>().join("\n"));
         }
         fs::write(&stamp, made_of).map_err(|e| e.to_string())?;
-        Ok(Program { folder, binary })
+        Ok(Program { folder, binary, build })
     }
 
     pub fn start(&self) -> Running {
         let mut command = Command::new(&self.binary);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        if sanitize::asked() {
-            command.envs(sanitize::OPTIONS);
-        }
+        command.envs(self.build.options().iter().copied());
         let child = command.spawn().expect("the program that was built can be started");
         Running { child, folder: self.folder.clone() }
     }

@@ -1,4 +1,4 @@
-//! AddressSanitizer and UndefinedBehaviorSanitizer: with ZOETROPE_SANITIZE=1 all programs are built with both.
+//! AddressSanitizer and UndefinedBehaviorSanitizer: with ZOETROPE_SANITIZE=1 programs are built with both, too.
 //!
 //! Operands and shared memory are then allocations of exactly their size. The first error ends the program; its report
 //! names the line of the source.
@@ -15,9 +15,65 @@ pub fn asked() -> bool {
     std::env::var("ZOETROPE_SANITIZE").is_ok_and(|value| value == "1")
 }
 
-/// What the compiler is told. Conversions of floats are checked because a CPU and a GPU differ in what they make of a
+/// How a program is built.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Build {
+    Plain,
+    Sanitized,
+}
+
+impl Build {
+    pub fn name(self) -> &'static str {
+        match self {
+            Build::Plain => "plain",
+            Build::Sanitized => "sanitized",
+        }
+    }
+
+    /// Bytes of NaN before and behind every operand; a multiple of the alignment that kernels may count on. None where
+    /// AddressSanitizer knows where an operand ends.
+    pub fn guard(self) -> usize {
+        match self {
+            Build::Plain => 512,
+            Build::Sanitized => 0,
+        }
+    }
+
+    /// What the compiler is told.
+    pub fn flags(self) -> &'static [&'static str] {
+        match self {
+            Build::Plain => &[],
+            Build::Sanitized => &FLAGS,
+        }
+    }
+
+    /// What the programs are told, as variables.
+    pub fn options(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Build::Plain => &[],
+            Build::Sanitized => &OPTIONS,
+        }
+    }
+
+    /// Why programs cannot be built so here, with what helps.
+    pub fn missing(self) -> Option<&'static str> {
+        static MISSING: [OnceLock<Option<String>>; 2] = [OnceLock::new(), OnceLock::new()];
+        let missing = MISSING[self as usize].get_or_init(|| {
+            let Some(compiler) = compiler() else {
+                let help = "install a C++ compiler (c++, g++ or clang++, or name one in CXX)";
+                return Some(help.to_string());
+            };
+            let failed = if self == Build::Sanitized { probe(&compiler).err() } else { None };
+            failed
+                .map(|e| format!("{compiler} has no AddressSanitizer or no UndefinedBehaviorSanitizer: {e}"))
+        });
+        missing.as_deref()
+    }
+}
+
+/// Conversions of floats are checked because a CPU and a GPU differ in what they make of a
 /// number that does not fit.
-pub const FLAGS: [&str; 6] = [
+const FLAGS: [&str; 6] = [
     "-fsanitize=address,undefined,float-cast-overflow",
     "-fno-sanitize=vptr",
     "-fno-sanitize-recover=all",
@@ -26,8 +82,8 @@ pub const FLAGS: [&str; 6] = [
     "-DZOETROPE_SANITIZED",
 ];
 
-/// What the programs are told. Red zones are as wide as they can be; leaks are none of the kernels'.
-pub const OPTIONS: [(&str, &str); 2] = [
+/// Red zones are as wide as they can be; leaks are none of the kernels'.
+const OPTIONS: [(&str, &str); 2] = [
     (
         "ASAN_OPTIONS",
         "redzone=2048:detect_leaks=0:detect_stack_use_after_return=0:print_legend=0:color=never",
@@ -36,22 +92,6 @@ pub const OPTIONS: [(&str, &str); 2] = [
 ];
 
 const PROBE: &str = "int main(int count, char**) { return count + 1 == 2 ? 0 : 1; }\n";
-
-/// Why programs cannot be built here as they are asked for, with what helps.
-pub fn missing() -> Option<&'static str> {
-    static MISSING: OnceLock<Option<String>> = OnceLock::new();
-    MISSING
-        .get_or_init(|| {
-            let Some(compiler) = compiler() else {
-                let help = "install a C++ compiler (c++, g++ or clang++, or name one in CXX)";
-                return Some(help.to_string());
-            };
-            let failed = if asked() { probe(&compiler).err() } else { None };
-            failed
-                .map(|e| format!("{compiler} has no AddressSanitizer or no UndefinedBehaviorSanitizer: {e}"))
-        })
-        .as_deref()
-}
 
 /// Builds and runs a program with the sanitizers.
 fn probe(compiler: &str) -> Result<(), String> {
