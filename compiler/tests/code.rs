@@ -3,7 +3,7 @@
 use zoetrope_compiler::targets::compile_target;
 use zoetrope_compiler::{Class, Error, Selected, select, verify};
 use zoetrope_model_spec::target::Target;
-use zoetrope_runtime::plan::{Code, Map, Plan};
+use zoetrope_runtime::plan::{Code, Item, Launch, Map, Plan};
 
 fn plan() -> Plan {
     compile_target(&Target::preset("res-tiny").unwrap(), "".as_ref()).unwrap()
@@ -70,4 +70,36 @@ fn the_gate_refuses_changed_maps() {
     assert!(verify::code(&plan, &fewer).is_err());
     let portable = Code { class: Class::Portable.name().into(), ..code };
     assert!(verify::code(&plan, &portable).is_err());
+}
+
+/// All launches of a plan in order, each by its number.
+fn each_launch(plan: &mut Plan, mut change: impl FnMut(u32, &mut Launch)) {
+    for phase in plan.phases.to_mut() {
+        let mut numbers = phase.first..;
+        let mut one = |launch: &mut Launch| change(numbers.next().expect("no end"), launch);
+        for item in phase.segments.to_mut().iter_mut().flat_map(|segment| segment.items.to_mut()) {
+            match item {
+                Item::Launch(launch) => one(launch),
+                Item::Loop(inner) => inner.body.to_mut().iter_mut().for_each(&mut one),
+            }
+        }
+    }
+}
+
+/// Kernels with tensor maps move sixteen bytes of their results at once.
+#[test]
+fn the_gate_refuses_results_between_sixteens() {
+    let mut plan = plan();
+    let code = select(&plan, Class::Hopper).unwrap().code;
+    let mapped = code.calls.iter().position(|call| call.maps.1 > 0).unwrap() as u32;
+    verify::code(&plan, &code).unwrap();
+    each_launch(&mut plan, |number, launch| {
+        if number == mapped {
+            launch.parts.to_mut()[0].write.offset += 8;
+        }
+    });
+    match verify::code(&plan, &code) {
+        Err(Error::Gate { rule, .. }) => assert!(rule.contains("has aligned rows"), "{rule:?}"),
+        other => panic!("not refused: {other:?}"),
+    }
 }
