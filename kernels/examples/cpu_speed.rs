@@ -4,6 +4,8 @@
 
 use std::time::Instant;
 
+use gemm_common::Parallelism;
+use gemm_f32::gemm::f32::get_gemm_fn;
 use zoetrope_kernels::eval::{Data, DataMut, Operand, Tensor, TensorMut, evaluate, pack};
 use zoetrope_kernels::{Meaning, MeaningOp, Ref};
 use zoetrope_model_spec::lang::{Op, UnaryFn};
@@ -56,9 +58,11 @@ fn library(m: usize, n: usize, k: usize) -> f64 {
     median(7, || {
         // SAFETY: the three slices hold exactly the elements that the extents and strides reach.
         unsafe {
-            let threads = gemm::Parallelism::Rayon(0);
+            let threads = Parallelism::Rayon(0);
             let (a, b, c) = (a.as_ptr(), b.as_ptr(), c.as_mut_ptr());
-            gemm::gemm(m, n, k, c, 1, n_, false, a, 1, k_, b, 1, n_, 0.0, 1.0, false, false, false, threads);
+            // The transpose: the library's columns lie side by side.
+            let product = get_gemm_fn();
+            product(n, m, k, c, n_, 1, false, b, n_, 1, a, k_, 1, 0.0, 1.0, false, false, false, threads);
         }
     })
 }

@@ -1,5 +1,6 @@
-//! Machine code of every variant of the catalog's cases, for every architecture, where NVRTC is found:
-//! its registers, the layout of its parameters and, where `nvdisasm` is found too, its matrix instructions.
+//! Machine code of what the catalog's cases need, where NVRTC is found: its registers, the layout of its parameters and,
+//! where `nvdisasm` is found too, its matrix instructions. What makes the video and every kernel's first cases are
+//! compiled for every architecture.
 #![cfg(feature = "cuda")]
 
 mod assembly;
@@ -71,7 +72,11 @@ const WIDE: [(&str, &str, &[&[usize]]); 7] = [
     ),
 ];
 
-fn variants() -> BTreeMap<String, (Variant, usize)> {
+/// A variant with the bytes of the argument that its launches have, and whether it is compiled for all architectures. Of
+/// the others, which only tests launch, one of a class tells as much.
+type Wanted = (Variant, usize, bool);
+
+fn variants() -> BTreeMap<String, Wanted> {
     let mut all = BTreeMap::new();
     for kernel in catalog().iter().filter(|k| k.cuda.is_some()) {
         let wide = WIDE.iter().filter(|(name, ..)| *name == kernel.name);
@@ -82,7 +87,8 @@ fn variants() -> BTreeMap<String, (Variant, usize)> {
                 [(Dtype::F32, Class::Portable), (Dtype::Bf16, Class::Portable), (Dtype::Bf16, Class::Hopper)]
             {
                 let (variant, argument) = variant(kernel, &meaning, &shapes, dtype, class);
-                all.insert(variant.key(), (variant, argument));
+                let everywhere = kernel.cases.contains(&shapes) || is_hot(&variant);
+                all.insert(variant.key(), (variant, argument, everywhere));
             }
         }
     }
@@ -191,7 +197,7 @@ fn complaints(
 }
 
 #[test]
-fn every_variant_compiles_for_every_architecture() {
+fn every_kernel_compiles_for_every_architecture() {
     let variants = variants();
     let Some(compiler) = Compiler::find() else {
         assert!(std::env::var_os("ZOETROPE_CUDA").is_none(), "ZOETROPE_CUDA names a folder without NVRTC");
@@ -212,16 +218,20 @@ fn every_variant_compiles_for_every_architecture() {
     }
     let takes =
         |arch: &Arch, variant: &Variant| variant.class == Class::Portable || variant.class == arch.class;
-    let work: Vec<(&(Variant, usize), &Arch)> = variants
+    let archs = |(variant, _, everywhere): &Wanted| {
+        let taking = ARCHS.iter().filter(|arch| takes(arch, variant));
+        taking.take(if *everywhere { ARCHS.len() } else { 1 }).collect::<Vec<_>>()
+    };
+    let work: Vec<(&Wanted, &Arch)> = variants
         .values()
-        .flat_map(|v| ARCHS.iter().filter(move |arch| takes(arch, &v.0)).map(move |arch| (v, arch)))
+        .flat_map(|wanted| archs(wanted).into_iter().map(move |arch| (wanted, arch)))
         .collect();
     let (left, failures) = (Mutex::new(work), Mutex::new(Vec::new()));
     let times: Mutex<BTreeMap<&str, (usize, Duration, usize)>> = Mutex::new(BTreeMap::new());
     let next = || left.lock().unwrap().pop();
     let compile = |worker| {
         let disassembler = Disassembler::find(worker);
-        while let Some(((variant, argument), arch)) = next() {
+        while let Some(((variant, argument, _), arch)) = next() {
             let start = Instant::now();
             match compiler.compile(variant, arch) {
                 Ok(compiled) => {
@@ -263,8 +273,8 @@ fn checks_see_what_is_wrong() {
         return;
     };
     let variants = variants();
-    let plain = variants.values().find(|(v, _)| v.name == "linear" && !v.multiplies_matrices);
-    let (variant, argument) = plain.expect("a product of f32");
+    let plain = variants.values().find(|(v, ..)| v.name == "linear" && !v.multiplies_matrices);
+    let (variant, argument, _) = plain.expect("a product of f32");
     let alignment = alignment(variant);
     for arch in &ARCHS {
         let cubin = compiler.compile(variant, arch).unwrap_or_else(|e| panic!("{e}")).cubin;
@@ -296,8 +306,8 @@ fn instructions_of_a_class_are_told_apart() {
     let arch = Arch::of_device(9, 0).expect("the architecture of Hopper");
     for class in [Class::Portable, Class::Hopper] {
         let all = variants();
-        let mut own = all.values().filter(|(v, _)| v.class == class && v.name == "linear");
-        let (variant, _) = own.find(|(v, _)| v.multiplies_matrices).expect("a product of the class");
+        let mut own = all.values().filter(|(v, ..)| v.class == class && v.name == "linear");
+        let (variant, ..) = own.find(|(v, ..)| v.multiplies_matrices).expect("a product of the class");
         let cubin = compiler.compile(variant, arch).unwrap_or_else(|e| panic!("{e}")).cubin;
         assert_eq!(disassembler.complaint(&cubin, class), None);
         let other = if class == Class::Hopper { Class::Portable } else { Class::Hopper };

@@ -1,6 +1,7 @@
 //! The library's product behind checked slices. All `unsafe` code of the evaluator is in this file.
 
-use gemm::Parallelism;
+use gemm_common::Parallelism;
+use gemm_f32::gemm::f32::get_gemm_fn;
 
 use super::DEPTH;
 use crate::eval::scratch::Scratch;
@@ -56,22 +57,23 @@ pub(crate) fn product(
     let [row, depth, right_stride, stride] =
         [left.row, left.depth, right.stride, stride].map(|s| isize::try_from(s).expect("a stride"));
     // SAFETY: the assertions above hold in every build. With them each element that the extents and strides reach
-    // lies in its slice, elements of `out` are distinct, and `out` is borrowed alone.
+    // lies in its slice, elements of `out` are distinct, and `out` is borrowed alone. The library makes products whose
+    // columns lie side by side: this one's transpose, right operand first.
     unsafe {
-        gemm::gemm(
-            rows,
+        get_gemm_fn()(
             columns,
+            rows,
             k,
             out.as_mut_ptr(),
-            1,
             stride,
-            add,
-            left.data.as_ptr(),
-            depth,
-            row,
-            right.data.as_ptr(),
             1,
+            add,
+            right.data.as_ptr(),
             right_stride,
+            1,
+            left.data.as_ptr(),
+            row,
+            depth,
             1.0,
             1.0,
             false,
