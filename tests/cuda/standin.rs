@@ -72,7 +72,8 @@ fn build(compiler: &str, variants: &[Variant]) -> PathBuf {
     let mut units: Vec<(String, String)> =
         by_source.iter().map(|(s, v)| (s.name.replace('.', "_"), library(v))).collect();
     units.push(("driver".to_string(), STAND_IN.to_string()));
-    let headers: String = files.iter().map(|(_, text)| text.as_str()).collect();
+    let common: String =
+        HOST_FLAGS.iter().copied().chain(files.iter().map(|(_, text)| text.as_str())).collect();
     for (name, text) in &files {
         write(&folder.join(name), text);
     }
@@ -80,7 +81,7 @@ fn build(compiler: &str, variants: &[Variant]) -> PathBuf {
         .iter()
         .filter(|(name, text)| {
             let stamp = folder.join(format!("{name}.stamp"));
-            !fs::read_to_string(stamp).is_ok_and(|old| old == format!("{headers}{text}"))
+            !fs::read_to_string(stamp).is_ok_and(|old| old == format!("{common}{text}"))
         })
         .collect();
     // As many at a time as there are cores.
@@ -101,7 +102,7 @@ fn build(compiler: &str, variants: &[Variant]) -> PathBuf {
             .collect();
         for (name, text, mut child) in children {
             assert!(child.wait().expect("it ends").success(), "{name}.cpp does not compile");
-            write(&folder.join(format!("{name}.stamp")), &format!("{headers}{text}"));
+            write(&folder.join(format!("{name}.stamp")), &format!("{common}{text}"));
         }
     }
     // The name under which the driver's library is asked for first: whoever asks now gets this one.

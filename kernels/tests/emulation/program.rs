@@ -81,7 +81,7 @@ impl Program {
             let (_, text) = file.expect("the file is included");
             *text = edit.apply(text);
         }
-        let mut made_of = flags.join(" ");
+        let mut made_of = [HOST_FLAGS, flags].concat().join(" ");
         for (name, text) in &files {
             let path = folder.join(name);
             fs::create_dir_all(path.parent().expect("a file has a folder")).map_err(|e| e.to_string())?;
