@@ -7,6 +7,7 @@ use thiserror::Error as ThisError;
 use zoetrope_compiler::Options;
 use zoetrope_compiler::targets::{CompileError, Part, compile_part};
 use zoetrope_model_spec::ltx::config::ModelConfig;
+use zoetrope_model_spec::ltx::pipeline::PREVIEW;
 use zoetrope_model_spec::target::Target;
 use zoetrope_runtime::plan::{Plan, Port};
 use zoetrope_runtime::{Error as RuntimeError, Executor, Weights};
@@ -196,6 +197,8 @@ impl Request {
                 }
                 "v.class" | "a.class" => {}
                 "noise_scale" => {}
+                // A step writes it before anybody reads it.
+                PREVIEW => {}
                 "v.initial" | "a.initial" => {
                     let zeros = || Tensor::real(&shape, vec![0.0; shape.iter().product()]);
                     let given = inputs.get(name).cloned().unwrap_or_else(zeros);

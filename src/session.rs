@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use zoetrope_model_spec::ltx::pipeline::PREVIEW;
 use zoetrope_runtime::plan::{Launch, Phase, Plan, Port, Repeat, Segment};
 use zoetrope_runtime::{Cpu, Error, Executor, Observer, Result, Weights, replay};
 
@@ -14,6 +15,16 @@ pub trait Watch {
 
     /// After a launch of so many floating-point operations.
     fn launched(&mut self, _flops: u64) {}
+
+    /// Whether [`Watch::preview`] is to be called.
+    fn wants_previews(&self) -> bool {
+        false
+    }
+
+    /// After every step of a phase that makes previews: RGB in 0..1, [height, width, 3].
+    fn preview(&mut self, _picture: &Tensor) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Watches nothing.
@@ -88,7 +99,8 @@ impl<'a, E: Executor> Session<'a, E> {
         let first = self.loaded.as_deref() != Some(name);
         self.loaded = Some(name.to_string());
         let mut feed = Feed::new(phase, sigmas, watch)?;
-        replay(self.plan, phase, first, &mut self.executor, &mut feed)
+        replay(self.plan, phase, first, &mut self.executor, &mut feed)?;
+        feed.show(&mut self.executor)
     }
 
     /// Makes a phase's weights resident, so that the next run of it reads no file.
@@ -132,6 +144,8 @@ struct Feed<'w> {
     /// By step, what each port of the phase that changes with it gets: made before the first step, so that a step
     /// allocates nothing.
     steps: Vec<Vec<(&'w Port, Vec<u8>)>>,
+    /// Where a step leaves its preview, if somebody wants it.
+    preview: Option<&'w Port>,
     watch: &'w mut dyn Watch,
 }
 
@@ -142,7 +156,17 @@ impl<'w> Feed<'w> {
             let levels = Tensor::real(&[2], levels.to_vec());
             ports().map(|port| Ok((port, bytes_for(port, &levels)?))).collect()
         };
-        Ok(Feed { steps: sigmas.windows(2).map(step).collect::<Result<_>>()?, watch })
+        let steps = sigmas.windows(2).map(step).collect::<Result<_>>()?;
+        let preview = phase.outputs.iter().find(|port| port.name == PREVIEW && watch.wants_previews());
+        Ok(Feed { steps, preview, watch })
+    }
+
+    /// Hands on the preview of the step before.
+    fn show<E: Executor>(&mut self, executor: &mut E) -> Result<()> {
+        match self.preview {
+            Some(port) => self.watch.preview(&Tensor::from_port(port, &executor.read(port)?)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -163,6 +187,9 @@ impl<E: Executor> Observer<E> for Feed<'_> {
         if segment.repeat == Repeat::Steps {
             for (port, bytes) in self.steps.get(turn as usize).into_iter().flatten() {
                 executor.write(port, bytes)?;
+            }
+            if turn > 0 {
+                self.show(executor)?;
             }
         }
         self.watch.seam(&phase.name, &segment.name, turn, turns)

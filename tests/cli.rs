@@ -105,6 +105,15 @@ fn bad_requests_are_refused_in_words() {
 }
 
 #[test]
+fn previews_want_a_plan_that_makes_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let clip = folder.path().join("clip.mp4");
+    let output = zoetrope(&["generate", "a red ball", "-o", text(&clip), "--preview", "now.png"]);
+    refused(&output, 2, &["res-tiny makes no previews", "ZOETROPE_PREVIEW=1"]);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn a_plan_is_chosen_by_name_or_size() {
     for command in [&["plan"][..], &["verify"], &["generate", "x", "-o", "clip.mp4"]] {
         let with = |more: &[&str]| zoetrope(&[command, more].concat());

@@ -1,33 +1,45 @@
-//! The replay of the shipped plan: memory sharing changes no bit, dead memory is never read, nothing is allocated.
+//! The replay of the shipped plan: memory sharing changes no bit, dead memory is never read, nothing is allocated; and
+//! that plan with previews: they are what the decoder makes of the latents, and change nothing else.
 
 use zoetrope::demo::demo_in_memory;
+use zoetrope::device::Device;
+use zoetrope::eval::Phase;
 use zoetrope::model_files::{ModelFiles, tensors_of};
 use zoetrope::run::{Finished, Request, run};
-use zoetrope::session::{Session, Unwatched};
-use zoetrope::tensors::Named;
+use zoetrope::session::{Session, Unwatched, Watch};
+use zoetrope::tensors::{Named, Tensor};
 use zoetrope::tokenize::Tokenizer;
 use zoetrope_compiler::Options;
 use zoetrope_compiler::targets::{Part, compile_part, dimensions};
 use zoetrope_model_spec::ltx::pipeline::Picture;
+use zoetrope_model_spec::ltx::sizes::Size;
 use zoetrope_model_spec::target::Target;
 use zoetrope_runtime::null::Null;
 use zoetrope_runtime::plan::{Plan, Repeat, Segment};
-use zoetrope_runtime::{Observer, replay};
+use zoetrope_runtime::{Observer, Result, replay};
+use zoetrope_test_support::golden::rel_l2;
 
 fn plan(share: bool) -> Plan {
-    let target = Target::preset("res-tiny").unwrap();
-    let model = dimensions(&target, "".as_ref()).unwrap();
-    compile_part(&target, &model, Part::Run(Picture::Yuv420), &[], Options { share, ..Options::default() })
+    plan_of(&Target::preset("res-tiny").unwrap(), share)
+}
+
+fn plan_of(target: &Target, share: bool) -> Plan {
+    let model = dimensions(target, "".as_ref()).unwrap();
+    compile_part(target, &model, Part::Run(Picture::Yuv420), &[], Options { share, ..Options::default() })
         .unwrap()
         .plan
 }
 
 fn clip(plan: &Plan, files: &ModelFiles, poisoned: bool) -> Finished {
+    watched(plan, files, poisoned, &mut Unwatched)
+}
+
+fn watched(plan: &Plan, files: &ModelFiles, poisoned: bool, watch: &mut dyn Watch) -> Finished {
     let mut session = if poisoned { Session::poisoned(plan, files) } else { Session::new(plan, files) }
         .expect("the plan fits");
     let tokenizer = Tokenizer::from_bytes(files.tokenizer.as_deref().unwrap()).unwrap();
     let request = Request { prompt: &tokenizer.encode("a red ball").unwrap(), seed: 7, noise: Named::new() };
-    run(plan, &mut session, &request, &mut Unwatched, &mut |_, _| Ok(())).expect("the run finishes")
+    run(plan, &mut session, &request, watch, &mut |_, _| Ok(())).expect("the run finishes")
 }
 
 fn bits(finished: &Finished) -> Vec<Vec<u32>> {
@@ -75,4 +87,67 @@ fn a_replay_allocates_nothing() {
     });
     assert!(null.launches > 0);
     assert_eq!(measured.count_total, 0);
+}
+
+/// Keeps all previews.
+#[derive(Default)]
+struct Viewer(Vec<Tensor>);
+
+impl Watch for Viewer {
+    fn seam(&mut self, _phase: &str, _segment: &str, _turn: u32, _turns: u32) -> Result<()> {
+        Ok(())
+    }
+
+    fn wants_previews(&self) -> bool {
+        true
+    }
+
+    fn preview(&mut self, picture: &Tensor) -> Result<()> {
+        self.0.push(picture.clone());
+        Ok(())
+    }
+}
+
+/// What the decoder makes, by a plan of its own, of latent frame `frame` of `latent` [1, channels, frames, rows, columns]:
+/// RGB in 0..1.
+fn decoded_alone(target: &Target, files: &ModelFiles, latent: &Tensor, frame: usize) -> Vec<f32> {
+    let [_, channels, frames, rows, columns] = latent.shape[..] else { panic!("{:?}", latent.shape) };
+    let size = Size { width: 32 * columns, height: 32 * rows, frames: 1, ..target.size };
+    let still = Target { size, ..target.clone() };
+    let model = dimensions(&still, "".as_ref()).unwrap();
+    let phase = Phase::compile(&still, &model, "video-decode", &[], Options::default()).unwrap();
+    let all = latent.reals();
+    let cells = rows * columns;
+    let of_frame = (0..channels).flat_map(|c| &all[(c * frames + frame) * cells..][..cells]).copied();
+    let input = Tensor::real(&[1, channels, 1, rows, columns], of_frame.collect());
+    let inputs = Named::from([("v.latent".to_string(), input)]);
+    let done = phase.run(Device::Cpu, files, &inputs, 1).unwrap();
+    let (planar, pixels) = (done.outputs["video"].reals(), size.width * size.height);
+    let of_pixel = |i: usize| [0, 1, 2].map(|c| ((planar[c * pixels + i] + 1.0) * 0.5).clamp(0.0, 1.0));
+    (0..pixels).flat_map(of_pixel).collect()
+}
+
+#[test]
+fn previews_are_what_the_decoder_makes_of_a_frame_and_change_nothing_else() {
+    let without =
+        Target { dtype: zoetrope_model_spec::lang::Dtype::F32, ..Target::preset("res-tiny").unwrap() };
+    let with = Target { preview: true, ..without.clone() };
+    let [without, plan] = [&without, &with].map(|target| plan_of(target, true));
+    let files = demo_in_memory(&tensors_of(&plan)).unwrap();
+    let mut viewer = Viewer::default();
+    let finished = watched(&plan, &files, true, &mut viewer);
+    assert_eq!(bits(&finished), bits(&clip(&without, &files, false)));
+
+    assert_eq!(viewer.0.len(), 8 + 3, "a preview a step");
+    assert!(viewer.0.windows(2).all(|pair| pair[0] != pair[1]), "every step changes the picture");
+    // The last step of a stage ends at noise level 0, so that its x0 is the stage's latent.
+    for (number, stage, size) in [(7, "stage1", [96, 128]), (10, "stage2", [192, 256])] {
+        let (preview, latent) = (&viewer.0[number], &finished.latents[&format!("{stage}.v.latent")]);
+        assert_eq!(preview.shape, [size[0], size[1], 3]);
+        let want = decoded_alone(&with, &files, latent, latent.shape[2] / 2);
+        let apart = rel_l2(&preview.reals(), &want);
+        assert!(apart < 1e-5, "{stage}: {apart}");
+    }
+    // Nobody who does not ask gets any.
+    assert_eq!(bits(&clip(&plan, &files, true)), bits(&finished));
 }

@@ -26,6 +26,7 @@ fn decoder(width: usize, height: usize, frames: usize, chunk: Option<usize>) -> 
         timestep_classes: 1,
         model: Model::Ltx23,
         vram: None,
+        preview: false,
     };
     let recorder = Recorder { target: &target, model: &ltx_2_3_22b(), taps: &[], chunk };
     let phases = recorder.run(Picture::Yuv420).expect("shapes fit").phases;

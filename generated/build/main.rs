@@ -3,6 +3,7 @@
 //!
 //! `ZOETROPE_TARGET` names the target file of `res-custom`; a relative path counts from the repository root.
 //! `ZOETROPE_VRAM` is the memory of the card, such as 24GiB, of every target that names none.
+//! `ZOETROPE_PREVIEW=1` gives all of them previews.
 //! `ZOETROPE_EMIT_DIR` names a folder that gets a readable copy.
 
 #[cfg(feature = "machine-code")]
@@ -22,6 +23,7 @@ use zoetrope_model_spec::target::{PRESETS, Target, parse_vram};
 fn main() {
     println!("cargo::rerun-if-env-changed=ZOETROPE_TARGET");
     println!("cargo::rerun-if-env-changed=ZOETROPE_VRAM");
+    println!("cargo::rerun-if-env-changed=ZOETROPE_PREVIEW");
     println!("cargo::rerun-if-env-changed=ZOETROPE_EMIT_DIR");
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     if let Err(message) = run(&out) {
@@ -41,6 +43,11 @@ fn run(out: &Path) -> Result<(), String> {
     if let Ok(text) = env::var("ZOETROPE_VRAM") {
         let vram = parse_vram(&text).map_err(|problem| format!("ZOETROPE_VRAM: {problem}"))?;
         targets.iter_mut().for_each(|(target, _)| target.vram = target.vram.or(Some(vram)));
+    }
+    match env::var("ZOETROPE_PREVIEW").as_deref() {
+        Ok("1") => targets.iter_mut().for_each(|(target, _)| target.preview = true),
+        Ok("" | "0") | Err(_) => {}
+        Ok(other) => return Err(format!("ZOETROPE_PREVIEW is {other:?}; wanted 1, or nothing")),
     }
     let mut list = String::new();
     let mut machine_code = MachineCode::default();

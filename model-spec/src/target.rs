@@ -64,6 +64,8 @@ pub struct Target {
     pub model: Model,
     /// The memory of the card that it is compiled for, in bytes; `None` for as much as it takes.
     pub vram: Option<u64>,
+    /// Whether every denoising step leaves a picture of how far the clip is.
+    pub preview: bool,
 }
 
 /// A target that cannot be compiled, with everything that is wrong with it.
@@ -112,6 +114,7 @@ struct File {
     timestep_classes: Option<usize>,
     model: ModelField,
     vram: Option<String>,
+    preview: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -134,6 +137,7 @@ impl Target {
             timestep_classes: 1,
             model: p.model.clone(),
             vram: None,
+            preview: false,
         })
     }
 
@@ -165,6 +169,7 @@ impl Target {
             timestep_classes: file.timestep_classes.unwrap_or(1),
             model,
             vram,
+            preview: file.preview.unwrap_or(false),
         };
         problems.extend(target.problems());
         if problems.is_empty() { Ok(target) } else { Err(fail(problems)) }
@@ -303,7 +308,7 @@ mod tests {
     #[test]
     fn what_is_not_said_has_a_default() {
         let target = Target::parse("my", &text(&[("fps", "29.97")])).unwrap();
-        assert_eq!((target.text_tokens, target.timestep_classes), (1024, 1));
+        assert_eq!((target.text_tokens, target.timestep_classes, target.preview), (1024, 1, false));
         assert_eq!((target.size.video_tokens(), target.size.audio_tokens()), (192, 21));
     }
 

@@ -10,6 +10,7 @@ use zoetrope_runtime::cuda::{Cuda, Supply};
 use zoetrope_runtime::plan::Plan;
 
 use super::model::built_in;
+use super::previews::{self, Previews};
 use super::{ModelArgs, PlanArgs, write_whole};
 #[cfg(feature = "cuda")]
 use crate::device::embedded::Embedded;
@@ -46,6 +47,9 @@ pub struct Generate {
     /// Write the latents of every phase into this folder
     #[arg(long, value_name = "DIR")]
     dump: Option<PathBuf>,
+    /// After every step, write this PNG file anew: the frame in the middle of the clip as it is by then
+    #[arg(long, value_name = "FILE")]
+    preview: Option<PathBuf>,
     /// Where to run
     #[arg(long, value_enum, default_value_t = Device::Auto)]
     device: Device,
@@ -62,6 +66,9 @@ impl Generate {
     pub fn run(self) -> Result<(), Failure> {
         let start = Instant::now();
         let plan = self.plan.plan()?;
+        if let Some(path) = &self.preview {
+            previews::check(plan, path)?;
+        }
         let facts = &plan.facts;
         facts.notes.iter().for_each(|note| eprintln!("note: {note}"));
         let chosen = self.device.choose(plan)?;
@@ -93,6 +100,7 @@ impl Generate {
         }
         let request = Request { prompt: &encoded, seed: self.seed, noise };
         let mut progress = Progress::new(plan, self.quiet);
+        let mut watch = Previews { progress: &mut progress, path: self.preview };
         let dump = self.dump.as_deref();
         let mut keep = |phase: &str, left: &Named| match dump {
             Some(folder) if !left.is_empty() => {
@@ -104,12 +112,12 @@ impl Generate {
         let finished = match chosen {
             Chosen::Cpu => {
                 let mut session = Session::new(plan, &files)?;
-                run(plan, &mut session, &request, &mut progress, &mut keep)
+                run(plan, &mut session, &request, &mut watch, &mut keep)
             }
             #[cfg(feature = "cuda")]
             Chosen::Card(card, code) => {
                 let cuda = Cuda::new(card, plan, code, &Embedded, Supply::Files(&files))?;
-                run(plan, &mut Session::on(plan, cuda), &request, &mut progress, &mut keep)
+                run(plan, &mut Session::on(plan, cuda), &request, &mut watch, &mut keep)
             }
         };
         progress.done();

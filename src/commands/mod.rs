@@ -9,6 +9,7 @@ pub mod eval;
 pub mod generate;
 mod model;
 pub mod plan;
+mod previews;
 #[cfg(feature = "cuda")]
 pub mod selftest;
 pub mod show;

@@ -36,6 +36,9 @@ pub struct Show {
     /// The memory of the card, such as 24GiB, instead of what the target says
     #[arg(long, value_name = "MEMORY", value_parser = parse_vram)]
     vram: Option<u64>,
+    /// With previews, whatever the target says
+    #[arg(long)]
+    preview: bool,
     /// Write every level into this folder instead
     #[arg(long, value_name = "DIR")]
     dump: Option<PathBuf>,
@@ -72,6 +75,7 @@ impl Show {
     pub fn run(self) -> Result<(), Failure> {
         let (mut target, folder) = find_target(&self.target)?;
         target.vram = self.vram.or(target.vram);
+        target.preview |= self.preview;
         let model = dimensions(&target, &folder)?;
         let part = self.phase.as_deref().map_or(Part::Run(Picture::Yuv420), Part::Phase);
         let chunk = match self.chunk {

@@ -19,6 +19,9 @@ pub const STAGE_2_SIGMAS: [f32; 4] = [0.909375, 0.725, 0.421875, 0.0];
 pub const PHASES: [&str; 8] =
     ["text-encode", "connect", "velocity", "denoise", "upscale", "video-decode", "audio-decode", "vocode"];
 
+/// The port of `denoise` that holds a picture of the last step, where the target has previews.
+pub const PREVIEW: &str = "v.preview";
+
 type Recorded = Result<Graph, ShapeError>;
 
 /// What a run leaves of the picture.
@@ -186,7 +189,8 @@ impl Recorder<'_> {
     }
 
     /// The denoising loop with deterministic Euler steps (docs/model/sampling.md 4, 6.1). With `initial`, it starts
-    /// from given latents mixed with noise: initial + noise_scale·(noise − initial).
+    /// from given latents mixed with noise: initial + noise_scale·(noise − initial). Where the target has previews,
+    /// every step also leaves one, in the place of the one before.
     fn denoise(&self, name: &str, size: Size, text_tokens: usize, initial: bool) -> Recorded {
         let b = self.builder(name);
         let t = &self.model.transformer;
@@ -209,7 +213,12 @@ impl Recorder<'_> {
             x_v = mix(&b, video_tokens(&b, start_v), x_v, scale);
             x_a = mix(&b, audio_tokens(&b, start_a), x_a, scale);
         }
-        let out = b.steps("step", &[x_v, x_a], |x| {
+        let mut state = vec![x_v, x_a];
+        if self.target.preview {
+            // What is in it first is never read.
+            state.push(b.input(PREVIEW, b.dtype(), &[size.height, size.width, 3]));
+        }
+        let out = b.steps("step", &state, |x| {
             let sigmas = b.step_input("sigmas", Dtype::F32, &[2]);
             let (sigma, next) = (b.slice(sigmas, 0, 0, 1), b.slice(sigmas, 0, 1, 1));
             let d_sigma = b.sub(next, sigma);
@@ -221,13 +230,28 @@ impl Recorder<'_> {
                 let x0 = b.sub(x, b.mul(velocity, sigma));
                 b.round(b.add(x, b.mul(b.div(b.sub(x, x0), sigma), d_sigma)))
             };
-            vec![euler(x[0], v), euler(x[1], a)]
+            let preview = x.get(2).map(|_| self.preview(&b, &size, x[0], v, sigma));
+            [euler(x[0], v), euler(x[1], a)].into_iter().chain(preview).collect()
         });
+        if let Some(preview) = out.get(2) {
+            b.output(PREVIEW, *preview);
+        }
         let latent_v = b.permute(b.reshape(out[0], &[frames, rows, cols, t.video_channels]), &[3, 0, 1, 2]);
         b.output("v.latent", b.reshape(latent_v, &[1, t.video_channels, frames, rows, cols]));
         let latent_a = b.permute(b.reshape(out[1], &[n_a, t.audio_channels / bins, bins]), &[1, 0, 2]);
         b.output("a.latent", b.reshape(latent_a, &[1, t.audio_channels / bins, n_a, bins]));
         b.finish()
+    }
+
+    /// RGB in 0..1, [height, width, 3], of one frame of x0: of the one in the middle, as if it were a clip of its own.
+    fn preview(&self, b: &Builder, size: &Size, x: Value, velocity: Value, sigma: Value) -> Value {
+        let [frames, rows, cols] = size.latent();
+        let frame = |tokens| b.slice(tokens, 0, frames / 2 * rows * cols, rows * cols);
+        let (x, velocity) = (frame(x), frame(velocity));
+        let x0 = b.round(b.sub(x, b.mul(velocity, sigma)));
+        let z = b.reshape(x0, &[1, rows, cols, b.width(x0)]);
+        let rgb = picture(b, video_vae::decode(b, &self.model.video_vae, z));
+        b.round(b.reshape(rgb, &[size.height, size.width, 3]))
     }
 
     /// `size` is that of the stage whose latents come in.
@@ -257,10 +281,10 @@ impl Recorder<'_> {
     }
 
     /// As `video-decode`, with the picture as a run leaves it (docs/model/pipelines.md 2.6).
-    fn frames(&self, size: Size, picture: Picture) -> Recorded {
+    fn frames(&self, size: Size, left: Picture) -> Recorded {
         let b = self.builder("video-decode");
-        let rgb = b.clamp(b.affine(self.video_decoded(&b, size), 0.5, 0.5), 0.0, 1.0);
-        let video = match picture {
+        let rgb = picture(&b, self.video_decoded(&b, size));
+        let video = match left {
             Picture::Rgb => rgb,
             Picture::Yuv420 => {
                 let planes = b.op(Op::Yuv420 {}, &[rgb]);
@@ -292,6 +316,11 @@ impl Recorder<'_> {
         b.output("waveform", b.permute(wave, &[1, 0]));
         b.finish()
     }
+}
+
+/// What a decoder makes, as RGB in 0..1.
+fn picture(b: &Builder, decoded: Value) -> Value {
+    b.clamp(b.affine(decoded, 0.5, 0.5), 0.0, 1.0)
 }
 
 /// [1, c, f, h, w] → [f, h, w, c].
