@@ -57,7 +57,7 @@ DEVICE unsigned narrow_pair(float low, float high);
 // 2^x within two units in the last place; 0 for −∞ (ex2.approx.ftz).
 DEVICE float exp2_fast(float x);
 
-// x / y within two units in the last place; 0 for finite y beyond 2^126 (div.full).
+// x / y within two units in the last place (div.full).
 DEVICE float divide_fast(float x, float y);
 
 // The larger one of two numbers; where one is no number, the other.

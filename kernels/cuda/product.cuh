@@ -125,9 +125,10 @@ struct TensorTile {
         bring<columns, depth, threads>(right, step * depth, [&](int row, int eight) { return behind + at(row, eight); });
     }
 
-    // Calls `f(values, row, column)` for pairs of neighbours in a row of the tile.
-    template <class Left, class Right, class F>
-    static DEVICE void run(const Left& left, const Right& right, int k, F f) {
+    // Calls `change(values, row, column)` and then `write(values, row, column)` for all pairs of neighbours in a row of the
+    // tile. Of eight pairs all are changed before one is written: what changes them is then read for all together.
+    template <class Left, class Right, class Change, class Write>
+    static DEVICE void run(const Left& left, const Right& right, int k, Change change, Write write) {
         constexpr int down = warp_rows / 16, across = warp_columns / 8;
         bf16* memory = (bf16*)shared_memory();
         int lane = thread_index() % 32, warp = thread_index() / 32;
@@ -174,13 +175,18 @@ struct TensorTile {
         }
 #pragma unroll
         for (int i = 0; i < down; i++) {
+            float pairs[across * 2][2];
+            auto row = [&](int pair) { return first_row + i * 16 + pair % 2 * 8 + lane / 4; };
+            auto column = [&](int pair) { return first_column + pair / 2 * 8 + lane % 4 * 2; };
 #pragma unroll
-            for (int j = 0; j < across; j++) {
+            for (int pair = 0; pair < across * 2; pair++) {
+                pairs[pair][0] = sums[i][pair / 2][pair % 2 * 2];
+                pairs[pair][1] = sums[i][pair / 2][pair % 2 * 2 + 1];
+                change(pairs[pair], row(pair), column(pair));
+            }
 #pragma unroll
-                for (int half = 0; half < 2; half++) {
-                    float pair[2] = {sums[i][j][half * 2], sums[i][j][half * 2 + 1]};
-                    f(pair, first_row + i * 16 + half * 8 + lane / 4, first_column + j * 8 + lane % 4 * 2);
-                }
+            for (int pair = 0; pair < across * 2; pair++) {
+                write(pairs[pair], row(pair), column(pair));
             }
         }
     }
@@ -193,8 +199,8 @@ struct PlainTile {
     static constexpr int shared = 2 * depth * pitch * 4;
 
     // As TensorTile::run; the operands lie in shared memory with the summed axis first.
-    template <class Left, class Right, class F>
-    static DEVICE void run(const Left& left, const Right& right, int k, F f) {
+    template <class Left, class Right, class Change, class Write>
+    static DEVICE void run(const Left& left, const Right& right, int k, Change change, Write write) {
         float* a = (float*)shared_memory();
         float* b = a + depth * pitch;
         int thread = thread_index(), x = thread % 16 * 4, y = thread / 16 * 4;
@@ -228,13 +234,16 @@ struct PlainTile {
             }
             block_barrier();
         }
+        float pairs[8][2];
 #pragma unroll
-        for (int r = 0; r < 4; r++) {
+        for (int pair = 0; pair < 8; pair++) {
+            pairs[pair][0] = sums[pair / 2][pair % 2 * 2];
+            pairs[pair][1] = sums[pair / 2][pair % 2 * 2 + 1];
+            change(pairs[pair], y + pair / 2, x + pair % 2 * 2);
+        }
 #pragma unroll
-            for (int c = 0; c < 4; c += 2) {
-                float pair[2] = {sums[r][c], sums[r][c + 1]};
-                f(pair, y + r, x + c);
-            }
+        for (int pair = 0; pair < 8; pair++) {
+            write(pairs[pair], y + pair / 2, x + pair % 2 * 2);
         }
     }
 };

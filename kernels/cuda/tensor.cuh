@@ -137,6 +137,12 @@ template <class T, int N> DEVICE bool aligned(const T* at) {
 // In place of a count of elements: all of them are there, and aligned.
 struct Whole {};
 
+// In place of a count of elements: at least one is there. They are read without a branch, so that reads of many places
+// are under way together; for one that is not there the first is read.
+struct Inside {
+    int count;
+};
+
 // Reads N elements, 16 bytes at once.
 template <int N, class T> DEVICE void load(float (&to)[N], const T* from, Whole) {
     constexpr int some = AT_ONCE<T, N>;
@@ -147,6 +153,13 @@ template <int N, class T> DEVICE void load(float (&to)[N], const T* from, Whole)
         for (int j = 0; j < some; j++) {
             to[i + j] = real(pack.at[j]);
         }
+    }
+}
+
+template <int N, class T> DEVICE void load(float (&to)[N], const T* from, Inside inside) {
+#pragma unroll
+    for (int i = 0; i < N; i++) {
+        to[i] = real(from[i < inside.count ? i : 0]);
     }
 }
 

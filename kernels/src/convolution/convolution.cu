@@ -3,37 +3,45 @@
 
 #include "convolution/halo.cu"
 
-// Calls `f(values, place, row, column, count)` for pairs of the convolution's results, bias included.
-template <class K, bool NORM, class F> DEVICE void convolve(const typename K::Part& part, int block, F f) {
+// Calls `change(values, row, column, inside)` and then `write(values, place, row, column, count)` for pairs of the
+// convolution's results, bias included; several are changed before one is written. For pairs outside of the result what
+// changes its last ones is read.
+template <class K, bool NORM, class Change, class Write>
+DEVICE void convolve(const typename K::Part& part, int block, Change change, Write write) {
     auto bias = [&](float (&values)[2], int column) {
         if constexpr (requires { part.bias; }) {
-            load(values, part.bias.data + column, Shape<K>::out - column);
+            int there = at_most(column, Shape<K>::out - 1);
+            load(values, part.bias.data + there, Inside{Shape<K>::out - there});
         } else {
             values[0] = values[1] = 0.0f;
         }
     };
     if constexpr (takes_halo<K>()) {
         static_assert(K::shared == Halo<K, NORM>::shared, "convolution/cuda.rs");
-        Halo<K, NORM>::run(part, block, bias, f);
+        Halo<K, NORM>::run(part, block, bias, change, write);
     } else {
         static_assert(K::shared == Gathered<K, NORM>::shared, "convolution/cuda.rs");
-        Gathered<K, NORM>::run(part, block, bias, f);
+        Gathered<K, NORM>::run(part, block, bias, change, write);
     }
 }
 
-template <class K, bool NORM> DEVICE void alone(const typename K::Part& part, int block) {
-    convolve<K, NORM>(part, block, [&](float (&values)[2], Axes, long long row, int column, int count) {
+// Where the convolution's own positions and channels are.
+template <class K, bool NORM, class Change> DEVICE void in_place(const typename K::Part& part, int block, Change change) {
+    convolve<K, NORM>(part, block, change, [&](const float (&values)[2], const Axes&, long long row, int column, int count) {
         store(part.y.row(row) + column, values, count);
     });
 }
 
+template <class K, bool NORM> DEVICE void alone(const typename K::Part& part, int block) {
+    in_place<K, NORM>(part, block, [](float (&)[2], long long, int, Inside) {});
+}
+
 template <class K, bool NORM> DEVICE void with_residual(const typename K::Part& part, int block) {
-    convolve<K, NORM>(part, block, [&](float (&values)[2], Axes, long long row, int column, int count) {
+    in_place<K, NORM>(part, block, [&](float (&values)[2], long long row, int column, Inside inside) {
         float residual[2];
-        load(residual, part.residual.row(row) + column, count);
+        load(residual, part.residual.row(row) + column, inside);
         values[0] += residual[0];
         values[1] += residual[1];
-        store(part.y.row(row) + column, values, count);
     });
 }
 

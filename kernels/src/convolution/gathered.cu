@@ -143,8 +143,9 @@ template <class K, bool NORM> struct Gathered {
         block_barrier();
     }
 
-    // Calls `f(values, place, row, column, count)` for pairs of sums, those of a channel on top of `bias(values, column)`.
-    template <class B, class F> static DEVICE void run(const typename K::Part& part, int block, B bias, F f) {
+    // Calls `change` and `write`, as `convolve` says, for pairs of sums, those of a channel on top of `bias(values, column)`.
+    template <class B, class Change, class Write>
+    static DEVICE void run(const typename K::Part& part, int block, B bias, Change change, Write write) {
         Axes* places = (Axes*)(shared_memory() + Tile::shared);
         float* factors = (float*)(places + Tile::rows);
         Axes positions = S::positions(part.x);
@@ -154,22 +155,27 @@ template <class K, bool NORM> struct Gathered {
         Patches<K, Plain> plain(part.x, places, Plain());
         Filters<K> filters(part.w, place.column);
         auto finish = [&](float (&values)[2], int down, int across) {
+            long long row = place.row + down < rows ? place.row + down : rows - 1;
+            int column = at_most(place.column + across, S::out - 1);
+            float first[2];
+            bias(first, column);
+            values[0] += first[0];
+            values[1] += first[1];
+            change(values, row, column, Inside{at_most(2, S::out - column)});
+        };
+        auto put = [&](const float (&values)[2], int down, int across) {
             long long row = place.row + down;
             int column = place.column + across;
             if (row < rows && column < S::out) {
-                float first[2];
-                bias(first, column);
-                values[0] += first[0];
-                values[1] += first[1];
-                f(values, places[down], row, column, at_most(2, S::out - column));
+                write(values, places[down], row, column, at_most(2, S::out - column));
             }
         };
         if constexpr (NORM) {
             write_factors(factors, plain);
             Patches<K, NormSilu<S::taps>> normed(part.x, places, NormSilu<S::taps>{factors});
-            Tile::run(normed, filters, summed, finish);
+            Tile::run(normed, filters, summed, finish, put);
         } else {
-            Tile::run(plain, filters, summed, finish);
+            Tile::run(plain, filters, summed, finish, put);
         }
     }
 };

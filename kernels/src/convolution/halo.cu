@@ -106,8 +106,8 @@ template <class K, bool NORM> struct Halo {
 
     // Factors of everything that the block sees. A team of lanes takes a position, several positions at a time, so that
     // many loads are under way.
-    DEVICE void write_factors() const {
-        constexpr int all = S::kernel(0) * halo, some = 4;
+    template <bool ALIGNED> DEVICE void write_factors() const {
+        constexpr int all = S::kernel(0) * halo, some = 8;
         constexpr int lanes = S::in >= 256 ? 32 : S::in >= 128 ? 16 : S::in >= 64 ? 8 : 4, teams = 32 / lanes;
         int lane = thread_index() % 32;
 #pragma unroll 1
@@ -121,14 +121,16 @@ template <class K, bool NORM> struct Halo {
             }
 #pragma unroll 1
             for (int channel = lane % lanes * EIGHT; channel < S::in; channel += lanes * EIGHT) {
-                float numbers[some][EIGHT];
+                // For a position that is not there another one is read: without branches, all reads are under way before
+                // the first is waited for.
+                Pack<bf16, EIGHT> packs[some];
 #pragma unroll
                 for (int i = 0; i < some; i++) {
-                    load_eight(numbers[i], from[i] ? from[i] + channel : nullptr);
+                    packs[i] = eight_at<ALIGNED>((from[i] ? from[i] : x.data) + channel);
                 }
 #pragma unroll
                 for (int i = 0; i < some * EIGHT; i++) {
-                    float number = numbers[i / EIGHT][i % EIGHT];
+                    float number = widen(packs[i / EIGHT].at[i % EIGHT]);
                     sums[i / EIGHT] = multiply_add(number, number, sums[i / EIGHT]);
                 }
             }
@@ -146,19 +148,16 @@ template <class K, bool NORM> struct Halo {
         }
     }
 
-    DEVICE void load_eight(float (&to)[EIGHT], const bf16* from) const {
-        Pack<bf16, EIGHT> pack = {};
-        if (x_aligned) {
-            if (from) {
-                pack = *(const Pack<bf16, EIGHT>*)from;
-            }
-        } else {
-            move<EIGHT>(pack.at, from, from ? EIGHT : 0);
+    template <bool ALIGNED> static DEVICE Pack<bf16, EIGHT> eight_at(const bf16* from) {
+        if constexpr (ALIGNED) {
+            return *(const Pack<bf16, EIGHT>*)from;
         }
+        Pack<bf16, EIGHT> pack;
 #pragma unroll
         for (int i = 0; i < EIGHT; i++) {
-            to[i] = widen(pack.at[i]);
+            pack.at[i] = from[i];
         }
+        return pack;
     }
 
     // Norm and SiLU of what this thread brought of a patch in round `round`. Zeros stay zeros.
@@ -170,8 +169,8 @@ template <class K, bool NORM> struct Halo {
             float factor = factors[number / chunks * halo + row];
 #pragma unroll
             for (int i = 0; i < EIGHT; i += 2) {
-                float low = silu_fast(widen(pack.at[i]) * factor);
-                unsigned pair = narrow_pair(low, silu_fast(widen(pack.at[i + 1]) * factor));
+                float low = silu(widen(pack.at[i]) * factor);
+                unsigned pair = narrow_pair(low, silu(widen(pack.at[i + 1]) * factor));
                 pack.at[i] = {(unsigned short)pair};
                 pack.at[i + 1] = {(unsigned short)(pair >> 16)};
             }
@@ -179,17 +178,19 @@ template <class K, bool NORM> struct Halo {
         }
     }
 
-    // Calls `f(values, place, row, column, count)` for pairs of sums, which begin with `bias(values, column)`.
-    template <class B, class F> static DEVICE void run(const typename K::Part& part, int block, B bias, F f) {
+    // Calls `change` and `write`, as `convolve` says, for pairs of sums, which begin with `bias(values, column)`.
+    template <class B, class Change, class Write>
+    static DEVICE void run(const typename K::Part& part, int block, B bias, Change change, Write write) {
         Axes positions = S::positions(part.x);
         int tiles_across = over(positions.at[2], side), tiles = over(positions.at[1], side) * tiles_across;
         TilePlace place(block, (long long)positions.at[0] * tiles * rows, S::out, rows, columns);
         int tile = (int)(place.row / rows), in_frame = tile % tiles;
         Axes corner = {tile / tiles, in_frame / tiles_across * side, in_frame % tiles_across * side};
-        Halo(part, corner, place.column).make(positions, bias, f);
+        Halo(part, corner, place.column).make(positions, bias, change, write);
     }
 
-    template <class B, class F> DEVICE void make(const Axes& positions, B bias, F f) const {
+    template <class B, class Change, class Write>
+    DEVICE void make(const Axes& positions, B bias, Change change, Write write) const {
         int lane = thread_index() % 32, warp = thread_index() / 32;
         int first_row = warp / warps_across * down, first_column = warp % warps_across * 64;
         // A warp without results only brings.
@@ -219,7 +220,7 @@ template <class K, bool NORM> struct Halo {
             bring_next(step);
         }
         if constexpr (NORM) {
-            write_factors();
+            x_aligned ? write_factors<true>() : write_factors<false>();
             copy_async_wait<stages - 2>();
             block_barrier();
 #pragma unroll 1
@@ -265,20 +266,35 @@ template <class K, bool NORM> struct Halo {
                 }
             }
         }
+        constexpr int together = 8;
 #pragma unroll
-        for (int i = 0; i < down; i++) {
+        for (int first = 0; first < down * across * 2; first += together) {
+            float pairs[together][2];
+            // Pairs of eight columns and of both halves of a row of the patch, then those of the next columns.
+            auto of = [&](int pair) { return (first + pair) / 2; };
+            auto place = [&](int pair) {
+                int y = corner.at[1] + first_row + of(pair) / across, x = corner.at[2] + pair % 2 * 8 + lane / 4;
+                return Axes{corner.at[0], y, x};
+            };
+            auto row = [&](const Axes& at) {
+                return ((long long)at.at[0] * positions.at[1] + at.at[1]) * positions.at[2] + at.at[2];
+            };
+            auto channel = [&](int pair) { return column + first_column + of(pair) % across * 8 + lane % 4 * 2; };
 #pragma unroll
-            for (int j = 0; j < across; j++) {
+            for (int pair = 0; pair < together; pair++) {
+                pairs[pair][0] = sums[of(pair) / across][of(pair) % across][pair % 2 * 2];
+                pairs[pair][1] = sums[of(pair) / across][of(pair) % across][pair % 2 * 2 + 1];
+                Axes at = place(pair);
+                at.at[1] = at_most(at.at[1], positions.at[1] - 1);
+                at.at[2] = at_most(at.at[2], positions.at[2] - 1);
+                int there = at_most(channel(pair), S::out - 1);
+                change(pairs[pair], row(at), there, Inside{at_most(2, S::out - there)});
+            }
 #pragma unroll
-                for (int half = 0; half < 2; half++) {
-                    float pair[2] = {sums[i][j][half * 2], sums[i][j][half * 2 + 1]};
-                    Axes place = {corner.at[0], corner.at[1] + first_row + i, corner.at[2] + half * 8 + lane / 4};
-                    int channel = column + first_column + j * 8 + lane % 4 * 2;
-                    if (place.at[1] < positions.at[1] && place.at[2] < positions.at[2] && channel < S::out) {
-                        long long line = (long long)place.at[0] * positions.at[1] + place.at[1];
-                        long long row = line * positions.at[2] + place.at[2];
-                        f(pair, place, row, channel, at_most(2, S::out - channel));
-                    }
+            for (int pair = 0; pair < together; pair++) {
+                Axes at = place(pair);
+                if (at.at[1] < positions.at[1] && at.at[2] < positions.at[2] && channel(pair) < S::out) {
+                    write(pairs[pair], at, row(at), channel(pair), at_most(2, S::out - channel(pair)));
                 }
             }
         }

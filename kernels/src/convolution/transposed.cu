@@ -78,16 +78,20 @@ template <class K> DEVICE void conv_transpose_bias(const typename K::Part& part,
     TilePlace place(block % tiles, samples, P::out, Tile::rows, Tile::columns);
     // The first sample of the phase: p ≥ 0.
     long long first = place.row + (P::pad + P::stride - 1 - phase) / P::stride;
-    Tile::run(Seen<K>(part.x, first), PhaseFilters<K>{part.w, place.column, phase}, P::summed,
-              [&](float (&values)[2], int down, int across) {
-                  long long row = (first + down) * P::stride + phase - P::pad;
-                  int column = place.column + across;
-                  if (row < part.y.rows() && column < P::out) {
-                      float bias[2];
-                      load(bias, part.bias.data + column, P::out - column);
-                      values[0] += bias[0];
-                      values[1] += bias[1];
-                      store(part.y.row(row) + column, values, P::out - column);
-                  }
-              });
+    Tile::run(
+        Seen<K>(part.x, first), PhaseFilters<K>{part.w, place.column, phase}, P::summed,
+        [&](float (&values)[2], int, int across) {
+            int column = at_most(place.column + across, P::out - 1);
+            float bias[2];
+            load(bias, part.bias.data + column, Inside{P::out - column});
+            values[0] += bias[0];
+            values[1] += bias[1];
+        },
+        [&](const float (&values)[2], int down, int across) {
+            long long row = (first + down) * P::stride + phase - P::pad;
+            int column = place.column + across;
+            if (row < part.y.rows() && column < P::out) {
+                store(part.y.row(row) + column, values, P::out - column);
+            }
+        });
 }

@@ -36,11 +36,12 @@ template <class Order, class Y> DEVICE void put_unfolded(const Y& y, const Axes&
 }
 
 template <class K, bool NORM, class Order> DEVICE void unfolded(const typename K::Part& part, int block) {
-    convolve<K, NORM>(part, block, [&](float (&values)[2], Axes place, long long, int column, int count) {
+    auto write = [&](const float (&values)[2], const Axes& place, long long, int column, int count) {
         for (int i = 0; i < count; i++) {
             put_unfolded<Order>(part.y, place, column + i, values[i]);
         }
-    });
+    };
+    convolve<K, NORM>(part, block, [](float (&)[2], long long, int, Inside) {}, write);
 }
 
 template <class K> DEVICE void conv_bias_depth_to_space(const typename K::Part& part, int block) {

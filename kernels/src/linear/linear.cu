@@ -1,11 +1,12 @@
 // x·wᵀ and what follows it, on the tile while it is in registers.
 //
-// An entry says what follows, on neighbours of a row, of which there are so many, or all (`Whole`); `product` makes the
-// sums. This file has the portable one, which takes a block's number; linear/hopper.cu has another one for blocks with
+// An entry says what follows, on neighbours of a row, of which some are there (`Inside`), or all (`Whole`); `product`
+// makes the sums. This file has the portable one, which takes a block's number; linear/hopper.cu has another one for blocks with
 // tensor maps, with the same entries.
 #pragma once
 
-// Tiles of before(x)·wᵀ; `f(values, row, column, count)` makes results of sums, of which `count` are inside.
+// Tiles of before(x)·wᵀ; `f(values, row, column, inside)` makes results of sums, of which so many are inside. For pairs
+// outside of the result what belongs to its last ones is read.
 template <class K, class Before, class F>
 DEVICE void product(const typename K::Part& part, int block, Before before, F f) {
     using X = decltype(part.x);
@@ -16,15 +17,21 @@ DEVICE void product(const typename K::Part& part, int block, Before before, F f)
     TilePlace place(block, part.y.rows(), K::y_width, Tile::rows, Tile::columns);
     Rows<X, Before> left(part.x, place.row, 0, K::x_width, before);
     Rows<W> right(part.w, place.column, 0, K::w_width);
-    Tile::run(left, right, K::x_width, [&](float (&values)[2], int down, int across) {
-        long long row = place.row + down;
-        int column = place.column + across;
-        if (row < part.y.rows() && column < K::y_width) {
-            int count = at_most(2, K::y_width - column);
-            f(values, row, column, count);
-            store(part.y.row(row) + column, values, count);
-        }
-    });
+    long long last = part.y.rows() - 1;
+    Tile::run(
+        left, right, K::x_width,
+        [&](float (&values)[2], int down, int across) {
+            long long row = place.row + down < last ? place.row + down : last;
+            int column = at_most(place.column + across, K::y_width - 1);
+            f(values, row, column, Inside{at_most(2, K::y_width - column)});
+        },
+        [&](const float (&values)[2], int down, int across) {
+            long long row = place.row + down;
+            int column = place.column + across;
+            if (row <= last && column < K::y_width) {
+                store(part.y.row(row) + column, values, at_most(2, K::y_width - column));
+            }
+        });
 }
 
 template <class K, class F> DEVICE void product(const typename K::Part& part, int block, F f) {
