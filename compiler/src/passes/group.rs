@@ -5,7 +5,10 @@
 //! streams. They are as far from the body's end, counted in calls that wait for each other: what one stream does early
 //! does not wait for what the other does late. Two calls are brought together by moving what stands between them and needs the first behind both. That
 //! makes some values live longer, so it is done only where the largest sum of live bytes does not grow.
+//!
+//! The part whose rows read most comes first: its blocks take longest, and would otherwise be left over at the end.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use zoetrope_model_spec::lang::{Graph, Note, Value};
@@ -78,6 +81,9 @@ fn group_body(
             other += 1;
         }
         at += 1;
+    }
+    for group in &mut order {
+        group.sort_by_key(|u| Reverse(call(&units[*u]).map_or(0, |call| read_by_a_row(graph, call))));
     }
     for group in order.iter().filter(|group| group.len() > 1) {
         let paths: Vec<&str> =
@@ -226,6 +232,14 @@ fn key(graph: &Graph, call: &Call) -> String {
         format!("{}{}x{}", info.dtype, info.shape.len(), info.shape.last().copied().unwrap_or(1))
     });
     format!("{} {:?} {}", call.name, call.meaning.attrs(), baked.collect::<Vec<_>>().join(" "))
+}
+
+/// Elements of all operands, for a row of the result.
+fn read_by_a_row(graph: &Graph, call: &Call) -> usize {
+    let elements = |value: &Value| graph.info(*value).shape.iter().product::<usize>();
+    let shape = &graph.info(call.write).shape;
+    let rows: usize = shape[..shape.len().max(1) - 1].iter().product();
+    call.reads.iter().map(elements).sum::<usize>() / rows.max(1)
 }
 
 fn call(unit: &Unit) -> Option<&Call> {
