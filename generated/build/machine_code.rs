@@ -54,11 +54,9 @@ impl MachineCode {
             println!("cargo::rerun-if-env-changed={name}");
         }
         let images = match Compiler::find() {
-            Some(compiler) => self.compile(&compiler, &cache(out)?)?,
-            None => {
-                println!(
-                    "cargo::warning=NVRTC was not found: this build runs on the CPU only (README.md, \"On a card\")"
-                );
+            Ok(compiler) => self.compile(&compiler, &cache(out)?)?,
+            Err(why) => {
+                println!("cargo::warning={why}: this build runs on the CPU only (README.md, \"On a card\")");
                 Vec::new()
             }
         };

@@ -60,7 +60,7 @@ template <class K, class F> DEVICE void run_part(const Launch<K>& launch, F f) {
 }
 
 // How TMA finds an operand: opaque to kernels. The driver makes them (CUtensorMap), or the emulation.
-struct alignas(64) TensorMap {
+struct alignas(128) TensorMap {
     unsigned long long words[16];
 };
 

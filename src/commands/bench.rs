@@ -15,7 +15,7 @@ use crate::demo::random::Stream;
 use crate::device::embedded::Embedded;
 use crate::device::{Chosen, Device};
 use crate::failure::{Failure, Kind};
-use crate::report::cards::{CARDS, Card};
+use crate::report::cards::Card;
 use crate::report::floor;
 use crate::run::{sigmas, stage};
 use crate::session::{Session, Unwatched, Watch};
@@ -48,7 +48,7 @@ enum Kinds {
 /// What one phase took.
 struct Timed<'p> {
     phase: &'p Phase,
-    /// Seconds until its weights were there, the first time.
+    /// Seconds until its weights were there, the first time; some may have come while the phase before was timed.
     loading: f64,
     /// Median seconds of a run of the phase, launched as graphs.
     seconds: f64,
@@ -76,16 +76,28 @@ impl Bench {
             Kinds::Random => None,
         };
         let supply = files.as_ref().map_or(Supply::Random, |files| Supply::Files(files));
-        let named = CARDS.iter().find(|known| card.name.contains(known.name));
+        let named = Card::of(&card.name);
         let mut out = format!("{}, plan {}, {:?} weights\n", card.name, plan.name, self.weights);
         let start = Instant::now();
         let mut session = Session::on(plan, Cuda::new(card, plan, code, &Embedded, supply)?);
-        let _ = writeln!(out, "functions and graphs made in {:.2} s", start.elapsed().as_secs_f64());
+        let beside = session.executor().beside_bytes() as f64 / 1e6;
+        let _ = writeln!(
+            out,
+            "functions and graphs made in {:.2} s; they and the driver take {beside:.0} MB beside the plan's memory",
+            start.elapsed().as_secs_f64()
+        );
+        head_of_phases(&mut out);
+        say(&out)?;
+        // Said as they come: what was measured is not lost if something fails.
         let mut all = Vec::new();
         for phase in phases {
-            all.push(time(&mut session, phase, self.turns, code, named)?);
+            let timed = time(&mut session, phase, self.turns, code, named)?;
+            say(&row_of_phase(&timed))?;
+            all.push(timed);
         }
-        table_of_phases(&mut out, &all);
+        let mut out = String::new();
+        let total: f64 = all.iter().map(|t| t.seconds).sum();
+        let _ = writeln!(out, "{:<14} {:>10} {total:>10.4}", "all", "");
         table_of_kernels(&mut out, code, &all, named);
         say(&out)
     }
@@ -136,6 +148,7 @@ fn time<'p>(
     let steps = if name.starts_with("denoise-") { sigmas(stage(phase)) } else { &[] };
     let start = Instant::now();
     session.load(name)?;
+    session.executor().settle()?;
     let loading = start.elapsed().as_secs_f64();
     let stepping = phase.segments.iter().find(|segment| segment.repeat == Repeat::Steps);
     let mut seams = Seams { of: stepping.map(|segment| segment.name.as_ref()), all: Vec::new() };
@@ -202,22 +215,18 @@ impl Seams<'_> {
     }
 }
 
-fn table_of_phases(out: &mut String, all: &[Timed<'_>]) {
+fn head_of_phases(out: &mut String) {
     let [load, run, steps, step, host] = ["load s", "run s", "steps", "s per step", "host us"];
     let _ = writeln!(out, "\n{:<14} {load:>10} {run:>10} {steps:>6} {step:>12} {host:>10}", "phase");
-    for timed in all {
-        let (steps, step) = timed.steps;
-        let per_step = if steps > 0 { format!("{step:.4}") } else { String::new() };
-        let (name, loading, seconds) = (&timed.phase.name, timed.loading, timed.seconds);
-        // Of a step, or of the phase where it has none.
-        let host = timed.host * 1e6 / steps.max(1) as f64;
-        let _ = writeln!(
-            out,
-            "{name:<14} {loading:>10.3} {seconds:>10.4} {steps:>6} {per_step:>12} {host:>10.1}"
-        );
-    }
-    let total: f64 = all.iter().map(|t| t.seconds).sum();
-    let _ = writeln!(out, "{:<14} {:>10} {total:>10.4}", "all", "");
+}
+
+fn row_of_phase(timed: &Timed<'_>) -> String {
+    let (steps, step) = timed.steps;
+    let per_step = if steps > 0 { format!("{step:.4}") } else { String::new() };
+    let (name, loading, seconds) = (&timed.phase.name, timed.loading, timed.seconds);
+    // Of a step, or of the phase where it has none.
+    let host = timed.host * 1e6 / steps.max(1) as f64;
+    format!("{name:<14} {loading:>10.3} {seconds:>10.4} {steps:>6} {per_step:>12} {host:>10.1}\n")
 }
 
 /// Functions by the time that they take, launched one by one.

@@ -14,6 +14,8 @@ use super::previews::{self, Previews};
 use super::{ModelArgs, PlanArgs, write_whole};
 #[cfg(feature = "cuda")]
 use crate::device::embedded::Embedded;
+#[cfg(feature = "cuda")]
+use crate::device::mode;
 use crate::device::{Chosen, Device};
 use crate::failure::{Failure, Kind};
 use crate::media::Mp4Writer;
@@ -116,7 +118,8 @@ impl Generate {
             }
             #[cfg(feature = "cuda")]
             Chosen::Card(card, code) => {
-                let cuda = Cuda::new(card, plan, code, &Embedded, Supply::Files(&files))?;
+                let mut cuda = Cuda::new(card, plan, code, &Embedded, Supply::Files(&files))?;
+                cuda.set_mode(mode());
                 run(plan, &mut Session::on(plan, cuda), &request, &mut watch, &mut keep)
             }
         };

@@ -30,7 +30,9 @@ pub fn on_card<'a>(
     weights: &'a dyn Weights,
 ) -> RuntimeResult<Cuda<'a>> {
     let images = Compiled::new(selected, card.capability)?;
-    Cuda::new(card, plan, &selected.code, &images, Supply::Files(weights))
+    let mut cuda = Cuda::new(card, plan, &selected.code, &images, Supply::Files(weights))?;
+    cuda.set_mode(super::mode());
+    Ok(cuda)
 }
 
 /// The functions of a plan, compiled for one architecture.
@@ -45,7 +47,7 @@ impl Compiled {
     /// # Errors
     /// There is no NVRTC, or a function does not compile.
     pub fn new(selected: &Selected, capability: (u32, u32)) -> Result<Compiled, DeviceError> {
-        let compiler = Compiler::find().ok_or(DeviceError::NoCompiler)?;
+        let compiler = Compiler::find().map_err(|why| DeviceError::NoCompiler { why: why.to_string() })?;
         let arch = selected.code.arch(capability);
         let arch = arch.and_then(|arch| ARCHS.iter().find(|known| known.name == arch.name));
         let work: Vec<_> =
@@ -57,6 +59,13 @@ impl Compiled {
             images.insert(symbol, made.cubin);
         }
         Ok(Compiled { images })
+    }
+}
+
+impl Compiled {
+    /// Symbols and machine code of all functions.
+    pub fn images(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.images.iter().map(|(symbol, image)| (symbol.as_str(), image.as_slice()))
     }
 }
 

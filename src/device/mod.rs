@@ -22,6 +22,18 @@ pub enum Device {
     Cuda,
 }
 
+/// How a run launches on a card: as graphs, or, where `CUDA_LAUNCH_BLOCKING=1` asks for it as of any CUDA program, one by
+/// one, so that an error names the launch.
+#[cfg(feature = "cuda")]
+pub fn mode() -> zoetrope_runtime::cuda::Mode {
+    use zoetrope_runtime::cuda::Mode;
+    if std::env::var_os("CUDA_LAUNCH_BLOCKING").is_some_and(|asked| asked == "1") {
+        Mode::Checked
+    } else {
+        Mode::Graphs
+    }
+}
+
 /// What a device turned out to be.
 pub enum Chosen {
     Cpu,

@@ -95,7 +95,22 @@ pub const CARDS: [Card; 7] = [
     },
 ];
 
+/// What the name of a card that is not quite one of these has in it: other models, other boards, slices.
+const OTHERS: [&str; 9] = ["MIG", "PCIe", "NVL", "Ti", "SUPER", "Super", "D", "Laptop", "Max-Q"];
+
 impl Card {
+    /// The card that a driver calls so, if it is one of the table.
+    pub fn of(name: &str) -> Option<&'static Card> {
+        let words: Vec<&str> = name.split_whitespace().collect();
+        if words.iter().any(|word| OTHERS.contains(word)) {
+            return None;
+        }
+        CARDS.iter().find(|card| {
+            let own: Vec<&str> = card.name.split(' ').collect();
+            words.windows(own.len()).any(|some| some == own)
+        })
+    }
+
     /// Bytes of memory as sold.
     pub fn memory_bytes(&self) -> u64 {
         (self.memory_gib * (1u64 << 30) as f64) as u64
@@ -105,5 +120,30 @@ impl Card {
     /// 4060 Ti) to 0.54 GiB (RTX PRO 6000): llama.cpp, pull request 23604.
     pub fn holds(&self, peak_bytes: u64, reserve_bytes: u64) -> bool {
         peak_bytes + reserve_bytes <= self.memory_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_card_is_known_by_its_whole_name() {
+        let of = |name| Card::of(name).map(|card| card.name);
+        assert_eq!(of("NVIDIA H100 80GB HBM3"), Some("H100"));
+        assert_eq!(of("NVIDIA H200"), Some("H200"));
+        assert_eq!(of("NVIDIA GeForce RTX 4090"), Some("RTX 4090"));
+        for other in [
+            "NVIDIA GH200 480GB",
+            "NVIDIA H100 PCIe",
+            "NVIDIA H100 NVL",
+            "NVIDIA H100 80GB HBM3 MIG 1g.10gb",
+            "NVIDIA GeForce RTX 3090 Ti",
+            "NVIDIA GeForce RTX 4090 D",
+            "NVIDIA GeForce RTX 4090 Laptop GPU",
+            "Stand-in Card",
+        ] {
+            assert_eq!(of(other), None, "{other}");
+        }
     }
 }

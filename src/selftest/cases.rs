@@ -2,7 +2,7 @@
 
 use zoetrope_kernels::cuda::{Part, View};
 use zoetrope_kernels::{IntRange, Kernel, Meaning, OperandDecl, Ref, Sample, catalog};
-use zoetrope_model_spec::lang::{BinaryFn, Def, Dtype, Info, Op, UnaryFn, flops, infer};
+use zoetrope_model_spec::lang::{BinaryFn, Def, Dtype, Info, Op, ShapeError, UnaryFn, flops, infer};
 
 /// One launch.
 #[derive(Clone)]
@@ -59,9 +59,12 @@ pub enum Compared {
 impl Case {
     /// Of attributes, shapes and integers that a kernel takes.
     ///
+    /// # Errors
+    /// They do not fit its meaning.
+    ///
     /// # Panics
-    /// When they do not fit its meaning, or a GPU does not compute it: a mistake in a declaration.
-    pub fn of(kernel: &Kernel, sample: Sample, dtype: Dtype) -> Case {
+    /// When a GPU does not compute it: a mistake in a declaration.
+    pub fn of(kernel: &Kernel, sample: Sample, dtype: Dtype) -> Result<Case, ShapeError> {
         let Sample { meaning, shapes, ints } = sample;
         let cuda = kernel.cuda.expect("a kernel with CUDA");
         let real = if wants_positive(&meaning) { Range::Positive } else { Range::Real };
@@ -76,7 +79,7 @@ impl Case {
             Read { shape: shape.clone(), dtype, numbers, by_row }
         };
         let reads: Vec<Read> = kernel.reads.iter().zip(&shapes).zip(&ints).map(read).collect();
-        let (write, flops) = result(&meaning, &shapes, dtype);
+        let (write, flops) = result(&meaning, &shapes, dtype)?;
         let view = |shape: &[usize], dtype: Dtype| View {
             dtype,
             shape: shape.to_vec(),
@@ -89,7 +92,7 @@ impl Case {
         };
         let bytes = |shape: &[usize], dtype: Dtype| shape.iter().product::<usize>() * dtype.bytes();
         let read_bytes: usize = reads.iter().map(|read| bytes(&read.shape, read.dtype)).sum();
-        Case {
+        Ok(Case {
             name: kernel.name.to_string(),
             kernel: kernel.name,
             // Both sides round to the storage, which may differ by one place.
@@ -105,7 +108,7 @@ impl Case {
             dtype,
             compared: Compared::Whole,
             meaning,
-        }
+        })
     }
 
     /// How the result is stored.
@@ -119,7 +122,8 @@ pub fn declared() -> Vec<Case> {
     let mut cases = Vec::new();
     for kernel in catalog().iter().filter(|kernel| kernel.cuda.is_some()) {
         for sample in kernel.samples() {
-            cases.extend([Dtype::F32, Dtype::Bf16].map(|dtype| Case::of(kernel, sample.clone(), dtype)));
+            let case = |dtype| Case::of(kernel, sample.clone(), dtype).expect("a declared case");
+            cases.extend([Dtype::F32, Dtype::Bf16].map(case));
         }
     }
     cases
@@ -134,7 +138,7 @@ fn wants_positive(meaning: &Meaning) -> bool {
 }
 
 /// The shape of the result, and the operations of all ops.
-fn result(meaning: &Meaning, shapes: &[Vec<usize>], dtype: Dtype) -> (Vec<usize>, u64) {
+fn result(meaning: &Meaning, shapes: &[Vec<usize>], dtype: Dtype) -> Result<(Vec<usize>, u64), ShapeError> {
     let info = |shape: Vec<usize>| Info { path: String::new(), dtype, shape, def: Def::Op };
     let operands: Vec<Info> = shapes.iter().map(|shape| info(shape.clone())).collect();
     let (mut made, mut total): (Vec<Info>, u64) = (Vec::new(), 0);
@@ -148,10 +152,10 @@ fn result(meaning: &Meaning, shapes: &[Vec<usize>], dtype: Dtype) -> (Vec<usize>
             })
             .collect();
         let shapes: Vec<_> = inputs.iter().map(|i| (i.dtype, i.shape.as_slice())).collect();
-        let (_, shape) = infer(&op.op, &shapes).expect("a case fits its meaning");
+        let (_, shape) = infer(&op.op, &shapes)?;
         let output = info(shape);
         total += flops(&op.op, &inputs, &output);
         made.push(output);
     }
-    (made.pop().map(|info| info.shape).unwrap_or_default(), total)
+    Ok((made.pop().map(|info| info.shape).unwrap_or_default(), total))
 }

@@ -1,29 +1,35 @@
 //! Cases of full size, by their lines in `sizes.txt`.
 
 use zoetrope_kernels::{Kernel, catalog};
-use zoetrope_model_spec::lang::{Attr, Dtype};
+use zoetrope_model_spec::lang::{Attr, Dtype, ShapeError};
 
 use super::cases::{Case, Compared};
 
 /// A kind and its numbers in every line; also what PyTorch is timed at.
-const SIZES: &str = include_str!("sizes.txt");
+pub const SIZES: &str = include_str!("sizes.txt");
 
-/// The lines of the file.
-pub fn lines() -> impl Iterator<Item = &'static str> {
-    SIZES.lines().filter(|line| !line.is_empty() && !line.starts_with('#'))
+/// The lines of a text that are cases.
+pub fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'))
 }
+
+/// The largest extent that is taken.
+const LARGEST: usize = 1 << 20;
 
 /// Positions of rotary tables, and their frequencies of an axis: those of 1920x1088 with 241 frames.
 const POSITIONS: usize = 125;
 
 /// The case of a line, stored as bf16; a few rows or positions of its result are compared.
 ///
-/// # Panics
-/// When the kind is not known, or has other numbers: a mistake in the line.
-pub fn case(line: &str) -> Case {
+/// # Errors
+/// The kind is not known, or does not take these numbers.
+pub fn case(line: &str) -> Result<Case, String> {
     let mut words = line.split_whitespace();
-    let kind = words.next().expect("a line begins with a kind");
-    let numbers: Vec<usize> = words.map(|word| word.parse().expect("a number")).collect();
+    let kind = words.next().unwrap_or_default();
+    let number = |word: &str| word.parse().ok().filter(|n| (1..=LARGEST).contains(n));
+    let numbers: Option<Vec<usize>> = words.map(number).collect();
+    let numbers =
+        numbers.ok_or_else(|| format!("{line}: behind the kind wanted numbers, from 1 to {LARGEST}"))?;
     let (kernel, attrs, shapes): (&str, Option<Vec<Attr>>, Vec<Vec<usize>>) = match (kind, &numbers[..]) {
         ("copy", &[rows, width]) => ("copy", None, vec![vec![rows, width]]),
         ("linear", &[rows, k, n]) => ("linear_bias", None, vec![vec![rows, k], vec![n, k], vec![n]]),
@@ -56,14 +62,16 @@ pub fn case(line: &str) -> Case {
                 (kind, Some(attrs), [x, vec![width]].into_iter().chain(rotary).collect())
             }
         }
-        _ => panic!("no kind has this line: {line}"),
+        _ => return Err(format!("{line}: no kind of case has so many numbers")),
     };
     let catalog = catalog();
     let kernel: &Kernel = catalog.iter().find(|k| k.name == kernel).expect("a declared kernel");
     let meaning = attrs.map_or(Some(kernel.meaning.clone()), |attrs| kernel.meaning.with_attrs(&attrs));
-    let meaning = meaning.expect("attributes of the kernel");
+    let meaning = meaning.ok_or_else(|| format!("{line}: numbers that the kernel does not take"))?;
     let compared = if kind.ends_with("conv3d") { Compared::Corner } else { Compared::Rows };
-    Case { name: line.to_string(), compared, ..Case::of(kernel, kernel.sample(meaning, shapes), Dtype::Bf16) }
+    let of = Case::of(kernel, kernel.sample(meaning, shapes), Dtype::Bf16);
+    let of = of.map_err(|ShapeError(why)| format!("{line}: {why}"))?;
+    Ok(Case { name: line.to_string(), compared, ..of })
 }
 
 #[cfg(test)]
@@ -73,13 +81,29 @@ mod tests {
 
     #[test]
     fn every_line_is_a_case_and_the_first_two_are_the_ceilings() {
-        let lines: Vec<&str> = lines().collect();
+        let lines: Vec<&str> = lines(SIZES).collect();
         assert_eq!(lines[..2], [COPY, PRODUCT]);
-        let cases: Vec<Case> = lines.iter().map(|line| case(line)).collect();
+        let cases: Vec<Case> = lines.iter().map(|line| case(line).unwrap()).collect();
         let of = |name: &str| cases.iter().find(|case| case.name == name).expect("a line");
         assert_eq!(of("linear 63240 4096 16384").flops, 2 * 63240 * 4096 * 16384);
         assert_eq!(of("attention 63240 63240 32 128").flops, 4 * 63240 * 63240 * 4096);
         assert_eq!(of("conv3d 512 512 61 136 240").flops, 2 * 27 * 512 * 512 * 61 * 136 * 240);
         assert_eq!(of(COPY).bytes, 2 << 30);
+    }
+
+    #[test]
+    fn lines_that_are_no_cases_are_refused() {
+        for line in [
+            "",
+            "linear",
+            "linear 8 8",
+            "linear 8 0 8",
+            "linear 8 8 -8",
+            "rope 9 25 4",
+            "copy 2 9999999",
+            "x 1 2",
+        ] {
+            assert!(case(line).err().is_some_and(|why| why.starts_with(line)), "{line}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 
 use zoetrope::failure::{Failure, Kind};
 use zoetrope::session::{Session, Unwatched, Watch};
-use zoetrope_runtime::cuda::Card;
+use zoetrope_runtime::cuda::{Card, Mode};
 use zoetrope_runtime::plan::{Phase, Plan, Repeat};
 use zoetrope_runtime::{Error, Executor, Result, Silent};
 
@@ -93,7 +93,19 @@ fn what_a_card_cannot_do_is_said_in_words() {
     // A card that fails in the midst of a phase, and another start behind it.
     stand_in.set("launches_left", 3);
     let lost = demo.outputs(&demo.plan, code, "upscale", &[]).map(|_| ());
-    refused(lost, &["CUDA_ERROR_LAUNCH_FAILED", "start again"]);
+    refused(lost, &["CUDA_ERROR_LAUNCH_FAILED", "CUDA_LAUNCH_BLOCKING"]);
+    // Launched one by one, the error says which launch it was: the fourth of the phase.
+    stand_in.set("launches_left", 3);
+    let mut cuda = demo.cuda(&demo.plan, code).unwrap();
+    cuda.set_mode(Mode::Checked);
+    let phase = demo.plan.phase("upscale").unwrap();
+    let lost = Session::on(&demo.plan, cuda).run("upscale", &inputs(phase), &[], &mut Unwatched);
+    let (launch, _) = phase.launches().nth(3).unwrap();
+    let (number, kernel) = (phase.first + 3, &demo.plan.kernels[launch.kernel as usize].name);
+    refused(
+        lost,
+        &[&format!("launch {number}, function {kernel}"), launch.path(), "CUDA_ERROR_LAUNCH_FAILED"],
+    );
     stand_in.set("launches_left", -1);
     new().unwrap();
     assert_eq!(Card::first().unwrap().capability, (8, 0));

@@ -5,7 +5,7 @@ use std::time::Instant;
 use zoetrope::failure::Kind;
 use zoetrope::model_files::ModelFiles;
 use zoetrope::selftest::cases::{Case, declared};
-use zoetrope::selftest::{Outcome, plan, run, sizes, table, verdict};
+use zoetrope::selftest::{Effort, Outcome, plan, run, sizes, table, verdict};
 use zoetrope_compiler::{Class, select};
 use zoetrope_model_spec::lang::Dtype;
 use zoetrope_runtime::cuda::{Card, Cuda, Supply};
@@ -29,20 +29,29 @@ const LINES: [&str; 9] = [
 
 /// The ceilings and all cases.
 pub fn cases() -> Vec<Case> {
-    LINES.map(sizes::case).into_iter().chain(declared()).collect()
+    LINES.map(|line| sizes::case(line).unwrap()).into_iter().chain(declared()).collect()
 }
 
-fn outcomes(cases: Vec<Case>, plan: &Plan, code: &Code) -> Vec<Outcome> {
+fn outcomes(cases: &[Case], plan: &Plan, code: &Code) -> Vec<Outcome> {
     let files = ModelFiles::default();
     let cuda = Cuda::new(Card::first().unwrap(), plan, code, &ByName, Supply::Files(&files)).unwrap();
-    run(cases, plan, cuda, 1).unwrap()
+    let mut all = Vec::new();
+    // Every third case is also launched over and over, as for its time.
+    let effort = |number| Effort { turns: 1, seconds: if number % 3 == 0 { 0.002 } else { 0.0 } };
+    run(cases, plan, cuda, effort, &mut |_| {}, &mut |number, measured| {
+        assert_eq!(number, all.len());
+        all.push(Outcome { case: cases[number].clone(), measured: Ok(measured) });
+    })
+    .unwrap();
+    all
 }
 
 #[test]
 fn every_kind_of_full_size_is_tried() {
     let kind = |line: &str| line.split(' ').next().unwrap().to_string();
-    let unknown: Vec<&str> =
-        sizes::lines().filter(|line| !LINES.iter().any(|small| kind(small) == kind(line))).collect();
+    let unknown: Vec<&str> = sizes::lines(sizes::SIZES)
+        .filter(|line| !LINES.iter().any(|small| kind(small) == kind(line)))
+        .collect();
     assert!(unknown.is_empty(), "{unknown:?}");
 }
 
@@ -59,13 +68,13 @@ fn all_cases_pass_and_a_planted_error_does_not() {
         }
         let plan = plan(&cases);
         let code = select(&plan, class).unwrap().code;
-        let all = outcomes(cases, &plan, &code);
+        let all = outcomes(&cases, &plan, &code);
         let text = table("Stand-in Card", &all);
         println!("{text}run in {:.1?}", start.elapsed());
         verdict("Stand-in Card", &all).unwrap();
         assert!(text.contains(" 0 wrong") && !text.contains("WRONG"));
         assert!(text.contains("own copy, copy 64 40: ") && text.contains("own product, linear 136 72 264: "));
-        assert!(all.iter().all(|outcome| outcome.error.is_finite()));
+        assert!(all.iter().all(|outcome| outcome.measured.as_ref().unwrap().error.is_finite()));
     }
 }
 
@@ -73,7 +82,7 @@ fn all_cases_pass_and_a_planted_error_does_not() {
 fn a_planted_error_is_marked() {
     let Some(_stand_in) = StandIn::open() else { return };
     // The second factor's rows in another order, of the product and of one declared case.
-    let cases: Vec<Case> = LINES[..3].iter().map(|line| sizes::case(line)).collect();
+    let cases: Vec<Case> = LINES[..3].iter().map(|line| sizes::case(line).unwrap()).collect();
     let plan = plan(&cases);
     let code = select(&plan, Class::Portable).unwrap().code;
     for wrong in 0..cases.len() {
@@ -84,7 +93,7 @@ fn a_planted_error_is_marked() {
         // The last operand is read an element too early; of the first case it is the only one.
         let last = reads.last_mut().unwrap();
         last.offset += last.dtype.bytes();
-        let all = outcomes(cases.clone(), &planted, &code);
+        let all = outcomes(&cases, &planted, &code);
         let marked: Vec<bool> = all.iter().map(|outcome| !outcome.passed()).collect();
         let expected: Vec<bool> = (0..cases.len()).map(|i| i == wrong).collect();
         assert_eq!(marked, expected);

@@ -47,8 +47,8 @@ pub fn emit_code(code: &Code, arguments_file: &str) -> Result<EmittedCode> {
     let mut rust = String::new();
     let _ = writeln!(rust, "{}\n{}", pretty(uses)?, pretty(item)?);
     let functions = code.functions.iter().map(|f| {
-        let (threads, shared, bytes) = (f.threads, f.shared, f.argument_bytes);
-        format!("function({:?}, {threads}, {shared}, {bytes}, {:?}),", f.symbol, f.key)
+        let (threads, shared, bytes, strides) = (f.threads, f.shared, f.argument_bytes, f.strides);
+        format!("function({:?}, {threads}, {shared}, {bytes}, {strides}, {:?}),", f.symbol, f.key)
     });
     table(&mut rust, "FUNCTIONS", "Function", functions, code.functions.len());
     let calls = code

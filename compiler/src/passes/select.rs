@@ -93,6 +93,7 @@ impl Selection {
                 threads: variant.threads as u32,
                 shared: variant.shared as u32,
                 argument_bytes: argument.len() as u32,
+                strides: variant.strides,
             });
             self.variants.push(variant);
         }

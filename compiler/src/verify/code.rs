@@ -86,7 +86,7 @@ fn maps(code: &Code, call: &Call, argument: &[u8], launch: &Launch, here: &dyn F
     let (per_part, mapped) = (operands.len() / parts, maps.len() / parts);
     rule(maps.len() == mapped * parts, LEVEL, "every part has as many tensor maps", here)?;
     let room = HEADER + PARTS * per_part * OPERAND;
-    let begin = if maps.is_empty() { room } else { room.next_multiple_of(64) };
+    let begin = if maps.is_empty() { room } else { room.next_multiple_of(128) };
     let whole = argument.len() == begin + PARTS * mapped * MAP;
     rule(whole, LEVEL, "an argument is as long as its operands and tensor maps", here)?;
     let lie_well =

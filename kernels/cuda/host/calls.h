@@ -33,7 +33,10 @@ CALL cuDeviceGetName(char* name, int length, int) {
     return SUCCESS;
 }
 CALL cuDeviceGetAttribute(int* value, int attribute, int) {
-    *value = attribute == 75 ? driver().capability[0] : attribute == 76 ? driver().capability[1] : 0;
+    *value = attribute == 75   ? driver().capability[0]
+             : attribute == 76 ? driver().capability[1]
+             : attribute == 16 ? driver().processors
+                               : 0;
     return SUCCESS;
 }
 CALL cuDevicePrimaryCtxRetain(void** context, int) {
@@ -194,6 +197,16 @@ CALL cuMemcpyDtoHAsync_v2(void* to, uint64_t from, size_t bytes, void* stream) {
     return SUCCESS;
 }
 
+CALL cuMemsetD8Async(uint64_t at, unsigned char byte, size_t bytes, void* stream) {
+    ENTER
+    if (!Driver::inside(driver().memory, at, bytes)) {
+        return driver().complain(INVALID_VALUE, "bytes to be set in memory that is not allocated");
+    }
+    std::function<void()> work = [=] { memset(reinterpret_cast<void*>(at), byte, bytes); };
+    static_cast<Stream*>(stream)->entries.push_back({work});
+    return SUCCESS;
+}
+
 // Any image will do: functions are found by name, whatever was compiled from them.
 CALL cuModuleLoadData(void** module, const void*) {
     ENTER
@@ -320,7 +333,7 @@ CALL cuGraphDestroy(void* graph) {
     return SUCCESS;
 }
 
-// What a test sets before an executor is made: version, count, capability, total, launches_left, seed.
+// What a test sets before an executor is made: version, count, capability, processors, total, launches_left, seed.
 CALL standin_set(const char* name, int64_t value) {
     std::lock_guard<std::recursive_mutex> guard(driver().lock);
     std::string what = name;
@@ -330,6 +343,7 @@ CALL standin_set(const char* name, int64_t value) {
     else if (what == "capability") d.capability[0] = int(value / 10), d.capability[1] = int(value % 10);
     else if (what == "total") d.total = uint64_t(value);
     else if (what == "launches_left") d.launches_left = value;
+    else if (what == "processors") d.processors = int(value);
     else if (what == "seed") d.random = uint64_t(value);
     else return NOT_FOUND;
     return SUCCESS;

@@ -2,8 +2,10 @@
 // with the kernels under emulation.
 //
 // Work is begun as late as it may be. Streams are queues; nothing in them happens until somebody waits, and then the
-// queues advance in an order drawn from a seed, a launch of a graph in a random order that its edges allow. So an
-// executor that forgets to wait, or an edge that is missing, gives wrong numbers. Fresh memory is NaN. Every launch is
+// queues advance in an order drawn from a seed, a launch of a graph in a random order that its edges allow. One stream
+// goes on for a while, now a few entries, now hundreds, before another one's turn comes: were they to alternate, none
+// would ever be far ahead of the others. So an executor that forgets to wait, or an edge that is missing, gives wrong
+// numbers. Fresh memory is NaN. Every launch is
 // checked: threads, shared memory and argument are those of the function, and every operand, also what a tensor map
 // describes, lies in allocated memory.
 //
@@ -73,8 +75,8 @@ struct Stream {
 };
 
 // Arguments lie in these: tensor maps are aligned.
-struct alignas(64) Line {
-    uint64_t words[8];
+struct alignas(TensorMap) Line {
+    uint64_t words[alignof(TensorMap) / 8];
 };
 
 struct Launch {
@@ -104,6 +106,8 @@ struct Driver {
     std::map<uint64_t, uint64_t> memory;  // address and bytes
     std::map<uint64_t, uint64_t> pinned;
     std::vector<Stream*> streams;
+    Stream* running = nullptr;  // the stream whose turn it is, for so many entries more
+    uint64_t turn = 0;
     uint64_t random = 1;
     Answer failed = SUCCESS;  // stays: a context is gone after an error
     std::string complaint;
@@ -112,6 +116,7 @@ struct Driver {
     int version = 13000;
     int count = 1;
     int capability[2] = {8, 0};
+    int processors = 3;  // few, so that blocks with strides have several pieces of work
     uint64_t total = uint64_t(16) << 30;
     int64_t launches_left = -1;
 
@@ -144,6 +149,17 @@ struct Driver {
         return (of[0] == 9 || of[0] == 10 ? 227 : 99) * 1024;
     }
 
+    // One of the streams that can go on: the one whose turn it is, or one drawn for a new turn.
+    Stream* choose(const std::vector<Stream*>& ready) {
+        bool goes_on = turn > 0 && std::find(ready.begin(), ready.end(), running) != ready.end();
+        if (!goes_on) {
+            running = ready[draw(ready.size())];
+            turn = uint64_t(1) << draw(10);
+        }
+        turn--;
+        return running;
+    }
+
     // Does the next entry of some stream. False when none can go on.
     bool advance() {
         std::vector<Stream*> ready;
@@ -158,7 +174,7 @@ struct Driver {
         if (ready.empty()) {
             return false;
         }
-        Stream* stream = ready[draw(ready.size())];
+        Stream* stream = choose(ready);
         Entry entry = std::move(stream->entries.front());
         stream->entries.pop_front();
         if (entry.work && failed == SUCCESS) {

@@ -43,8 +43,9 @@ inline void launch(const Variant& variant, const uint32_t (&numbers)[5], uint64_
         fprintf(stderr, "emulation: an argument of %zu bytes, not %zu\n", size_t(size), variant.bytes);
         _Exit(3);
     }
+    constexpr size_t align = alignof(TensorMap);
     std::unique_ptr<uint64_t[], void (*)(void*)> argument(
-        static_cast<uint64_t*>(aligned_alloc(64, (size + 63) / 64 * 64)), free);
+        static_cast<uint64_t*>(aligned_alloc(align, (size + align - 1) / align * align)), free);
     get(reinterpret_cast<unsigned char*>(argument.get()), size);
     int parts = static_cast<int>(argument[0]);
     for (int tensor = 0; tensor < parts * variant.tensors; tensor++) {

@@ -110,7 +110,7 @@ inline uint64_t move_box(const PlainMap& map, int column, int row, uint32_t to) 
 }
 
 inline void check_box(const PlainMap& map, const TensorMap& bytes, uint32_t to) {
-    if (!map.made() || reinterpret_cast<uintptr_t>(&bytes) % 64 != 0) {
+    if (!map.made() || reinterpret_cast<uintptr_t>(&bytes) % 128 != 0) {
         block->fail("copy_box: no tensor map");
     }
     if (!map.can_be_copied() || to % 128 != 0) {

@@ -42,6 +42,7 @@ fn warpgroups_attend(entry: &'static str) -> Hopper {
         },
         fits: |meaning, part| matches!(head_width(meaning, part), 64 | 128),
         maps: |_, _| (0..3).map(|operand| MappedOperand { operand, tile: [128, 64] }).collect(),
+        strides: false,
     }
 }
 

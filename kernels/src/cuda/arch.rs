@@ -49,9 +49,10 @@ pub struct Arch {
     pub class: Class,
 }
 
-/// Oldest first. A binary for x.y runs on x.z with z ≥ y; one with an `a` on its own capability only.
+/// Oldest first. A binary for x.y runs on x.z with z ≥ y, but for 8.7, a Tegra, for which nothing is promised; one with
+/// an `a` on its own capability only.
 pub const ARCHS: [Arch; 4] = [
-    Arch { name: "80", serves: &[(8, 0), (8, 6), (8, 7)], shared: 163 * 1024, class: Class::Portable },
+    Arch { name: "80", serves: &[(8, 0), (8, 6)], shared: 163 * 1024, class: Class::Portable },
     Arch { name: "89", serves: &[(8, 9)], shared: 99 * 1024, class: Class::Portable },
     Arch { name: "90a", serves: &[(9, 0)], shared: 227 * 1024, class: Class::Hopper },
     Arch { name: "120", serves: &[(12, 0), (12, 1)], shared: 99 * 1024, class: Class::Portable },

@@ -7,7 +7,7 @@
 //! 40  parts, each a tensor for every operand and one for the result:
 //!     address: u64, row stride: i64, extents of all axes but the last: 4 × i32
 //!     (room for eight parts, also where there are fewer)
-//!     (padding to a multiple of 64; only where the kernel has tensor maps)
+//!     (padding to a multiple of 128; only where the kernel has tensor maps)
 //!     tensor maps of the first part, of the second..: 128 bytes each
 //! ```
 //!
@@ -28,7 +28,7 @@ pub const HEADER_BYTES: usize = 40;
 /// Bytes of an operand; the first eight are its address.
 pub const TENSOR_BYTES: usize = 32;
 
-/// Bytes of a tensor map, which lies at a multiple of 64.
+/// Bytes of a tensor map, which lies at a multiple of as many: CUDA 13 aligns `CUtensorMap` so.
 pub const MAP_BYTES: usize = 128;
 
 /// An operand that a kernel reads through a tensor map, in the terms of `cuTensorMapEncodeTiled`.
@@ -74,7 +74,7 @@ pub(super) fn tensor(view: &View, bytes: &mut Vec<u8>) {
 
 /// Where the first tensor map of a kernel with `tensors` operands and results lies.
 pub(super) fn maps_at(tensors: usize) -> usize {
-    (HEADER_BYTES + MAX_PARTS * tensors * TENSOR_BYTES).next_multiple_of(64)
+    (HEADER_BYTES + MAX_PARTS * tensors * TENSOR_BYTES).next_multiple_of(MAP_BYTES)
 }
 
 /// The map of an operand of part `part`, one of `tensors` operands and results; `number` among all maps of the launch.

@@ -14,6 +14,9 @@ pub struct Hopper {
     pub fits: fn(&Meaning, &Part) -> bool,
     /// The operands that are read through tensor maps, where the kernel fits; as `fits` a function of what is baked.
     pub maps: fn(&Meaning, &Part) -> Vec<MappedOperand>,
+    /// Whether blocks go through their part's work in strides: then any number of them does all of it, and no more are
+    /// launched than a device runs at a time.
+    pub strides: bool,
 }
 
 /// An operand that is read through a tensor map, box by box.

@@ -26,7 +26,7 @@ pub use arch::{ARCHS, Arch, Class};
 pub use arguments::{HEADER_BYTES, MAP_BYTES, MAX_AXES, MAX_PARTS, Map, TENSOR_BYTES};
 pub use hopper::{Hopper, MappedOperand};
 #[cfg(feature = "cuda")]
-pub use nvrtc::{CompileError, Compiled, Compiler, Made};
+pub use nvrtc::{CompileError, Compiled, Compiler, Made, NoCompiler};
 pub use product::two_factors;
 pub use variant::{Baked, Launch, LaunchError, Variant};
 

@@ -35,10 +35,27 @@ pub struct CompileError {
     pub log: String,
 }
 
+/// The oldest version of NVRTC that knows all architectures, and whose machine code the oldest driver loads that is
+/// asked for; later ones with the same first number make such code, too.
+const VERSION: (i32, i32) = (13, 0);
+
+/// Why there is no compiler.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoCompiler {
+    #[error("NVRTC was not found")]
+    Nowhere,
+    #[error(
+        "NVRTC {0}.{1} was found before any other by the system's loader; wanted 13.0 or a later 13 (is an older toolkit \
+         in LD_LIBRARY_PATH?)"
+    )]
+    Other(i32, i32),
+}
+
 /// NVRTC, found and open.
 pub struct Compiler {
     /// Kept open: cudarc's own look-up by name then finds what is already there.
     _libraries: Vec<Library>,
+    version: (i32, i32),
 }
 
 /// What a compilation made.
@@ -50,28 +67,43 @@ fn folders() -> Vec<PathBuf> {
     roots.flat_map(|root| ["lib", "lib64", "bin"].map(|folder| Path::new(&root).join(folder))).collect()
 }
 
+/// The library in a folder whose name begins so: the first in alphabetical order, so that the same is always taken.
+fn library(folder: &Path, name: &str) -> Option<PathBuf> {
+    let files = std::fs::read_dir(folder).ok()?.flatten().map(|file| file.path());
+    files.filter(|path| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with(name))).min()
+}
+
 impl Compiler {
     /// The compiler, where there is one.
-    pub fn find() -> Option<Compiler> {
+    ///
+    /// # Errors
+    /// There is none, or an older one.
+    pub fn find() -> Result<Compiler, NoCompiler> {
         let mut libraries = Vec::new();
         // NVRTC opens its built-in functions by name; they have to be there before it.
-        for name in ["libnvrtc-builtins.so.13.0", "libnvrtc.so.13"] {
-            let path = folders().into_iter().map(|folder| folder.join(name)).find(|path| path.exists());
+        for name in ["libnvrtc-builtins.so.13", "libnvrtc.so.13"] {
+            let path = folders().into_iter().find_map(|folder| library(&folder, name));
             // SAFETY: NVRTC and its built-ins have no initializers with preconditions.
             libraries.extend(path.and_then(|path| unsafe { Library::new(path) }.ok()));
         }
         // SAFETY: asks the loader for the library, and whether it is there.
-        let found = unsafe { sys::is_culib_present() };
-        found.then_some(Compiler { _libraries: libraries })
+        if !unsafe { sys::is_culib_present() } {
+            return Err(NoCompiler::Nowhere);
+        }
+        let (mut major, mut minor) = (0, 0);
+        // SAFETY: two numbers are written.
+        let asked = unsafe { sys::nvrtcVersion(&mut major, &mut minor) }.result();
+        match asked {
+            Ok(()) if major == VERSION.0 && minor >= VERSION.1 => {
+                Ok(Compiler { _libraries: libraries, version: (major, minor) })
+            }
+            _ => Err(NoCompiler::Other(major, minor)),
+        }
     }
 
     /// What machine code depends on beside source and architecture: NVRTC's version and the options.
     pub fn identity(&self) -> String {
-        let (mut major, mut minor) = (0, 0);
-        // SAFETY: two numbers are written.
-        let asked = unsafe { sys::nvrtcVersion(&mut major, &mut minor) }.result();
-        let version = asked.map_or(String::new(), |()| format!("{major}.{minor}"));
-        format!("{version} {}", OPTIONS.join(" "))
+        format!("{}.{} {}", self.version.0, self.version.1, OPTIONS.join(" "))
     }
 
     /// Compiles all of `work` on all cores; what was made, in the same order.

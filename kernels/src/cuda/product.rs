@@ -19,10 +19,10 @@ impl Grid {
         Grid { blocks, threads: 256, shared }
     }
 
-    /// Blocks for the tiles of a product by warpgroups: of `WarpgroupTile`, as many as run at a time.
+    /// A block for every tile of a product by warpgroups: of `WarpgroupTile`, which goes through them in strides.
     pub fn of_warpgroup_tiles(result: &View) -> Grid {
-        let tiles = result.rows().div_ceil(128) * result.width().div_ceil(warpgroup_columns(result));
-        Grid { blocks: tiles.min(HOPPER_PROCESSORS), threads: 3 * 128, shared: 192 * 1024 + 128 }
+        let blocks = result.rows().div_ceil(128) * result.width().div_ceil(warpgroup_columns(result));
+        Grid { blocks, threads: 3 * 128, shared: 192 * 1024 + 128 }
     }
 }
 
@@ -38,6 +38,3 @@ impl MappedOperand {
         boxes.map(|(operand, rows)| MappedOperand { operand, tile: [rows, 64] }).collect()
     }
 }
-
-/// Multiprocessors of the largest devices of the Hopper class. One of these blocks fills a multiprocessor.
-const HOPPER_PROCESSORS: usize = 132;

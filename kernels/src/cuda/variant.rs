@@ -44,6 +44,8 @@ pub struct Variant {
     pub cuda: Cuda,
     /// What is read through tensor maps; empty for portable kernels.
     pub maps: Vec<MappedOperand>,
+    /// Whether fewer blocks do the same work ([`Hopper::strides`](super::Hopper::strides)).
+    pub strides: bool,
     /// Whether the kernel is meant to have matrix instructions.
     pub multiplies_matrices: bool,
     pub threads: usize,
@@ -126,7 +128,20 @@ impl Variant {
         }
         let multiplies_matrices = (cuda.multiplies)(meaning, part);
         let meaning = meaning.clone();
-        Ok(Variant { name, meaning, reads, write, class, cuda, maps, multiplies_matrices, threads, shared })
+        let strides = hopper.is_some_and(|hopper| hopper.strides);
+        Ok(Variant {
+            name,
+            meaning,
+            reads,
+            write,
+            class,
+            cuda,
+            maps,
+            strides,
+            multiplies_matrices,
+            threads,
+            shared,
+        })
     }
 
     /// What a driver needs to launch `parts`.

@@ -22,6 +22,7 @@ fn warpgroup_tiles(entry: &'static str) -> Hopper {
         cuda: Cuda { source: HOPPER, entry, tolerance: ROUNDED, bakes: &[], multiplies: two_factors, launch },
         fits: |_, part| part.write.width().is_multiple_of(4),
         maps: |_, part| MappedOperand::of_warpgroup_tiles(&part.write),
+        strides: true,
     }
 }
 

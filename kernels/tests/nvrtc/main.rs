@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use assembly::Disassembler;
-use zoetrope_kernels::cuda::{ARCHS, Arch, Class, Compiled, Compiler, Part, Variant, View};
+use zoetrope_kernels::cuda::{ARCHS, Arch, Class, Compiled, Compiler, MAP_BYTES, Part, Variant, View};
 use zoetrope_kernels::{Kernel, Meaning, Ref, Sample, catalog};
 use zoetrope_model_spec::lang::{Dtype, Op, infer};
 
@@ -170,9 +170,9 @@ fn complaint(variant: &Variant, report: &str) -> Option<&'static str> {
     (hot && frame).then_some("keeps numbers in local memory")
 }
 
-/// Of a kernel's argument: tensors have addresses, and a tensor map begins at a multiple of 64.
+/// Of a kernel's argument: tensors have addresses, and a tensor map begins at a multiple of its size.
 fn alignment(variant: &Variant) -> usize {
-    if variant.maps.is_empty() { 8 } else { 64 }
+    if variant.maps.is_empty() { 8 } else { MAP_BYTES }
 }
 
 /// What a report says of registers.
@@ -199,7 +199,7 @@ fn complaints(
 #[test]
 fn every_kernel_compiles_for_every_architecture() {
     let variants = variants();
-    let Some(compiler) = Compiler::find() else {
+    let Ok(compiler) = Compiler::find() else {
         assert!(std::env::var_os("ZOETROPE_CUDA").is_none(), "ZOETROPE_CUDA names a folder without NVRTC");
         println!(
             "skipped: {} variants for {} architectures; for NVRTC: \
@@ -268,7 +268,7 @@ fn every_kernel_compiles_for_every_architecture() {
 /// What must be found: another argument, another symbol, a product without matrix instructions.
 #[test]
 fn checks_see_what_is_wrong() {
-    let Some(compiler) = Compiler::find() else {
+    let Ok(compiler) = Compiler::find() else {
         println!("skipped: no NVRTC");
         return;
     };
@@ -299,7 +299,7 @@ fn checks_see_what_is_wrong() {
 /// A product by warps is not one by warpgroups.
 #[test]
 fn instructions_of_a_class_are_told_apart() {
-    let (Some(compiler), Some(disassembler)) = (Compiler::find(), Disassembler::find(3)) else {
+    let (Ok(compiler), Some(disassembler)) = (Compiler::find(), Disassembler::find(3)) else {
         println!("skipped: no NVRTC or no nvdisasm");
         return;
     };

@@ -30,9 +30,9 @@ pub enum DeviceError {
     )]
     NoCode { card: String, arch: String },
     #[error(
-        "NVRTC was not found, which compiles kernels for this command\n  help  pip install nvidia-cuda-nvrtc==13.0.88, and set ZOETROPE_CUDA to its folder (the one with lib in it)"
+        "{why}; NVRTC compiles the kernels of this command\n  help  pip install nvidia-cuda-nvrtc==13.0.88, and set ZOETROPE_CUDA to its folder (the one with lib in it)"
     )]
-    NoCompiler,
+    NoCompiler { why: String },
     #[error("the code of plan {have} was asked to run plan {want}")]
     OtherPlan { have: String, want: String },
     #[error("the machine code has no function {symbol}")]
@@ -45,7 +45,9 @@ pub enum DeviceError {
     )]
     Memory { card: String, plan: String, needed: u64, reserve: u64, free: u64, total: u64 },
     #[error(
-        "the NVIDIA driver refuses {call}: {code}, {text}\n  help  after an error the card's context is gone: start again; nvidia-smi and the system's log tell whether the card is still there"
+        "the NVIDIA driver refuses {call}: {code}, {text}\n  help  nvidia-smi and the system's log tell how the card is; with CUDA_LAUNCH_BLOCKING=1 an error names the launch that made it"
     )]
     Call { call: &'static str, code: String, text: String },
+    #[error("launch {number}, function {function} at {path}: {why}")]
+    Launch { number: u32, function: String, path: String, why: String },
 }

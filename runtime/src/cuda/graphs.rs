@@ -8,8 +8,8 @@ use super::driver::{Event, Graph, Kernel, Node, Runnable, Stream, tensor_map};
 use super::error::DeviceError;
 use crate::error::{Error, Result};
 use crate::plan::{
-    ARGUMENT_HEADER, ARGUMENT_OPERAND, Base, Code, Fetch, Item, Launch, Loop, MAP_BYTES, Operand, Phase,
-    Segment,
+    ARGUMENT_HEADER, ARGUMENT_OPERAND, Base, Code, Fetch, Function, Item, Launch, Loop, MAP_BYTES, Operand,
+    Phase, Segment,
 };
 
 /// What a turn of a segment is, in order. A segment without streamed weights is one graph.
@@ -38,13 +38,53 @@ pub struct PhaseGraphs<'a> {
     pub streamed: Vec<Streamed>,
 }
 
+/// A launch as the driver takes it: addresses and tensor maps are in its argument.
+pub struct Prepared {
+    /// By place in the code's functions.
+    function: usize,
+    blocks: u32,
+    argument: Argument,
+}
+
+impl Prepared {
+    /// Puts it into a stream.
+    ///
+    /// # Errors
+    /// The driver refuses the launch.
+    pub fn launch(&mut self, kernels: &[Kernel], stream: &Stream) -> std::result::Result<(), DeviceError> {
+        stream.launch(&kernels[self.function], self.blocks, &mut self.argument)
+    }
+
+    pub fn function<'c>(&self, code: &'c Code) -> &'c Function {
+        &code.functions[self.function]
+    }
+}
+
 /// What launches are made of.
 pub struct Maker<'m> {
     pub code: &'m Code,
     pub kernels: &'m [Kernel],
     /// The address of the plan's memory.
     pub memory: u64,
+    /// Multiprocessors of the card.
+    pub processors: u32,
     pub stream: &'m Stream,
+}
+
+/// Takes blocks from every part of an argument so that none has more than `most`; all that are left.
+fn lower_blocks(argument: &mut [u8], most: u32) -> Option<u32> {
+    let (words, _) = argument.get_mut(..ARGUMENT_HEADER)?.as_chunks_mut::<4>();
+    let (parts, ends) = words.split_first_mut()?;
+    let (mut old, mut new) = (0, 0);
+    for (number, word) in (0..).zip(ends) {
+        let end = u32::from_le_bytes(*word);
+        if number < u32::from_le_bytes(*parts) {
+            new += end.checked_sub(old)?.min(most);
+            old = end;
+        }
+        *word = new.to_le_bytes();
+    }
+    Some(new)
 }
 
 impl Maker<'_> {
@@ -112,11 +152,13 @@ impl Maker<'_> {
         launch: &Launch,
         row: Option<(&Loop, u32)>,
     ) -> Result<()> {
-        let (kernel, blocks, mut argument) = self.launch(phase, number, launch, row)?;
-        draft.add(number, launch, kernel, blocks, &mut argument)
+        let Prepared { function, blocks, mut argument } = self.launch(phase, number, launch, row)?;
+        draft
+            .add(number, launch, &self.kernels[function], blocks, &mut argument)
+            .map_err(|error| failed(number, launch, &self.code.functions[function], &error).into())
     }
 
-    /// A launch as the driver takes it: addresses and tensor maps are in its argument.
+    /// A launch, made.
     ///
     /// # Errors
     /// The code is that of another plan, or for another card.
@@ -126,7 +168,7 @@ impl Maker<'_> {
         number: u32,
         launch: &Launch,
         row: Option<(&Loop, u32)>,
-    ) -> Result<(&Kernel, u32, Argument)> {
+    ) -> Result<Prepared> {
         let other = || {
             Error::from(DeviceError::OtherPlan {
                 have: self.code.plan.to_string(),
@@ -134,7 +176,10 @@ impl Maker<'_> {
             })
         };
         let (_, call, argument) = self.code.call(number).ok_or_else(other)?;
-        let kernel = self.kernels.get(call.function as usize).ok_or_else(other)?;
+        let function = call.function as usize;
+        if function >= self.kernels.len() || function >= self.code.functions.len() {
+            return Err(other());
+        }
         let mut argument = Argument::of(argument);
         let mut addresses = Vec::new();
         let operands = launch.parts.iter().flat_map(|p| p.reads.iter().chain([&p.write]));
@@ -149,7 +194,9 @@ impl Maker<'_> {
             let made = tensor_map(map, *address.ok_or_else(other)?)?;
             argument.get_mut(at..at + MAP_BYTES).ok_or_else(other)?.copy_from_slice(&made);
         }
-        Ok((kernel, call.blocks, argument))
+        let strides = self.code.functions[function].strides;
+        let lowered = strides.then(|| lower_blocks(&mut argument, self.processors).ok_or_else(other));
+        Ok(Prepared { function, blocks: lowered.unwrap_or(Ok(call.blocks))?, argument })
     }
 
     fn address(&self, phase: &Phase, operand: &Operand, row: Option<(&Loop, u32)>) -> Option<u64> {
@@ -164,6 +211,12 @@ impl Maker<'_> {
         };
         Some(self.memory + base + operand.offset)
     }
+}
+
+/// The error of a launch that is known to have failed.
+pub fn failed(number: u32, launch: &Launch, function: &Function, error: &DeviceError) -> DeviceError {
+    let path = launch.parts.first().map_or(String::new(), |part| part.path.to_string());
+    DeviceError::Launch { number, function: function.symbol.to_string(), path, why: error.to_string() }
 }
 
 /// A segment's pieces, and the graph that is being built.
@@ -193,7 +246,7 @@ impl<'a, 's> Draft<'a, 's> {
         kernel: &Kernel,
         blocks: u32,
         argument: &mut [u8],
-    ) -> Result<()> {
+    ) -> std::result::Result<(), DeviceError> {
         let mut behind = self.tails.get(&launch.lane).unwrap_or(&self.joined).clone();
         behind.extend(launch.waits.iter().filter_map(|number| self.nodes.get(number)));
         behind.sort_unstable();

@@ -9,13 +9,15 @@ mod driver;
 mod error;
 mod graphs;
 mod loader;
+mod measure;
+mod single;
 
 pub use driver::Card;
 pub use error::DeviceError;
 pub use loader::Supply;
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -24,8 +26,9 @@ use crate::executor::{Executor, Observer};
 use crate::plan::{Arch, Code, Fetch, Function, Launch, Loop, Phase, Plan, Port};
 use crate::replay::each_launch;
 use driver::{Context, Event, Kernel, Memory, Stream};
-use graphs::{Maker, PhaseGraphs, Piece};
+use graphs::{Maker, PhaseGraphs, Piece, Prepared, failed};
 use loader::{Loader, Transfer};
+use single::Marks;
 
 /// What the driver, functions and graphs take beside the plan's memory. An assumption: it was never measured.
 const CODE_BYTES: u64 = 256 << 20;
@@ -51,6 +54,8 @@ pub enum Mode {
     Graphs,
     /// One by one, in the order of their numbers, each timed ([`Cuda::take_seconds`]).
     Single,
+    /// One by one, each waited for, so that an error names the launch.
+    Checked,
 }
 
 /// A plan on a card.
@@ -64,8 +69,11 @@ pub struct Cuda<'a> {
     kernels: Vec<Kernel>,
     loader: Loader<'a>,
     mode: Mode,
-    /// Of launches one by one: the number of each, and when it was done. A turn begins with a mark of no launch.
-    marks: Vec<(Option<u32>, Event)>,
+    /// The launches of a turn that is launched one by one, before it begins: what the host does for them is not timed.
+    prepared: VecDeque<Prepared>,
+    marks: Marks,
+    /// What the card has less since this was made, beside the plan's memory: functions, graphs, the driver's own.
+    beside_bytes: u64,
     /// By segment ([`Cuda::take_host_time`]).
     host_time: Vec<Duration>,
     /// What the host spent at the seam before the next turn.
@@ -116,17 +124,22 @@ impl<'a> Cuda<'a> {
         let kernels: Vec<Kernel> =
             code.functions.iter().map(load).collect::<std::result::Result<_, DeviceError>>()?;
         let main = Stream::new()?;
-        let maker = Maker { code, kernels: &kernels, memory: memory.address(), stream: &main };
+        let (address, processors) = (memory.address(), card.processors);
+        let maker = Maker { code, kernels: &kernels, memory: address, processors, stream: &main };
         let phases = plan.phases.iter().map(|phase| maker.phase(phase)).collect::<Result<_>>()?;
+        let loader = Loader::new(plan, supply, memory.address())?;
+        let beside_bytes = free.saturating_sub(context.memory()?.0).saturating_sub(plan.peak_bytes);
         Ok(Cuda {
             plan,
             code,
             phases,
             current: 0,
-            loader: Loader::new(plan, supply, memory.address())?,
+            loader,
             kernels,
             mode: Mode::Graphs,
-            marks: Vec::new(),
+            prepared: VecDeque::new(),
+            marks: Marks::default(),
+            beside_bytes,
             host_time: vec![
                 Duration::ZERO;
                 plan.phases.iter().map(|phase| phase.segments.len()).max().unwrap_or(0)
@@ -149,28 +162,9 @@ impl<'a> Cuda<'a> {
         self.mode = mode;
     }
 
-    /// Numbers and seconds of the launches that were made one by one since the last call, in their order.
-    ///
-    /// # Errors
-    /// The card is lost.
-    pub fn take_seconds(&mut self) -> Result<Vec<(u32, f64)>> {
-        let marks = std::mem::take(&mut self.marks);
-        let pairs = marks.windows(2).filter_map(|pair| Some((pair[1].0?, pair)));
-        pairs.map(|(number, pair)| Ok((number, pair[1].1.seconds_since(&pair[0].1)?))).collect()
-    }
-
-    /// What the host spent on the turns of a segment, as graphs, since the last call: on writing what changes with a step,
-    /// on launching, with staging the streamed weights that a turn needs, and on telling the observer. Waiting for the
-    /// card is not counted, nor what is staged meanwhile.
-    pub fn take_host_time(&mut self, segment: usize) -> Duration {
-        self.host_time.get_mut(segment).map(std::mem::take).unwrap_or_default()
-    }
-
-    fn mark(&mut self, number: Option<u32>) -> Result<()> {
-        let event = Event::new(true)?;
-        event.record(&self.main)?;
-        self.marks.push((number, event));
-        Ok(())
+    fn maker(&self) -> Maker<'_> {
+        let (memory, processors) = (self.memory.address(), self.card.processors);
+        Maker { code: self.code, kernels: &self.kernels, memory, processors, stream: &self.main }
     }
 
     /// Brings a fetch's weights when what is launched so far has ended.
@@ -254,8 +248,13 @@ impl Executor for Cuda<'_> {
         first: u32,
         observer: &mut O,
     ) -> Result<()> {
-        if self.mode == Mode::Single {
-            self.mark(None)?;
+        if self.mode != Mode::Graphs {
+            let own = &self.plan.phases[self.current];
+            self.prepared = self.maker().turn(own, &own.segments[segment], first)?;
+            if self.mode == Mode::Single {
+                self.marks.expect(self.prepared.len() + 1)?;
+                self.marks.mark(None, &self.main)?;
+            }
             each_launch(self, plan, phase, segment, first, observer)?;
             return Ok(self.main.wait()?);
         }
@@ -309,11 +308,19 @@ impl Executor for Cuda<'_> {
                 }
             }
         }
-        let (code, kernels, memory) = (self.code, &self.kernels[..], self.memory.address());
-        let maker = Maker { code, kernels, memory, stream: &self.main };
-        let (kernel, blocks, mut argument) = maker.launch(phase, number, launch, row)?;
-        self.main.launch(kernel, blocks, &mut argument)?;
-        if self.mode == Mode::Single { self.mark(Some(number)) } else { Ok(()) }
+        let ready = self.prepared.pop_front();
+        let mut ready = ready.map_or_else(|| self.maker().launch(phase, number, launch, row), Ok)?;
+        let launched = ready.launch(&self.kernels, &self.main);
+        match self.mode {
+            Mode::Checked => launched
+                .and_then(|()| self.main.wait())
+                .map_err(|error| failed(number, launch, ready.function(self.code), &error).into()),
+            Mode::Single => {
+                launched?;
+                self.marks.mark(Some(number), &self.main)
+            }
+            Mode::Graphs => Ok(launched?),
+        }
     }
 
     fn fetch(&mut self, _plan: &Plan, _phase: &Phase, fetch: &Fetch) -> Result<()> {

@@ -29,7 +29,7 @@ pub const ARGUMENT_OPERAND: usize = 32;
 /// Bytes of a tensor map.
 pub const MAP_BYTES: usize = 128;
 /// A tensor map begins at a multiple of this, in an argument that does.
-pub const MAP_ALIGN: usize = 64;
+pub const MAP_ALIGN: usize = 128;
 
 /// An architecture that machine code is made for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,9 +53,12 @@ pub struct Function {
     pub shared: u32,
     /// Bytes of its argument.
     pub argument_bytes: u32,
+    /// Whether its blocks go through the work of their part in strides: then no more of them are launched than the device
+    /// has multiprocessors.
+    pub strides: bool,
 }
 
-/// A launch: `blocks` blocks of a function.
+/// A launch: `blocks` blocks of a function, or, where it goes in strides, at most so many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Call {
     /// By place in [`Code::functions`].

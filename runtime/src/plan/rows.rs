@@ -147,9 +147,17 @@ pub const fn function(
     threads: u32,
     shared: u32,
     argument_bytes: u32,
+    strides: bool,
     key: &'static str,
 ) -> Function {
-    Function { symbol: Cow::Borrowed(symbol), key: Cow::Borrowed(key), threads, shared, argument_bytes }
+    Function {
+        symbol: Cow::Borrowed(symbol),
+        key: Cow::Borrowed(key),
+        threads,
+        shared,
+        argument_bytes,
+        strides,
+    }
 }
 
 /// A launch as a driver takes it; `maps` are where its tensor maps begin, and how many there are.

@@ -53,6 +53,8 @@ pub struct Card {
     pub name: String,
     /// Compute capability.
     pub capability: (u32, u32),
+    /// Multiprocessors.
+    pub processors: u32,
 }
 
 impl Card {
@@ -74,6 +76,8 @@ impl Card {
             }
             match sys::cuInit(0) {
                 sys::CUresult::CUDA_ERROR_NO_DEVICE => return Err(DeviceError::NoCard),
+                // A toolkit has such a library, to link programs where there is no driver.
+                sys::CUresult::CUDA_ERROR_STUB_LIBRARY => return Err(DeviceError::NoDriver),
                 answer => done("cuInit", answer)?,
             }
             cuda!(cuDeviceGetCount(&mut count))?;
@@ -83,20 +87,23 @@ impl Card {
             cuda!(cuDeviceGet(&mut device, 0))?;
         }
         let mut name = [0u8; 256];
-        let (mut major, mut minor) = (0, 0);
+        let (mut major, mut minor, mut processors) = (0, 0, 0);
         use sys::CUdevice_attribute::{
             CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR as MAJOR,
             CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR as MINOR,
+            CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT as PROCESSORS,
         };
         // SAFETY: the driver is there and has this device; the text's length is given, and it writes numbers.
         unsafe {
             cuda!(cuDeviceGetName(name.as_mut_ptr().cast(), name.len() as i32 - 1, device))?;
             cuda!(cuDeviceGetAttribute(&mut major, MAJOR, device))?;
             cuda!(cuDeviceGetAttribute(&mut minor, MINOR, device))?;
+            cuda!(cuDeviceGetAttribute(&mut processors, PROCESSORS, device))?;
         }
         let name =
             CStr::from_bytes_until_nul(&name).map_or(String::new(), |n| n.to_string_lossy().into_owned());
-        Ok(Card { device, name, capability: (major as u32, minor as u32) })
+        let (capability, processors) = ((major as u32, minor as u32), processors.max(1) as u32);
+        Ok(Card { device, name, capability, processors })
     }
 }
 

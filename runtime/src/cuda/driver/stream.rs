@@ -60,6 +60,15 @@ impl Stream {
         asked.and(self.wait())
     }
 
+    /// Sets bytes of the card's memory.
+    ///
+    /// # Errors
+    /// The card is lost, or the address is not its own.
+    pub fn fill(&self, at: u64, byte: u8, bytes: u64) -> Result<()> {
+        // SAFETY: no memory of this process is touched.
+        unsafe { cuda!(cuMemsetD8Async(at, byte, bytes as usize, self.0)) }
+    }
+
     /// Copies memory of the card to `to`, and waits for it.
     ///
     /// # Errors
