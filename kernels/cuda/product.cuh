@@ -126,10 +126,11 @@ struct TensorTile {
     }
 
     // Calls `change(values, row, column)` and then `write(values, row, column)` for all pairs of neighbours in a row of the
-    // tile. Of eight pairs all are changed before one is written: what changes them is then read for all together.
+    // tile. Of four pairs all are changed before one is written: what changes them is then read for all together. Eight
+    // would need more registers than two blocks of a multiprocessor have.
     template <class Left, class Right, class Change, class Write>
     static DEVICE void run(const Left& left, const Right& right, int k, Change change, Write write) {
-        constexpr int down = warp_rows / 16, across = warp_columns / 8;
+        constexpr int down = warp_rows / 16, across = warp_columns / 8, together = 4;
         bf16* memory = (bf16*)shared_memory();
         int lane = thread_index() % 32, warp = thread_index() / 32;
         int first_row = warp % (rows / warp_rows) * warp_rows, first_column = warp / (rows / warp_rows) * warp_columns;
@@ -174,18 +175,20 @@ struct TensorTile {
             }
         }
 #pragma unroll
-        for (int i = 0; i < down; i++) {
-            float pairs[across * 2][2];
-            auto row = [&](int pair) { return first_row + i * 16 + pair % 2 * 8 + lane / 4; };
-            auto column = [&](int pair) { return first_column + pair / 2 * 8 + lane % 4 * 2; };
+        for (int first = 0; first < down * across * 2; first += together) {
+            float pairs[together][2];
+            auto eight = [&](int pair) { return (first + pair) / 2 % across; };
+            auto sixteen = [&](int pair) { return (first + pair) / 2 / across; };
+            auto row = [&](int pair) { return first_row + sixteen(pair) * 16 + pair % 2 * 8 + lane / 4; };
+            auto column = [&](int pair) { return first_column + eight(pair) * 8 + lane % 4 * 2; };
 #pragma unroll
-            for (int pair = 0; pair < across * 2; pair++) {
-                pairs[pair][0] = sums[i][pair / 2][pair % 2 * 2];
-                pairs[pair][1] = sums[i][pair / 2][pair % 2 * 2 + 1];
+            for (int pair = 0; pair < together; pair++) {
+                pairs[pair][0] = sums[sixteen(pair)][eight(pair)][pair % 2 * 2];
+                pairs[pair][1] = sums[sixteen(pair)][eight(pair)][pair % 2 * 2 + 1];
                 change(pairs[pair], row(pair), column(pair));
             }
 #pragma unroll
-            for (int pair = 0; pair < across * 2; pair++) {
+            for (int pair = 0; pair < together; pair++) {
                 write(pairs[pair], row(pair), column(pair));
             }
         }

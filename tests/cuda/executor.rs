@@ -86,7 +86,15 @@ fn what_a_card_cannot_do_is_said_in_words() {
     refused(new(), &["compute capability 7.5", "8.0"]);
     stand_in.set("capability", 80);
     stand_in.set("total", 7 << 20);
-    refused(new(), &["too little free memory", "8.11 MB", "ZOETROPE_VRAM"]);
+    let too_little = ["too little free memory", "8.11 MB", "ZOETROPE_VRAM"];
+    refused(new(), &too_little);
+    // What is free of the host's memory is known by asking for it.
+    stand_in.set("integrated", 1);
+    refused(new(), &too_little);
+    stand_in.set("total", 9 << 20);
+    new().unwrap();
+    stand_in.set("integrated", 0);
+    refused(new(), &too_little);
     stand_in.set("total", 16 << 30);
     let other = Plan { name: "other".into(), ..demo.plan.clone() };
     refused(demo.cuda(&other, code).map(|_| ()), &["res-tiny", "other"]);

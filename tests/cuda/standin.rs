@@ -41,8 +41,14 @@ impl StandIn {
         // SAFETY: the library was just built from our sources; its initializers fill a table.
         let library = unsafe { Library::new(path) }.expect("the stand-in is a library");
         let stand_in = StandIn { library, _alone: alone };
-        let fresh =
-            [("version", 13_000), ("count", 1), ("capability", 80), ("processors", 3), ("total", 16 << 30)];
+        let fresh = [
+            ("version", 13_000),
+            ("count", 1),
+            ("capability", 80),
+            ("processors", 3),
+            ("integrated", 0),
+            ("total", 16 << 30),
+        ];
         fresh.into_iter().chain([("launches_left", -1), ("seed", 1)]).for_each(|(n, v)| stand_in.set(n, v));
         Some(stand_in)
     }

@@ -36,6 +36,7 @@ CALL cuDeviceGetAttribute(int* value, int attribute, int) {
     *value = attribute == 75   ? driver().capability[0]
              : attribute == 76 ? driver().capability[1]
              : attribute == 16 ? driver().processors
+             : attribute == 18 ? driver().integrated
                                : 0;
     return SUCCESS;
 }
@@ -333,7 +334,8 @@ CALL cuGraphDestroy(void* graph) {
     return SUCCESS;
 }
 
-// What a test sets before an executor is made: version, count, capability, processors, total, launches_left, seed.
+// What a test sets before an executor is made: version, count, capability, processors,
+// integrated, total, launches_left, seed.
 CALL standin_set(const char* name, int64_t value) {
     std::lock_guard<std::recursive_mutex> guard(driver().lock);
     std::string what = name;
@@ -343,6 +345,7 @@ CALL standin_set(const char* name, int64_t value) {
     else if (what == "capability") d.capability[0] = int(value / 10), d.capability[1] = int(value % 10);
     else if (what == "total") d.total = uint64_t(value);
     else if (what == "launches_left") d.launches_left = value;
+    else if (what == "integrated") d.integrated = int(value);
     else if (what == "processors") d.processors = int(value);
     else if (what == "seed") d.random = uint64_t(value);
     else return NOT_FOUND;

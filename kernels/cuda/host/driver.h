@@ -117,6 +117,7 @@ struct Driver {
     int count = 1;
     int capability[2] = {8, 0};
     int processors = 3;  // few, so that blocks with strides have several pieces of work
+    int integrated = 0;
     uint64_t total = uint64_t(16) << 30;
     int64_t launches_left = -1;
 

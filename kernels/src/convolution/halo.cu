@@ -107,7 +107,7 @@ template <class K, bool NORM> struct Halo {
     // Factors of everything that the block sees. A team of lanes takes a position, several positions at a time, so that
     // many loads are under way.
     template <bool ALIGNED> DEVICE void write_factors() const {
-        constexpr int all = S::kernel(0) * halo, some = 8;
+        constexpr int all = S::kernel(0) * halo, some = ALIGNED ? 8 : 1;
         constexpr int lanes = S::in >= 256 ? 32 : S::in >= 128 ? 16 : S::in >= 64 ? 8 : 4, teams = 32 / lanes;
         int lane = thread_index() % 32;
 #pragma unroll 1
@@ -151,13 +151,14 @@ template <class K, bool NORM> struct Halo {
     template <bool ALIGNED> static DEVICE Pack<bf16, EIGHT> eight_at(const bf16* from) {
         if constexpr (ALIGNED) {
             return *(const Pack<bf16, EIGHT>*)from;
-        }
-        Pack<bf16, EIGHT> pack;
+        } else {
+            Pack<bf16, EIGHT> pack;
 #pragma unroll
-        for (int i = 0; i < EIGHT; i++) {
-            pack.at[i] = from[i];
+            for (int i = 0; i < EIGHT; i++) {
+                pack.at[i] = from[i];
+            }
+            return pack;
         }
-        return pack;
     }
 
     // Norm and SiLU of what this thread brought of a patch in round `round`. Zeros stay zeros.

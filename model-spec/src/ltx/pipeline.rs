@@ -215,7 +215,7 @@ impl Recorder<'_> {
         }
         let mut state = vec![x_v, x_a];
         if self.target.preview {
-            // What is in it first is never read.
+            // What is in it before the first step means nothing.
             state.push(b.input(PREVIEW, b.dtype(), &[size.height, size.width, 3]));
         }
         let out = b.steps("step", &state, |x| {

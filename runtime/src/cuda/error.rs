@@ -51,3 +51,10 @@ pub enum DeviceError {
     #[error("launch {number}, function {function} at {path}: {why}")]
     Launch { number: u32, function: String, path: String, why: String },
 }
+
+impl DeviceError {
+    /// Whether the driver says that there is not so much memory.
+    pub fn is_out_of_memory(&self) -> bool {
+        matches!(self, DeviceError::Call { code, .. } if code == "CUDA_ERROR_OUT_OF_MEMORY")
+    }
+}

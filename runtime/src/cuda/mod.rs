@@ -111,12 +111,16 @@ impl<'a> Cuda<'a> {
         })?;
         let context = Context::of(&card)?;
         let (free, total) = context.memory()?;
-        if free < plan.peak_bytes + CODE_BYTES {
+        let too_little = || {
             let (needed, reserve) = (plan.peak_bytes, CODE_BYTES);
             let (card, plan) = (card.name.clone(), plan.name.to_string());
-            return Err(DeviceError::Memory { card, plan, needed, reserve, free, total }.into());
+            DeviceError::Memory { card, plan, needed, reserve, free, total }
+        };
+        if !card.integrated && free < plan.peak_bytes + CODE_BYTES {
+            return Err(too_little().into());
         }
-        let memory = Memory::new(plan.peak_bytes)?;
+        let memory = Memory::new(plan.peak_bytes)
+            .map_err(|error| if error.is_out_of_memory() { too_little() } else { error })?;
         let load = |f: &Function| {
             let image = images.image(&card, arch, f)?;
             Kernel::load(&image, &f.symbol, f.threads, f.shared)

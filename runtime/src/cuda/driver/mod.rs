@@ -55,6 +55,8 @@ pub struct Card {
     pub capability: (u32, u32),
     /// Multiprocessors.
     pub processors: u32,
+    /// Whether its memory is the host's. What the driver then calls free leaves out what the system would make free.
+    pub integrated: bool,
 }
 
 impl Card {
@@ -87,10 +89,11 @@ impl Card {
             cuda!(cuDeviceGet(&mut device, 0))?;
         }
         let mut name = [0u8; 256];
-        let (mut major, mut minor, mut processors) = (0, 0, 0);
+        let (mut major, mut minor, mut processors, mut integrated) = (0, 0, 0, 0);
         use sys::CUdevice_attribute::{
             CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR as MAJOR,
             CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR as MINOR,
+            CU_DEVICE_ATTRIBUTE_INTEGRATED as INTEGRATED,
             CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT as PROCESSORS,
         };
         // SAFETY: the driver is there and has this device; the text's length is given, and it writes numbers.
@@ -99,11 +102,12 @@ impl Card {
             cuda!(cuDeviceGetAttribute(&mut major, MAJOR, device))?;
             cuda!(cuDeviceGetAttribute(&mut minor, MINOR, device))?;
             cuda!(cuDeviceGetAttribute(&mut processors, PROCESSORS, device))?;
+            cuda!(cuDeviceGetAttribute(&mut integrated, INTEGRATED, device))?;
         }
         let name =
             CStr::from_bytes_until_nul(&name).map_or(String::new(), |n| n.to_string_lossy().into_owned());
         let (capability, processors) = ((major as u32, minor as u32), processors.max(1) as u32);
-        Ok(Card { device, name, capability, processors })
+        Ok(Card { device, name, capability, processors, integrated: integrated != 0 })
     }
 }
 
