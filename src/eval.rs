@@ -197,7 +197,7 @@ impl Request {
                 }
                 "v.class" | "a.class" => {}
                 "noise_scale" => {}
-                // A step writes it before anybody reads it.
+                // What it holds before the first step means nothing.
                 PREVIEW => {}
                 "v.initial" | "a.initial" => {
                     let zeros = || Tensor::real(&shape, vec![0.0; shape.iter().product()]);

@@ -13,8 +13,10 @@ pub fn lines(text: &str) -> impl Iterator<Item = &str> {
     text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'))
 }
 
-/// The largest extent that is taken.
+/// The largest extent that is taken, and the largest product of a line's numbers: sums of bytes and of operations stay
+/// far below 2^64.
 const LARGEST: usize = 1 << 20;
+const MOST: u128 = 1 << 48;
 
 /// Positions of rotary tables, and their frequencies of an axis: those of 1920x1088 with 241 frames.
 const POSITIONS: usize = 125;
@@ -30,6 +32,9 @@ pub fn case(line: &str) -> Result<Case, String> {
     let numbers: Option<Vec<usize>> = words.map(number).collect();
     let numbers =
         numbers.ok_or_else(|| format!("{line}: behind the kind wanted numbers, from 1 to {LARGEST}"))?;
+    if numbers.iter().map(|n| *n as u128).product::<u128>() > MOST {
+        return Err(format!("{line}: wanted numbers whose product is at most {MOST}"));
+    }
     let (kernel, attrs, shapes): (&str, Option<Vec<Attr>>, Vec<Vec<usize>>) = match (kind, &numbers[..]) {
         ("copy", &[rows, width]) => ("copy", None, vec![vec![rows, width]]),
         ("linear", &[rows, k, n]) => ("linear_bias", None, vec![vec![rows, k], vec![n, k], vec![n]]),
@@ -104,6 +109,24 @@ mod tests {
             "x 1 2",
         ] {
             assert!(case(line).err().is_some_and(|why| why.starts_with(line)), "{line}");
+        }
+    }
+
+    /// Whatever the numbers are: a case that can be selected, or a refusal in words.
+    #[test]
+    fn no_line_is_too_odd() {
+        let kinds: std::collections::BTreeSet<&str> =
+            lines(SIZES).filter_map(|line| line.split(' ').next()).collect();
+        let odd = [1, 2, 5, 6, 7, 16, 17, 48, 64, LARGEST];
+        for (kind, count) in kinds.iter().flat_map(|kind| (0..=6).map(move |count| (kind, count))) {
+            for seed in 0..60usize {
+                let number = |i: usize| odd[(seed * 7 + i * (seed / 10 + 3)) % odd.len()];
+                let line = (0..count).fold((*kind).to_string(), |line, i| format!("{line} {}", number(i)));
+                if let Ok(case) = case(&line) {
+                    let plan = super::super::plan(&[case]);
+                    let _ = zoetrope_compiler::select(&plan, zoetrope_compiler::Class::Hopper);
+                }
+            }
         }
     }
 }

@@ -8,8 +8,8 @@ use super::driver::{Event, Graph, Kernel, Node, Runnable, Stream, tensor_map};
 use super::error::DeviceError;
 use crate::error::{Error, Result};
 use crate::plan::{
-    ARGUMENT_HEADER, ARGUMENT_OPERAND, Base, Code, Fetch, Function, Item, Launch, Loop, MAP_BYTES, Operand,
-    Phase, Segment,
+    ARGUMENT_HEADER, ARGUMENT_OPERAND, ARGUMENT_PARTS, Base, Code, Fetch, Function, Item, Launch, Loop,
+    MAP_BYTES, Operand, Phase, Segment,
 };
 
 /// What a turn of a segment is, in order. A segment without streamed weights is one graph.
@@ -73,7 +73,7 @@ pub struct Maker<'m> {
 
 /// Takes blocks from every part of an argument so that none has more than `most`; all that are left.
 fn lower_blocks(argument: &mut [u8], most: u32) -> Option<u32> {
-    let (words, _) = argument.get_mut(..ARGUMENT_HEADER)?.as_chunks_mut::<4>();
+    let (words, _) = argument.get_mut(..4 * (1 + ARGUMENT_PARTS))?.as_chunks_mut::<4>();
     let (parts, ends) = words.split_first_mut()?;
     let (mut old, mut new) = (0, 0);
     for (number, word) in (0..).zip(ends) {
@@ -283,5 +283,24 @@ impl<'a, 's> Draft<'a, 's> {
         self.close()?;
         self.pieces.push(piece);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_keeps_as_many_blocks_as_there_are_processors() {
+        let header = |parts: u32, ends: [u32; 8]| -> Vec<u8> {
+            let words = [parts].into_iter().chain(ends).flat_map(u32::to_le_bytes);
+            words.chain([0; ARGUMENT_HEADER - 36]).collect()
+        };
+        let mut argument = header(3, [5, 7, 17, 17, 17, 17, 17, 17]);
+        assert_eq!(lower_blocks(&mut argument, 3), Some(8));
+        assert_eq!(argument, header(3, [3, 5, 8, 8, 8, 8, 8, 8]));
+        assert_eq!(lower_blocks(&mut argument, 100), Some(8), "what is below stays");
+        assert_eq!(lower_blocks(&mut header(2, [5, 4, 4, 4, 4, 4, 4, 4]), 3), None, "ends that go back");
+        assert_eq!(lower_blocks(&mut [0; 8], 3), None, "half a header");
     }
 }

@@ -21,6 +21,8 @@ use std::fmt::Write;
 
 use super::{List, Plan, Text, bytes_text};
 
+/// Parts of an argument, at most.
+pub const ARGUMENT_PARTS: usize = 8;
 /// Where the operands of an argument begin.
 pub const ARGUMENT_HEADER: usize = 40;
 /// Bytes of each; its address comes first.

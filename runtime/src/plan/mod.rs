@@ -7,7 +7,9 @@ mod code;
 mod print;
 pub mod rows;
 
-pub use code::{ARGUMENT_HEADER, ARGUMENT_OPERAND, Arch, Call, Code, Function, MAP_ALIGN, MAP_BYTES, Map};
+pub use code::{
+    ARGUMENT_HEADER, ARGUMENT_OPERAND, ARGUMENT_PARTS, Arch, Call, Code, Function, MAP_ALIGN, MAP_BYTES, Map,
+};
 pub use print::{Detail, bytes_text, flops_text, memory_text};
 
 use std::borrow::Cow;
