@@ -19,14 +19,14 @@ pub struct Progress {
 }
 
 /// Operations of one run of a phase, at least one so that every phase moves the bar.
-fn cost(phase: &Phase) -> u64 {
-    work(phase).1.max(1)
+fn cost(phase: &Phase, steps: Option<usize>) -> u64 {
+    work(phase, steps).1.max(1)
 }
 
 impl Progress {
-    /// For one run of `plan`; shows nothing when `quiet`.
-    pub fn new(plan: &Plan, quiet: bool) -> Progress {
-        let total = plan.phases.iter().map(cost).sum();
+    /// For one run of `plan`, with so many guided steps if that is said; shows nothing when `quiet`.
+    pub fn new(plan: &Plan, steps: Option<usize>, quiet: bool) -> Progress {
+        let total = plan.phases.iter().map(|phase| cost(phase, steps)).sum();
         let terminal = std::io::stderr().is_terminal();
         let target =
             if quiet || !terminal { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use zoetrope_model_spec::ltx::pipeline::{DISTILLED_SIGMAS, STAGE_2_SIGMAS};
+use zoetrope_model_spec::ltx::guidance::SCALES;
+use zoetrope_model_spec::ltx::pipeline::NEGATIVE_PHASE;
+use zoetrope_model_spec::ltx::schedule::{
+    DISTILLED_SIGMAS, GUIDED_STEPS, GUIDED_TOKENS, STAGE_2_SIGMAS, ltx2,
+};
 use zoetrope_runtime::plan::{Item, Launch, Phase, Plan, Repeat, Segment};
 use zoetrope_runtime::{Executor, Result};
 
@@ -13,10 +17,23 @@ use crate::tokenize::Encoded;
 /// What a run is made from.
 pub struct Request<'a> {
     pub prompt: &'a Encoded,
+    /// What guides the run, where its plan is guided.
+    pub guidance: Guidance,
     /// Picks the initial noise.
     pub seed: u64,
     /// Initial noise instead of the generator's: `stage1.v.noise`, `stage1.a.noise`, and those of stage 2.
     pub noise: Named,
+}
+
+/// What guides a run.
+#[derive(Default)]
+pub struct Guidance {
+    /// What the clip shall not be.
+    pub negative: Option<Encoded>,
+    /// Values of the ports of scales, by their names.
+    pub scales: Named,
+    /// Denoising steps; `None` for as many as the model is meant to have.
+    pub steps: Option<usize>,
 }
 
 /// What a run leaves.
@@ -39,26 +56,32 @@ pub fn noise_ports(plan: &Plan) -> BTreeMap<String, Vec<usize>> {
         .collect()
 }
 
-/// Noise levels of a stage.
-pub fn sigmas(stage: usize) -> &'static [f32] {
-    if stage == 1 { &DISTILLED_SIGMAS } else { &STAGE_2_SIGMAS }
+/// True when every step of the phase is made of several passes.
+pub fn is_guided(phase: &Phase) -> bool {
+    phase.inputs.iter().any(|port| SCALES.iter().any(|(name, _)| port.name == *name))
 }
 
-/// Which stage a phase belongs to: the number at the end of its name.
-pub fn stage(phase: &Phase) -> usize {
-    phase.name.rsplit('-').next().and_then(|n| n.parse().ok()).unwrap_or(1)
+/// Noise levels of the steps of a denoising phase; none of another one. A guided phase has `steps` of them, if that is
+/// said.
+pub fn sigmas(phase: &Phase, steps: Option<usize>) -> Vec<f32> {
+    match phase.name.strip_prefix("denoise") {
+        None => Vec::new(),
+        Some(_) if is_guided(phase) => ltx2(steps.unwrap_or(GUIDED_STEPS), GUIDED_TOKENS),
+        Some("-2") => STAGE_2_SIGMAS.to_vec(),
+        Some(_) => DISTILLED_SIGMAS.to_vec(),
+    }
 }
 
-/// How often a segment runs in one run of its phase.
-pub fn turns(phase: &Phase, segment: &Segment) -> u64 {
-    if segment.repeat == Repeat::Steps { sigmas(stage(phase)).len() as u64 - 1 } else { 1 }
+/// How often a segment runs in one run of its phase; `steps` as in [`sigmas`].
+pub fn turns(phase: &Phase, segment: &Segment, steps: Option<usize>) -> u64 {
+    if segment.repeat == Repeat::Steps { sigmas(phase, steps).len().saturating_sub(1) as u64 } else { 1 }
 }
 
-/// Launches and operations of one run of a phase.
-pub fn work(phase: &Phase) -> (u64, u64) {
+/// Launches and operations of one run of a phase; `steps` as in [`sigmas`].
+pub fn work(phase: &Phase, steps: Option<usize>) -> (u64, u64) {
     let (mut launches, mut flops) = (0, 0);
     for segment in phase.segments.iter() {
-        let times = turns(phase, segment);
+        let times = turns(phase, segment, steps);
         for item in segment.items.iter() {
             let (count, body) = match item {
                 Item::Launch(l) => (1, std::slice::from_ref(l)),
@@ -87,13 +110,19 @@ pub fn run<E: Executor>(
     let tokens = |v: &[i32]| Tensor::int(&[v.len()], v.to_vec());
     for phase in plan.phases.iter() {
         let name = phase.name.as_ref();
+        let negative = request.guidance.negative.as_ref().filter(|_| name.ends_with(NEGATIVE_PHASE));
+        let prompt = negative.unwrap_or(request.prompt);
+        let steps = sigmas(phase, request.guidance.steps);
         let mut inputs = Named::new();
         for port in phase.inputs.iter() {
             let value = match port.name.as_ref() {
-                "input_ids" => Some(tokens(&request.prompt.input_ids)),
-                "attention_mask" => Some(tokens(&request.prompt.attention_mask)),
+                "input_ids" => Some(tokens(&prompt.input_ids)),
+                "attention_mask" => Some(tokens(&prompt.attention_mask)),
                 "seed" => Some(Tensor::int(&[2], vec![request.seed as i32, (request.seed >> 32) as i32])),
-                "noise_scale" => Some(Tensor::real(&[1], vec![sigmas(stage(phase))[0]])),
+                "noise_scale" => Some(Tensor::real(&[1], vec![steps[0]])),
+                scale if request.guidance.scales.contains_key(scale) => {
+                    request.guidance.scales.get(scale).cloned()
+                }
                 _ => port.slot.as_ref().and_then(|slot| request.noise.get(slot.as_ref())).cloned(),
             };
             inputs.extend(value.map(|v| (port.name.to_string(), v)));
@@ -101,8 +130,7 @@ pub fn run<E: Executor>(
         if name.starts_with("noise-") && !request.noise.is_empty() {
             continue;
         }
-        let steps: &[f32] = if name.starts_with("denoise-") { sigmas(stage(phase)) } else { &[] };
-        session.run(name, &inputs, steps, watch)?;
+        session.run(name, &inputs, &steps, watch)?;
         let mut left = Named::new();
         for port in phase.outputs.iter() {
             match (name, port.slot.as_ref()) {

@@ -5,7 +5,7 @@ use zoetrope::demo::demo_in_memory;
 use zoetrope::device::Device;
 use zoetrope::eval::Phase;
 use zoetrope::model_files::{ModelFiles, tensors_of};
-use zoetrope::run::{Finished, Request, run};
+use zoetrope::run::{Finished, Guidance, Request, run};
 use zoetrope::session::{Session, Unwatched, Watch};
 use zoetrope::tensors::{Named, Tensor};
 use zoetrope::tokenize::Tokenizer;
@@ -38,7 +38,12 @@ fn watched(plan: &Plan, files: &ModelFiles, poisoned: bool, watch: &mut dyn Watc
     let mut session = if poisoned { Session::poisoned(plan, files) } else { Session::new(plan, files) }
         .expect("the plan fits");
     let tokenizer = Tokenizer::from_bytes(files.tokenizer.as_deref().unwrap()).unwrap();
-    let request = Request { prompt: &tokenizer.encode("a red ball").unwrap(), seed: 7, noise: Named::new() };
+    let request = Request {
+        prompt: &tokenizer.encode("a red ball").unwrap(),
+        guidance: Guidance::default(),
+        seed: 7,
+        noise: Named::new(),
+    };
     run(plan, &mut session, &request, watch, &mut |_, _| Ok(())).expect("the run finishes")
 }
 

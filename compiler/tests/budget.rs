@@ -47,7 +47,7 @@ fn program(model: &Model) -> Program {
         let b = Builder::new(name, Dtype::F32);
         let x = b.input("x", Dtype::F32, &[5, COLS]);
         let shared = b.weight("shared", &[COLS]);
-        let out = b.repeat(of, count, &[x], |s| vec![turn(&b, of, model, s[0], shared)]);
+        let out = b.repeat(of, 0..count, &[x], |s| vec![turn(&b, of, model, s[0], shared)]);
         b.output("y", out[0]);
         Phase::alone(b.finish().expect("shapes fit"))
     };
@@ -56,7 +56,7 @@ fn program(model: &Model) -> Program {
         let x = b.input("x", Dtype::F32, &[5, COLS]);
         let shared = b.weight("shared", &[COLS]);
         let out = b.steps("step", &[b.silu(x)], |s| {
-            b.repeat("blocks", model.blocks, s, |s| vec![turn(&b, "blocks", model, s[0], shared)])
+            b.repeat("blocks", 0..model.blocks, s, |s| vec![turn(&b, "blocks", model, s[0], shared)])
         });
         b.output("y", b.silu(out[0]));
         Phase::alone(b.finish().expect("shapes fit"))

@@ -73,7 +73,7 @@ fn program(before: &[Step], body: &[Step], after: &[Step], turns: usize) -> Grap
         .map(|turn| b.constant(&format!("row.{turn}"), &[1, COLS], vec![turn as f32 / 4.0; COLS]))
         .collect();
     let mut stack = None;
-    let out = b.repeat("turns", turns, &state, |s| {
+    let out = b.repeat("turns", 0..turns, &state, |s| {
         let mut inner = outside.clone();
         inner.extend_from_slice(s);
         inner.push(b.add(s[0], b.per_iteration("row", &rows)));

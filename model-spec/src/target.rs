@@ -8,6 +8,7 @@ use thiserror::Error as ThisError;
 
 use crate::lang::Dtype;
 use crate::ltx::config::{TEXT_TOKENS, Transformer};
+use crate::ltx::guidance::Guidance;
 use crate::ltx::sizes::{SPACE, Size, TIME};
 
 /// Which sequence of stages makes the clip (docs/model/pipelines.md 6).
@@ -18,6 +19,8 @@ pub enum Pipeline {
     Distilled,
     /// The distilled model at full size at once.
     DistilledSingleStage,
+    /// The model as it was before it was distilled, guided, at full size at once.
+    OneStage,
 }
 
 impl Pipeline {
@@ -25,14 +28,22 @@ impl Pipeline {
         match self {
             Pipeline::Distilled => "distilled",
             Pipeline::DistilledSingleStage => "distilled-single-stage",
+            Pipeline::OneStage => "one-stage",
         }
+    }
+
+    /// The inverse of [`Pipeline::name`].
+    pub fn from_name(name: &str) -> Option<Pipeline> {
+        [Pipeline::Distilled, Pipeline::DistilledSingleStage, Pipeline::OneStage]
+            .into_iter()
+            .find(|pipeline| pipeline.name() == name)
     }
 
     /// What width and height must be divisible by.
     pub fn grid(self) -> usize {
         match self {
             Pipeline::Distilled => 2 * SPACE,
-            Pipeline::DistilledSingleStage => SPACE,
+            Pipeline::DistilledSingleStage | Pipeline::OneStage => SPACE,
         }
     }
 }
@@ -66,6 +77,8 @@ pub struct Target {
     pub vram: Option<u64>,
     /// Whether every denoising step leaves a picture of how far the clip is.
     pub preview: bool,
+    /// The passes of every denoising step; `None` for one.
+    pub guidance: Option<Guidance>,
 }
 
 /// A target that cannot be compiled, with everything that is wrong with it.
@@ -115,6 +128,27 @@ struct File {
     model: ModelField,
     vram: Option<String>,
     preview: Option<bool>,
+    guidance: Option<GuidanceField>,
+}
+
+/// What is not said is as LTX-2.3 is guided (docs/model/sampling.md 7.3).
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GuidanceField {
+    #[serde(default = "yes")]
+    uncond: bool,
+    #[serde(default = "stg_blocks")]
+    stg_blocks: Vec<usize>,
+    #[serde(default = "yes")]
+    modality: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn stg_blocks() -> Vec<usize> {
+    vec![28]
 }
 
 #[derive(Deserialize)]
@@ -138,6 +172,7 @@ impl Target {
             model: p.model.clone(),
             vram: None,
             preview: false,
+            guidance: None,
         })
     }
 
@@ -170,6 +205,10 @@ impl Target {
             model,
             vram,
             preview: file.preview.unwrap_or(false),
+            guidance: guidance(file.pipeline, file.guidance).unwrap_or_else(|problem| {
+                problems.push(problem);
+                None
+            }),
         };
         problems.extend(target.problems());
         if problems.is_empty() { Ok(target) } else { Err(fail(problems)) }
@@ -257,6 +296,22 @@ pub fn parse_vram(text: &str) -> Result<u64, String> {
             "vram is {text:?}; wanted the memory of a card in GiB or GB, at most 1024 GiB, such as \"24GiB\""
         )
     })
+}
+
+/// The passes of a pipeline: `one-stage` is guided, the distilled ones are not.
+fn guidance(pipeline: Pipeline, field: Option<GuidanceField>) -> Result<Option<Guidance>, String> {
+    if pipeline != Pipeline::OneStage {
+        return match field {
+            None => Ok(None),
+            Some(_) => Err(format!("guidance is for one-stage targets; {} is not guided", pipeline.name())),
+        };
+    }
+    let said =
+        field.unwrap_or_else(|| GuidanceField { uncond: yes(), stg_blocks: stg_blocks(), modality: yes() });
+    let GuidanceField { uncond, mut stg_blocks, modality } = said;
+    stg_blocks.sort_unstable();
+    stg_blocks.dedup();
+    Ok(Some(Guidance { uncond, stg_blocks, modality }))
 }
 
 fn model(field: ModelField) -> Result<Model, String> {

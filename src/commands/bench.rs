@@ -17,7 +17,7 @@ use crate::device::{Chosen, Device};
 use crate::failure::{Failure, Kind};
 use crate::report::cards::Card;
 use crate::report::floor;
-use crate::run::{sigmas, stage};
+use crate::run::sigmas;
 use crate::session::{Session, Unwatched, Watch};
 use crate::tensors::{Named, Tensor};
 
@@ -126,7 +126,7 @@ fn inputs(phase: &Phase) -> Vec<(&Port, Vec<u8>)> {
         match port.name.as_ref() {
             "input_ids" | "attention_mask" => Tensor::int(&[count], vec![1; count]),
             "seed" => Tensor::int(&[2], vec![10, 0]),
-            "noise_scale" => Tensor::real(&[1], vec![sigmas(stage(phase))[0]]),
+            "noise_scale" => Tensor::real(&[1], vec![sigmas(phase, None)[0]]),
             name => {
                 let mut random = Stream::named(name);
                 Tensor::real(&[count], (0..count).map(|_| random.next() as f32).collect())
@@ -145,7 +145,7 @@ fn time<'p>(
     named: Option<&Card>,
 ) -> Result<Timed<'p>, Failure> {
     let (name, inputs) = (phase.name.as_ref(), inputs(phase));
-    let steps = if name.starts_with("denoise-") { sigmas(stage(phase)) } else { &[] };
+    let steps = sigmas(phase, None);
     let start = Instant::now();
     session.load(name)?;
     session.executor().settle()?;
@@ -158,7 +158,7 @@ fn time<'p>(
             session.executor().write(port, bytes)?;
         }
         let start = Instant::now();
-        session.run(name, &Named::new(), steps, watch)?;
+        session.run(name, &Named::new(), &steps, watch)?;
         Ok(start.elapsed().as_secs_f64())
     };
     let mut times = Vec::new();

@@ -14,6 +14,7 @@ use zoetrope_model_spec::target::{Model, Target, parse_vram};
 use zoetrope_runtime::Error as RuntimeError;
 use zoetrope_runtime::plan::Plan;
 
+use super::guidance::GuidanceArgs;
 use super::show::find_target;
 use super::{ModelArgs, write_whole};
 use crate::device::Device;
@@ -60,6 +61,8 @@ pub struct Eval {
     /// Latent frames that the video decoder takes through all layers together; otherwise a run has as many as fit
     #[arg(long, value_name = "N")]
     chunk: Option<NonZeroUsize>,
+    #[command(flatten)]
+    guidance: GuidanceArgs,
 }
 
 impl Eval {
@@ -181,7 +184,8 @@ impl Eval {
             Failure::new(Kind::ModelFiles, "the text encoder's folder has no tokenizer.json")
         })?;
         let encoded = self.encoded(tokenizer)?;
-        let request = Request { prompt: &encoded, seed: 0, noise };
+        let guidance = self.guidance.of(&plan, tokenizer)?;
+        let request = Request { prompt: &encoded, guidance, seed: 0, noise };
         let finished = self.finished(&plan, &files, &request)?;
         let mut out = finished.latents;
         out.insert("video".to_string(), finished.video);

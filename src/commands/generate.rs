@@ -9,6 +9,7 @@ use zoetrope_runtime::Error as RuntimeError;
 use zoetrope_runtime::cuda::{Cuda, Supply};
 use zoetrope_runtime::plan::Plan;
 
+use super::guidance::GuidanceArgs;
 use super::model::built_in;
 use super::previews::{self, Previews};
 use super::{ModelArgs, PlanArgs, write_whole};
@@ -52,6 +53,8 @@ pub struct Generate {
     /// After every step, write this PNG file anew: the frame in the middle of the clip as it is by then
     #[arg(long, value_name = "FILE")]
     preview: Option<PathBuf>,
+    #[command(flatten)]
+    guidance: GuidanceArgs,
     /// Where to run
     #[arg(long, value_enum, default_value_t = Device::Auto)]
     device: Device,
@@ -71,6 +74,7 @@ impl Generate {
         if let Some(path) = &self.preview {
             previews::check(plan, path)?;
         }
+        self.guidance.check(plan)?;
         let facts = &plan.facts;
         facts.notes.iter().for_each(|note| eprintln!("note: {note}"));
         let chosen = self.device.choose(plan)?;
@@ -96,12 +100,13 @@ impl Generate {
             Failure::new(Kind::ModelFiles, "the text encoder's folder has no tokenizer.json")
         })?;
         let encoded = Tokenizer::from_bytes(tokenizer)?.encode(&prompt)?;
+        let guidance = self.guidance.of(plan, tokenizer)?;
         if encoded.tokens > encoded.input_ids.len() {
             let limit = encoded.input_ids.len();
             eprintln!("note: the prompt has {} tokens; only the first {limit} are used", encoded.tokens);
         }
-        let request = Request { prompt: &encoded, seed: self.seed, noise };
-        let mut progress = Progress::new(plan, self.quiet);
+        let mut progress = Progress::new(plan, guidance.steps, self.quiet);
+        let request = Request { prompt: &encoded, guidance, seed: self.seed, noise };
         let mut watch = Previews { progress: &mut progress, path: self.preview };
         let dump = self.dump.as_deref();
         let mut keep = |phase: &str, left: &Named| match dump {

@@ -7,6 +7,7 @@ mod choose;
 pub mod demo_model;
 pub mod eval;
 pub mod generate;
+mod guidance;
 mod model;
 pub mod plan;
 mod previews;

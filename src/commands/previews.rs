@@ -80,7 +80,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("now.png");
         let plan = Plan { phases: Vec::new().into(), ..zoetrope_generated::PLANS[0].clone() };
-        let mut progress = Progress::new(&plan, true);
+        let mut progress = Progress::new(&plan, None, true);
         let mut watch = Previews { progress: &mut progress, path: Some(path.clone()) };
         for level in [0.0, 0.2] {
             let values = vec![level, 0.5, 1.0, 0.25, 0.75, 0.1];

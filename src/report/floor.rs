@@ -33,7 +33,7 @@ pub fn phase(card: &Card, phase: &Phase) -> f64 {
         }
         seconds + stretch(card, between.drain(..))
     };
-    phase.segments.iter().map(|s| turns(phase, s) as f64 * segment(&s.items)).sum()
+    phase.segments.iter().map(|s| turns(phase, s, None) as f64 * segment(&s.items)).sum()
 }
 
 /// Bytes of weights that one pass of a loop brings from the host. Those that come when the phase begins are loading.

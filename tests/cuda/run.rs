@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::Instant;
 
 use zoetrope::model_files::ModelFiles;
-use zoetrope::run::{Finished, Request, run};
+use zoetrope::run::{Finished, Guidance, Request, run};
 use zoetrope::session::{Session, Unwatched};
 use zoetrope::tensors::Named;
 use zoetrope::tokenize::Tokenizer;
@@ -28,7 +28,12 @@ impl Images for ByName {
 /// A clip, as far as the plan has phases for it.
 pub fn clip<E: Executor>(plan: &Plan, files: &ModelFiles, session: &mut Session<'_, E>) -> Finished {
     let tokenizer = Tokenizer::from_bytes(files.tokenizer.as_deref().unwrap()).unwrap();
-    let request = Request { prompt: &tokenizer.encode("a red ball").unwrap(), seed: 7, noise: Named::new() };
+    let request = Request {
+        prompt: &tokenizer.encode("a red ball").unwrap(),
+        guidance: Guidance::default(),
+        seed: 7,
+        noise: Named::new(),
+    };
     run(plan, session, &request, &mut Unwatched, &mut |_, _| Ok(())).expect("the run finishes")
 }
 

@@ -2,6 +2,7 @@
 
 mod chunks;
 mod decoders;
+mod guided;
 mod model;
 mod run;
 mod tables;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use zoetrope::run::{Request, run};
+use zoetrope::run::{Guidance, Request, run};
 use zoetrope::session::{Session, Unwatched};
 use zoetrope::tensors::{Named, Tensor};
 use zoetrope::tokenize::Tokenizer;
@@ -37,7 +37,12 @@ fn distilled(dtype: &str, scale: f64, same: f64, slack: f64) {
         .map(|(ours, theirs)| (ours, input(&case, &theirs)))
         .collect();
     let files = Model::open();
-    let request = Request { prompt: &tokenizer.encode(&prompt).unwrap(), seed: 0, noise };
+    let request = Request {
+        prompt: &tokenizer.encode(&prompt).unwrap(),
+        guidance: Guidance::default(),
+        seed: 0,
+        noise,
+    };
     let clip = |plan: &Plan| {
         let mut session = Session::new(plan, &files).unwrap();
         run(plan, &mut session, &request, &mut Unwatched, &mut |_, _| Ok(())).unwrap()

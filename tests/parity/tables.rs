@@ -4,7 +4,7 @@ use zoetrope::tokenize::Tokenizer;
 use zoetrope_compiler::Options;
 use zoetrope_compiler::targets::{Part, compile_part, dimensions};
 use zoetrope_model_spec::lang::{Constant, Def, Graph, Op, Value};
-use zoetrope_model_spec::ltx::pipeline::{DISTILLED_SIGMAS, STAGE_2_SIGMAS};
+use zoetrope_model_spec::ltx::schedule::{DISTILLED_SIGMAS, GUIDED_TOKENS, STAGE_2_SIGMAS, ltx2};
 use zoetrope_model_spec::ltx::sizes::Size;
 use zoetrope_test_support::golden::{Case, rel_l2};
 
@@ -34,6 +34,15 @@ fn noise_levels() {
         rel_l2(&STAGE_2_SIGMAS, case.tensor("stage2_distilled").as_f32())
             <= case.tolerance.of("stage2_distilled")
     );
+    // `default.steps30` is the schedule of guided runs, `tokens2040.steps30` one for so many tokens.
+    let shifted: Vec<_> = case.outputs.iter().filter_map(|name| name.split_once(".steps")).collect();
+    assert!(shifted.len() > 10);
+    for (tokens, steps) in shifted {
+        let name = format!("{tokens}.steps{steps}");
+        let tokens = tokens.strip_prefix("tokens").map_or(GUIDED_TOKENS, |n| n.parse().unwrap());
+        let error = rel_l2(&ltx2(steps.parse().unwrap(), tokens), case.tensor(&name).as_f32());
+        assert!(error <= case.tolerance.of(&name), "{name}: {error:.2e}");
+    }
 }
 
 /// The midpoints of [start, end) along one axis, one per token.

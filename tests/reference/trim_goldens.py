@@ -21,7 +21,7 @@ import struct
 import sys
 from pathlib import Path
 
-# What the distilled path runs, prompt to pixels and waveform.
+# What the distilled path runs, prompt to pixels and waveform; guided steps and masked attention.
 CASES = [
     "tokenizer",
     "gemma",
@@ -33,8 +33,12 @@ CASES = [
     "transformer_t2v",
     "transformer_long",
     "transformer_per_token",
+    "transformer_guided_batch",
+    "transformer_attention_mask",
     "denoise_contexts",
     "denoise_t2v_distilled",
+    "guidance",
+    "denoise_t2v_guided",
     "upsampler",
     "vae_decode",
     "audio_decode",

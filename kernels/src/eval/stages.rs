@@ -126,6 +126,7 @@ pub(crate) fn reads_rows(op: &Op, input: usize, shapes: &[&[usize]]) -> bool {
         | Op::Snake {}
         | Op::Copy {} => input == 0,
         Op::GroupNorm { .. }
+        | Op::Deviation {}
         | Op::Gather {}
         | Op::Sinusoid { .. }
         | Op::PlaceRegisters {}

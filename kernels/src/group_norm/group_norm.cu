@@ -1,49 +1,13 @@
 // Norms over all positions and the channels of a group: a block for a group, which goes over it three times.
 #pragma once
 
-// The sums of warps meet in f64: a group has up to 1e8 elements, a thread's own sum a thousandth of them.
-template <int THREADS> DEVICE double block_sum(float x, double* scratch) {
-    x = warp_sum(x);
-    if (thread_index() % 32 == 0) {
-        scratch[thread_index() / 32] = x;
-    }
-    block_barrier();
-    double total = 0.0;
-    for (int warp = 0; warp < THREADS / 32; warp++) {
-        total += scratch[warp];
-    }
-    block_barrier();
-    return total;
-}
-
 template <class K, class F> DEVICE void normalized(const typename K::Part& part, int group, F finish) {
-    constexpr int size = K::x_width / K::group_norm::groups, units = over(size, UNIT);
-    double* scratch = (double*)shared_memory();
-    long long rows = part.x.rows(), all = rows * units;
-    auto each = [&](auto f) {
-        for (long long unit = thread_index(); unit < all; unit += K::threads) {
-            int in_group = (int)(unit % units) * UNIT;
-            f(unit / units, group * size + in_group, at_most(UNIT, size - in_group));
-        }
-    };
-    auto sum = [&](auto f) {
-        float total = 0.0f;
-        each([&](long long row, int column, int count) {
-            float values[UNIT];
-            load(values, part.x.row(row) + column, count);
-            float some = 0.0f;
-#pragma unroll
-            for (int i = 0; i < UNIT; i++) {
-                some += i < count ? f(values[i]) : 0.0f;
-            }
-            total += some;
-        });
-        return block_sum<K::threads>(total, scratch) / (double)(rows * size);
-    };
-    float mean = (float)sum([](float x) { return x; });
-    double variance = sum([&](float x) { return (x - mean) * (x - mean); });
+    constexpr int size = K::x_width / K::group_norm::groups;
+    Columns<size, K::threads, decltype(part.x)> columns{part.x, group * size};
+    float mean = (float)(columns.sum([](float x) { return x; }) / columns.elements());
+    double variance = columns.sum([&](float x) { return (x - mean) * (x - mean); }) / columns.elements();
     double inverse = 1.0 / sqrt(variance + (double)K::group_norm::eps);
-    each([&](long long row, int column, int count) {
+    columns.each([&](long long row, int column, int count) {
         float values[UNIT], w[UNIT], bias[UNIT];
         load(values, part.x.row(row) + column, count);
         load(w, part.w.data + column, count);

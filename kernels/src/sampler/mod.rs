@@ -8,7 +8,10 @@ use crate::cuda::{Cuda, Grid, Source};
 const SOURCE: Source =
     Source { name: "sampler/sampler.cu", text: include_str!("sampler.cu"), includes: None };
 
-/// Noise, mixing, steps.
+/// The block that goes over a whole tensor.
+const BLOCK: Grid = Grid { blocks: 1, threads: 1024, shared: 1024 / 32 * 8 };
+
+/// Noise, mixing, guidance, steps.
 pub fn declare() -> Vec<Kernel> {
     vec![
         Kernel::named("normal", "standard normal numbers of a counter-based generator")
@@ -44,5 +47,51 @@ pub fn declare() -> Vec<Kernel> {
                 m.add(x, m.mul(m.div(m.sub(x, x0), sigma), d_sigma))
             })
             .cuda(Cuda::of_units(SOURCE, "euler_step")),
+        Kernel::named("denoised", "x0 = x − v·sigma")
+            .reads("velocity", &["..", "dim"])
+            .reads("sigma", &["1"])
+            .reads("x", &["..", "dim"])
+            .case(&[&[5, 19], &[1], &[5, 19]])
+            .means("y", &["..", "dim"], |m, [velocity, sigma, x]| m.sub(x, m.mul(velocity, sigma)))
+            .cuda(Cuda::of_units(SOURCE, "denoised")),
+        Kernel::named(
+            "guide",
+            "guided + (cond − other)·(scale + offset): one pass more in a guided prediction",
+        )
+        .reads("guided", &["..", "dim"])
+        .or_in_place()
+        .reads("cond", &["..", "dim"])
+        .reads("other", &["..", "dim"])
+        .reads("scale", &["1"])
+        .case(&[&[5, 19], &[5, 19], &[5, 19], &[1]])
+        .means("y", &["..", "dim"], |m, [guided, cond, other, scale]| {
+            m.add(guided, m.mul(m.sub(cond, other), m.affine(scale, 1.0, -1.0)))
+        })
+        .cuda(Cuda::of_units(SOURCE, "guide")),
+        Kernel::named("deviation", "the standard deviation of all elements")
+            .reads("x", &["..", "dim"])
+            .case(&[&[37, 19]])
+            .means("y", &["1"], |m, [x]| m.op(Op::Deviation {}, &[x]))
+            .cuda(Cuda { launch: |_, _| BLOCK, ..Cuda::of_units(SOURCE, "deviation") })
+            .cuda_case("", &[&[1100, 24]]),
+        Kernel::named(
+            "guided_euler_step",
+            "x0 = guided·(1 + rescale·(ratio of deviations − 1)); x + (x − x0)/sigma·Δsigma",
+        )
+        .reads("guided", &["..", "dim"])
+        .reads("cond_deviation", &["1"])
+        .reads("deviation", &["1"])
+        .reads("rescale", &["1"])
+        .reads("sigma", &["1"])
+        .reads("d_sigma", &["1"])
+        .reads("x", &["..", "dim"])
+        .or_in_place()
+        .case(&[&[5, 19], &[1], &[1], &[1], &[1], &[1], &[5, 19]])
+        .means("y", &["..", "dim"], |m, [guided, cond_deviation, deviation, rescale, sigma, d_sigma, x]| {
+            let ratio = m.affine(m.div(cond_deviation, deviation), 1.0, -1.0);
+            let x0 = m.mul(guided, m.affine(m.mul(ratio, rescale), 1.0, 1.0));
+            m.add(x, m.mul(m.div(m.sub(x, x0), sigma), d_sigma))
+        })
+        .cuda(Cuda::of_units(SOURCE, "guided_euler_step")),
     ]
 }

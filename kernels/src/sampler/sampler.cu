@@ -1,4 +1,4 @@
-// Noise and steps of the sampler.
+// Noise, guidance and steps of the sampler.
 #pragma once
 
 // Philox4x32-10 (Salmon et al., SC 2011): four words from a counter of four and a key of two.
@@ -65,6 +65,63 @@ template <class K> DEVICE void euler_step(const typename K::Part& part, int bloc
 #pragma unroll
         for (int i = 0; i < UNIT; i++) {
             float x0 = x[i] - velocity[i] * sigma;
+            x[i] += (x[i] - x0) / sigma * d_sigma;
+        }
+        store(part.y.row(row) + column, x, count);
+    });
+}
+
+template <class K> DEVICE void denoised(const typename K::Part& part, int block) {
+    float sigma = real(part.sigma.data[0]);
+    unit_of<K::y_width, K::threads>(part.y.rows(), block, [&](long long row, int column, int count) {
+        float x[UNIT], velocity[UNIT];
+        load(x, part.x.row(row) + column, count);
+        load(velocity, part.velocity.row(row) + column, count);
+#pragma unroll
+        for (int i = 0; i < UNIT; i++) {
+            x[i] -= velocity[i] * sigma;
+        }
+        store(part.y.row(row) + column, x, count);
+    });
+}
+
+template <class K> DEVICE void guide(const typename K::Part& part, int block) {
+    float scale = real(part.scale.data[0]) * K::affine::scale + K::affine::offset;
+    unit_of<K::y_width, K::threads>(part.y.rows(), block, [&](long long row, int column, int count) {
+        float guided[UNIT], cond[UNIT], other[UNIT];
+        load(guided, part.guided.row(row) + column, count);
+        load(cond, part.cond.row(row) + column, count);
+        load(other, part.other.row(row) + column, count);
+#pragma unroll
+        for (int i = 0; i < UNIT; i++) {
+            guided[i] += (cond[i] - other[i]) * scale;
+        }
+        store(part.y.row(row) + column, guided, count);
+    });
+}
+
+// One block for all elements, which goes over them twice.
+template <class K> DEVICE void deviation(const typename K::Part& part, int) {
+    Columns<K::x_width, K::threads, decltype(part.x)> all{part.x, 0};
+    float mean = (float)(all.sum([](float x) { return x; }) / all.elements());
+    double squares = all.sum([&](float x) { return (x - mean) * (x - mean); });
+    if (thread_index() == 0) {
+        put(part.y.row(0), (float)sqrt(squares / (all.elements() - 1.0)));
+    }
+}
+
+template <class K> DEVICE void guided_euler_step(const typename K::Part& part, int block) {
+    float sigma = real(part.sigma.data[0]), d_sigma = real(part.d_sigma.data[0]);
+    float ratio = real(part.cond_deviation.data[0]) / real(part.deviation.data[0]);
+    ratio = ratio * K::affine::scale + K::affine::offset;
+    float factor = ratio * real(part.rescale.data[0]) * K::affine_2::scale + K::affine_2::offset;
+    unit_of<K::y_width, K::threads>(part.y.rows(), block, [&](long long row, int column, int count) {
+        float x[UNIT], guided[UNIT];
+        load(x, part.x.row(row) + column, count);
+        load(guided, part.guided.row(row) + column, count);
+#pragma unroll
+        for (int i = 0; i < UNIT; i++) {
+            float x0 = guided[i] * factor;
             x[i] += (x[i] - x0) / sigma * d_sigma;
         }
         store(part.y.row(row) + column, x, count);

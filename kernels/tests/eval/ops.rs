@@ -69,6 +69,7 @@ fn norms(random: &mut Random) {
     let axes = shape(random, 3, 6);
     let x = random.reals(&[axes[0], axes[1], axes[2], n], -1.0, 3.0);
     let (w, b) = (random.reals(&[n], -1.0, 1.0), random.reals(&[n], -1.0, 1.0));
+    check(&Op::Deviation {}, std::slice::from_ref(&x), CLOSE);
     check(&Op::GroupNorm { groups, eps: 1e-5 }, &[x, w, b], CLOSE);
 }
 

@@ -1,6 +1,7 @@
 //! The recorder: a spec function calls it as if it computed, and a [`Graph`] remains.
 
 use std::cell::{Cell, RefCell};
+use std::ops::Range;
 
 use super::{
     BinaryFn, Carried, Collected, Constant, Count, Def, Dtype, Graph, Info, Loop, Op, OpStmt, Output,
@@ -25,6 +26,8 @@ pub struct Builder {
 struct Body {
     /// Name and count of the loop; `None` for the phase itself.
     of: Option<(String, Count)>,
+    /// The number that the checkpoint gives the loop's turn 0.
+    first: usize,
     stmts: Vec<Stmt>,
     collected: Vec<Collected>,
 }
@@ -34,7 +37,7 @@ impl Builder {
     pub fn new(name: &str, dtype: Dtype) -> Builder {
         Builder {
             graph: RefCell::new(Graph { name: name.to_string(), ..Graph::default() }),
-            open: RefCell::new(vec![Body { of: None, stmts: Vec::new(), collected: Vec::new() }]),
+            open: RefCell::new(vec![Body { of: None, first: 0, stmts: Vec::new(), collected: Vec::new() }]),
             path: RefCell::default(),
             component: RefCell::new((Source::Checkpoint, String::new())),
             dtype: Cell::new(dtype),
@@ -146,21 +149,17 @@ impl Builder {
 
     /// A tensor of the current component's file, at the current path.
     pub fn weight(&self, name: &str, shape: &[usize]) -> Value {
-        self.weight_from(0, name, shape)
-    }
-
-    /// As [`Builder::weight`], inside a loop whose turn 0 is number `first` in the file.
-    pub fn weight_from(&self, first: usize, name: &str, shape: &[usize]) -> Value {
-        self.tensor(first, name, shape, false)
+        self.tensor(name, shape, false)
     }
 
     /// The filters `[out, taps.., channels]` of a convolution, whose tensor in the file is `[out, channels, taps..]`.
     pub fn filters(&self, name: &str, out: usize, taps: &[usize], channels: usize) -> Value {
-        self.tensor(0, name, &[&[out], taps, &[channels]].concat(), true)
+        self.tensor(name, &[&[out], taps, &[channels]].concat(), true)
     }
 
-    fn tensor(&self, first: usize, name: &str, shape: &[usize], channels_last: bool) -> Value {
+    fn tensor(&self, name: &str, shape: &[usize], channels_last: bool) -> Value {
         let path = self.full_path(name);
+        let first = self.open.borrow().last().map_or(0, |body| body.first);
         let (source, prefix) = self.component.borrow().clone();
         let tensor = if prefix.is_empty() { path.clone() } else { format!("{prefix}.{path}") };
         let tensors = vec![Tensor { name: tensor, rows: shape.first().copied().unwrap_or(1) }];
@@ -236,16 +235,16 @@ impl Builder {
 
     // -- loops ------------------------------------------------------------------------------------------------
 
-    /// Records `body` once, to be executed `count` times; `state` goes round. The body names weights of its turn
-    /// with `*` in the path.
+    /// Records `body` once, to be executed for every number of `turns`; `state` goes round. The body names weights of its
+    /// turn with `*` in the path: the checkpoint's numbers are those of `turns`.
     pub fn repeat(
         &self,
         name: &str,
-        count: usize,
+        turns: Range<usize>,
         state: &[Value],
         body: impl FnOnce(&[Value]) -> Vec<Value>,
     ) -> Vec<Value> {
-        self.record_loop(name, Count::Fixed(count), state, body)
+        self.record_loop((name, Count::Fixed(turns.len()), turns.start), state, body)
     }
 
     /// As [`Builder::repeat`], with the number of turns decided by the host: the denoising steps.
@@ -255,13 +254,12 @@ impl Builder {
         state: &[Value],
         body: impl FnOnce(&[Value]) -> Vec<Value>,
     ) -> Vec<Value> {
-        self.record_loop(name, Count::Runtime, state, body)
+        self.record_loop((name, Count::Runtime, 0), state, body)
     }
 
     fn record_loop(
         &self,
-        name: &str,
-        count: Count,
+        (name, count, first): (&str, Count, usize),
         state: &[Value],
         body: impl FnOnce(&[Value]) -> Vec<Value>,
     ) -> Vec<Value> {
@@ -271,7 +269,7 @@ impl Builder {
         };
         let inner: Vec<_> = state.iter().map(|v| like(*v, "")).collect();
         let of = Some((name.to_string(), count));
-        self.open.borrow_mut().push(Body { of, stmts: Vec::new(), collected: Vec::new() });
+        self.open.borrow_mut().push(Body { of, first, stmts: Vec::new(), collected: Vec::new() });
         let next = body(&inner);
         let done = self.open.borrow_mut().pop().expect("the loop opened a body");
         if next.len() != state.len() {

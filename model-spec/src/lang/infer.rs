@@ -20,6 +20,7 @@ fn arity(op: &Op) -> (usize, usize) {
         | Op::Clamp { .. }
         | Op::Cast { .. }
         | Op::LayerNorm { .. }
+        | Op::Deviation {}
         | Op::Sinusoid { .. }
         | Op::DepthToSpace { .. }
         | Op::Unpatchify { .. }
@@ -61,7 +62,7 @@ pub fn infer(op: &Op, inputs: &[(Dtype, &[usize])]) -> Result<(Dtype, Shape), Sh
     let shape = result_shape(op, &shapes)?;
     let dtype = match op {
         Op::Cast { to } => *to,
-        Op::Normal { .. } => Dtype::F32,
+        Op::Normal { .. } | Op::Deviation {} => Dtype::F32,
         // A bf16 value combined with an f32 one keeps f32 until the spec rounds it.
         Op::Binary { .. } if inputs.iter().any(|(d, _)| *d == Dtype::F32) => Dtype::F32,
         _ => inputs[0].0,
@@ -113,6 +114,10 @@ fn result_shape(op: &Op, s: &[&[usize]]) -> Result<Shape, ShapeError> {
                 format!("affine {:?} does not fit {last} channels", s[1])
             })?;
             Ok(x.to_vec())
+        }
+        Op::Deviation {} => {
+            want(x.iter().product::<usize>() > 1, || format!("{x:?} has no deviation"))?;
+            Ok(vec![1])
         }
         Op::Gather {} => {
             want(s[1].len() == 1, || format!("index {:?} is not a list", s[1]))?;

@@ -210,6 +210,8 @@ ops! {
     LayerNorm "layer_norm" { eps: f32 }
     /// `(x [.., c], w [c], b [c])`: statistics over all positions and the c/groups channels of a group.
     GroupNorm "group_norm" { groups: usize, eps: f32 }
+    /// `(x)` → `[1]`, f32: the standard deviation of all elements, by their number less one.
+    Deviation "deviation" {}
     /// `(table [rows, ..], index [n] i32)`: row `index[i]` of the table at place i.
     Gather "gather" {}
     /// `(x [tokens, heads·d], g [tokens, heads])`: every head's slice multiplied by its factor.

@@ -26,6 +26,13 @@ pub fn gated(
     project(b, heads, x, b.op(attention, &[q, k, v]))
 }
 
+/// Gated self-attention with every token's own value in place of what it would attend to, result [tokens, d]: neither q
+/// nor k is needed (docs/model/transformer.md 7, perturbed self-attention).
+pub fn perturbed(b: &Builder, heads: Heads, x: Value) -> Value {
+    let v = b.linear("to_v", x, heads.width());
+    project(b, heads, x, v)
+}
+
 /// Gates, made from the x that feeds `to_q`, and the output projection back to the width of x.
 fn project(b: &Builder, heads: Heads, x: Value, attended: Value) -> Value {
     let gates = b.affine(b.sigmoid(b.linear("to_gate_logits", x, heads.heads)), 2.0, 0.0);

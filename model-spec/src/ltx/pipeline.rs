@@ -3,26 +3,27 @@
 //! A phase's ports have the names and shapes of docs/phases.md. Inside, channels come last and there is no batch.
 
 use super::config::{ModelConfig, TEXT_TOKENS};
+use super::denoise::Start;
 use super::sizes::Size;
-use super::transformer::{Stream, one_class, velocity};
+use super::transformer::{Both, Positions, Stream, velocity};
 use super::{audio_vae, connector, text_encoder, upscaler, video_vae, vocoder};
 use crate::lang::{Builder, Dtype, Graph, Op, ShapeError, Value};
 use crate::program::{Phase, Program};
 use crate::target::{Pipeline, Target};
 
-/// Sigmas of the distilled model's first stage, and of a run in one stage (docs/model/sampling.md 5.2).
-pub const DISTILLED_SIGMAS: [f32; 9] = [1.0, 0.99375, 0.9875, 0.98125, 0.975, 0.909375, 0.725, 0.421875, 0.0];
-/// Sigmas of the second stage.
-pub const STAGE_2_SIGMAS: [f32; 4] = [0.909375, 0.725, 0.421875, 0.0];
-
 /// The phases that can be compiled alone, in the order of a run.
 pub const PHASES: [&str; 8] =
     ["text-encode", "connect", "velocity", "denoise", "upscale", "video-decode", "audio-decode", "vocode"];
 
+/// The end of names of phases that have to do with the negative prompt.
+pub const NEGATIVE_PHASE: &str = "-negative";
+/// The end of names of ports and slots that have to do with it.
+pub const NEGATIVE: &str = ".negative";
+
 /// The port of `denoise` that holds a picture of the last step, where the target has previews.
 pub const PREVIEW: &str = "v.preview";
 
-type Recorded = Result<Graph, ShapeError>;
+pub(super) type Recorded = Result<Graph, ShapeError>;
 
 /// What a run leaves of the picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +45,7 @@ pub struct Recorder<'a> {
 }
 
 impl Recorder<'_> {
-    fn builder(&self, name: &str) -> Builder {
+    pub(super) fn builder(&self, name: &str) -> Builder {
         Builder::new(name, self.target.dtype).with_taps(self.taps)
     }
 
@@ -55,10 +56,10 @@ impl Recorder<'_> {
     pub fn phase(&self, name: &str) -> Option<Result<Phase, ShapeError>> {
         let size = self.target.size;
         let graph = match name {
-            "text-encode" => self.text_encode(),
-            "connect" => self.connect(),
+            "text-encode" => self.text_encode(name),
+            "connect" => self.connect(name),
             "velocity" => self.velocity(size),
-            "denoise" => self.denoise(name, size, self.target.text_tokens, true),
+            "denoise" => self.denoise(name, size, self.target.text_tokens, Start::Mixed),
             "upscale" => self.upscale(size.half()),
             "video-decode" => self.video_decode(size),
             "audio-decode" => self.audio_decode(size),
@@ -75,39 +76,50 @@ impl Recorder<'_> {
     /// As [`Recorder::phase`].
     pub fn run(&self, picture: Picture) -> Result<Program, ShapeError> {
         let full = self.target.size;
-        let mut phases = vec![
-            Phase::alone(self.text_encode()?).leaves("hidden", "hidden"),
-            Phase::alone(self.connect()?)
-                .takes("hidden", "hidden")
-                .leaves("v.context", "v.context")
-                .leaves("a.context", "a.context"),
-        ];
-        let stage = |n: usize, size: Size, later: bool| -> Result<[Phase; 2], ShapeError> {
+        let negative = self.target.guidance.as_ref().is_some_and(|guidance| guidance.uncond);
+        // Ends of names: of phases and of slots.
+        let prompts = [("", ""), (NEGATIVE_PHASE, NEGATIVE)];
+        let prompts = &prompts[..1 + usize::from(negative)];
+        let mut phases = Vec::new();
+        for (phase, slot) in prompts {
+            let text_encode = self.text_encode(&format!("text-encode{phase}"))?;
+            phases.push(Phase::alone(text_encode).leaves("hidden", &format!("hidden{slot}")));
+        }
+        for (phase, slot) in prompts {
+            let connect = Phase::alone(self.connect(&format!("connect{phase}"))?);
+            let connect = connect.takes("hidden", &format!("hidden{slot}"));
+            let leaves = |connect: Phase, name: &str| connect.leaves(name, &format!("{name}{slot}"));
+            phases.push(leaves(leaves(connect, "v.context"), "a.context"));
+        }
+        let stage = |n: usize, size: Size, start: Start| -> Result<[Phase; 2], ShapeError> {
             let slot = |what: &str| format!("stage{n}.{what}");
             let noise = Phase::alone(self.noise(&format!("noise-{n}"), size, 2 * (n - 1))?)
                 .leaves("v.noise", &slot("v.noise"))
                 .leaves("a.noise", &slot("a.noise"));
-            let denoise = Phase::alone(self.denoise(&format!("denoise-{n}"), size, TEXT_TOKENS, later)?)
-                .takes("v.noise", &slot("v.noise"))
-                .takes("a.noise", &slot("a.noise"))
-                .takes("v.context", "v.context")
-                .takes("a.context", "a.context")
-                .leaves("v.latent", &slot("v.latent"))
-                .leaves("a.latent", &slot("a.latent"));
+            let mut denoise =
+                Phase::alone(self.denoise(&format!("denoise-{n}"), size, TEXT_TOKENS, start)?)
+                    .takes("v.noise", &slot("v.noise"))
+                    .takes("a.noise", &slot("a.noise"));
+            for (_, slot) in prompts {
+                for name in ["v.context", "a.context"].map(|name| format!("{name}{slot}")) {
+                    denoise = denoise.takes(&name, &name);
+                }
+            }
+            let denoise = denoise.leaves("v.latent", &slot("v.latent")).leaves("a.latent", &slot("a.latent"));
             Ok([noise, denoise])
         };
         let last = match self.target.pipeline {
-            Pipeline::DistilledSingleStage => {
-                phases.extend(stage(1, full, false)?);
+            Pipeline::DistilledSingleStage | Pipeline::OneStage => {
+                phases.extend(stage(1, full, Start::Noise)?);
                 1
             }
             Pipeline::Distilled => {
-                phases.extend(stage(1, full.half(), false)?);
+                phases.extend(stage(1, full.half(), Start::Noise)?);
                 let upscale = Phase::alone(self.upscale(full.half())?);
                 phases.push(
                     upscale.takes("v.latent", "stage1.v.latent").leaves("v.latent", "upscaled.v.latent"),
                 );
-                let [noise, denoise] = stage(2, full, true)?;
+                let [noise, denoise] = stage(2, full, Start::Mixed)?;
                 let denoise =
                     denoise.takes("v.initial", "upscaled.v.latent").takes("a.initial", "stage1.a.latent");
                 phases.extend([noise, denoise]);
@@ -126,16 +138,16 @@ impl Recorder<'_> {
         Ok(Program { phases })
     }
 
-    fn text_encode(&self) -> Recorded {
-        let b = self.builder("text-encode");
+    fn text_encode(&self, name: &str) -> Recorded {
+        let b = self.builder(name);
         let ids = b.input("input_ids", Dtype::I32, &[TEXT_TOKENS]);
         let mask = b.input("attention_mask", Dtype::I32, &[TEXT_TOKENS]);
         b.output("hidden", text_encoder::text_encoder(&b, &self.model.gemma, ids, mask));
         b.finish()
     }
 
-    fn connect(&self) -> Recorded {
-        let b = self.builder("connect");
+    fn connect(&self, name: &str) -> Recorded {
+        let b = self.builder(name);
         let gemma = &self.model.gemma;
         let hidden = b.input("hidden", b.dtype(), &[gemma.layers + 1, TEXT_TOKENS, gemma.hidden]);
         let mask = b.input("attention_mask", Dtype::I32, &[TEXT_TOKENS]);
@@ -156,19 +168,20 @@ impl Recorder<'_> {
             let classes = self.target.timestep_classes.min(tokens);
             let latent = b.input(&port("latent"), b.dtype(), &[1, tokens, channels]);
             let context = b.input(&port("context"), b.dtype(), &[1, self.target.text_tokens, width]);
-            Stream {
+            let stream = Stream {
                 latent: b.reshape(latent, &[tokens, channels]),
                 timesteps: b.input(&port("timesteps"), Dtype::F32, &[classes]),
                 class: b.input(&port("class"), Dtype::I32, &[tokens]),
                 sigma: b.input(&port("sigma"), Dtype::F32, &[1]),
-                context: b.reshape(context, &[self.target.text_tokens, width]),
-            }
+            };
+            (stream, b.reshape(context, &[self.target.text_tokens, width]))
         };
-        let video = stream("v", size.video_tokens(), t.video_channels, t.video.width());
-        let audio = stream("a", size.audio_tokens(), t.audio_channels, t.audio.width());
-        let (v, a) = velocity(&b, t, &size, video, audio);
-        b.output("v.velocity", b.reshape(v, &[1, size.video_tokens(), t.video_channels]));
-        b.output("a.velocity", b.reshape(a, &[1, size.audio_tokens(), t.audio_channels]));
+        let (video, context_v) = stream("v", size.video_tokens(), t.video_channels, t.video.width());
+        let (audio, context_a) = stream("a", size.audio_tokens(), t.audio_channels, t.audio.width());
+        let context = Both { video: context_v, audio: context_a };
+        let made = velocity(&b, t, &Positions::of(&size, t), video, audio, context);
+        b.output("v.velocity", b.reshape(made.video, &[1, size.video_tokens(), t.video_channels]));
+        b.output("a.velocity", b.reshape(made.audio, &[1, size.audio_tokens(), t.audio_channels]));
         b.finish()
     }
 
@@ -186,72 +199,6 @@ impl Recorder<'_> {
             b.output(port, b.round(normal));
         }
         b.finish()
-    }
-
-    /// The denoising loop with deterministic Euler steps (docs/model/sampling.md 4, 6.1). With `initial`, it starts
-    /// from given latents mixed with noise: initial + noise_scale·(noise − initial). Where the target has previews,
-    /// every step also leaves one, in the place of the one before.
-    fn denoise(&self, name: &str, size: Size, text_tokens: usize, initial: bool) -> Recorded {
-        let b = self.builder(name);
-        let t = &self.model.transformer;
-        let [frames, rows, cols] = size.latent();
-        let (n_v, n_a) = (size.video_tokens(), size.audio_tokens());
-        let bins = self.model.audio_vae.latent_bins;
-        let context = |port: &str, width: usize| {
-            b.reshape(b.input(port, b.dtype(), &[1, text_tokens, width]), &[text_tokens, width])
-        };
-        let (c_v, c_a) = (context("v.context", t.video.width()), context("a.context", t.audio.width()));
-        let noise = |port: &str, n: usize, channels: usize| {
-            b.reshape(b.input(port, b.dtype(), &[1, n, channels]), &[n, channels])
-        };
-        let (mut x_v, mut x_a) =
-            (noise("v.noise", n_v, t.video_channels), noise("a.noise", n_a, t.audio_channels));
-        if initial {
-            let scale = b.input("noise_scale", Dtype::F32, &[1]);
-            let start_v = b.input("v.initial", b.dtype(), &[1, t.video_channels, frames, rows, cols]);
-            let start_a = b.input("a.initial", b.dtype(), &[1, t.audio_channels / bins, n_a, bins]);
-            x_v = mix(&b, video_tokens(&b, start_v), x_v, scale);
-            x_a = mix(&b, audio_tokens(&b, start_a), x_a, scale);
-        }
-        let mut state = vec![x_v, x_a];
-        if self.target.preview {
-            // What is in it before the first step means nothing.
-            state.push(b.input(PREVIEW, b.dtype(), &[size.height, size.width, 3]));
-        }
-        let out = b.steps("step", &state, |x| {
-            let sigmas = b.step_input("sigmas", Dtype::F32, &[2]);
-            let (sigma, next) = (b.slice(sigmas, 0, 0, 1), b.slice(sigmas, 0, 1, 1));
-            let d_sigma = b.sub(next, sigma);
-            let stream = |x, class, context| Stream { latent: x, timesteps: sigma, class, sigma, context };
-            let video = stream(x[0], one_class(&b, "v.class", n_v), c_v);
-            let audio = stream(x[1], one_class(&b, "a.class", n_a), c_a);
-            let (v, a) = velocity(&b, t, &size, video, audio);
-            let euler = |x, velocity| {
-                let x0 = b.sub(x, b.mul(velocity, sigma));
-                b.round(b.add(x, b.mul(b.div(b.sub(x, x0), sigma), d_sigma)))
-            };
-            let preview = x.get(2).map(|_| self.preview(&b, &size, x[0], v, sigma));
-            [euler(x[0], v), euler(x[1], a)].into_iter().chain(preview).collect()
-        });
-        if let Some(preview) = out.get(2) {
-            b.output(PREVIEW, *preview);
-        }
-        let latent_v = b.permute(b.reshape(out[0], &[frames, rows, cols, t.video_channels]), &[3, 0, 1, 2]);
-        b.output("v.latent", b.reshape(latent_v, &[1, t.video_channels, frames, rows, cols]));
-        let latent_a = b.permute(b.reshape(out[1], &[n_a, t.audio_channels / bins, bins]), &[1, 0, 2]);
-        b.output("a.latent", b.reshape(latent_a, &[1, t.audio_channels / bins, n_a, bins]));
-        b.finish()
-    }
-
-    /// RGB in 0..1, [height, width, 3], of one frame of x0: of the one in the middle, as if it were a clip of its own.
-    fn preview(&self, b: &Builder, size: &Size, x: Value, velocity: Value, sigma: Value) -> Value {
-        let [frames, rows, cols] = size.latent();
-        let frame = |tokens| b.slice(tokens, 0, frames / 2 * rows * cols, rows * cols);
-        let (x, velocity) = (frame(x), frame(velocity));
-        let x0 = b.round(b.sub(x, b.mul(velocity, sigma)));
-        let z = b.reshape(x0, &[1, rows, cols, b.width(x0)]);
-        let rgb = picture(b, video_vae::decode(b, &self.model.video_vae, z));
-        b.round(b.reshape(rgb, &[size.height, size.width, 3]))
     }
 
     /// `size` is that of the stage whose latents come in.
@@ -319,7 +266,7 @@ impl Recorder<'_> {
 }
 
 /// What a decoder makes, as RGB in 0..1.
-fn picture(b: &Builder, decoded: Value) -> Value {
+pub(super) fn picture(b: &Builder, decoded: Value) -> Value {
     b.clamp(b.affine(decoded, 0.5, 0.5), 0.0, 1.0)
 }
 
@@ -330,19 +277,14 @@ fn channels_last(b: &Builder, z: Value) -> Value {
 }
 
 /// [1, c, f, h, w] → [f·h·w, c].
-fn video_tokens(b: &Builder, z: Value) -> Value {
+pub(super) fn video_tokens(b: &Builder, z: Value) -> Value {
     let shape = b.shape(z);
     b.reshape(channels_last(b, z), &[shape[2..].iter().product(), shape[1]])
 }
 
 /// [1, c, t, f] → [t, c·f].
-fn audio_tokens(b: &Builder, z: Value) -> Value {
+pub(super) fn audio_tokens(b: &Builder, z: Value) -> Value {
     let shape = b.shape(z);
     let tokens = b.permute(b.reshape(z, &shape[1..]), &[1, 0, 2]);
     b.reshape(tokens, &[shape[2], shape[1] * shape[3]])
-}
-
-/// start + scale·(noise − start).
-fn mix(b: &Builder, start: Value, noise: Value, scale: Value) -> Value {
-    b.round(b.add(start, b.mul(b.sub(noise, start), scale)))
 }

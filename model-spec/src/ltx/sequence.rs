@@ -10,5 +10,5 @@ pub fn sequence(
     x: Value,
     block: impl FnOnce(Value) -> Value,
 ) -> Value {
-    b.repeat(name, count, &[x], |state| vec![b.scope(&format!("{name}.*"), || block(state[0]))])[0]
+    b.repeat(name, 0..count, &[x], |state| vec![b.scope(&format!("{name}.*"), || block(state[0]))])[0]
 }

@@ -61,12 +61,6 @@ impl Size {
         (0..t).flat_map(|f| (0..h).flat_map(move |y| (0..w).flat_map(move |x| token(f, y, x)))).collect()
     }
 
-    /// For every video token its row in the table of the time axis.
-    pub fn video_time_index(&self) -> Vec<i32> {
-        let [t, h, w] = self.latent();
-        (0..t).flat_map(|f| std::iter::repeat_n(f as i32, h * w)).collect()
-    }
-
     /// For every audio token its row in the table of the audio axis.
     pub fn audio_index(&self) -> Vec<i32> {
         (0..self.audio_tokens() as i32).collect()

@@ -1,9 +1,12 @@
 //! The audio-video diffusion transformer (docs/model/transformer.md).
 
-use super::attention::gated;
+use std::ops::Range;
+
+use super::attention::{gated, perturbed};
 use super::config::{Heads, Transformer};
 use super::feed_forward::feed_forward;
-use super::rope::{Rotary, axial};
+use super::guidance::{Pass, Stretch, stretches};
+use super::rope::{Axis, Rotary, axial};
 use super::sizes::Size;
 use crate::lang::{Builder, Op, Source, Value};
 
@@ -18,8 +21,46 @@ pub struct Stream {
     pub class: Value,
     /// The noise level of the stream as a whole, f32 \[1\].
     pub sigma: Value,
+}
+
+/// A value of each stream.
+#[derive(Clone, Copy, Debug)]
+pub struct Both {
+    pub video: Value,
+    pub audio: Value,
+}
+
+/// One pass through the blocks among those of an evaluation, which have latents and noise levels in common.
+#[derive(Clone, Copy, Debug)]
+pub struct Way {
+    pub pass: Pass,
     /// The text context [text tokens, width].
-    pub context: Value,
+    pub context: Both,
+}
+
+/// Where tokens are: midpoints of what they cover, each distinct one once (docs/model/transformer.md 3).
+#[derive(Clone, Debug)]
+pub struct Positions {
+    /// Seconds, pixels down, pixels to the right.
+    pub video: [Axis; 3],
+    /// For every video token its row in the table of all three axes, [tokens, 3].
+    pub video_index: Vec<i32>,
+    /// Seconds.
+    pub audio: Axis,
+    /// For every audio token its row in the table of the axis.
+    pub audio_index: Vec<i32>,
+}
+
+impl Positions {
+    /// Of the tokens of a clip.
+    pub fn of(size: &Size, cfg: &Transformer) -> Positions {
+        Positions {
+            video: size.video_axes(cfg.video_max_pos),
+            video_index: size.video_index(),
+            audio: size.audio_axis(cfg.audio_max_pos),
+            audio_index: size.audio_index(),
+        }
+    }
 }
 
 /// Rotary tables of one stage.
@@ -64,64 +105,126 @@ impl Names {
     }
 }
 
-/// A stream on its way through the blocks.
-struct State {
+/// What the passes of an evaluation have in common of a stream.
+struct Common {
     prefix: &'static str,
     heads: Heads,
     class: Value,
-    context: Value,
     /// What the output head adds to its table, [classes, width].
     embedded: Value,
     sums: BlockSums,
 }
 
-/// Velocities of both streams, [tokens, 128] each.
-pub fn velocity(b: &Builder, cfg: &Transformer, size: &Size, video: Stream, audio: Stream) -> (Value, Value) {
+/// Velocities of both streams, [tokens, 128] each: one evaluation of one pass.
+pub fn velocity(
+    b: &Builder,
+    cfg: &Transformer,
+    at: &Positions,
+    video: Stream,
+    audio: Stream,
+    context: Both,
+) -> Both {
+    velocities(b, cfg, at, video, audio, &[Way { pass: Pass::Cond, context }], &[])[0]
+}
+
+/// Velocities of every pass in `ways`, in their order; `stg_blocks` are those that [`Pass::Perturbed`] perturbs.
+///
+/// A perturbed pass is the conditional one up to its first perturbed block, so it begins there, with what the
+/// conditional pass has by then (docs/model/transformer.md 9).
+pub fn velocities(
+    b: &Builder,
+    cfg: &Transformer,
+    at: &Positions,
+    video: Stream,
+    audio: Stream,
+    ways: &[Way],
+    stg_blocks: &[usize],
+) -> Vec<Both> {
     b.component(Source::Checkpoint, "model.diffusion_model", || {
-        let ropes = ropes(b, cfg, size);
-        let state = |names: &Names, own: Stream, other_sigma| {
+        let ropes = ropes(b, cfg, at);
+        let common = |names: &Names, own: Stream, other_sigma| {
             let made = modulation(b, cfg, names, own, other_sigma);
-            State {
+            Common {
                 prefix: names.prefix,
                 heads: names.heads(cfg),
                 class: own.class,
-                context: own.context,
                 embedded: made.embedded,
                 sums: BlockSums::new(b, cfg, names, &made),
             }
         };
-        let (v, a) = (state(&VIDEO, video, audio.sigma), state(&AUDIO, audio, video.sigma));
-        let x_v = b.tap("v.patchify", b.linear("patchify_proj", video.latent, cfg.video.width()));
-        let x_a = b.tap("a.patchify", b.linear("audio_patchify_proj", audio.latent, cfg.audio.width()));
-        let out = b.scope("transformer_blocks.*", || {
-            b.repeat("transformer_blocks", cfg.layers, &[x_v, x_a], |x| {
-                block(b, cfg, &ropes, &v, &a, x[0], x[1])
-            })
-        });
-        let velocity_v = head(b, cfg, &v, out[0], cfg.video_channels);
-        let velocity_a = head(b, cfg, &a, out[1], cfg.audio_channels);
-        (velocity_v, velocity_a)
+        let (v, a) = (common(&VIDEO, video, audio.sigma), common(&AUDIO, audio, video.sigma));
+        let begin = Both {
+            video: b.tap("v.patchify", b.linear("patchify_proj", video.latent, cfg.video.width())),
+            audio: b.tap("a.patchify", b.linear("audio_patchify_proj", audio.latent, cfg.audio.width())),
+        };
+        let blocks = Blocks { cfg, ropes: &ropes, v: &v, a: &a };
+        let mut states = vec![begin; ways.len()];
+        for stretch in stretches(cfg.layers, stg_blocks) {
+            let begun = |way: &Way| way.pass != Pass::Perturbed || stretch.begun;
+            let (at, here): (Vec<usize>, Vec<Way>) =
+                ways.iter().copied().enumerate().filter(|(_, way)| begun(way)).unzip();
+            let before: Vec<Both> = at.iter().map(|i| states[*i]).collect();
+            let after = blocks.run(b, &stretch, &here, &before);
+            // Passes that have not begun are still the conditional one.
+            states.fill(after[0]);
+            at.iter().zip(after).for_each(|(i, x)| states[*i] = x);
+        }
+        let velocity = |x: &Both| Both {
+            video: head(b, cfg, &v, x.video, cfg.video_channels),
+            audio: head(b, cfg, &a, x.audio, cfg.audio_channels),
+        };
+        states.iter().map(velocity).collect()
     })
 }
 
-fn ropes(b: &Builder, cfg: &Transformer, size: &Size) -> Ropes {
-    let [time, height, width] = size.video_axes(cfg.video_max_pos);
-    let audio = size.audio_axis(cfg.audio_max_pos);
+/// All blocks, and what all passes through them have in common.
+struct Blocks<'a> {
+    cfg: &'a Transformer,
+    ropes: &'a Ropes,
+    v: &'a Common,
+    a: &'a Common,
+}
+
+impl Blocks<'_> {
+    /// Takes every pass from its state through the blocks of a stretch: one loop, whose body has a block for each.
+    fn run(&self, b: &Builder, stretch: &Stretch, ways: &[Way], states: &[Both]) -> Vec<Both> {
+        let (v, a) = (self.v.sums.of(b, &stretch.blocks), self.a.sums.of(b, &stretch.blocks));
+        let flat: Vec<Value> = states.iter().flat_map(|x| [x.video, x.audio]).collect();
+        let pairs = |flat: &[Value]| -> Vec<Both> {
+            flat.chunks_exact(2).map(|x| Both { video: x[0], audio: x[1] }).collect()
+        };
+        let out = b.scope("transformer_blocks.*", || {
+            b.repeat("transformer_blocks", stretch.blocks.clone(), &flat, |x| {
+                let passes = ways.iter().zip(pairs(x)).map(|(way, x)| {
+                    let v = Stage { common: self.v, sums: &v, context: way.context.video };
+                    let a = Stage { common: self.a, sums: &a, context: way.context.audio };
+                    let perturbed = stretch.perturbed && way.pass == Pass::Perturbed;
+                    block(b, self, &v, &a, perturbed, way.pass != Pass::Isolated, x)
+                });
+                let after: Vec<Both> = passes.collect();
+                if let [only] = after[..] {
+                    b.tap("block*.v", only.video);
+                    b.tap("block*.a", only.audio);
+                }
+                after.iter().flat_map(|x| [x.video, x.audio]).collect()
+            })
+        });
+        pairs(&out)
+    }
+}
+
+fn ropes(b: &Builder, cfg: &Transformer, at: &Positions) -> Ropes {
+    let [time, ..] = &at.video;
     // Both sides of the attention between the streams count seconds against the larger of the two ranges.
     let cross_max = cfg.video_max_pos[0].max(cfg.audio_max_pos);
-    let cross_time = super::rope::Axis { max_pos: cross_max, ..time.clone() };
-    let inner = cfg.audio.width();
+    let cross_time = Axis { max_pos: cross_max, ..time.clone() };
+    let (width, inner) = (cfg.video.width(), cfg.audio.width());
+    let times = at.video_index.iter().copied().step_by(at.video.len()).collect();
+    let audio = std::slice::from_ref(&at.audio);
     Ropes {
-        video: axial(
-            b,
-            "rope.video",
-            cfg.video.width(),
-            &[time, height, width],
-            cfg.theta,
-            size.video_index(),
-        ),
-        audio: axial(b, "rope.audio", inner, &[audio], cfg.theta, size.audio_index()),
-        video_time: axial(b, "rope.video_time", inner, &[cross_time], cfg.theta, size.video_time_index()),
+        video: axial(b, "rope.video", width, &at.video, cfg.theta, at.video_index.clone()),
+        audio: axial(b, "rope.audio", inner, audio, cfg.theta, at.audio_index.clone()),
+        video_time: axial(b, "rope.video_time", inner, &[cross_time], cfg.theta, times),
     }
 }
 
@@ -181,6 +284,14 @@ impl Sums {
         Sums { all: b.op(Op::OuterAdd {}, &[table, made]), width }
     }
 
+    /// Those of a stretch of blocks.
+    fn of(&self, b: &Builder, blocks: &Range<usize>) -> Sums {
+        if blocks.len() == b.dim(self.all, 0) {
+            return *self;
+        }
+        Sums { all: b.slice(self.all, 0, blocks.start, blocks.len()), ..*self }
+    }
+
     /// Those of the current block.
     fn here(&self, b: &Builder) -> Rows {
         Rows { sum: b.turn(self.all), width: self.width }
@@ -222,6 +333,13 @@ impl BlockSums {
             gate: Sums::new(b, cross, 5, 4, m.cross_gate),
         }
     }
+
+    /// What modulates it in a stretch of blocks.
+    fn of(&self, b: &Builder, blocks: &Range<usize>) -> BlockSums {
+        let [main, prompt, cross, gate] =
+            [self.main, self.prompt, self.cross, self.gate].map(|sums| sums.of(b, blocks));
+        BlockSums { main, prompt, cross, gate }
+    }
 }
 
 /// rms(x)·(1 + scale) + shift, with the rows of each token's timestep.
@@ -234,72 +352,81 @@ fn gated_residual(b: &Builder, x: Value, y: Value, class: Value, gate: Value) ->
     b.add(x, b.mul(y, b.gather(gate, class)))
 }
 
-fn block(
-    b: &Builder,
-    cfg: &Transformer,
-    ropes: &Ropes,
-    v: &State,
-    a: &State,
-    x_v: Value,
-    x_a: Value,
-) -> Vec<Value> {
-    let eps = cfg.norm_eps;
-    let (m_v, m_a) = (v.sums.main.here(b), a.sums.main.here(b));
-    let x_v = self_and_text(b, eps, v, &m_v, &ropes.video, x_v);
-    let x_a = self_and_text(b, eps, a, &m_a, &ropes.audio, x_a);
-    let (x_v, x_a) = across(b, cfg, ropes, v, a, x_v, x_a);
-    let x_v = mlp(b, eps, v, &m_v, x_v);
-    let x_a = mlp(b, eps, a, &m_a, x_a);
-    vec![b.tap("block*.v", x_v), b.tap("block*.a", x_a)]
+/// A stream in a block: what is there for all passes, and what its own pass brings.
+struct Stage<'a> {
+    common: &'a Common,
+    sums: &'a BlockSums,
+    context: Value,
 }
 
-/// Self-attention, then attention to the text.
-fn self_and_text(b: &Builder, eps: f32, s: &State, m: &Rows, rope: &Rotary, x: Value) -> Value {
-    let n = modulated(b, eps, x, s.class, m.row(b, 1), m.row(b, 0));
-    let y = b.scope(&format!("{}attn1", s.prefix), || gated(b, s.heads, eps, n, n, Some(rope), Some(rope)));
-    let x = gated_residual(b, x, y, s.class, m.row(b, 2));
+/// One block in one pass: with self-attention perturbed or not, with attention between the streams or without.
+fn block(
+    b: &Builder,
+    blocks: &Blocks<'_>,
+    v: &Stage<'_>,
+    a: &Stage<'_>,
+    perturbed: bool,
+    crosses: bool,
+    x: Both,
+) -> Both {
+    let Blocks { cfg, ropes, .. } = blocks;
+    let eps = cfg.norm_eps;
+    let (m_v, m_a) = (v.sums.main.here(b), a.sums.main.here(b));
+    let [rope_v, rope_a] = [&ropes.video, &ropes.audio].map(|rope| (!perturbed).then_some(rope));
+    let mut x = Both {
+        video: self_and_text(b, eps, v, &m_v, rope_v, x.video),
+        audio: self_and_text(b, eps, a, &m_a, rope_a, x.audio),
+    };
+    if crosses {
+        x = across(b, cfg, ropes, v, a, x);
+    }
+    Both { video: mlp(b, eps, v, &m_v, x.video), audio: mlp(b, eps, a, &m_a, x.audio) }
+}
+
+/// Self-attention, or what stands for it where there is no `rope` because it is perturbed; then attention to the text.
+fn self_and_text(b: &Builder, eps: f32, s: &Stage<'_>, m: &Rows, rope: Option<&Rotary>, x: Value) -> Value {
+    let Common { prefix, heads, class, .. } = *s.common;
+    let n = modulated(b, eps, x, class, m.row(b, 1), m.row(b, 0));
+    let y = b.scope(&format!("{prefix}attn1"), || match rope {
+        Some(_) => gated(b, heads, eps, n, n, rope, rope),
+        None => perturbed(b, heads, n),
+    });
+    let x = gated_residual(b, x, y, class, m.row(b, 2));
 
     let p = s.sums.prompt.here(b);
-    let q = modulated(b, eps, x, s.class, m.row(b, 7), m.row(b, 6));
+    let q = modulated(b, eps, x, class, m.row(b, 7), m.row(b, 6));
     let text = b.modulate(s.context, p.row(b, 1), p.row(b, 0));
-    let y = b.scope(&format!("{}attn2", s.prefix), || gated(b, s.heads, eps, q, text, None, None));
-    gated_residual(b, x, y, s.class, m.row(b, 8))
+    let y = b.scope(&format!("{prefix}attn2"), || gated(b, heads, eps, q, text, None, None));
+    gated_residual(b, x, y, class, m.row(b, 8))
 }
 
 /// Attention between the streams; both directions read the states from before either.
-fn across(
-    b: &Builder,
-    cfg: &Transformer,
-    r: &Ropes,
-    v: &State,
-    a: &State,
-    x_v: Value,
-    x_a: Value,
-) -> (Value, Value) {
+fn across(b: &Builder, cfg: &Transformer, r: &Ropes, v: &Stage<'_>, a: &Stage<'_>, x: Both) -> Both {
     let eps = cfg.norm_eps;
-    let rows = |s: &State| (s.sums.cross.here(b), s.sums.gate.here(b).row(b, 0));
+    let rows = |s: &Stage<'_>| (s.sums.cross.here(b), s.sums.gate.here(b).row(b, 0));
     let ((rows_v, gate_v), (rows_a, gate_a)) = (rows(v), rows(a));
-    let side = |s: &State, rows: &Rows, x: Value, first: usize| {
-        modulated(b, eps, x, s.class, rows.row(b, first), rows.row(b, first + 1))
+    let side = |s: &Stage<'_>, rows: &Rows, x: Value, first: usize| {
+        modulated(b, eps, x, s.common.class, rows.row(b, first), rows.row(b, first + 1))
     };
-    let (q_v, kv_a) = (side(v, &rows_v, x_v, 0), side(a, &rows_a, x_a, 0));
-    let (q_a, kv_v) = (side(a, &rows_a, x_a, 2), side(v, &rows_v, x_v, 2));
+    let (q_v, kv_a) = (side(v, &rows_v, x.video, 0), side(a, &rows_a, x.audio, 0));
+    let (q_a, kv_v) = (side(a, &rows_a, x.audio, 2), side(v, &rows_v, x.video, 2));
     // The inner width of both directions is the audio stream's.
     let inner = cfg.audio;
     let (time, audio) = (Some(&r.video_time), Some(&r.audio));
     let into_v = b.scope("audio_to_video_attn", || gated(b, inner, eps, q_v, kv_a, time, audio));
     let into_a = b.scope("video_to_audio_attn", || gated(b, inner, eps, q_a, kv_v, audio, time));
-    (b.add(x_v, b.mul(into_v, gate_v)), b.add(x_a, b.mul(into_a, gate_a)))
+    Both { video: b.add(x.video, b.mul(into_v, gate_v)), audio: b.add(x.audio, b.mul(into_a, gate_a)) }
 }
 
-fn mlp(b: &Builder, eps: f32, s: &State, m: &Rows, x: Value) -> Value {
-    let n = modulated(b, eps, x, s.class, m.row(b, 4), m.row(b, 3));
-    let y = b.scope(&format!("{}ff", s.prefix), || feed_forward(b, n));
-    gated_residual(b, x, y, s.class, m.row(b, 5))
+fn mlp(b: &Builder, eps: f32, s: &Stage<'_>, m: &Rows, x: Value) -> Value {
+    let class = s.common.class;
+    let n = modulated(b, eps, x, class, m.row(b, 4), m.row(b, 3));
+    let y = b.scope(&format!("{}ff", s.common.prefix), || feed_forward(b, n));
+    gated_residual(b, x, y, class, m.row(b, 5))
 }
 
 /// LayerNorm, modulated by the embedded timestep, projected to the latent channels.
-fn head(b: &Builder, cfg: &Transformer, s: &State, x: Value, channels: usize) -> Value {
+fn head(b: &Builder, cfg: &Transformer, s: &Common, x: Value, channels: usize) -> Value {
     let table = b.weight(&format!("{}scale_shift_table", s.prefix), &[2, s.heads.width()]);
     let row = |r: usize| b.gather(b.add(s.embedded, b.slice(table, 0, r, 1)), s.class);
     let n = b.op(Op::LayerNorm { eps: cfg.norm_eps }, &[x]);

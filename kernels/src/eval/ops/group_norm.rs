@@ -1,4 +1,4 @@
-//! The norm over all positions and a group of channels.
+//! Statistics over all positions: the norm of groups of channels, and the standard deviation of everything.
 
 use multiversion::multiversion;
 use rayon::prelude::*;
@@ -16,9 +16,7 @@ pub(crate) fn prepare<'a>(setup: &Setup<'a, '_>, groups: usize, eps: f32) -> Pre
     let (x, n) = (setup.input(0).tensor()?, setup.cols());
     let (w, b) = (setup.input(1).values()?, setup.input(2).values()?);
     let size = n / groups;
-    let mean = means(&x, size, &vec![0.0; n], add);
-    let mean: Vec<f32> = (0..n).map(|c| mean[c / size] as f32).collect();
-    let variance = means(&x, size, &mean, add_square);
+    let (mean, variance) = statistics(&x, n, size);
     let inverse = |c: usize| 1.0 / (variance[c / size] + f64::from(eps)).sqrt();
     let factor: Vec<f32> = (0..n).map(|c| (inverse(c) * f64::from(w[c])) as f32).collect();
     fresh(move |panel, out| {
@@ -29,6 +27,24 @@ pub(crate) fn prepare<'a>(setup: &Setup<'a, '_>, groups: usize, eps: f32) -> Pre
             }
         }
     })
+}
+
+/// The standard deviation of all elements, by their number less one: one number.
+pub(crate) fn deviation<'a>(setup: &Setup<'a, '_>) -> Prepared<'a> {
+    let (x, n) = (setup.input(0).tensor()?, setup.input(0).cols());
+    let count = (x.rows() * n) as f64;
+    let (_, variance) = statistics(&x, n, n);
+    let deviation = (variance[0] * count / (count - 1.0)).sqrt() as f32;
+    fresh(move |_, out| out.fill(deviation))
+}
+
+/// Of rows of `n` channels: the mean of each channel's group of `size`, and the mean square of what is apart from it, by
+/// group.
+fn statistics(x: &Tensor<'_>, n: usize, size: usize) -> (Vec<f32>, Vec<f64>) {
+    let mean = means(x, size, &vec![0.0; n], add);
+    let mean: Vec<f32> = (0..n).map(|c| mean[c / size] as f32).collect();
+    let variance = means(x, size, &mean, add_square);
+    (mean, variance)
 }
 
 /// The mean over all rows and `size` channels of what `add` makes of a row and `center`.

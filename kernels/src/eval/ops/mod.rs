@@ -39,6 +39,7 @@ pub(super) fn prepare<'a>(setup: &Setup<'a, '_>) -> Prepared<'a> {
         Op::RmsNorm { eps, offset, groups } => norm::rms(setup, eps, offset, groups),
         Op::LayerNorm { eps } => norm::layer(setup, eps),
         Op::GroupNorm { groups, eps } => group_norm::prepare(setup, groups, eps),
+        Op::Deviation {} => group_norm::deviation(setup),
         Op::Gather {} => gather::prepare(setup),
         Op::Rope { heads, shared } => rope::prepare(setup, heads, shared),
         Op::Attention { heads, kv_heads, scale, causal } => {

@@ -121,6 +121,12 @@ fn compute(op: &Op, inputs: &[Array], shape: &[usize]) -> Vec<f64> {
             let variance = row.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n as f64;
             row.iter().map(|x| (x - mean) / (variance + f64::from(*eps)).sqrt()).collect()
         }),
+        Op::Deviation {} => {
+            let count = x.data.len() as f64;
+            let mean = x.data.iter().sum::<f64>() / count;
+            let squares = x.data.iter().map(|x| (x - mean).powi(2)).sum::<f64>();
+            vec![(squares / (count - 1.0)).sqrt()]
+        }
         Op::GroupNorm { groups, eps } => {
             let size = n / groups;
             let of =

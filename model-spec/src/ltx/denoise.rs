@@ -1,0 +1,185 @@
+//! The denoising loop (docs/model/sampling.md 4, 6.1, 7).
+
+use std::collections::BTreeMap;
+
+use super::config::Transformer;
+use super::guidance::{Guided, Pass, RESCALE};
+use super::pipeline::{NEGATIVE, PREVIEW, Recorded, Recorder, audio_tokens, picture, video_tokens};
+use super::sizes::Size;
+use super::transformer::{Both, Positions, Stream, Way, one_class, velocities};
+use super::video_vae;
+use crate::lang::{Builder, Dtype, Value};
+
+/// What the loop begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Start {
+    Noise,
+    /// Given latents mixed with noise: initial + noise_scale·(noise − initial).
+    Mixed,
+}
+
+/// The noise levels of one step, f32 \[1\] each.
+#[derive(Clone, Copy)]
+struct Levels {
+    sigma: Value,
+    /// To the next level.
+    d_sigma: Value,
+}
+
+/// What a step finds out about a stream: enough for x0.
+enum Prediction {
+    /// One pass: the velocity [tokens, channels].
+    Velocity(Value),
+    Guided(Guided),
+}
+
+impl Prediction {
+    /// x0 of `count` tokens from `first` on, rounded; `x` are all noisy ones.
+    fn x0(&self, b: &Builder, x: Value, sigma: Value, first: usize, count: usize) -> Value {
+        let some = |tokens| b.slice(tokens, 0, first, count);
+        b.round(match self {
+            Prediction::Velocity(velocity) => b.sub(some(x), b.mul(some(*velocity), sigma)),
+            Prediction::Guided(guided) => guided.x0(b, some(guided.towards)),
+        })
+    }
+
+    /// The noisy tokens after a deterministic Euler step.
+    fn euler(&self, b: &Builder, x: Value, Levels { sigma, d_sigma }: Levels) -> Value {
+        let x0 = match self {
+            Prediction::Velocity(velocity) => b.sub(x, b.mul(*velocity, sigma)),
+            Prediction::Guided(guided) => guided.x0(b, guided.towards),
+        };
+        b.round(b.add(x, b.mul(b.div(b.sub(x, x0), sigma), d_sigma)))
+    }
+}
+
+/// How strongly a stream is guided: values of ports by the ends of their names.
+type Scales = BTreeMap<&'static str, Value>;
+
+/// The ports of a stream that say how much each of its passes counts.
+fn scales(b: &Builder, stream: &str, ways: &[Way]) -> Scales {
+    let names = ways.iter().filter_map(|way| way.pass.scale()).map(|(name, _)| name).chain([RESCALE]);
+    names.map(|name| (name, b.input(&format!("{stream}.{name}"), Dtype::F32, &[1]))).collect()
+}
+
+impl Recorder<'_> {
+    /// The loop with deterministic Euler steps, guided where the target is. Where it has previews, every step also
+    /// leaves one, in the place of the one before.
+    pub(super) fn denoise(&self, name: &str, size: Size, text_tokens: usize, start: Start) -> Recorded {
+        let b = self.builder(name);
+        let t = &self.model.transformer;
+        let [frames, rows, cols] = size.latent();
+        let (n_v, n_a) = (size.video_tokens(), size.audio_tokens());
+        let bins = self.model.audio_vae.latent_bins;
+        let ways = self.ways(&b, text_tokens);
+        let scales =
+            self.target.guidance.as_ref().map(|_| ["v", "a"].map(|stream| scales(&b, stream, &ways)));
+        let noise = |port: &str, n: usize, channels: usize| {
+            b.reshape(b.input(port, b.dtype(), &[1, n, channels]), &[n, channels])
+        };
+        let (mut x_v, mut x_a) =
+            (noise("v.noise", n_v, t.video_channels), noise("a.noise", n_a, t.audio_channels));
+        if start == Start::Mixed {
+            let scale = b.input("noise_scale", Dtype::F32, &[1]);
+            let start_v = b.input("v.initial", b.dtype(), &[1, t.video_channels, frames, rows, cols]);
+            let start_a = b.input("a.initial", b.dtype(), &[1, t.audio_channels / bins, n_a, bins]);
+            x_v = mix(&b, video_tokens(&b, start_v), x_v, scale);
+            x_a = mix(&b, audio_tokens(&b, start_a), x_a, scale);
+        }
+        let mut state = vec![x_v, x_a];
+        if self.target.preview {
+            // What is in it before the first step means nothing.
+            state.push(b.input(PREVIEW, b.dtype(), &[size.height, size.width, 3]));
+        }
+        let out = b.steps("step", &state, |x| {
+            let sigmas = b.step_input("sigmas", Dtype::F32, &[2]);
+            let (sigma, next) = (b.slice(sigmas, 0, 0, 1), b.slice(sigmas, 0, 1, 1));
+            let levels = Levels { sigma, d_sigma: b.sub(next, sigma) };
+            let now = Both { video: x[0], audio: x[1] };
+            let [v, a] = self.predictions(&b, &size, &ways, scales.as_ref(), now, sigma);
+            let preview = x.get(2).map(|_| {
+                let x0 = v.x0(&b, x[0], sigma, frames / 2 * rows * cols, rows * cols);
+                self.preview(&b, &size, x0)
+            });
+            [v.euler(&b, x[0], levels), a.euler(&b, x[1], levels)].into_iter().chain(preview).collect()
+        });
+        if let Some(preview) = out.get(2) {
+            b.output(PREVIEW, *preview);
+        }
+        let latent_v = b.permute(b.reshape(out[0], &[frames, rows, cols, t.video_channels]), &[3, 0, 1, 2]);
+        b.output("v.latent", b.reshape(latent_v, &[1, t.video_channels, frames, rows, cols]));
+        let latent_a = b.permute(b.reshape(out[1], &[n_a, t.audio_channels / bins, bins]), &[1, 0, 2]);
+        b.output("a.latent", b.reshape(latent_a, &[1, t.audio_channels / bins, n_a, bins]));
+        b.finish()
+    }
+
+    /// The passes of a step, each with its prompt's contexts. All but the one of the negative prompt have the prompt's.
+    fn ways(&self, b: &Builder, text_tokens: usize) -> Vec<Way> {
+        let t = &self.model.transformer;
+        let context = |end: &str| {
+            let port = |name: &str, width: usize| {
+                let whole = b.input(&format!("{name}{end}"), b.dtype(), &[1, text_tokens, width]);
+                b.reshape(whole, &[text_tokens, width])
+            };
+            Both { video: port("v.context", t.video.width()), audio: port("a.context", t.audio.width()) }
+        };
+        let positive = context("");
+        let passes = self.target.guidance.as_ref().map_or(vec![Pass::Cond], |guidance| guidance.passes());
+        let way =
+            |pass| Way { pass, context: if pass == Pass::Uncond { context(NEGATIVE) } else { positive } };
+        passes.into_iter().map(way).collect()
+    }
+
+    /// What a step predicts of both streams: by one pass, or by several and the scales of video and audio.
+    fn predictions(
+        &self,
+        b: &Builder,
+        size: &Size,
+        ways: &[Way],
+        scales: Option<&[Scales; 2]>,
+        x: Both,
+        sigma: Value,
+    ) -> [Prediction; 2] {
+        let t = &self.model.transformer;
+        let stream = |latent, name: &str| {
+            let class = one_class(b, name, b.dim(latent, 0));
+            Stream { latent, timesteps: sigma, class, sigma }
+        };
+        let (video, audio) = (stream(x.video, "v.class"), stream(x.audio, "a.class"));
+        let velocities =
+            velocities(b, t, &Positions::of(size, t), video, audio, ways, &self.stg_blocks(b, t));
+        let Some([scales_v, scales_a]) = scales else {
+            return [velocities[0].video, velocities[0].audio].map(Prediction::Velocity);
+        };
+        let guided = |of: fn(&Both) -> Value, scales: &Scales| {
+            let x0 = |(way, velocity): (&Way, &Both)| {
+                (way.pass, b.round(b.sub(of(&x), b.mul(of(velocity), sigma))))
+            };
+            let passes: Vec<_> = ways.iter().zip(&velocities).map(x0).collect();
+            Prediction::Guided(Guided::new(b, &passes, |name| scales[name]))
+        };
+        [guided(|both| both.video, scales_v), guided(|both| both.audio, scales_a)]
+    }
+
+    /// The perturbed blocks, all of which there must be.
+    fn stg_blocks(&self, b: &Builder, cfg: &Transformer) -> Vec<usize> {
+        let blocks = self.target.guidance.as_ref().map_or(Vec::new(), |guidance| guidance.stg_blocks.clone());
+        if let Some(block) = blocks.iter().find(|block| **block >= cfg.layers) {
+            b.fail(format!("stg_blocks has {block}; the model's blocks are 0 to {}", cfg.layers.max(1) - 1));
+        }
+        blocks
+    }
+
+    /// RGB in 0..1, [height, width, 3], of one frame of x0: as if it were a clip of its own.
+    fn preview(&self, b: &Builder, size: &Size, x0: Value) -> Value {
+        let [_, rows, cols] = size.latent();
+        let z = b.reshape(x0, &[1, rows, cols, b.width(x0)]);
+        let rgb = picture(b, video_vae::decode(b, &self.model.video_vae, z));
+        b.round(b.reshape(rgb, &[size.height, size.width, 3]))
+    }
+}
+
+/// start + scale·(noise − start).
+fn mix(b: &Builder, start: Value, noise: Value, scale: Value) -> Value {
+    b.round(b.add(start, b.mul(b.sub(noise, start), scale)))
+}

@@ -1,0 +1,148 @@
+//! Guidance: several passes through the transformer make one prediction (docs/model/sampling.md 7).
+
+use std::ops::Range;
+
+use crate::lang::{Builder, Op, Value};
+
+/// What a pass through the transformer leaves out (docs/model/transformer.md 9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// Nothing; the prompt.
+    Cond,
+    /// Nothing; the negative prompt.
+    Uncond,
+    /// Self-attention of both streams in the perturbed blocks.
+    Perturbed,
+    /// Attention between the streams, in all blocks.
+    Isolated,
+}
+
+/// The passes of a guided step beside the conditional one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guidance {
+    /// Whether the negative prompt has one.
+    pub uncond: bool,
+    /// The blocks that the perturbed one perturbs, ascending; without any there is none.
+    pub stg_blocks: Vec<usize>,
+    /// Whether there is one in which the streams do not hear each other.
+    pub modality: bool,
+}
+
+impl Guidance {
+    /// All passes in the order of docs/model/transformer.md 9.
+    pub fn passes(&self) -> Vec<Pass> {
+        let there = [
+            (Pass::Cond, true),
+            (Pass::Uncond, self.uncond),
+            (Pass::Perturbed, !self.stg_blocks.is_empty()),
+            (Pass::Isolated, self.modality),
+        ];
+        there.into_iter().filter(|(_, there)| *there).map(|(pass, _)| pass).collect()
+    }
+}
+
+/// The end of the name of the port that says how far the standard deviation of a prediction is brought back to that of
+/// the conditional pass: 0 to 1.
+pub const RESCALE: &str = "rescale_scale";
+
+impl Pass {
+    /// The end of the name of the port that says how much the pass counts, and the number with which it is without
+    /// effect; `None` for the conditional one.
+    pub fn scale(self) -> Option<(&'static str, f32)> {
+        match self {
+            Pass::Cond => None,
+            Pass::Uncond => Some(("cfg_scale", 1.0)),
+            Pass::Perturbed => Some(("stg_scale", 0.0)),
+            Pass::Isolated => Some(("modality_scale", 1.0)),
+        }
+    }
+}
+
+/// What LTX-2.3 is guided with, by the name of the port (docs/model/sampling.md 7.3).
+pub const SCALES: [(&str, f32); 8] = [
+    ("v.cfg_scale", 3.0),
+    ("v.stg_scale", 1.0),
+    ("v.modality_scale", 3.0),
+    ("v.rescale_scale", 0.7),
+    ("a.cfg_scale", 7.0),
+    ("a.stg_scale", 1.0),
+    ("a.modality_scale", 3.0),
+    ("a.rescale_scale", 0.7),
+];
+
+/// Blocks that one loop goes through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    pub blocks: Range<usize>,
+    /// Whether a perturbed pass is perturbed in them.
+    pub perturbed: bool,
+    /// Whether it is perturbed in them or in one before: until then it is the conditional pass.
+    pub begun: bool,
+}
+
+/// All `layers` in stretches: those in `stg_blocks`, and what lies between.
+pub fn stretches(layers: usize, stg_blocks: &[usize]) -> Vec<Stretch> {
+    let mut out: Vec<Stretch> = Vec::new();
+    for block in 0..layers {
+        let perturbed = stg_blocks.contains(&block);
+        match out.last_mut() {
+            Some(last) if last.perturbed == perturbed => last.blocks.end = block + 1,
+            last => {
+                let begun = perturbed || last.is_some_and(|last| last.begun);
+                out.push(Stretch { blocks: block..block + 1, perturbed, begun });
+            }
+        }
+    }
+    out
+}
+
+/// A guided prediction of x0 before its deviation is brought back to that of the conditional pass.
+#[derive(Clone, Copy, Debug)]
+pub struct Guided {
+    /// [tokens, channels], f32.
+    pub towards: Value,
+    /// Standard deviations of the conditional prediction and of this one, f32 \[1\].
+    deviations: [Value; 2],
+    /// f32 \[1\].
+    rescale: Value,
+}
+
+impl Guided {
+    /// Of the predictions that the `passes` of one stream make, the conditional one first. `scale` has the values of
+    /// the ports of a stream, f32 \[1\], by the ends of their names.
+    pub fn new(b: &Builder, passes: &[(Pass, Value)], scale: impl Fn(&str) -> Value) -> Guided {
+        let cond = passes[0].1;
+        let mut towards = cond;
+        for (pass, other) in passes {
+            if let Some((name, none)) = pass.scale() {
+                let strength = b.affine(scale(name), 1.0, 0.0 - none);
+                towards = b.add(towards, b.mul(b.sub(cond, *other), strength));
+            }
+        }
+        let deviation = |x: Value| b.op(Op::Deviation {}, &[x]);
+        Guided { towards, deviations: [deviation(cond), deviation(towards)], rescale: scale(RESCALE) }
+    }
+
+    /// The prediction of some tokens, `towards` being theirs: statistics are those of all tokens.
+    pub fn x0(&self, b: &Builder, towards: Value) -> Value {
+        let [cond, own] = self.deviations;
+        let ratio = b.affine(b.div(cond, own), 1.0, -1.0);
+        b.mul(towards, b.affine(b.mul(ratio, self.rescale), 1.0, 1.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stretches_begin_and_end_where_perturbation_does() {
+        let of = |layers, stg: &[usize]| {
+            stretches(layers, stg).into_iter().map(|s| (s.blocks, s.perturbed, s.begun)).collect::<Vec<_>>()
+        };
+        assert_eq!(of(48, &[]), [(0..48, false, false)]);
+        assert_eq!(of(48, &[28]), [(0..28, false, false), (28..29, true, true), (29..48, false, true)]);
+        assert_eq!(of(3, &[0, 1]), [(0..2, true, true), (2..3, false, true)]);
+        assert_eq!(of(2, &[1]), [(0..1, false, false), (1..2, true, true)]);
+    }
+}

@@ -1,0 +1,31 @@
+//! Noise levels of the denoising steps (docs/model/sampling.md 5).
+
+/// Sigmas of the distilled model's first stage, and of a run in one stage (docs/model/sampling.md 5.2).
+pub const DISTILLED_SIGMAS: [f32; 9] = [1.0, 0.99375, 0.9875, 0.98125, 0.975, 0.909375, 0.725, 0.421875, 0.0];
+/// Sigmas of the second stage.
+pub const STAGE_2_SIGMAS: [f32; 4] = [0.909375, 0.725, 0.421875, 0.0];
+
+/// Steps of a guided run, unless another number is asked for (docs/model/sampling.md 7.3).
+pub const GUIDED_STEPS: usize = 30;
+/// The number of tokens that guided runs in one stage take their schedule for, whatever their size.
+pub const GUIDED_TOKENS: usize = 4096;
+
+/// What the last level above zero is.
+const TERMINAL: f32 = 0.1;
+
+/// The LTX-2 schedule: `steps` + 1 levels from 1 down to 0, shifted for so many tokens, the last one above zero
+/// stretched to 0.1 (docs/model/sampling.md 5.1). All but e^shift is f32, in the order of the reference.
+pub fn ltx2(steps: usize, tokens: usize) -> Vec<f32> {
+    if steps == 1 {
+        // The stretch has nothing to go by.
+        return vec![TERMINAL, 0.0];
+    }
+    let slope = (2.05 - 0.95) / (4096.0 - 1024.0);
+    let shift = libm::exp(tokens as f64 * slope + (0.95 - 1024.0 * slope)) as f32;
+    let shifted = |k: usize| {
+        let level = 1.0 - k as f32 / steps as f32;
+        shift / (shift + (1.0 / level - 1.0))
+    };
+    let factor = (1.0 - shifted(steps.max(1) - 1)) / (1.0 - TERMINAL);
+    (0..steps).map(|k| 1.0 - (1.0 - shifted(k)) / factor).chain([0.0]).collect()
+}

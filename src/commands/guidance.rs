@@ -1,0 +1,130 @@
+//! What guides a run: the options for plans whose steps are made of several passes.
+
+use clap::Args;
+use zoetrope_model_spec::ltx::guidance::SCALES;
+use zoetrope_runtime::plan::{Phase, Plan};
+
+use crate::failure::Failure;
+use crate::run::{Guidance, is_guided};
+use crate::tensors::{Named, Tensor};
+use crate::tokenize::Tokenizer;
+
+/// What a clip shall not be, unless something else is said.
+const NEGATIVE_PROMPT: &str = "blurry, out of focus, low quality, compression artefacts, noise, flicker, jerky or \
+    frozen motion, distorted anatomy, extra fingers, deformed faces, watermark, logo, subtitles, garbled text, \
+    distorted or muffled sound, robotic voice, hiss, clipping";
+
+/// Options of guided plans.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Guided plans")]
+pub struct GuidanceArgs {
+    /// What the clip shall not be; otherwise a list of usual defects
+    #[arg(long, value_name = "TEXT")]
+    negative_prompt: Option<String>,
+    /// Denoising steps [default: 30]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000), alias = "num-inference-steps")]
+    steps: Option<u16>,
+    /// How much the video follows the prompt rather than the negative one [default: 3]
+    #[arg(long, value_name = "X", value_parser = finite)]
+    video_cfg_guidance_scale: Option<f32>,
+    /// How much the video is pushed away from itself without self-attention [default: 1]
+    #[arg(long, value_name = "X", value_parser = finite)]
+    video_stg_guidance_scale: Option<f32>,
+    /// How far the video's contrast is brought back to that of an unguided step [default: 0.7]
+    #[arg(long, value_name = "X", value_parser = finite)]
+    video_rescale_scale: Option<f32>,
+    /// How much the video follows the audio [default: 3]
+    #[arg(long, value_name = "X", value_parser = finite)]
+    a2v_guidance_scale: Option<f32>,
+    /// How much the audio follows the prompt rather than the negative one [default: 7]
+    #[arg(long, value_name = "X", value_parser = finite)]
+    audio_cfg_guidance_scale: Option<f32>,
+    /// How much the audio is pushed away from itself without self-attention [default: 1]
+    #[arg(long, value_name = "X", value_parser = finite)]
+    audio_stg_guidance_scale: Option<f32>,
+    /// How far the audio's loudness is brought back to that of an unguided step [default: 0.7]
+    #[arg(long, value_name = "X", value_parser = finite)]
+    audio_rescale_scale: Option<f32>,
+    /// How much the audio follows the video [default: 3]
+    #[arg(long, value_name = "X", value_parser = finite)]
+    v2a_guidance_scale: Option<f32>,
+}
+
+fn finite(text: &str) -> Result<f32, String> {
+    text.parse().ok().filter(|x: &f32| x.is_finite()).ok_or("wanted a number".to_string())
+}
+
+impl GuidanceArgs {
+    /// The scales that are said, by option and port.
+    fn said(&self) -> impl Iterator<Item = (&'static str, &'static str, f32)> {
+        let all = [
+            ("--video-cfg-guidance-scale", "v.cfg_scale", self.video_cfg_guidance_scale),
+            ("--video-stg-guidance-scale", "v.stg_scale", self.video_stg_guidance_scale),
+            ("--video-rescale-scale", "v.rescale_scale", self.video_rescale_scale),
+            ("--a2v-guidance-scale", "v.modality_scale", self.a2v_guidance_scale),
+            ("--audio-cfg-guidance-scale", "a.cfg_scale", self.audio_cfg_guidance_scale),
+            ("--audio-stg-guidance-scale", "a.stg_scale", self.audio_stg_guidance_scale),
+            ("--audio-rescale-scale", "a.rescale_scale", self.audio_rescale_scale),
+            ("--v2a-guidance-scale", "a.modality_scale", self.v2a_guidance_scale),
+        ];
+        all.into_iter().filter_map(|(option, port, value)| Some((option, port, value?)))
+    }
+
+    /// Whether the plan can do what is said.
+    ///
+    /// # Errors
+    /// Names the option that the plan has no pass for.
+    pub fn check(&self, plan: &Plan) -> Result<(), Failure> {
+        let guided = plan.phases.iter().find(|phase| is_guided(phase));
+        let has = |port: &str| guided.is_some_and(|phase| has_port(phase, port));
+        let negative = self.negative_prompt.as_ref().map(|_| ("--negative-prompt", has("v.cfg_scale")));
+        let steps = self.steps.map(|_| ("--steps", guided.is_some()));
+        let scales = self.said().map(|(option, port, _)| (option, has(port)));
+        if let Some((option, _)) = scales.chain(negative).chain(steps).find(|(_, fits)| !fits) {
+            let why = if guided.is_some() { "has no pass for it" } else { "is not guided" };
+            return Err(Failure::usage(format!(
+                "{option} is for guided plans, and plan {} {why}\n  help  docs/targets.md, Guidance",
+                plan.name
+            )));
+        }
+        let scales = self.scales(plan);
+        let stg = ["v.stg_scale", "a.stg_scale"].map(|port| scales.get(port).map(|t| t.reals()[0] != 0.0));
+        if stg[0] != stg[1] {
+            return Err(Failure::usage(
+                "the perturbed pass perturbs both streams, so either both stg scales are 0 or none",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Values of the ports of scales that the plan has.
+    fn scales(&self, plan: &Plan) -> Named {
+        let value = |name: &str, default: f32| {
+            self.said().find(|(_, port, _)| *port == name).map_or(default, |(_, _, value)| value)
+        };
+        let there = SCALES.iter().filter(|(name, _)| plan.phases.iter().any(|phase| has_port(phase, name)));
+        there
+            .map(|(name, default)| (name.to_string(), Tensor::real(&[1], vec![value(name, *default)])))
+            .collect()
+    }
+
+    /// What guides a run of the plan, the negative prompt in tokens.
+    ///
+    /// # Errors
+    /// As [`GuidanceArgs::check`], and a tokenizer that cannot be read.
+    pub fn of(&self, plan: &Plan, tokenizer: &[u8]) -> Result<Guidance, Failure> {
+        self.check(plan)?;
+        let scales = self.scales(plan);
+        let negative = if scales.contains_key("v.cfg_scale") {
+            let text = self.negative_prompt.as_deref().unwrap_or(NEGATIVE_PROMPT);
+            Some(Tokenizer::from_bytes(tokenizer)?.encode(text)?)
+        } else {
+            None
+        };
+        Ok(Guidance { negative, scales, steps: self.steps.map(usize::from) })
+    }
+}
+
+fn has_port(phase: &Phase, name: &str) -> bool {
+    phase.inputs.iter().any(|port| port.name == name)
+}

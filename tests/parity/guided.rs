@@ -1,0 +1,141 @@
+//! Guided steps: passes that leave something out, and what is made of them.
+
+use zoetrope::session::{Session, Unwatched};
+use zoetrope::tensors::{Named, Tensor};
+use zoetrope_compiler::targets::{Part, compile_part, dimensions};
+use zoetrope_compiler::{Options, compile};
+use zoetrope_model_spec::lang::{Builder, Dtype, Value};
+use zoetrope_model_spec::ltx::config::ModelConfig;
+use zoetrope_model_spec::ltx::guidance::{Guidance, Guided, Pass};
+use zoetrope_model_spec::ltx::transformer::{Both, Positions, Stream, Way, one_class, velocities};
+use zoetrope_model_spec::program::{Phase, Program};
+use zoetrope_model_spec::target::Target;
+use zoetrope_test_support::golden::Case;
+
+use crate::model::{Model, eval, folder, input, renamed, sample, target};
+
+fn fields(dtype: &str) -> Target {
+    target(&format!(
+        "width = 96\nheight = 128\nframes = 17\nfps = 25\ntext_tokens = 29\npipeline = \"one-stage\"\n\
+         dtype = \"{dtype}\"\nguidance = {{ stg_blocks = [1] }}"
+    ))
+}
+
+/// Runs what `record` records on the small model.
+fn recorded(inputs: &Named, record: impl FnOnce(&Builder, &ModelConfig, &Target)) -> Named {
+    let target = fields("f32");
+    let model = dimensions(&target, &folder()).unwrap();
+    let facts =
+        compile_part(&target, &model, Part::Phase("connect"), &[], Options::default()).unwrap().plan.facts;
+    let b = Builder::new("recorded", Dtype::F32);
+    record(&b, &model, &target);
+    let phases = vec![Phase::alone(b.finish().unwrap())];
+    let plan = compile(Program { phases }, "recorded", facts, Options::default()).unwrap();
+    let files = Model::open();
+    let mut session = Session::new(&plan, &files).unwrap();
+    session.run("recorded", inputs, &[], &mut Unwatched).unwrap();
+    let outputs = plan.phases[0].outputs.iter();
+    outputs.map(|o| (o.name.to_string(), session.output("recorded", &o.name).unwrap())).collect()
+}
+
+#[test]
+fn four_passes_in_one_evaluation() {
+    let case = Case::load("transformer_guided_batch").unwrap();
+    let of = |name: &str, pass: usize| sample(&input(&case, name), pass);
+    let mut inputs = Named::new();
+    for stream in ["v", "a"] {
+        inputs.insert(format!("{stream}.latent"), of(&format!("in.{stream}.latent"), 0));
+        inputs.insert(format!("{stream}.sigma"), of(&format!("in.{stream}.sigma"), 0));
+        inputs.insert(format!("{stream}.context"), of(&format!("in.{stream}.context"), 0));
+        inputs.insert(format!("{stream}.negative"), of(&format!("in.{stream}.context"), 1));
+    }
+    let passes = Guidance { uncond: true, stg_blocks: vec![1], modality: true }.passes();
+    let out = recorded(&inputs, |b, model, target| {
+        let t = &model.transformer;
+        let port = |name: &str, rows: usize, width: usize| b.input(name, Dtype::F32, &[rows, width]);
+        let contexts = |end: &str| Both {
+            video: port(&format!("v.{end}"), 37, t.video.width()),
+            audio: port(&format!("a.{end}"), 37, t.audio.width()),
+        };
+        let (positive, negative) = (contexts("context"), contexts("negative"));
+        let stream = |name: &str, tokens: usize| {
+            let sigma = b.input(&format!("{name}.sigma"), Dtype::F32, &[1]);
+            let latent = port(&format!("{name}.latent"), tokens, 128);
+            Stream { latent, timesteps: sigma, class: one_class(b, name, tokens), sigma }
+        };
+        let (video, audio) =
+            (stream("v", target.size.video_tokens()), stream("a", target.size.audio_tokens()));
+        let way = |pass: &Pass| Way {
+            pass: *pass,
+            context: if *pass == Pass::Uncond { negative } else { positive },
+        };
+        let ways: Vec<Way> = passes.iter().map(way).collect();
+        let made = velocities(b, t, &Positions::of(&target.size, t), video, audio, &ways, &[1]);
+        let all = |of: fn(&Both) -> Value| b.concat(&made.iter().map(of).collect::<Vec<_>>());
+        b.output("v.velocity", all(|x| x.video));
+        b.output("a.velocity", all(|x| x.audio));
+    });
+    let whole =
+        |name: &str, tokens: usize| (name.to_string(), Tensor::real(&[4, tokens, 128], out[name].reals()));
+    let out = Named::from([whole("v.velocity", 36), whole("a.velocity", 17)]);
+    let names = [("v.velocity", "v.velocity"), ("a.velocity", "a.velocity")];
+    println!("{}", case.check(&renamed(&out, &names), 1.0).unwrap_or_else(|e| panic!("{e}")));
+}
+
+/// The ports of scales, by the names that the official code gives its parameters.
+fn scales(params: &serde_json::Value, stream: &str) -> Named {
+    let port = |name: &str| {
+        (format!("{stream}{name}"), Tensor::real(&[1], vec![params[name].as_f64().unwrap() as f32]))
+    };
+    ["cfg_scale", "stg_scale", "modality_scale", "rescale_scale"].map(port).into()
+}
+
+/// Every set of scales, with all four predictions there: a scale without effect is as good as no pass.
+#[test]
+fn predictions_of_passes() {
+    let case = Case::load("guidance").unwrap();
+    let passes =
+        [(Pass::Cond, "cond"), (Pass::Uncond, "uncond"), (Pass::Perturbed, "ptb"), (Pass::Isolated, "mod")];
+    let mut made = Named::new();
+    for (name, params) in case.facts["params"].as_object().unwrap() {
+        let mut inputs: Named =
+            passes.iter().map(|(_, n)| (n.to_string(), input(&case, &format!("in.{n}")))).collect();
+        inputs.extend(scales(params, ""));
+        let out = recorded(&inputs, |b, _, _| {
+            let x0 = passes.map(|(pass, name)| (pass, b.input(name, Dtype::F32, &[37, 128])));
+            let guided = Guided::new(b, &x0, |name| b.input(name, Dtype::F32, &[1]));
+            b.output("pred", b.reshape(guided.x0(b, guided.towards), &[1, 37, 128]));
+        });
+        made.insert(format!("{name}.pred"), out["pred"].clone());
+    }
+    let names: Vec<_> = made.keys().map(|n| (n.as_str(), n.as_str())).collect();
+    println!("{}", case.check(&renamed(&made, &names), 1.0).unwrap_or_else(|e| panic!("{e}")));
+}
+
+fn guided_loop(dtype: &str, scale: f64) {
+    let case = Case::load("denoise_t2v_guided").unwrap();
+    let contexts = Case::load("denoise_contexts").unwrap();
+    let mut inputs = Named::from([("sigmas".to_string(), input(&case, "in.sigmas"))]);
+    for stream in ["v", "a"] {
+        inputs.extend(scales(&case.facts["guiders"][stream], &format!("{stream}.")));
+        inputs.insert(format!("{stream}.noise"), input(&case, &format!("in.noise.{stream}")));
+        inputs.insert(format!("{stream}.context"), input(&contexts, &format!("in.context.{stream}")));
+        inputs.insert(
+            format!("{stream}.context.negative"),
+            input(&contexts, &format!("in.context.{stream}_neg")),
+        );
+    }
+    let out = eval(&fields(dtype), "denoise", &inputs, &[]);
+    let names = [("v.latent", "final.v"), ("a.latent", "final.a")];
+    println!("{}", case.check(&renamed(&out, &names), scale).unwrap_or_else(|e| panic!("{e}")));
+}
+
+#[test]
+fn guided_loop_f32() {
+    guided_loop("f32", 1.0);
+}
+
+#[test]
+fn guided_loop_bf16() {
+    guided_loop("bf16", 500.0);
+}
