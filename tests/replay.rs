@@ -1,5 +1,6 @@
 //! The replay of the shipped plan: memory sharing changes no bit, dead memory is never read, nothing is allocated; and
-//! that plan with previews: they are what the decoder makes of the latents, and change nothing else.
+//! that plan with previews: they are what the decoder makes of the latents, and change nothing else. The same for guided
+//! steps, and that guidance without effect has none.
 
 use zoetrope::demo::demo_in_memory;
 use zoetrope::device::Device;
@@ -11,9 +12,11 @@ use zoetrope::tensors::{Named, Tensor};
 use zoetrope::tokenize::Tokenizer;
 use zoetrope_compiler::Options;
 use zoetrope_compiler::targets::{Part, compile_part, dimensions};
+use zoetrope_model_spec::lang::Dtype;
+use zoetrope_model_spec::ltx::guidance::SCALES;
 use zoetrope_model_spec::ltx::pipeline::Picture;
 use zoetrope_model_spec::ltx::sizes::Size;
-use zoetrope_model_spec::target::Target;
+use zoetrope_model_spec::target::{Pipeline, Target};
 use zoetrope_runtime::null::Null;
 use zoetrope_runtime::plan::{Plan, Repeat, Segment};
 use zoetrope_runtime::{Observer, Result, replay};
@@ -38,13 +41,65 @@ fn watched(plan: &Plan, files: &ModelFiles, poisoned: bool, watch: &mut dyn Watc
     let mut session = if poisoned { Session::poisoned(plan, files) } else { Session::new(plan, files) }
         .expect("the plan fits");
     let tokenizer = Tokenizer::from_bytes(files.tokenizer.as_deref().unwrap()).unwrap();
-    let request = Request {
-        prompt: &tokenizer.encode("a red ball").unwrap(),
-        guidance: Guidance::default(),
-        seed: 7,
-        noise: Named::new(),
-    };
+    let encoded = |prompt: &str| tokenizer.encode(prompt).unwrap();
+    // What is there for guided plans is nothing to others.
+    let guidance =
+        Guidance { negative: Some(encoded("a blue cube")), scales: scales(&SCALES), steps: Some(2) };
+    let request = Request { prompt: &encoded("a red ball"), guidance, seed: 7, noise: Named::new() };
     run(plan, &mut session, &request, watch, &mut |_, _| Ok(())).expect("the run finishes")
+}
+
+fn scales(values: &[(&str, f32)]) -> Named {
+    values.iter().map(|(name, value)| (name.to_string(), Tensor::real(&[1], vec![*value]))).collect()
+}
+
+/// The demo model in one stage, all passes in every step, the last block perturbed.
+fn guided() -> Target {
+    let guidance =
+        zoetrope_model_spec::ltx::guidance::Guidance { uncond: true, stg_blocks: vec![1], modality: true };
+    Target { pipeline: Pipeline::OneStage, guidance: Some(guidance), ..Target::preset("res-tiny").unwrap() }
+}
+
+#[test]
+fn guided_steps_share_memory_without_changing_a_bit() {
+    let [shared, private] = [true, false].map(|share| plan_of(&guided(), share));
+    let files = demo_in_memory(&tensors_of(&shared)).unwrap();
+    let expected = bits(&clip(&private, &files, false));
+    assert!(expected.iter().flatten().all(|b| f32::from_bits(*b).is_finite()));
+    assert_eq!(bits(&clip(&shared, &files, true)), expected);
+}
+
+#[test]
+fn guidance_without_effect_has_none() {
+    let guided = Target { dtype: Dtype::F32, text_tokens: 30, ..guided() };
+    let plain = Target { pipeline: Pipeline::DistilledSingleStage, guidance: None, ..guided.clone() };
+    let model = dimensions(&plain, "".as_ref()).unwrap();
+    let [plain, guided] = [&plain, &guided]
+        .map(|target| Phase::compile(target, &model, "denoise", &[], Options::default()).unwrap());
+    let files = demo_in_memory(&tensors_of(&guided.plan)).unwrap();
+    // Some numbers, other ones for every port.
+    let some = |name: &str, shape: &[usize]| {
+        let of_name: usize = name.bytes().map(usize::from).sum();
+        let number = |i: usize| ((i * 7 + of_name) as f32 * 0.61).sin() * 1.4;
+        (name.to_string(), Tensor::real(shape, (0..shape.iter().product()).map(number).collect()))
+    };
+    let mut inputs = Named::from([("sigmas".to_string(), Tensor::real(&[3], vec![1.0, 0.6, 0.0]))]);
+    for port in guided.plan.phases[0].inputs.iter().filter(|port| port.shape.len() == 3) {
+        let shape: Vec<usize> = port.shape.iter().map(|n| *n as usize).collect();
+        inputs.extend([some(&port.name, &shape)]);
+    }
+    let mut run = |phase: &Phase, number: fn(&str, f32) -> f32| {
+        let numbers: Vec<_> = SCALES.iter().map(|(name, scale)| (*name, number(name, *scale))).collect();
+        inputs.append(&mut scales(&numbers));
+        phase.run(Device::Cpu, &files, &inputs, 1).unwrap().outputs
+    };
+    let none = |name: &str, _: f32| if name.contains("stg") || name.contains("rescale") { 0.0 } else { 1.0 };
+    let (want, without) = (run(&plain, none), run(&guided, none));
+    let with = run(&guided, |_, scale| scale);
+    for (name, want) in &want {
+        assert_eq!(without[name], *want, "{name}");
+        assert!(rel_l2(&with[name].reals(), &want.reals()) > 1e-2, "{name}");
+    }
 }
 
 fn bits(finished: &Finished) -> Vec<Vec<u32>> {
@@ -134,8 +189,7 @@ fn decoded_alone(target: &Target, files: &ModelFiles, latent: &Tensor, frame: us
 
 #[test]
 fn previews_are_what_the_decoder_makes_of_a_frame_and_change_nothing_else() {
-    let without =
-        Target { dtype: zoetrope_model_spec::lang::Dtype::F32, ..Target::preset("res-tiny").unwrap() };
+    let without = Target { dtype: Dtype::F32, ..Target::preset("res-tiny").unwrap() };
     let with = Target { preview: true, ..without.clone() };
     let [without, plan] = [&without, &with].map(|target| plan_of(target, true));
     let files = demo_in_memory(&tensors_of(&plan)).unwrap();

@@ -12,13 +12,16 @@ fn plan(name: &str) -> Plan {
     compile_target(&Target::preset(name).expect("a preset"), Path::new("")).expect("it compiles")
 }
 
-fn blocks(phase: &Phase) -> &Loop {
+fn all_blocks(phase: &Phase) -> impl Iterator<Item = &Loop> {
     let items = phase.segments.iter().flat_map(|s| s.items.iter());
-    let mut loops = items.filter_map(|item| match item {
+    items.filter_map(|item| match item {
         Item::Loop(l) if l.name == "transformer_blocks" => Some(l),
         _ => None,
-    });
-    loops.next().expect("a phase that denoises goes through the blocks")
+    })
+}
+
+fn blocks(phase: &Phase) -> &Loop {
+    all_blocks(phase).next().expect("a phase that denoises goes through the blocks")
 }
 
 #[test]
@@ -40,6 +43,28 @@ fn a_block_of_both_streams_is_lean() {
             assert_eq!(products, 20, "{name}: q, k, v and gates of one input are one product");
         }
     }
+}
+
+/// A guided step goes through the blocks in three loops: the perturbed pass begins at block 28, without self-attention.
+#[test]
+fn passes_of_a_guided_step_do_only_what_is_their_own() {
+    let text = "width = 768\nheight = 512\nframes = 121\nfps = 24\npipeline = \"one-stage\"\ndtype = \"bf16\"\n\
+                model = \"ltx-2.3-22b\"";
+    let target = Target::parse("guided", text).expect("a legal target");
+    let plan = compile_target(&target, Path::new("")).expect("it compiles");
+    let denoise = plan.phase("denoise-1").expect("a phase that denoises");
+    let attentions = |l: &Loop| {
+        let of = l.body.iter().filter(|l| plan.kernels[l.kernel as usize].name.starts_with("attention"));
+        of.map(|launch| launch.parts.len()).sum::<usize>()
+    };
+    let loops: Vec<_> = all_blocks(denoise).map(|l| (l.count, attentions(l))).collect();
+    // Six a pass: of both streams to themselves, to the text, to each other, which the isolated one leaves out.
+    assert_eq!(loops, [(28, 6 + 6 + 4), (1, 6 + 6 + 4 + 4), (19, 6 + 6 + 6 + 4)]);
+    let single = self::plan("res-768x512");
+    let single = single.phase("denoise-2").expect("a second stage");
+    // Of three more passes there is but the state, and what they predict.
+    let state = (6144 * 4096 + 126 * 2048) * 2;
+    assert!(denoise.arena_bytes < single.arena_bytes + 4 * state, "{}", denoise.arena_bytes);
 }
 
 #[test]

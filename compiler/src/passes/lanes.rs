@@ -1,7 +1,8 @@
 //! Independent work side by side: launches get lanes, and wait for each other where they must.
 //!
-//! Where a body carries several pieces of state (a video and an audio stream), the largest is the main lane's and all
-//! others are the side lane's. A launch runs in the lane of what it transforms, its first operand; what starts from
+//! Where a body carries several pieces of state (a video and an audio stream), the largest is the main lane's and smaller
+//! ones are the side lane's. Equally large ones (the video in several passes) are one lane's: each fills the card, and side
+//! by side they would take memory for all of them. A launch runs in the lane of what it transforms, its first operand; what starts from
 //! outside runs in the lane of its first reader. A launch with parts of both lanes is the main lane's.
 //!
 //! A launch waits for those of the other lane that touch what it writes, or write what it touches. Between two waits a
@@ -76,11 +77,11 @@ fn by_state(launches: &[&Launch], buffers: &[Buffer]) -> BTreeMap<usize, u8> {
             states.push(b);
         }
     }
-    states.sort_by_key(|b| std::cmp::Reverse(buffers[*b].bytes));
-    if states.len() < 2 {
+    let largest = states.iter().map(|b| buffers[*b].bytes).max().unwrap_or(0);
+    if states.iter().all(|b| buffers[*b].bytes == largest) {
         return BTreeMap::new();
     }
-    states.into_iter().enumerate().map(|(i, b)| (b, u8::from(i > 0))).collect()
+    states.into_iter().map(|b| (b, u8::from(buffers[b].bytes < largest))).collect()
 }
 
 fn buffer(access: &Access) -> Option<usize> {
