@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use zoetrope::tensors::{Tensor, to_bytes};
+
 fn zoetrope(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_zoetrope")).args(args).output().expect("the binary runs")
 }
@@ -201,4 +203,51 @@ fn eval_says_what_a_phase_wants() {
     assert!(!out.exists());
     assert!(eval("tokenize", &["--prompt", "a red ball"]).status.success());
     assert!(eval("text-encode", &["--inputs", text(&out)]).status.success());
+}
+
+#[test]
+fn guided_runs_take_what_guides_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let clip = at("clip.mp4");
+    let output = zoetrope(&["generate", "x", "-o", text(&clip), "--steps", "3"]);
+    refused(&output, 2, &["--steps", "res-tiny is not guided", "docs/targets.md"]);
+    assert!(!clip.exists());
+
+    let fields = "width = 64\nheight = 32\nframes = 9\nfps = 25\npipeline = \"one-stage\"\ndtype = \"f32\"\n\
+                  model = \"demo\"\n";
+    let (target, less) = (at("guided.toml"), at("less.toml"));
+    fs::write(&target, format!("{fields}guidance = {{ stg_blocks = [1] }}\n")).unwrap();
+    fs::write(&less, format!("{fields}guidance = {{ stg_blocks = [], uncond = false }}\n")).unwrap();
+    let noise = at("noise.safetensors");
+    let numbers = |n: usize| (0..n).map(|i| (i as f32 * 0.7).sin()).collect();
+    let tensors = [("stage1.v.noise", [1, 4, 128]), ("stage1.a.noise", [1, 9, 128])]
+        .map(|(name, shape)| (name.to_string(), Tensor::real(&shape, numbers(shape.iter().product()))));
+    fs::write(&noise, to_bytes(&tensors.into())).unwrap();
+    let run = |target: &Path, out: &str, more: &[&str]| {
+        let out = at(out);
+        let args =
+            ["eval", text(target), "run", "--prompt", "a red ball", "--inputs", text(&noise), "--outputs"];
+        (zoetropec(&[&args[..], &[text(&out)], more].concat()), out)
+    };
+    let clip = |more: &[&str]| {
+        let (output, out) = run(&target, "out.safetensors", more);
+        assert!(output.status.success(), "{}", stderr(&output));
+        fs::read(out).unwrap()
+    };
+    let usual = clip(&["--steps", "2"]);
+    assert_eq!(usual, clip(&["--steps", "2", "--video-cfg-guidance-scale", "3"]), "3 is the default");
+    for other in [["--negative-prompt", "a blue cube"], ["--v2a-guidance-scale", "2"]] {
+        assert_ne!(usual, clip(&[&["--steps", "2"], &other[..]].concat()), "{other:?}");
+    }
+    let says = |target: &Path, more: &[&str], words: &[&str]| {
+        let (output, out) = run(target, "none.safetensors", more);
+        refused(&output, 2, words);
+        assert!(!out.exists());
+    };
+    says(&less, &["--negative-prompt", "x"], &["--negative-prompt", "has no pass for it"]);
+    says(&less, &["--audio-stg-guidance-scale", "1"], &["--audio-stg-guidance-scale", "has no pass for it"]);
+    says(&target, &["--video-stg-guidance-scale", "0"], &["perturbs both streams"]);
+    says(&target, &["--steps", "0"], &["--steps"]);
+    says(&target, &["--video-rescale-scale", "inf"], &["--video-rescale-scale"]);
 }

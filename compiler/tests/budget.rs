@@ -2,6 +2,7 @@
 //! the gate refuses plans whose fetches were changed.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use proptest::prelude::*;
 use zoetrope_compiler::{Error, Options, compile, verify};
@@ -14,21 +15,21 @@ use zoetrope_runtime::{Cpu, Executor, Observer, Weights, replay};
 const COLS: usize = 24;
 const STEPS: u32 = 3;
 
-/// A model of two loops: layers that run once, and blocks that two phases run in every step.
+/// A model of two loops, or three: layers that run once, and blocks that two phases run in every step, where they may
+/// fall into two loops.
 #[derive(Clone, Debug)]
 struct Model {
     layers: usize,
     blocks: usize,
+    /// Blocks of the second loop.
+    more: usize,
     /// Rows of the weights of a layer or block.
     rows: Vec<usize>,
 }
 
 fn models() -> impl Strategy<Value = Model> {
-    (1usize..9, 1usize..9, prop::collection::vec(1usize..40, 1..4)).prop_map(|(layers, blocks, rows)| Model {
-        layers,
-        blocks,
-        rows,
-    })
+    (1usize..9, 1usize..9, 0usize..7, prop::collection::vec(1usize..40, 1..4))
+        .prop_map(|(layers, blocks, more, rows)| Model { layers, blocks, more, rows })
 }
 
 /// A turn: the state, changed by every weight of the turn and by one that all turns share.
@@ -55,8 +56,12 @@ fn program(model: &Model) -> Program {
         let b = Builder::new(name, Dtype::F32);
         let x = b.input("x", Dtype::F32, &[5, COLS]);
         let shared = b.weight("shared", &[COLS]);
-        let out = b.steps("step", &[b.silu(x)], |s| {
-            b.repeat("blocks", 0..model.blocks, s, |s| vec![turn(&b, "blocks", model, s[0], shared)])
+        let some = |turns: Range<usize>, s: &[Value]| {
+            b.repeat("blocks", turns, s, |s| vec![turn(&b, "blocks", model, s[0], shared)])
+        };
+        let out = b.steps("step", &[b.silu(x)], |s| match model.more {
+            0 => some(0..model.blocks, s),
+            more => some(model.blocks..model.blocks + more, &some(0..model.blocks, s)),
         });
         b.output("y", b.silu(out[0]));
         Phase::alone(b.finish().expect("shapes fit"))
@@ -142,12 +147,19 @@ fn streamed(plan: &Plan) -> usize {
 /// Bytes of a phase's constants, counted anew: whole constants that stay, and the span of those that share.
 fn counted(plan: &Plan, phase: &plan::Phase) -> u64 {
     let room = |c: &u32| plan.constants[*c as usize].bytes().next_multiple_of(ALIGN);
-    let ring: BTreeSet<u32> = phase.fetches().flat_map(|(_, f)| f.constants.iter().copied()).collect();
-    let stay =
-        phase.constants.iter().chain(phase.kept.iter()).filter(|c| !ring.contains(c)).map(room).sum::<u64>();
+    let streamed: BTreeSet<u32> = phase.fetches().flat_map(|(_, f)| f.constants.iter().copied()).collect();
+    let resident = phase.constants.iter().chain(phase.kept.iter()).filter(|c| !streamed.contains(c));
     let place = |c: &u32| phase.places[phase.constants.binary_search(c).unwrap()];
-    let from = ring.iter().map(place).min().unwrap_or(0);
-    stay + ring.iter().map(|c| place(c) + room(c)).max().unwrap_or(0) - from
+    let ring = |l: &Loop| {
+        let all = || l.fetches.iter().flat_map(|f| f.constants.iter());
+        let from = all().map(place).min().unwrap_or(0);
+        all().map(|c| place(c) + room(c)).max().unwrap_or(0) - from
+    };
+    let loops = phase.segments.iter().flat_map(|s| s.items.iter()).filter_map(|item| match item {
+        Item::Loop(l) => Some(l),
+        Item::Launch(_) => None,
+    });
+    resident.map(room).sum::<u64>() + loops.map(ring).sum::<u64>()
 }
 
 proptest! {
@@ -180,7 +192,7 @@ proptest! {
 
 /// Six layers and eight blocks of 3 kB in about half the memory: all loops but one are streamed.
 fn half() -> Plan {
-    let model = Model { layers: 6, blocks: 8, rows: vec![20, 11] };
+    let model = Model { layers: 6, blocks: 8, more: 0, rows: vec![20, 11] };
     let whole = made(&model, None).expect("compiles");
     made(&model, Some(whole.peak_bytes / 2 + (2 << 10))).expect("half is enough")
 }
@@ -270,7 +282,7 @@ fn wrong_places_are_refused() {
 #[test]
 fn a_budget_that_is_too_small_is_refused_with_the_smallest_that_is_not() {
     // Twelve blocks of 0.9 GB: two slots take 1.8 GB.
-    let model = Model { layers: 1, blocks: 12, rows: vec![9_500_000] };
+    let model = Model { layers: 1, blocks: 12, more: 0, rows: vec![9_500_000] };
     let error = made(&model, Some(1 << 30)).expect_err("two slots do not fit").to_string();
     let expected = "target small does not fit into 1 GiB\n  \
         have  phase first takes 1.82 GB at least: arena 1.02 kB, weights 1.82 GB, tables 256 B; the driver keeps 1.02 kB\n  \

@@ -21,6 +21,8 @@ struct Group {
     bytes: u64,
     /// Empty for the slots of a streamed loop.
     constants: Vec<u32>,
+    /// Which of the streams of its phase they are for.
+    ring: Option<usize>,
     /// First and last phase of every stay. In phases between that do not read it, it is kept.
     stays: Vec<(usize, usize)>,
 }
@@ -35,7 +37,7 @@ pub fn reside(constants: &[Constant], phases: &mut [Phase], name: &str, facts: &
     let streams = match limit {
         Some(limit) => streams(constants, phases, limit)
             .map_err(|(phase, tight)| too_small(constants, phases, &phases[phase], tight, name, facts))?,
-        None => phases.iter().map(|_| None).collect(),
+        None => phases.iter().map(|_| Vec::new()).collect(),
     };
     let mut groups = groups(constants, phases, &streams);
     keep(&mut groups, phases, limit);
@@ -48,7 +50,7 @@ pub fn reside(constants: &[Constant], phases: &mut [Phase], name: &str, facts: &
                 phases[*first..=*last].iter_mut().for_each(|phase| settle(phase, constants, *c, at));
                 at += room(&constants[*c as usize]);
             }
-            if let (true, Some(ring)) = (group.constants.is_empty(), &streams[*first]) {
+            if let Some(ring) = group.ring.map(|ring| &streams[*first][ring]) {
                 let phase = &mut phases[*first];
                 for (c, slot) in ring.places(phase) {
                     put(phase, c, at + slot);
@@ -63,15 +65,11 @@ pub fn reside(constants: &[Constant], phases: &mut [Phase], name: &str, facts: &
 }
 
 /// What every phase streams, or the (first) phase that is farthest from `limit` bytes.
-fn streams(
-    constants: &[Constant],
-    phases: &[Phase],
-    limit: u64,
-) -> Result<Vec<Option<Stream>>, (usize, Tight)> {
+fn streams(constants: &[Constant], phases: &[Phase], limit: u64) -> Result<Vec<Vec<Stream>>, (usize, Tight)> {
     let tried: Vec<_> = phases.iter().map(|phase| stream(constants, phase, limit)).collect();
     let tight = tried.iter().enumerate().filter_map(|(i, t)| Some((i, *t.as_ref().err()?)));
     tight.max_by_key(|(i, t)| (t.need_bytes, Reverse(*i))).map_or(Ok(()), Err)?;
-    Ok(tried.into_iter().flatten().collect())
+    Ok(tried.into_iter().map(Result::unwrap_or_default).collect())
 }
 
 fn too_small(
@@ -99,11 +97,11 @@ fn too_small(
 
 /// What comes and goes together: constants that the same phases read, a turn of a loop apart from the next, so that
 /// a part of a loop can be kept. What is streamed in one phase comes anew in every other.
-fn groups(constants: &[Constant], phases: &[Phase], streams: &[Option<Stream>]) -> Vec<Group> {
+fn groups(constants: &[Constant], phases: &[Phase], streams: &[Vec<Stream>]) -> Vec<Group> {
     let rings: Vec<BTreeSet<u32>> = phases
         .iter()
         .zip(streams)
-        .map(|(phase, ring)| ring.iter().flat_map(|r| r.places(phase)).map(|(c, _)| c).collect())
+        .map(|(phase, rings)| rings.iter().flat_map(|r| r.places(phase)).map(|(c, _)| c).collect())
         .collect();
     let streamed: BTreeSet<u32> = rings.iter().flatten().copied().collect();
     let mut turns: BTreeMap<u32, usize> = BTreeMap::new();
@@ -130,12 +128,19 @@ fn groups(constants: &[Constant], phases: &[Phase], streams: &[Option<Stream>]) 
     let resident = together.into_iter().map(|((readers, _), list)| Group {
         bytes: bytes(&list),
         constants: list,
+        ring: None,
         stays: stays(readers),
     });
-    let ring = |(p, ring): (usize, &Option<Stream>)| {
-        Some(Group { bytes: ring.as_ref()?.bytes(), constants: Vec::new(), stays: vec![(p, p)] })
+    let rings = |(p, rings): (usize, &Vec<Stream>)| {
+        let ring = move |(i, ring): (usize, &Stream)| Group {
+            bytes: ring.bytes(),
+            constants: Vec::new(),
+            ring: Some(i),
+            stays: vec![(p, p)],
+        };
+        rings.iter().enumerate().map(ring).collect::<Vec<_>>()
     };
-    resident.chain(streams.iter().enumerate().filter_map(ring)).collect()
+    resident.chain(streams.iter().enumerate().flat_map(rings)).collect()
 }
 
 /// Joins stays, the largest groups first, where memory then does not exceed `limit` bytes; without one, what it takes

@@ -3,8 +3,10 @@
 //! Where the constants of a phase do not fit beside its arena, the loop that holds the most weights is streamed: as
 //! many turns as possible keep their own places, the others share a ring of slots, the i-th of them in slot i modulo
 //! the number of slots. They are spread evenly over the loop, so that copies run while other turns compute. When such
-//! a turn has ended, its slot takes the next one that belongs there.
+//! a turn has ended, its slot takes the next one that belongs there. Where all turns of that loop are not enough, the
+//! loop that holds the most after it is streamed, too, with a ring of its own.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use zoetrope_runtime::plan::{ALIGN, Base, Constant, Fetch, Item, Loop, Origin, Phase, Repeat};
@@ -70,51 +72,74 @@ impl Stream {
     }
 }
 
-/// What of a phase must be streamed so that it fits into `budget` bytes; `None` where all of it fits.
+/// What of a phase must be streamed so that it fits into `budget` bytes; nothing where all of it fits.
 ///
 /// The fewest turns that do are streamed, with three slots where that takes no more turns than with two: a third lets
 /// copies run further ahead.
 ///
 /// # Errors
-/// Not even two slots fit, with every turn that may be streamed.
-pub fn stream(constants: &[Constant], phase: &Phase, budget: u64) -> Result<Option<Stream>, Tight> {
+/// Not even two slots a loop fit, with every turn that may be streamed.
+pub fn stream(constants: &[Constant], phase: &Phase, budget: u64) -> Result<Vec<Stream>, Tight> {
     let sum = |weights| {
         let counted = phase.constants.iter().map(|c| &constants[*c as usize]);
         counted.filter(|c| weights || !is_weight(c)).map(room).sum::<u64>()
     };
-    let whole = phase.arena_bytes + sum(true);
-    if whole <= budget {
-        return Ok(None);
+    let mut chosen = Vec::new();
+    let mut need_bytes = phase.arena_bytes + sum(true);
+    let mut left = heaviest(constants, phase).into_iter();
+    while need_bytes > budget {
+        let Some((segment, item, columns)) = left.next() else {
+            let weight_bytes = need_bytes - phase.arena_bytes - sum(false);
+            return Err(Tight { need_bytes, weight_bytes });
+        };
+        if let Some((stream, bytes)) =
+            one_loop(constants, phase, (segment, item), &columns, (need_bytes, budget))
+        {
+            chosen.push(stream);
+            need_bytes = bytes;
+        }
     }
-    let tables = sum(false);
-    let mut need_bytes = whole;
-    if let Some((segment, item, columns)) = heaviest(constants, phase) {
-        let l = of(phase, segment, item);
-        let count = l.count as usize;
-        let turn_bytes =
-            |turn: u32| columns.iter().map(|c| room(&constants[row(l, turn)[*c] as usize])).sum::<u64>();
-        for n in 3..=count {
-            // One turn in n, the last of every n-th part of the loop.
-            let turns: Vec<u32> = (1..=n).map(|i| (i * count / n - 1) as u32).collect();
-            let (columns, slot_bytes) = slot(constants, l, &turns, &columns);
-            let resident = whole - turns.iter().map(|t| turn_bytes(*t)).sum::<u64>();
-            // In a step that follows another, a turn must find its weights in the slot that it found them in before.
-            let wraps = phase.segments[segment].repeat == Repeat::Steps;
-            for slots in [3, 2].into_iter().filter(|s| *s < n && !(wraps && n % s > 0)) {
-                let bytes = resident + slots as u64 * slot_bytes;
-                need_bytes = need_bytes.min(bytes);
-                if bytes <= budget {
-                    return Ok(Some(Stream { segment, item, turns, slots, slot_bytes, columns }));
-                }
+    Ok(chosen)
+}
+
+/// How one loop is streamed so that the phase, which takes `whole` bytes without, fits into `budget`, and what it then
+/// takes; where no way is enough, the one that takes the least. `None` where none takes less than `whole`.
+fn one_loop(
+    constants: &[Constant],
+    phase: &Phase,
+    (segment, item): (usize, usize),
+    columns: &[usize],
+    (whole, budget): (u64, u64),
+) -> Option<(Stream, u64)> {
+    let mut least: Option<(Stream, u64)> = None;
+    let l = of(phase, segment, item);
+    let count = l.count as usize;
+    let turn_bytes =
+        |turn: u32| columns.iter().map(|c| room(&constants[row(l, turn)[*c] as usize])).sum::<u64>();
+    for n in 3..=count {
+        // One turn in n, the last of every n-th part of the loop.
+        let turns: Vec<u32> = (1..=n).map(|i| (i * count / n - 1) as u32).collect();
+        let (columns, slot_bytes) = slot(constants, l, &turns, columns);
+        let resident = whole - turns.iter().map(|t| turn_bytes(*t)).sum::<u64>();
+        // In a step that follows another, a turn must find its weights in the slot that it found them in before.
+        let wraps = phase.segments[segment].repeat == Repeat::Steps;
+        for slots in [3, 2].into_iter().filter(|s| *s < n && !(wraps && n % s > 0)) {
+            let bytes = resident + slots as u64 * slot_bytes;
+            if bytes < least.as_ref().map_or(whole, |(_, bytes)| *bytes) {
+                let (turns, columns) = (turns.clone(), columns.clone());
+                least = Some((Stream { segment, item, turns, slots, slot_bytes, columns }, bytes));
+            }
+            if bytes <= budget {
+                return least;
             }
         }
     }
-    Err(Tight { need_bytes, weight_bytes: need_bytes - phase.arena_bytes - tables })
+    least
 }
 
-/// The loop whose streamable columns hold the most bytes, and those columns: weights that one turn reads and nothing
-/// else in the phase does.
-fn heaviest(constants: &[Constant], phase: &Phase) -> Option<(usize, usize, Vec<usize>)> {
+/// The loops that have streamable columns, those first whose hold the most bytes, and those columns: weights that one
+/// turn reads and nothing else in the phase does.
+fn heaviest(constants: &[Constant], phase: &Phase) -> Vec<(usize, usize, Vec<usize>)> {
     let mut readers: BTreeMap<u32, usize> = BTreeMap::new();
     let mut read = |c: u32| *readers.entry(c).or_default() += 1;
     for (launch, _) in phase.launches() {
@@ -136,8 +161,9 @@ fn heaviest(constants: &[Constant], phase: &Phase) -> Option<(usize, usize, Vec<
         let each = (0..l.count).flat_map(of_turn).map(|(turn, c)| row(l, turn)[c]);
         (each.map(|c| room(&constants[c as usize])).sum::<u64>(), (segment, item, columns))
     };
-    let weighed = loops.into_iter().map(weigh).filter(|(bytes, _)| *bytes > 0);
-    weighed.max_by_key(|(bytes, _)| *bytes).map(|(_, found)| found)
+    let mut weighed: Vec<_> = loops.into_iter().map(weigh).filter(|(bytes, _)| *bytes > 0).collect();
+    weighed.sort_by_key(|(bytes, _)| Reverse(*bytes));
+    weighed.into_iter().map(|(_, found)| found).collect()
 }
 
 /// Where the constants of a turn lie in a slot, and how large it is: a column takes what its largest constant does.

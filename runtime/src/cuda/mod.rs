@@ -305,7 +305,8 @@ impl Executor for Cuda<'_> {
         let phase = &self.plan.phases[self.current];
         if let Some((inner, turn)) = row {
             for (index, (of, fetch)) in phase.fetches().enumerate() {
-                if of.name == inner.name && fetch.turn == turn {
+                // Loops are told apart by what their turns read.
+                if of.rows == inner.rows && fetch.turn == turn {
                     let arrived = &self.phases[self.current].streamed[index].arrived;
                     self.loader.stage(arrived)?;
                     self.main.wait_for(arrived)?;
