@@ -165,7 +165,10 @@ impl Recorder<'_> {
     fn stg_blocks(&self, b: &Builder, cfg: &Transformer) -> Vec<usize> {
         let blocks = self.target.guidance.as_ref().map_or(Vec::new(), |guidance| guidance.stg_blocks.clone());
         if let Some(block) = blocks.iter().find(|block| **block >= cfg.layers) {
-            b.fail(format!("stg_blocks has {block}; the model's blocks are 0 to {}", cfg.layers.max(1) - 1));
+            let last = cfg.layers.max(1) - 1;
+            b.scope("guidance", || {
+                b.fail(format!("stg_blocks has {block}; the model's blocks are 0 to {last}"))
+            });
         }
         blocks
     }

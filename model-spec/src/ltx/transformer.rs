@@ -127,7 +127,8 @@ pub fn velocity(
     velocities(b, cfg, at, video, audio, &[Way { pass: Pass::Cond, context }], &[])[0]
 }
 
-/// Velocities of every pass in `ways`, in their order; `stg_blocks` are those that [`Pass::Perturbed`] perturbs.
+/// Velocities of every pass in `ways`, in their order, the conditional one first; `stg_blocks` are those that
+/// [`Pass::Perturbed`] perturbs.
 ///
 /// A perturbed pass is the conditional one up to its first perturbed block, so it begins there, with what the
 /// conditional pass has by then (docs/model/transformer.md 9).
