@@ -2,7 +2,7 @@
 
 use super::config::Heads;
 use super::rope::Rotary;
-use crate::lang::{Builder, Op, Value};
+use crate::lang::{Builder, Dtype, Op, Value};
 
 /// Gated multi-head attention of `x` [tokens, d] to `context` [keys, d'], result [tokens, d]: q and k normalised
 /// over all heads together and rotated where a table is given; every head of every query scaled by
@@ -26,6 +26,16 @@ pub fn gated(
     project(b, heads, x, b.op(attention, &[q, k, v]))
 }
 
+/// The bias of scores for attention weights in 0..=1: ln(m), and for none the most negative number
+/// (docs/model/transformer.md 8). Always f32, of which bf16 would make −∞. Weights are normal numbers or none.
+pub fn bias_of(b: &Builder, weights: Value) -> Value {
+    let weights = b.cast(weights, Dtype::F32);
+    let logarithms = b.log(b.clamp(weights, f32::MIN_POSITIVE, 1.0));
+    // 1 where the weight is none, and 0 from the smallest normal number on.
+    let hidden = b.clamp(b.affine(weights, -1.0 / f32::MIN_POSITIVE, 1.0), 0.0, 1.0);
+    b.add(logarithms, b.affine(hidden, f32::MIN, 0.0))
+}
+
 /// Gates, made from the x that feeds `to_q`, and the output projection back to the width of x.
 fn project(b: &Builder, heads: Heads, x: Value, attended: Value) -> Value {
     let gates = b.affine(b.sigmoid(b.linear("to_gate_logits", x, heads.heads)), 2.0, 0.0);
@@ -45,7 +55,6 @@ fn rotated(b: &Builder, heads: Heads, x: Value, rope: Option<&Rotary>) -> Value 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lang::Dtype;
     use crate::ltx::rope::{self, Axis};
 
     /// Kernels are matched on this order: norm then rotation, attention then gate.
