@@ -27,6 +27,7 @@ fn decoder(width: usize, height: usize, frames: usize, chunk: Option<usize>) -> 
         model: Model::Ltx23,
         vram: None,
         preview: false,
+        attention_mask: false,
         guidance: None,
     };
     let recorder = Recorder { target: &target, model: &ltx_2_3_22b(), taps: &[], chunk };

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use half::bf16;
 use zoetrope_model_spec::lang::{Builder, Dtype, Value};
 
 use crate::cuda::{Cuda, Hopper};
@@ -41,6 +42,26 @@ impl IntRange {
     }
 }
 
+/// Blocks of a matrix of real numbers that hold the lowest one there is: what a bias of what is not seen looks like. In
+/// every third band of rows all blocks do, in the others two of three.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hidden {
+    /// The operand's place.
+    pub operand: usize,
+    /// Extents of a block.
+    pub rows: usize,
+    pub columns: usize,
+}
+
+impl Hidden {
+    /// The lowest number of its storage at the places of such a block, counted through rows of `width`; nothing at others.
+    pub fn number(self, place: usize, width: usize, dtype: Dtype) -> Option<f32> {
+        let (band, block) = (place / width / self.rows, place % width / self.columns);
+        let lowest = if dtype == Dtype::Bf16 { bf16::MIN.to_f32() } else { f32::MIN };
+        (band % 3 == 2 || (band + block) % 3 != 0).then_some(lowest)
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct OperandDecl {
     pub name: &'static str,
@@ -49,12 +70,14 @@ pub struct OperandDecl {
     pub ints: Option<IntRange>,
 }
 
-/// Something to test a kernel with: attributes, shapes of all operands, and what those of integers hold.
+/// Something to test a kernel with: attributes, shapes of all operands, what those of integers hold, and where one of
+/// real numbers holds the lowest.
 #[derive(Clone, Debug)]
 pub struct Sample {
     pub meaning: Meaning,
     pub shapes: Vec<Vec<usize>>,
     pub ints: Vec<Option<IntRange>>,
+    pub hidden: Option<Hidden>,
 }
 
 /// A declared kernel.
@@ -116,7 +139,7 @@ impl Kernel {
 
     /// A case in which integers are what the declaration says.
     pub fn sample(&self, meaning: Meaning, shapes: Vec<Vec<usize>>) -> Sample {
-        Sample { meaning, shapes, ints: self.reads.iter().map(|read| read.ints).collect() }
+        Sample { meaning, shapes, ints: self.reads.iter().map(|read| read.ints).collect(), hidden: None }
     }
 }
 

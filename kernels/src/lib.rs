@@ -24,5 +24,5 @@ mod sampler;
 mod text;
 
 pub use catalog::catalog;
-pub use decl::{Axes, IntRange, Kernel, KernelDraft, OperandDecl, Sample};
+pub use decl::{Axes, Hidden, IntRange, Kernel, KernelDraft, OperandDecl, Sample};
 pub use meaning::{Meaning, MeaningOp, Ref};

@@ -77,6 +77,8 @@ pub struct Target {
     pub vram: Option<u64>,
     /// Whether every denoising step leaves a picture of how far the clip is.
     pub preview: bool,
+    /// Whether `velocity` takes weights of the video's self-attention.
+    pub attention_mask: bool,
     /// The passes of every denoising step; `None` for one.
     pub guidance: Option<Guidance>,
 }
@@ -128,6 +130,7 @@ struct File {
     model: ModelField,
     vram: Option<String>,
     preview: Option<bool>,
+    attention_mask: Option<bool>,
     guidance: Option<GuidanceField>,
 }
 
@@ -172,6 +175,7 @@ impl Target {
             model: p.model.clone(),
             vram: None,
             preview: false,
+            attention_mask: false,
             guidance: None,
         })
     }
@@ -205,6 +209,7 @@ impl Target {
             model,
             vram,
             preview: file.preview.unwrap_or(false),
+            attention_mask: file.attention_mask.unwrap_or(false),
             guidance: guidance(file.pipeline, file.guidance).unwrap_or_else(|problem| {
                 problems.push(problem);
                 None

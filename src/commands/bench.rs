@@ -97,7 +97,7 @@ impl Bench {
         }
         let mut out = String::new();
         let total: f64 = all.iter().map(|t| t.seconds).sum();
-        let _ = writeln!(out, "{:<14} {:>10} {total:>10.4}", "all", "");
+        let _ = writeln!(out, "{:<20} {:>10} {total:>10.4}", "all", "");
         table_of_kernels(&mut out, code, &all, named);
         say(&out)
     }
@@ -217,7 +217,7 @@ impl Seams<'_> {
 
 fn head_of_phases(out: &mut String) {
     let [load, run, steps, step, host] = ["load s", "run s", "steps", "s per step", "host us"];
-    let _ = writeln!(out, "\n{:<14} {load:>10} {run:>10} {steps:>6} {step:>12} {host:>10}", "phase");
+    let _ = writeln!(out, "\n{:<20} {load:>10} {run:>10} {steps:>6} {step:>12} {host:>10}", "phase");
 }
 
 fn row_of_phase(timed: &Timed<'_>) -> String {
@@ -226,7 +226,7 @@ fn row_of_phase(timed: &Timed<'_>) -> String {
     let (name, loading, seconds) = (&timed.phase.name, timed.loading, timed.seconds);
     // Of a step, or of the phase where it has none.
     let host = timed.host * 1e6 / steps.max(1) as f64;
-    format!("{name:<14} {loading:>10.3} {seconds:>10.4} {steps:>6} {per_step:>12} {host:>10.1}\n")
+    format!("{name:<20} {loading:>10.3} {seconds:>10.4} {steps:>6} {per_step:>12} {host:>10.1}\n")
 }
 
 /// Functions by the time that they take, launched one by one.

@@ -53,14 +53,14 @@ pub struct Generate {
     /// After every step, write this PNG file anew: the frame in the middle of the clip as it is by then
     #[arg(long, value_name = "FILE")]
     preview: Option<PathBuf>,
-    #[command(flatten)]
-    guidance: GuidanceArgs,
     /// Where to run
     #[arg(long, value_enum, default_value_t = Device::Auto)]
     device: Device,
     /// No progress
     #[arg(short, long)]
     quiet: bool,
+    #[command(flatten)]
+    guidance: GuidanceArgs,
 }
 
 impl Generate {

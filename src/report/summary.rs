@@ -43,11 +43,12 @@ fn write_summary(r: &Report, out: &mut String) -> std::fmt::Result {
     writeln!(out, "(computed from vendors' figures, weights loaded; nothing was measured)\n")?;
     let streams = r.phases.iter().any(|p| p.streamed_bytes > 0);
     let titles = ["launches", "work", "weights", "tables", "arena"];
-    write!(out, "{:<14} {:>8}", "phase", titles[0])?;
+    let wide = r.phases.iter().map(|p| p.name.len()).fold(14, usize::max);
+    write!(out, "{:<wide$} {:>8}", "phase", titles[0])?;
     titles[1..].iter().try_for_each(|title| write!(out, " {title:>11}"))?;
     writeln!(out, "{}", if streams { format!(" {:>11}", "streamed") } else { String::new() })?;
     for p in &r.phases {
-        write!(out, "{:<14} {:>8} {:>11}", p.name, p.executed_launches, flops_text(p.flops))?;
+        write!(out, "{:<wide$} {:>8} {:>11}", p.name, p.executed_launches, flops_text(p.flops))?;
         let sizes = [p.weight_bytes, p.table_bytes, p.arena_bytes];
         sizes.into_iter().try_for_each(|bytes| write!(out, " {:>11}", bytes_text(bytes)))?;
         writeln!(

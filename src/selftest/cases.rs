@@ -1,7 +1,7 @@
 //! What the self-test launches: the declared cases of all kernels, as f32 and as bf16, and cases of full size.
 
 use zoetrope_kernels::cuda::{Part, View};
-use zoetrope_kernels::{IntRange, Kernel, Meaning, OperandDecl, Ref, Sample, catalog};
+use zoetrope_kernels::{Hidden, IntRange, Kernel, Meaning, OperandDecl, Ref, Sample, catalog};
 use zoetrope_model_spec::lang::{BinaryFn, Def, Dtype, Info, Op, ShapeError, UnaryFn, flops, infer};
 
 /// One launch.
@@ -42,6 +42,8 @@ pub enum Range {
     Real,
     /// For functions that are not defined at zero and below it.
     Positive,
+    /// With blocks of the lowest one.
+    Hidden(Hidden),
     /// Whole numbers; of rows, which ones there are.
     Ints(IntRange),
 }
@@ -65,20 +67,20 @@ impl Case {
     /// # Panics
     /// When a GPU does not compute it: a mistake in a declaration.
     pub fn of(kernel: &Kernel, sample: Sample, dtype: Dtype) -> Result<Case, ShapeError> {
-        let Sample { meaning, shapes, ints } = sample;
+        let Sample { meaning, shapes, ints, hidden } = sample;
         let cuda = kernel.cuda.expect("a kernel with CUDA");
         let real = if wants_positive(&meaning) { Range::Positive } else { Range::Real };
-        let read = |((decl, shape), ints): ((&OperandDecl, &Vec<usize>), &Option<IntRange>)| {
+        let read = |(i, ((decl, shape), ints)): (usize, ((&OperandDecl, &Vec<usize>), &Option<IntRange>))| {
             let numbers = match *ints {
                 Some(IntRange::RowsOf(of)) => Range::Ints(IntRange::Below(shapes[of][0] as i32)),
                 Some(ints) => Range::Ints(ints),
-                None => real,
+                None => hidden.filter(|hidden| hidden.operand == i).map_or(real, Range::Hidden),
             };
             let dtype = if ints.is_some() { Dtype::I32 } else { dtype };
             let by_row = decl.axes.first() == kernel.writes.axes.first();
             Read { shape: shape.clone(), dtype, numbers, by_row }
         };
-        let reads: Vec<Read> = kernel.reads.iter().zip(&shapes).zip(&ints).map(read).collect();
+        let reads: Vec<Read> = kernel.reads.iter().zip(&shapes).zip(&ints).enumerate().map(read).collect();
         let (write, flops) = result(&meaning, &shapes, dtype)?;
         let view = |shape: &[usize], dtype: Dtype| View {
             dtype,

@@ -27,10 +27,15 @@ impl Numbers {
         if let Range::Ints(ints) = read.numbers {
             return Numbers::I32(ints.draw(count, &[], |n| (random.next().abs() * 1e6) as usize % n));
         }
-        let draws = std::iter::repeat_with(|| random.next()).take(count);
+        let lowest = |place| match read.numbers {
+            Range::Hidden(hidden) => hidden.number(place, *read.shape.last()?, read.dtype),
+            _ => None,
+        };
+        let draws = std::iter::repeat_with(|| random.next()).take(count).enumerate();
+        let draws = draws.map(|(place, x)| lowest(place).map_or(real(x), f64::from));
         match read.dtype {
-            Dtype::Bf16 => Numbers::Bf16(draws.map(|x| bf16::from_f64(real(x))).collect()),
-            _ => Numbers::F32(draws.map(|x| real(x) as f32).collect()),
+            Dtype::Bf16 => Numbers::Bf16(draws.map(bf16::from_f64).collect()),
+            _ => Numbers::F32(draws.map(|x| x as f32).collect()),
         }
     }
 

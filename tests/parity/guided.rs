@@ -1,13 +1,15 @@
-//! Guided steps: passes that leave something out, and what is made of them.
+//! Guided steps: passes that leave something out, and what is made of them; and tokens that hear little of each other.
 
 use zoetrope::session::{Session, Unwatched};
 use zoetrope::tensors::{Named, Tensor};
 use zoetrope_compiler::targets::{Part, compile_part, dimensions};
 use zoetrope_compiler::{Options, compile};
 use zoetrope_model_spec::lang::{Builder, Dtype, Value};
+use zoetrope_model_spec::ltx::attention::bias_of;
 use zoetrope_model_spec::ltx::config::ModelConfig;
 use zoetrope_model_spec::ltx::guidance::{Guidance, Guided, Pass};
-use zoetrope_model_spec::ltx::transformer::{Both, Positions, Stream, Way, one_class, velocities};
+use zoetrope_model_spec::ltx::rope::Axis;
+use zoetrope_model_spec::ltx::transformer::{Both, Positions, Stream, Way, one_class, velocities, velocity};
 use zoetrope_model_spec::program::{Phase, Program};
 use zoetrope_model_spec::target::Target;
 use zoetrope_test_support::golden::Case;
@@ -61,7 +63,7 @@ fn four_passes_in_one_evaluation() {
         let stream = |name: &str, tokens: usize| {
             let sigma = b.input(&format!("{name}.sigma"), Dtype::F32, &[1]);
             let latent = port(&format!("{name}.latent"), tokens, 128);
-            Stream { latent, timesteps: sigma, class: one_class(b, name, tokens), sigma }
+            Stream { latent, timesteps: sigma, class: one_class(b, name, tokens), sigma, bias: None }
         };
         let (video, audio) =
             (stream("v", target.size.video_tokens()), stream("a", target.size.audio_tokens()));
@@ -78,6 +80,69 @@ fn four_passes_in_one_evaluation() {
     let whole =
         |name: &str, tokens: usize| (name.to_string(), Tensor::real(&[4, tokens, 128], out[name].reals()));
     let out = Named::from([whole("v.velocity", 36), whole("a.velocity", 17)]);
+    let names = [("v.velocity", "v.velocity"), ("a.velocity", "a.velocity")];
+    println!("{}", case.check(&renamed(&out, &names), 1.0).unwrap_or_else(|e| panic!("{e}")));
+}
+
+/// Appended tokens at places of their own, in three classes of noise, with weights of attention between them.
+#[test]
+fn weights_of_attention() {
+    let case = Case::load("transformer_attention_mask").unwrap();
+    let mut inputs = Named::new();
+    for name in &case.inputs {
+        inputs.insert(name["in.".len()..].to_string(), input(&case, name));
+    }
+    let tokens = 60;
+    let timesteps = inputs["v.timesteps"].reals();
+    let mut distinct: Vec<f32> = Vec::new();
+    let class = timesteps.iter().map(|t| {
+        distinct.iter().position(|d| d == t).unwrap_or_else(|| {
+            distinct.push(*t);
+            distinct.len() - 1
+        }) as i32
+    });
+    let class: Vec<i32> = class.collect();
+    inputs.insert("v.class".to_string(), Tensor::int(&[tokens], class));
+    inputs.insert("v.classes".to_string(), Tensor::real(&[distinct.len()], distinct.clone()));
+    // Start and end of every token along three axes.
+    let spans = inputs["v.positions"].reals();
+    let mids = |axis: usize| spans[axis * tokens * 2..][..tokens * 2].chunks(2).map(|s| (s[0] + s[1]) / 2.0);
+    inputs.retain(|name, _| {
+        !["v.timesteps", "a.timesteps", "v.positions", "a.positions"].contains(&name.as_str())
+    });
+    let out = recorded(&inputs, |b, model, target| {
+        let t = &model.transformer;
+        let port = |name: &str, shape: &[usize]| b.input(name, Dtype::F32, shape);
+        let [sigma_v, sigma_a] = ["v.sigma", "a.sigma"].map(|name| port(name, &[1]));
+        let video = Stream {
+            latent: port("v.latent", &[tokens, 128]),
+            timesteps: port("v.classes", &[distinct.len()]),
+            class: b.input("v.class", Dtype::I32, &[tokens]),
+            sigma: sigma_v,
+            bias: Some(bias_of(b, port("v.attention_mask", &[tokens, tokens]))),
+        };
+        let audio = Stream {
+            latent: port("a.latent", &[17, 128]),
+            timesteps: sigma_a,
+            class: one_class(b, "a", 17),
+            sigma: sigma_a,
+            bias: None,
+        };
+        let axis = |i: usize| Axis { mids: mids(i).collect(), max_pos: t.video_max_pos[i] };
+        let positions = Positions {
+            video: [axis(0), axis(1), axis(2)],
+            video_index: (0..tokens)
+                .flat_map(|i| [i, tokens + i, 2 * tokens + i].map(|i| i as i32))
+                .collect(),
+            ..Positions::of(&target.size, t)
+        };
+        let [video_context, audio_context] = [("v.context", t.video.width()), ("a.context", t.audio.width())]
+            .map(|(name, width)| port(name, &[37, width]));
+        let context = Both { video: video_context, audio: audio_context };
+        let made = velocity(b, t, &positions, video, audio, context);
+        b.output("v.velocity", b.reshape(made.video, &[1, tokens, 128]));
+        b.output("a.velocity", b.reshape(made.audio, &[1, 17, 128]));
+    });
     let names = [("v.velocity", "v.velocity"), ("a.velocity", "a.velocity")];
     println!("{}", case.check(&renamed(&out, &names), 1.0).unwrap_or_else(|e| panic!("{e}")));
 }

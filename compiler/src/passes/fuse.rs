@@ -245,3 +245,46 @@ impl<'a> Fuser<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use zoetrope_kernels::catalog;
+    use zoetrope_model_spec::lang::{Builder, Dtype};
+
+    use super::*;
+
+    /// The kernels of attention to values of these shapes and what follows, and why others lost.
+    fn kernels(shapes: &[&[usize]], gates: bool) -> Vec<(&'static str, Vec<(&'static str, String)>)> {
+        let b = Builder::new("test", Dtype::F32);
+        let inputs: Vec<Value> = shapes.iter().map(|shape| b.input("x", Dtype::F32, shape)).collect();
+        let attention = Op::Attention { heads: 2, kv_heads: 2, scale: 0.25, causal: false };
+        let mut result = b.op(attention, &inputs);
+        if gates {
+            let logits = b.input("logits", Dtype::F32, &[5, 2]);
+            let gates = b.affine(b.sigmoid(logits), 2.0, 0.0);
+            result = b.op(Op::HeadScale { heads: 2 }, &[result, gates]);
+        }
+        b.output("y", result);
+        let fused = fuse(b.finish().expect("recorded"), &catalog()).expect("covered");
+        let calls = fused.body.into_iter().filter_map(|stmt| match stmt {
+            FusedStmt::Call(call) => Some((call.name, call.lost)),
+            _ => None,
+        });
+        calls.collect()
+    }
+
+    /// A pattern has as many operands as what it stands for, though the op takes fewer and more.
+    #[test]
+    fn attention_with_a_bias_is_another_pattern() {
+        let shapes: [&[usize]; 4] = [&[5, 16], &[7, 16], &[7, 16], &[5, 7]];
+        for (inputs, gates, name, lost) in [
+            (3, false, "attention", None),
+            (4, false, "attention_bias", Some("attention")),
+            (3, true, "attention_gate", None),
+            (4, true, "attention_bias_gate", Some("attention_gate")),
+        ] {
+            let lost = lost.map(|lost| (lost, "attention of 4 operands instead of 3".to_string()));
+            assert_eq!(kernels(&shapes[..inputs], gates), [(name, lost.into_iter().collect::<Vec<_>>())]);
+        }
+    }
+}

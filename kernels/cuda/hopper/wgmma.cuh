@@ -31,8 +31,10 @@
 
 template <int N>
 DEVICE void multiply_shared(float (&sum)[N / 2], unsigned long long a, unsigned long long b, bool add) {
-    static_assert(N == 128 || N == 256, "widths that kernels use");
-    if constexpr (N == 128) {
+    static_assert(N == 64 || N == 128 || N == 256, "widths that kernels use");
+    if constexpr (N == 64) {
+        PRODUCT(64, NAMES_32, "%32, %33", "%34", "0, 0", SUMS_32 : "l"(a), "l"(b), "r"((int)add));
+    } else if constexpr (N == 128) {
         PRODUCT(128, NAMES_64, "%64, %65", "%66", "0, 0", SUMS_64 : "l"(a), "l"(b), "r"((int)add));
     } else {
         PRODUCT(256, NAMES_128, "%128, %129", "%130", "0, 0", SUMS_128 : "l"(a), "l"(b), "r"((int)add));

@@ -13,6 +13,9 @@ template <class K> constexpr int HEAD = K::q_width / K::attention::heads;
 
 // What a query may see, as the first and the last key; all of them here.
 struct All {
+    // Whether something is added to scores.
+    static constexpr bool adds = false;
+
     int keys;
 
     DEVICE int first(int) const {
@@ -28,10 +31,16 @@ struct All {
     DEVICE bool sees_all(int end) const {
         return end <= keys;
     }
+    // The score of a key that is seen, where `one` is what a bias of 1 adds to a product.
+    DEVICE float score(float product, float, int, int) const {
+        return product;
+    }
 };
 
 // Causal: key j is seen by query i when i − window < j ≤ i and valid[j] ≠ 0.
 struct Windowed {
+    static constexpr bool adds = false;
+
     int keys;
     const int* valid;
     int window;
@@ -48,6 +57,9 @@ struct Windowed {
     DEVICE bool sees_all(int) const {
         return false;
     }
+    DEVICE float score(float product, float, int, int) const {
+        return product;
+    }
 };
 
 constexpr float LOG2_E = 1.44269504f;
@@ -59,6 +71,28 @@ DEVICE float minus_infinity() {
 
 // What the largest score begins with: below all of them, and a number, so that its difference to −∞ is −∞.
 constexpr float LEAST = -1e30f;
+
+// All of them, each with a bias. No score is less than LEAST: a query whose biases are all the lowest number weighs all
+// keys alike.
+template <class K> struct Biased : All {
+    static constexpr bool adds = true;
+
+    const typename K::Part& part;
+
+    DEVICE explicit Biased(const typename K::Part& part) : All{K::bias_width}, part(part) {}
+
+    // A tile may have more queries than there are, and those have no biases.
+    DEVICE bool sees(int query, int key) const {
+        return All::sees(query, key) && query < part.q.extent[0];
+    }
+    DEVICE bool sees_all(int) const {
+        return false;
+    }
+    DEVICE float score(float product, float one, int query, int key) const {
+        float score = multiply_add(real(part.bias.row(query)[key]), one, product);
+        return score < LEAST ? LEAST : score;
+    }
+};
 
 // What a thread knows of the two rows of queries whose scores it holds as mma and wgmma leave them: element 4·j + 2·i + c
 // is of row i and of column 8·j + 2·(lane % 4) + c. Four lanes have a row.
@@ -74,10 +108,11 @@ struct Weighing {
         static_assert(scale > 0.0f, "the largest product is the largest score");
         int first = key + thread_index() % 4 * 2;
         if (!mask.sees_all(key + N * 2)) {
+            constexpr float one = 1.0f / K::attention::scale;
 #pragma unroll
             for (int i = 0; i < N; i++) {
-                bool seen = mask.sees(query + i / 2 % 2 * 8, first + i / 4 * 8 + i % 2);
-                scores[i] = seen ? scores[i] : minus_infinity();
+                int row = query + i / 2 % 2 * 8, column = first + i / 4 * 8 + i % 2;
+                scores[i] = mask.sees(row, column) ? mask.score(scores[i], one, row, column) : minus_infinity();
             }
         }
 #pragma unroll
@@ -97,7 +132,9 @@ struct Weighing {
 #pragma unroll
             for (int i = 0; i < N; i++) {
                 if (i / 2 % 2 == half) {
-                    scores[i] = exp2_fast(multiply_add(scores[i], scale, -base));
+                    // Biases may be far from zero, where rounding one product alone is more than the difference.
+                    float over_base = Mask::adds ? (scores[i] - most) * scale : multiply_add(scores[i], scale, -base);
+                    scores[i] = exp2_fast(over_base);
                     total[half] += scores[i];
                 }
             }
@@ -272,6 +309,7 @@ template <class K> struct PlainAttention {
                 for (int i = 0; i < head; i++) {
                     score = multiply_add(q[i], real(k[i]), score);
                 }
+                score = mask.score(score, 1.0f, query, key);
             }
             float most = larger(warp_max(score), largest);
             float factor = expf(largest - most), weight = expf(score - most);
@@ -322,18 +360,32 @@ DEVICE void attend(const typename K::Part& part, int block, Mask mask, F finish)
     }
 }
 
-template <class K, class Block> DEVICE void attention(const typename K::Part& part, const Block& block) {
-    attend<K>(part, block, All{(int)part.k.rows()}, [](auto&, long long, int) {});
-}
-
-template <class K, class Block> DEVICE void attention_gate(const typename K::Part& part, const Block& block) {
-    attend<K>(part, block, All{(int)part.k.rows()}, [&](auto& values, long long row, int head) {
+// Attention, each head of each query scaled by its gate.
+template <class K, class Block, class Mask>
+DEVICE void attend_gate(const typename K::Part& part, const Block& block, Mask mask) {
+    attend<K>(part, block, mask, [&](auto& values, long long row, int head) {
         float gate = sigmoid(real(part.logits.row(row)[head])) * K::affine::scale + K::affine::offset;
 #pragma unroll
         for (float& value : values) {
             value *= gate;
         }
     });
+}
+
+template <class K, class Block> DEVICE void attention(const typename K::Part& part, const Block& block) {
+    attend<K>(part, block, All{(int)part.k.rows()}, [](auto&, long long, int) {});
+}
+
+template <class K, class Block> DEVICE void attention_gate(const typename K::Part& part, const Block& block) {
+    attend_gate<K>(part, block, All{(int)part.k.rows()});
+}
+
+template <class K, class Block> DEVICE void attention_bias(const typename K::Part& part, const Block& block) {
+    attend<K>(part, block, Biased<K>(part), [](auto&, long long, int) {});
+}
+
+template <class K, class Block> DEVICE void attention_bias_gate(const typename K::Part& part, const Block& block) {
+    attend_gate<K>(part, block, Biased<K>(part));
 }
 
 template <class K, class Block> DEVICE void attention_causal(const typename K::Part& part, const Block& block) {

@@ -51,3 +51,15 @@ pub(super) fn of_long_window(kernel: Kernel) -> Kernel {
         .with("valid", IntRange::OnesFrom(30))
         .with("window", IntRange::Just(1024))
 }
+
+/// Blocks of a bias that hide keys: of one number, across the edges of tiles, and as wide as the widest tile.
+const HIDDEN: [(usize, usize); 3] = [(1, 1), (40, 70), (80, 128)];
+
+/// Adds a case for all of these blocks, with heads that both classes of kernels take.
+pub(super) fn of_hidden(kernel: Kernel) -> Kernel {
+    let (queries, keys) = (200, 290);
+    HIDDEN.into_iter().fold(kernel, |kernel, (rows, columns)| {
+        let shapes: [&[usize]; 4] = [&[queries, 128], &[keys, 128], &[keys, 128], &[queries, keys]];
+        kernel.cuda_case("2 2 0.125 0", &shapes).hides("bias", rows, columns)
+    })
+}

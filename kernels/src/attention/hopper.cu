@@ -7,17 +7,18 @@
 
 #include "attention/attention.cu"
 
-template <class K> struct WarpgroupAttention {
+// A tile has KEYS keys.
+template <class K, int KEYS> struct WarpgroupAttention {
     static constexpr int head = HEAD<K>;
-    static constexpr int queries = 128, keys = 128, stages = 2, threads = 3 * WARPGROUP;
+    static constexpr int queries = 128, keys = KEYS, stages = 256 / keys, threads = 3 * WARPGROUP;
     // A tile of queries, keys or values is boxes of 64 columns, one behind the other.
     static constexpr int boxes = head / BOX_COLUMNS, box_bytes = keys * BOX_ROW_BYTES, tile_bytes = boxes * box_bytes;
+    static constexpr int q_box_bytes = queries * BOX_ROW_BYTES, q_bytes = boxes * q_box_bytes;
     // Queries, stages of keys, stages of values, and room for their barriers.
-    static constexpr int shared = (1 + 2 * stages) * tile_bytes + 128;
+    static constexpr int shared = q_bytes + 2 * stages * tile_bytes + 64 * stages;
     static constexpr int groups = K::attention::heads / K::attention::kv_heads;
     static constexpr int readers = 8;
     static_assert(head == 64 || head == 128, "heads of one or two boxes");
-    static_assert(queries == keys, "boxes of all operands have as many rows");
     using Stages = Ring<stages>;
     using Place = typename Stages::Place;
 
@@ -28,14 +29,16 @@ template <class K> struct WarpgroupAttention {
     Stages k_ring, v_ring;
 
     DEVICE explicit WarpgroupAttention(unsigned char* memory)
-        : q_memory(memory), k_memory(memory + tile_bytes), v_memory(k_memory + stages * tile_bytes),
+        : q_memory(memory), k_memory(memory + q_bytes), v_memory(k_memory + stages * tile_bytes),
           q_full((Mbarrier*)(v_memory + stages * tile_bytes)), k_ring((unsigned char*)(q_full + 1)),
           v_ring((unsigned char*)(q_full + 1) + Stages::bytes) {}
 
-    static DEVICE void bring_tile(unsigned char* to, const TensorMap& map, Mbarrier* barrier, int column, int row) {
+    // Boxes of `bytes` bytes.
+    static DEVICE void bring_tile(unsigned char* to, int bytes, const TensorMap& map, Mbarrier* barrier, int column,
+                                  int row) {
 #pragma unroll
         for (int i = 0; i < boxes; i++) {
-            copy_box(to + i * box_bytes, map, barrier, column + i * BOX_COLUMNS, row);
+            copy_box(to + i * bytes, map, barrier, column + i * BOX_COLUMNS, row);
         }
     }
 
@@ -47,8 +50,8 @@ template <class K> struct WarpgroupAttention {
         products_fence(scores);
 #pragma unroll
         for (int i = 0; i < head; i += 16) {
-            int at = i / BOX_COLUMNS * box_bytes + i % BOX_COLUMNS * 2;
-            multiply_shared<keys>(scores, advance(q, at), advance(k, at), i > 0);
+            int box = i / BOX_COLUMNS, at = i % BOX_COLUMNS * 2;
+            multiply_shared<keys>(scores, advance(q, box * q_box_bytes + at), advance(k, box * box_bytes + at), i > 0);
         }
         products_commit();
     }
@@ -171,14 +174,14 @@ template <class K> struct WarpgroupAttention {
 
     // The queries, and keys and values in turn.
     DEVICE void bring(const typename K::Maps& maps, int head_number, int first_query, int first_key, int tiles) const {
-        mbarrier_expect(q_full, tile_bytes);
-        bring_tile(q_memory, maps.q, q_full, head_number * head, first_query);
+        mbarrier_expect(q_full, q_bytes);
+        bring_tile(q_memory, q_box_bytes, maps.q, q_full, head_number * head, first_query);
         int column = head_number / groups * head;
         Place place;
         for (int tile = 0; tile < tiles; tile++) {
             int row = first_key + tile * keys, at = place.stage * tile_bytes;
-            bring_tile(k_memory + at, maps.k, k_ring.begin(place, tile_bytes), column, row);
-            bring_tile(v_memory + at, maps.v, v_ring.begin(place, tile_bytes), column, row);
+            bring_tile(k_memory + at, box_bytes, maps.k, k_ring.begin(place, tile_bytes), column, row);
+            bring_tile(v_memory + at, box_bytes, maps.v, v_ring.begin(place, tile_bytes), column, row);
             place.next();
         }
     }
@@ -186,7 +189,8 @@ template <class K> struct WarpgroupAttention {
 
 template <class K, class Mask, class F>
 DEVICE void attend(const typename K::Part& part, const MappedBlock<K>& block, Mask mask, F finish) {
-    using Attention = WarpgroupAttention<K>;
+    // Biases on their way take registers, for which fewer scores leave room.
+    using Attention = WarpgroupAttention<K, Mask::adds ? 64 : 128>;
     static_assert(Attention::shared == K::shared && Attention::threads == K::threads, "kernels/src/attention/mod.rs");
     Attention::run(part, block, mask, finish, [&](const float (&values)[4], long long row, int head, int column) {
         store(part.y.row(row) + head * HEAD<K> + column, values, Whole());

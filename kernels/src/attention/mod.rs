@@ -3,11 +3,11 @@
 use zoetrope_model_spec::lang::{Builder, Op, Value};
 
 use crate::cuda::{Cuda, EXACT, Grid, Hopper, MappedOperand, Part, ROUNDED, Source, UNIT, never};
-use crate::{IntRange, Kernel, Meaning};
+use crate::{IntRange, Kernel, Meaning, MeaningOp};
 
 mod cases;
 
-use cases::{of_long_window, of_masks, of_widths};
+use cases::{of_hidden, of_long_window, of_masks, of_widths};
 
 const ROTARY: Source =
     Source { name: "attention/rotary.cu", text: include_str!("rotary.cu"), includes: None };
@@ -41,7 +41,11 @@ fn warpgroups_attend(entry: &'static str) -> Hopper {
             launch: warpgroup_grid,
         },
         fits: |meaning, part| matches!(head_width(meaning, part), 64 | 128),
-        maps: |_, _| (0..3).map(|operand| MappedOperand { operand, tile: [128, 64] }).collect(),
+        maps: |meaning, _| {
+            let rows = [128, warpgroup_keys(meaning), warpgroup_keys(meaning)];
+            let maps = rows.into_iter().enumerate();
+            maps.map(|(operand, rows)| MappedOperand { operand, tile: [rows, 64] }).collect()
+        },
         strides: false,
     }
 }
@@ -80,10 +84,17 @@ fn attention_grid(meaning: &Meaning, part: &Part) -> Grid {
     Grid { blocks: (q.rows() * heads).div_ceil(4), threads: 128, shared: 4 * head * 4 }
 }
 
+/// Keys of a tile of `WarpgroupAttention`: fewer with a bias.
+fn warpgroup_keys(meaning: &Meaning) -> usize {
+    let biased = |op: &MeaningOp| matches!(op.op, Op::Attention { .. }) && op.inputs.len() == 4;
+    if meaning.ops.iter().any(biased) { 64 } else { 128 }
+}
+
 /// The numbers of `WarpgroupAttention`.
 fn warpgroup_grid(meaning: &Meaning, part: &Part) -> Grid {
     let blocks = part.reads[0].rows().div_ceil(128) * heads(meaning);
-    Grid { blocks, threads: 3 * 128, shared: 5 * 128 * head_width(meaning, part) * 2 + 128 }
+    let barriers = 64 * (256 / warpgroup_keys(meaning));
+    Grid { blocks, threads: 3 * 128, shared: 5 * 128 * head_width(meaning, part) * 2 + barriers }
 }
 
 /// A thread for every few pairs of every head.
@@ -106,8 +117,15 @@ fn norm_grid(meaning: &Meaning, part: &Part) -> Grid {
     Grid::of_slices(&part.reads[0], slices)
 }
 
-fn attention(m: &Builder, heads: usize, q: Value, k: Value, v: Value) -> Value {
-    m.op(Op::Attention { heads, kv_heads: heads, scale: 0.125, causal: false }, &[q, k, v])
+/// To q, k and v, and a bias where there is one.
+fn attention(m: &Builder, heads: usize, inputs: &[Value]) -> Value {
+    m.op(Op::Attention { heads, kv_heads: heads, scale: 0.125, causal: false }, inputs)
+}
+
+/// Attention, with every head scaled by its gate.
+fn gated(m: &Builder, heads: usize, inputs: &[Value], logits: Value) -> Value {
+    let gates = m.affine(m.sigmoid(logits), 2.0, 0.0);
+    m.op(Op::HeadScale { heads }, &[attention(m, heads, inputs), gates])
 }
 
 /// Attention, its gates, and rotary positions.
@@ -120,7 +138,7 @@ pub fn declare() -> Vec<Kernel> {
                 .reads("k", &["keys", "inner"])
                 .reads("v", &["keys", "inner"])
                 .case(&[&[9, 64], &[21, 64], &[21, 64]])
-                .means("y", &["queries", "width"], |m, [q, k, v]| attention(m, 2, q, k, v))
+                .means("y", &["queries", "width"], |m, [q, k, v]| attention(m, 2, &[q, k, v]))
                 .cuda(attend("attention"))
                 .hopper(warpgroups_attend("attention")),
             |kernel, head, (queries, keys)| {
@@ -139,10 +157,7 @@ pub fn declare() -> Vec<Kernel> {
             .reads("v", &["keys", "inner"])
             .reads("logits", &["queries", "heads"])
             .case(&[&[9, 64], &[21, 64], &[21, 64], &[9, 2]])
-            .means("y", &["queries", "width"], |m, [q, k, v, logits]| {
-                let gates = m.affine(m.sigmoid(logits), 2.0, 0.0);
-                m.op(Op::HeadScale { heads: 2 }, &[attention(m, 2, q, k, v), gates])
-            })
+            .means("y", &["queries", "width"], |m, [q, k, v, logits]| gated(m, 2, &[q, k, v], logits))
             .cuda(attend("attention_gate"))
             .hopper(warpgroups_attend("attention_gate")),
             |kernel, head, (keys, queries)| {
@@ -152,6 +167,51 @@ pub fn declare() -> Vec<Kernel> {
         )
         .cuda_case("2 2.0 0.0 1 1 0.088388346 0 1", &[&[70, 128], &[67, 128], &[67, 128], &[70, 1]])
         .cuda_case("2 2.0 0.0 2 2 0.088388346 0 2", &[&[150, 256], &[400, 256], &[400, 256], &[150, 2]]),
+        of_hidden(of_widths(
+            Kernel::named("attention_bias", "softmax(scale·q·kᵀ + bias)·v per head")
+                .reads("q", &["queries", "width"])
+                .or_in_place()
+                .reads("k", &["keys", "inner"])
+                .reads("v", &["keys", "inner"])
+                .reads("bias", &["queries", "keys"])
+                .case(&[&[9, 64], &[21, 64], &[21, 64], &[9, 21]])
+                .means("y", &["queries", "width"], |m, inputs: [Value; 4]| attention(m, 2, &inputs))
+                .cuda(attend("attention_bias"))
+                .hopper(warpgroups_attend("attention_bias")),
+            |kernel, head, (queries, keys)| {
+                let shapes: [&[usize]; 4] =
+                    [&[queries, head], &[keys, head], &[keys, head], &[queries, keys]];
+                kernel.cuda_case("1 1 0.1 0", &shapes)
+            },
+        )),
+        of_widths(
+            Kernel::named(
+                "attention_bias_gate",
+                "attention with a bias, each head of each query scaled by factor·sigmoid(logit)",
+            )
+            .reads("q", &["queries", "width"])
+            .or_in_place()
+            .reads("k", &["keys", "inner"])
+            .reads("v", &["keys", "inner"])
+            .reads("bias", &["queries", "keys"])
+            .reads("logits", &["queries", "heads"])
+            .case(&[&[9, 64], &[21, 64], &[21, 64], &[9, 21], &[9, 2]])
+            .means("y", &["queries", "width"], |m, [q, k, v, bias, logits]| {
+                gated(m, 2, &[q, k, v, bias], logits)
+            })
+            .cuda(attend("attention_bias_gate"))
+            .hopper(warpgroups_attend("attention_bias_gate")),
+            |kernel, head, (keys, queries)| {
+                let shapes: [&[usize]; 5] =
+                    [&[queries, head], &[keys, head], &[keys, head], &[queries, keys], &[queries, 1]];
+                kernel.cuda_case("2 2.0 0.0 1 1 0.1 0 1", &shapes)
+            },
+        )
+        .cuda_case(
+            "2 2.0 0.0 2 2 0.088388346 0 2",
+            &[&[150, 256], &[400, 256], &[400, 256], &[150, 400], &[150, 2]],
+        )
+        .hides("bias", 20, 100),
         of_long_window(of_masks(of_widths(
             Kernel::named("attention_causal", "causal attention in a window, to valid keys, heads in groups")
                 .reads("q", &["tokens", "width"])

@@ -32,7 +32,7 @@ pub use variant::{Baked, Launch, LaunchError, Variant};
 
 use zoetrope_model_spec::lang::{Attr, Dtype};
 
-use crate::{IntRange, Kernel, Meaning};
+use crate::{Hidden, IntRange, Kernel, Meaning};
 
 /// A family's `.cu`: its name for messages of compilers, and its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -192,6 +192,20 @@ impl Kernel {
             panic!("{}: no integers {operand} or no case", self.name);
         };
         sample.ints[place] = Some(ints);
+        self
+    }
+
+    /// Says that an operand of real numbers holds the lowest one in blocks of the last case added.
+    ///
+    /// # Panics
+    /// When there is no such case or operand: a mistake in the declaration.
+    #[must_use]
+    pub fn hides(mut self, operand: &str, rows: usize, columns: usize) -> Kernel {
+        let place = self.reads.iter().position(|read| read.name == operand && read.ints.is_none());
+        let (Some(operand), Some(sample)) = (place, self.cuda_cases.last_mut()) else {
+            panic!("{}: no real numbers {operand} or no case", self.name);
+        };
+        sample.hidden = Some(Hidden { operand, rows, columns });
         self
     }
 }

@@ -113,6 +113,7 @@ pub(crate) fn reads_rows(op: &Op, input: usize, shapes: &[&[usize]]) -> bool {
     match op {
         Op::Binary { .. } => input == 0 || rows(shapes[1]) == rows(shapes[0]),
         Op::HeadScale { .. } => true,
+        Op::Attention { causal, .. } => input == 0 || (input == 3 && !causal),
         Op::Unary { .. }
         | Op::Affine { .. }
         | Op::Clamp { .. }
@@ -121,7 +122,6 @@ pub(crate) fn reads_rows(op: &Op, input: usize, shapes: &[&[usize]]) -> bool {
         | Op::RmsNorm { .. }
         | Op::LayerNorm { .. }
         | Op::Rope { .. }
-        | Op::Attention { .. }
         | Op::MaskRows {}
         | Op::Snake {}
         | Op::Copy {} => input == 0,
@@ -159,8 +159,8 @@ fn check_dtypes(op: &Op, inputs: &[&Kind]) -> Result<(), EvalError> {
             (Op::Gather {}, 0) => true,
             (Op::Concat {}, _) => kind.dtype.is_float() == inputs[0].dtype.is_float(),
             (Op::Gather {} | Op::MaskRows {} | Op::PlaceRegisters {}, 1)
-            | (Op::Rope { .. } | Op::Attention { .. }, 3)
-            | (Op::Attention { .. }, 4)
+            | (Op::Rope { .. }, 3)
+            | (Op::Attention { causal: true, .. }, 3 | 4)
             | (Op::Normal { .. }, _) => kind.dtype == Dtype::I32,
             _ => kind.dtype.is_float(),
         };

@@ -2,7 +2,7 @@
 
 use zoetrope_kernels::cuda::{Class, Part, Variant, View};
 use zoetrope_kernels::eval::{Operand, Tensor, evaluate_unrounded};
-use zoetrope_kernels::{IntRange, Kernel, Meaning, Ref, Sample};
+use zoetrope_kernels::{Hidden, IntRange, Kernel, Meaning, Ref, Sample};
 use zoetrope_model_spec::lang::{BinaryFn, Dtype, Op, UnaryFn, infer};
 
 use crate::memory::{Buffer, Place, Values};
@@ -53,17 +53,18 @@ pub struct Arrangement {
     pub seed: u64,
 }
 
-/// A kernel with bound attributes, and what its operands of integers hold.
+/// A kernel with bound attributes, what its operands of integers hold, and where one of real numbers holds the lowest.
 #[derive(Clone, Copy)]
 pub struct Bound<'a> {
     pub kernel: &'a Kernel,
     pub meaning: &'a Meaning,
     pub ints: &'a [Option<IntRange>],
+    pub hidden: Option<Hidden>,
 }
 
 impl<'a> Bound<'a> {
     pub fn new(kernel: &'a Kernel, sample: &'a Sample) -> Bound<'a> {
-        Bound { kernel, meaning: &sample.meaning, ints: &sample.ints }
+        Bound { kernel, meaning: &sample.meaning, ints: &sample.ints, hidden: sample.hidden }
     }
 }
 
@@ -194,17 +195,23 @@ impl Case {
         memory: &mut Vec<Buffer>,
         random: &mut Random,
     ) -> Prepared {
-        let Bound { kernel, meaning, ints } = *bound;
+        let Bound { kernel, meaning, ints, hidden } = *bound;
         let result = result_shape(meaning, shapes).expect("a case fits its meaning");
         let low = if wants_positive(meaning) { 0.25 } else { -1.5 };
         let values: Vec<Values> = ints
             .iter()
             .zip(shapes.iter().zip(&self.dtypes))
-            .map(|(ints, (shape, dtype))| {
+            .enumerate()
+            .map(|(i, (ints, (shape, dtype)))| {
                 let count: usize = shape.iter().product();
+                let hidden = hidden.filter(|hidden| hidden.operand == i);
+                let lowest = |place| hidden?.number(place, *shape.last()?, *dtype);
                 match ints {
                     Some(ints) => Values::I32(ints.draw(count, shapes, |n| random.below(n))),
-                    None => Values::reals(*dtype, (0..count).map(|_| random.real(low, 1.5))),
+                    None => {
+                        let real = |place| lowest(place).unwrap_or_else(|| random.real(low, 1.5));
+                        Values::reals(*dtype, (0..count).map(real))
+                    }
                 }
             })
             .collect();

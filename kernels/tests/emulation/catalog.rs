@@ -59,7 +59,8 @@ fn settings(class: Class, build: Build) -> Vec<Setting> {
     match class {
         Class::Portable => {
             let reals = of(Storage::F32).into_iter().chain(of(Storage::Bf16));
-            reals.chain([(Storage::Mixed, gap(5), Parts::Declared, 4)]).collect()
+            let mixed = [Storage::Mixed, Storage::Factors].map(|s| (s, gap(5), Parts::Declared, 4));
+            reals.chain(mixed).collect()
         }
         Class::Hopper => {
             of(Storage::Bf16).into_iter().chain([(Storage::Factors, gap(5), Parts::Three, 4)]).collect()
@@ -129,8 +130,8 @@ fn takes(class: Class, storage: Storage) -> bool {
 const FAR_ROWS: usize = 4000;
 
 /// The launches that a kernel is tested with. In all but the first one, and where storage is mixed, a result lies over
-/// an operand if it may. Storage is mixed in the cases of the meaning alone, unless more is asked for: every mixture is a
-/// variant, of the same code as one of f32.
+/// an operand if it may. Storage is mixed in the cases of the meaning and in those that hide something, unless more is
+/// asked for: every mixture is a variant.
 fn cases(bound: &Bound<'_>, drawn: &Drawn, class: Class, build: Build) -> Vec<Case> {
     let kernel = bound.kernel;
     let case = |(storage, rows, parts, seed): Setting| {
@@ -138,9 +139,10 @@ fn cases(bound: &Bound<'_>, drawn: &Drawn, class: Class, build: Build) -> Vec<Ca
         let arrangement = Arrangement { build, rows, in_place, seed };
         Case { shapes: drawn.parts(parts), dtypes: dtypes(kernel, storage, in_place), arrangement }
     };
-    let mixed = nightly() || (build == Build::Plain && kernel.cases.contains(&drawn.declared));
-    let settings =
-        settings(class, build).into_iter().filter(|(storage, ..)| mixed || *storage != Storage::Mixed);
+    let mixes = kernel.cases.contains(&drawn.declared) || bound.hidden.is_some();
+    let mixed = nightly() || class == Class::Hopper || (build == Build::Plain && mixes);
+    let pure = |storage| matches!(storage, Storage::F32 | Storage::Bf16);
+    let settings = settings(class, build).into_iter().filter(|(storage, ..)| mixed || pure(*storage));
     let mut cases: Vec<Case> = settings.map(case).collect();
     cases.retain(|case| case.arrangement.rows != Rows::Far || case.rows(bound) <= FAR_ROWS);
     cases

@@ -1,7 +1,7 @@
 //! Faults, each of them a piece of a source and what is planted in its place.
 
 /// Kernel, file, what stands there, and the fault in its place.
-pub const FAULTS: [(&str, &str, &str, &str); 16] = [
+pub const FAULTS: [(&str, &str, &str, &str); 20] = [
     // One row too many.
     ("affine", "tensor.cuh", "if (row < rows)", "if (row <= rows)"),
     // Arguments exchanged.
@@ -35,6 +35,11 @@ pub const FAULTS: [(&str, &str, &str, &str); 16] = [
     ("attention_causal", "attention/attention.cu", " && valid[key] != 0", ""),
     // Keys behind the last one are seen.
     ("attention", "attention/attention.cu", "return key < keys;", "return true;"),
+    // Biases of other units, of a query behind the last one, so low that nothing is seen, and weighed as small ones are.
+    ("attention_bias", "attention/attention.cu", ", one, product)", ", 1.0f, product)"),
+    ("attention_bias", "attention/attention.cu", " && query < part.q.extent[0]", ""),
+    ("attention_bias", "attention/attention.cu", "score < LEAST ? LEAST : score", "score"),
+    ("attention_bias", "attention/attention.cu", "Mask::adds ? (scores[i] - most) * scale : ", ""),
     // Offsets of 32 bits.
     ("affine", "tensor.cuh", "return data + i * stride;", "return data + (int)(i * stride);"),
     ("linear_bias", "product.cuh", "data + row * stride + column", "data + (int)(row * stride) + column"),

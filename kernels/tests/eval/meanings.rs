@@ -5,6 +5,7 @@ use crate::naive::{self, Array};
 use zoetrope_kernels::eval::{EvalError, Operand, Tensor, TensorMut, evaluate};
 use zoetrope_kernels::{Meaning, Ref};
 use zoetrope_model_spec::lang::{Builder, Dtype, Op, Value};
+use zoetrope_model_spec::ltx::attention::bias_of;
 
 /// A meaning as a kernel's declaration writes it.
 fn meaning(inputs: &[Array], f: impl Fn(&Builder, &[Value]) -> Value) -> Meaning {
@@ -68,12 +69,31 @@ fn transformer_pieces() {
         let gates = g.affine(g.sigmoid(v[3]), 2.0, 0.0);
         g.op(Op::HeadScale { heads }, &[g.op(attention, &v[..3]), gates])
     });
+    let weights = Array::new(&[t, t], (0..t * t).map(|i| [0.0, 0.5, 1.0][i % 7 % 3]).collect());
+    check("attention by weights", &[x.clone(), weights], Some(0), |g, v| {
+        let attention = Op::Attention { heads, kv_heads: heads, scale: 0.25, causal: false };
+        g.op(attention, &[v[0], v[0], v[0], bias_of(g, v[1])])
+    });
     check("attention to what the meaning makes", std::slice::from_ref(&x), Some(0), |g, v| {
         let normed = g.rms(v[0], 1e-6);
         let attention = Op::Attention { heads, kv_heads: heads, scale: 0.25, causal: false };
         g.add(g.op(attention, &[normed, normed, v[0]]), v[0])
     });
     check("x read three ways", &[x], Some(0), |g, v| g.mul(g.add(v[0], v[0]), g.silu(v[0])));
+}
+
+/// docs/model/transformer.md 8: ln(m), and the most negative number for none.
+#[test]
+fn biases_of_attention_weights() {
+    let weights = [0.0, -0.5, f32::MIN_POSITIVE, 1e-3, 0.3, 0.5, 1.0];
+    let of = |m: f32| if m > 0.0 { f64::from(m).ln() } else { f64::from(f32::MIN) };
+    let inputs = [Array::new(&[1, 7], weights.map(f64::from).to_vec())];
+    let meaning = meaning(&inputs, |g, v| bias_of(g, v[0]));
+    let got = run(&meaning, &inputs, &inputs[0], Storage::F32, (0, None, false)).unwrap().values();
+    for (m, (got, want)) in weights.into_iter().zip(got.into_iter().zip(weights.map(of))) {
+        assert!((got - want).abs() <= want.abs() * 1e-7, "of {m}: {got} for {want}");
+    }
+    assert_eq!(f64::from(f32::MIN), chain(&meaning, &inputs).data[0], "no weight");
 }
 
 #[test]

@@ -110,7 +110,10 @@ fn attention(random: &mut Random) {
     };
     let plain = qkv(tq, tk);
     check(&Op::Attention { heads, kv_heads, scale, causal: false }, &plain, CLOSE);
+    let mut biased = qkv(tq, tk);
     let mut causal = qkv(tk, tk);
+    biased.push(random.reals(&[tq, tk], -4.0, 4.0));
+    check(&Op::Attention { heads, kv_heads, scale, causal: false }, &biased, CLOSE);
     let window = 1 + random.below(tk + 3);
     causal.push(random.ints(&[tk], 3));
     causal.push(Array { ints: true, ..Array::new(&[1], vec![window as f64]) });
@@ -239,4 +242,37 @@ fn attention_with_extreme_scores() {
     let (t, d) = (400, 4);
     let inputs: Vec<Array> = (0..3).map(|_| random.reals(&[t, d], -60.0, 60.0)).collect();
     check(&Op::Attention { heads: 1, kv_heads: 1, scale: 1.0, causal: false }, &inputs, 1e-5);
+}
+
+/// The bias of what is not seen, as official code has it: its keys have no weight, unless all are such.
+#[test]
+fn lowest_biases() {
+    let mut random = Random(7);
+    let (tq, tk, d) = (130, 450, 8);
+    let op = Op::Attention { heads: 1, kv_heads: 1, scale: 0.3, causal: false };
+    // Queries that see nothing, the first keys, the last ones, or one key.
+    let sees = |query: usize, key: usize| match query % 4 {
+        0 => false,
+        1 => key < 2 * query,
+        2 => key >= 200 + query,
+        _ => key == 3 * query,
+    };
+    for lowest in [f64::from(f32::MIN), half::bf16::MIN.to_f64(), f64::NEG_INFINITY] {
+        let mut inputs = vec![random.reals(&[tq, d], -3.0, 3.0)];
+        inputs.extend((0..2).map(|_| random.reals(&[tk, d], -3.0, 3.0)));
+        let mut bias = random.reals(&[tq, tk], -2.0, 0.0);
+        let hidden = bias.data.iter_mut().enumerate().filter(|(i, _)| !sees(i / tk, i % tk));
+        hidden.for_each(|(_, bias)| *bias = lowest);
+        inputs.push(bias);
+        check(&op, &inputs, CLOSE);
+        let (want, v) = (naive::evaluate(&op, &inputs), &inputs[2]);
+        for c in 0..d {
+            let mean = (0..tk).map(|key| v.at(&[key, c])).sum::<f64>() / tk as f64;
+            assert!(
+                (want.at(&[64, c]) - mean).abs() < 1e-12,
+                "a query that sees nothing weighs all keys alike"
+            );
+            assert_eq!(want.at(&[3, c]), v.at(&[9, c]), "a query that sees one key");
+        }
+    }
 }

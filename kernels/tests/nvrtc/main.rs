@@ -30,12 +30,12 @@ fn result_shape(meaning: &Meaning, shapes: &[Vec<usize>]) -> Vec<usize> {
     made.pop().expect("a meaning has an op")
 }
 
-/// A variant, and the bytes of the argument that its launches have.
+/// A variant, and the bytes of the argument that its launches have. Of the two dtypes one is that of biases of scores.
 fn variant(
     kernel: &Kernel,
     meaning: &Meaning,
     shapes: &[Vec<usize>],
-    dtype: Dtype,
+    (dtype, bias): (Dtype, Dtype),
     class: Class,
 ) -> (Variant, usize) {
     let view = |shape: &[usize], dtype| View {
@@ -45,7 +45,11 @@ fn variant(
         address: 0,
     };
     let reads = kernel.reads.iter().zip(shapes);
-    let reads = reads.map(|(decl, shape)| view(shape, if decl.ints.is_some() { Dtype::I32 } else { dtype }));
+    let reads = reads.map(|(decl, shape)| match decl.axes {
+        _ if decl.ints.is_some() => view(shape, Dtype::I32),
+        ["queries", "keys"] => view(shape, bias),
+        _ => view(shape, dtype),
+    });
     let parts =
         [Part { reads: reads.collect(), write: view(&result_shape(meaning, shapes), meaning.stores(dtype)) }];
     let variant = Variant::of(kernel, meaning, &parts, class).unwrap_or_else(|e| panic!("{e}"));
@@ -54,7 +58,7 @@ fn variant(
 }
 
 /// Kernels at widths of the model, beside the small declared cases: name, attributes, shapes.
-const WIDE: [(&str, &str, &[&[usize]]); 7] = [
+const WIDE: [(&str, &str, &[&[usize]]); 9] = [
     ("linear_bias", "", &[&[512, 4096], &[12288, 4096], &[12288]]),
     ("linear_bias_gelu", "1", &[&[512, 4096], &[16384, 4096], &[16384]]),
     (
@@ -70,6 +74,12 @@ const WIDE: [(&str, &str, &[&[usize]]); 7] = [
         "2 2.0 0.0 32 32 0.088388346 0 32",
         &[&[512, 4096], &[512, 4096], &[512, 4096], &[512, 32]],
     ),
+    ("attention_bias", "1 1 0.125 0", &[&[512, 64], &[512, 64], &[512, 64], &[512, 512]]),
+    (
+        "attention_bias_gate",
+        "2 2.0 0.0 32 32 0.088388346 0 32",
+        &[&[512, 4096], &[512, 4096], &[512, 4096], &[512, 512], &[512, 32]],
+    ),
 ];
 
 /// A variant with the bytes of the argument that its launches have, and whether it is compiled for all architectures. Of
@@ -83,10 +93,9 @@ fn variants() -> BTreeMap<String, Wanted> {
         let wide =
             wide.flat_map(|(_, attrs, shapes)| kernel.clone().cuda_case(attrs, shapes).cuda_cases.pop());
         for Sample { meaning, shapes, .. } in kernel.samples().chain(wide) {
-            for (dtype, class) in
-                [(Dtype::F32, Class::Portable), (Dtype::Bf16, Class::Portable), (Dtype::Bf16, Class::Hopper)]
-            {
-                let (variant, argument) = variant(kernel, &meaning, &shapes, dtype, class);
+            let stored = [(Dtype::F32, Dtype::F32), (Dtype::Bf16, Dtype::Bf16), (Dtype::Bf16, Dtype::F32)];
+            for (dtypes, class) in stored.into_iter().flat_map(|s| Class::ALL.map(|class| (s, class))) {
+                let (variant, argument) = variant(kernel, &meaning, &shapes, dtypes, class);
                 let everywhere = kernel.cases.contains(&shapes) || is_hot(&variant);
                 all.insert(variant.key(), (variant, argument, everywhere));
             }

@@ -43,7 +43,7 @@ fn arity(op: &Op) -> (usize, usize) {
         Op::Linear {} | Op::Conv { .. } => (2, 3),
         Op::GroupNorm { .. } | Op::PlaceRegisters {} | Op::ConvTranspose { .. } | Op::Snake {} => (3, 3),
         Op::Rope { .. } => (4, 4),
-        Op::Attention { causal, .. } => [(3, 3), (5, 5)][usize::from(*causal)],
+        Op::Attention { causal, .. } => [(3, 4), (5, 5)][usize::from(*causal)],
         Op::Concat {} => (1, usize::MAX),
     }
 }
@@ -255,10 +255,12 @@ fn attention(s: &[&[usize]], heads: usize, kv_heads: usize) -> Result<Shape, Sha
     })?;
     let fits = q[1].is_multiple_of(heads) && k[1] == q[1] / heads * kv_heads;
     want(fits, || format!("keys {k:?} and values {v:?} do not fit {q:?}"))?;
-    if let [valid, window] = &s[3..] {
-        want(*valid == [k[0]] && *window == [1] && q[0] == k[0], || {
+    match &s[3..] {
+        [bias] => want(*bias == [q[0], k[0]], || format!("bias {bias:?} does not fit {q:?} and {k:?}"))?,
+        [valid, window] => want(*valid == [k[0]] && *window == [1] && q[0] == k[0], || {
             format!("mask {valid:?} does not fit {k:?}")
-        })?;
+        })?,
+        _ => {}
     }
     Ok(q.to_vec())
 }

@@ -2,28 +2,31 @@
 
 use super::config::Heads;
 use super::rope::Rotary;
-use crate::lang::{Builder, Op, Value};
+use crate::lang::{Builder, Dtype, Op, Value};
+
+/// What an attention knows of its tokens beside their numbers.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Places<'a> {
+    /// Where queries are.
+    pub q: Option<&'a Rotary>,
+    /// Where keys are.
+    pub k: Option<&'a Rotary>,
+    /// What is added to the scores of all heads, f32 [tokens, keys].
+    pub bias: Option<Value>,
+}
 
 /// Gated multi-head attention of `x` [tokens, d] to `context` [keys, d'], result [tokens, d]: q and k normalised
-/// over all heads together and rotated where a table is given; every head of every query scaled by
+/// over all heads together and rotated where they have places; every head of every query scaled by
 /// 2·sigmoid(`to_gate_logits`(x)).
-pub fn gated(
-    b: &Builder,
-    heads: Heads,
-    eps: f32,
-    x: Value,
-    context: Value,
-    q_rope: Option<&Rotary>,
-    k_rope: Option<&Rotary>,
-) -> Value {
+pub fn gated(b: &Builder, heads: Heads, eps: f32, x: Value, context: Value, places: Places<'_>) -> Value {
     let v = b.linear("to_v", context, heads.width());
     let k = b.linear("to_k", context, heads.width());
     let q = b.linear("to_q", x, heads.width());
-    let k = rotated(b, heads, norm(b, "k_norm", k, eps), k_rope);
-    let q = rotated(b, heads, norm(b, "q_norm", q, eps), q_rope);
+    let k = rotated(b, heads, norm(b, "k_norm", k, eps), places.k);
+    let q = rotated(b, heads, norm(b, "q_norm", q, eps), places.q);
     let scale = 1.0 / (heads.head_dim as f32).sqrt();
     let attention = Op::Attention { heads: heads.heads, kv_heads: heads.heads, scale, causal: false };
-    project(b, heads, x, b.op(attention, &[q, k, v]))
+    project(b, heads, x, b.op(attention, &[&[q, k, v], places.bias.as_slice()].concat()))
 }
 
 /// Gated self-attention with every token's own value in place of what it would attend to, result [tokens, d]: neither q
@@ -31,6 +34,16 @@ pub fn gated(
 pub fn perturbed(b: &Builder, heads: Heads, x: Value) -> Value {
     let v = b.linear("to_v", x, heads.width());
     project(b, heads, x, v)
+}
+
+/// The bias of scores for attention weights in 0..=1: ln(m), and for none the most negative number
+/// (docs/model/transformer.md 8). Always f32, of which bf16 would make −∞. Weights are normal numbers or none.
+pub fn bias_of(b: &Builder, weights: Value) -> Value {
+    let weights = b.cast(weights, Dtype::F32);
+    let logarithms = b.log(b.clamp(weights, f32::MIN_POSITIVE, 1.0));
+    // 1 where the weight is none, and 0 from the smallest normal number on.
+    let hidden = b.clamp(b.affine(weights, -1.0 / f32::MIN_POSITIVE, 1.0), 0.0, 1.0);
+    b.add(logarithms, b.affine(hidden, f32::MIN, 0.0))
 }
 
 /// Gates, made from the x that feeds `to_q`, and the output projection back to the width of x.
@@ -52,7 +65,6 @@ fn rotated(b: &Builder, heads: Heads, x: Value, rope: Option<&Rotary>) -> Value 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lang::Dtype;
     use crate::ltx::rope::{self, Axis};
 
     /// Kernels are matched on this order: norm then rotation, attention then gate.
@@ -63,7 +75,7 @@ mod tests {
         let (x, context) = (b.input("x", Dtype::Bf16, &[5, 18]), b.input("context", Dtype::Bf16, &[7, 11]));
         let axis = Axis { mids: vec![0.5; 5], max_pos: 20.0 };
         let rope = rope::axial(&b, "rope", heads.width(), &[axis], 10_000.0, (0..5).collect());
-        let out = gated(&b, heads, 1e-6, x, context, Some(&rope), None);
+        let out = gated(&b, heads, 1e-6, x, context, Places { q: Some(&rope), ..Places::default() });
         assert_eq!(b.shape(out), [5, 18]);
         let graph = b.finish().expect("recorded");
         let labels: Vec<_> = graph.statements().iter().map(|(_, stmt)| stmt.op.label()).collect();

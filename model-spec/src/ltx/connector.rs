@@ -68,7 +68,16 @@ fn places(b: &Builder, cfg: &Connector, tokens: usize) -> Rotary {
 
 fn block(b: &Builder, cfg: &Connector, rope: &Rotary, x: Value) -> Value {
     let h = b.rms(x, cfg.norm_eps);
-    let h = b.scope("attn1", || attention::gated(b, cfg.heads, cfg.norm_eps, h, h, Some(rope), Some(rope)));
+    let h = b.scope("attn1", || {
+        attention::gated(
+            b,
+            cfg.heads,
+            cfg.norm_eps,
+            h,
+            h,
+            attention::Places { q: Some(rope), k: Some(rope), bias: None },
+        )
+    });
     let x = b.add(x, h);
     let h = b.rms(x, cfg.norm_eps);
     b.add(x, b.scope("ff", || feed_forward(b, h)))

@@ -143,7 +143,7 @@ impl Recorder<'_> {
         let t = &self.model.transformer;
         let stream = |latent, name: &str| {
             let class = one_class(b, name, b.dim(latent, 0));
-            Stream { latent, timesteps: sigma, class, sigma }
+            Stream { latent, timesteps: sigma, class, sigma, bias: None }
         };
         let (video, audio) = (stream(x.video, "v.class"), stream(x.audio, "a.class"));
         let velocities =

@@ -2,6 +2,7 @@
 //!
 //! A phase's ports have the names and shapes of docs/phases.md. Inside, channels come last and there is no batch.
 
+use super::attention::bias_of;
 use super::config::{ModelConfig, TEXT_TOKENS};
 use super::denoise::Start;
 use super::sizes::Size;
@@ -173,11 +174,17 @@ impl Recorder<'_> {
                 timesteps: b.input(&port("timesteps"), Dtype::F32, &[classes]),
                 class: b.input(&port("class"), Dtype::I32, &[tokens]),
                 sigma: b.input(&port("sigma"), Dtype::F32, &[1]),
+                bias: None,
             };
             (stream, b.reshape(context, &[self.target.text_tokens, width]))
         };
-        let (video, context_v) = stream("v", size.video_tokens(), t.video_channels, t.video.width());
+        let (mut video, context_v) = stream("v", size.video_tokens(), t.video_channels, t.video.width());
         let (audio, context_a) = stream("a", size.audio_tokens(), t.audio_channels, t.audio.width());
+        if self.target.attention_mask {
+            let tokens = size.video_tokens();
+            let weights = b.input("v.attention_mask", b.dtype(), &[1, tokens, tokens]);
+            video.bias = Some(bias_of(&b, b.reshape(weights, &[tokens, tokens])));
+        }
         let context = Both { video: context_v, audio: context_a };
         let made = velocity(&b, t, &Positions::of(&size, t), video, audio, context);
         b.output("v.velocity", b.reshape(made.video, &[1, size.video_tokens(), t.video_channels]));

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::attention::{gated, perturbed};
+use super::attention::{Places, gated, perturbed};
 use super::config::{Heads, Transformer};
 use super::feed_forward::feed_forward;
 use super::guidance::{Pass, Stretch, stretches};
@@ -21,6 +21,8 @@ pub struct Stream {
     pub class: Value,
     /// The noise level of the stream as a whole, f32 \[1\].
     pub sigma: Value,
+    /// What is added to the scores of its self-attention, f32 [tokens, tokens] ([`super::attention::bias_of`]).
+    pub bias: Option<Value>,
 }
 
 /// A value of each stream.
@@ -110,6 +112,7 @@ struct Common {
     prefix: &'static str,
     heads: Heads,
     class: Value,
+    bias: Option<Value>,
     /// What the output head adds to its table, [classes, width].
     embedded: Value,
     sums: BlockSums,
@@ -149,6 +152,7 @@ pub fn velocities(
                 prefix: names.prefix,
                 heads: names.heads(cfg),
                 class: own.class,
+                bias: own.bias,
                 embedded: made.embedded,
                 sums: BlockSums::new(b, cfg, names, &made),
             }
@@ -386,10 +390,10 @@ fn block(
 
 /// Self-attention, or what stands for it where there is no `rope` because it is perturbed; then attention to the text.
 fn self_and_text(b: &Builder, eps: f32, s: &Stage<'_>, m: &Rows, rope: Option<&Rotary>, x: Value) -> Value {
-    let Common { prefix, heads, class, .. } = *s.common;
+    let Common { prefix, heads, class, bias, .. } = *s.common;
     let n = modulated(b, eps, x, class, m.row(b, 1), m.row(b, 0));
     let y = b.scope(&format!("{prefix}attn1"), || match rope {
-        Some(_) => gated(b, heads, eps, n, n, rope, rope),
+        Some(_) => gated(b, heads, eps, n, n, Places { q: rope, k: rope, bias }),
         None => perturbed(b, heads, n),
     });
     let x = gated_residual(b, x, y, class, m.row(b, 2));
@@ -397,7 +401,7 @@ fn self_and_text(b: &Builder, eps: f32, s: &Stage<'_>, m: &Rows, rope: Option<&R
     let p = s.sums.prompt.here(b);
     let q = modulated(b, eps, x, class, m.row(b, 7), m.row(b, 6));
     let text = b.modulate(s.context, p.row(b, 1), p.row(b, 0));
-    let y = b.scope(&format!("{prefix}attn2"), || gated(b, heads, eps, q, text, None, None));
+    let y = b.scope(&format!("{prefix}attn2"), || gated(b, heads, eps, q, text, Places::default()));
     gated_residual(b, x, y, class, m.row(b, 8))
 }
 
@@ -413,9 +417,10 @@ fn across(b: &Builder, cfg: &Transformer, r: &Ropes, v: &Stage<'_>, a: &Stage<'_
     let (q_a, kv_v) = (side(a, &rows_a, x.audio, 2), side(v, &rows_v, x.video, 2));
     // The inner width of both directions is the audio stream's.
     let inner = cfg.audio;
-    let (time, audio) = (Some(&r.video_time), Some(&r.audio));
-    let into_v = b.scope("audio_to_video_attn", || gated(b, inner, eps, q_v, kv_a, time, audio));
-    let into_a = b.scope("video_to_audio_attn", || gated(b, inner, eps, q_a, kv_v, audio, time));
+    let video = Places { q: Some(&r.video_time), k: Some(&r.audio), bias: None };
+    let audio = Places { q: video.k, k: video.q, bias: None };
+    let into_v = b.scope("audio_to_video_attn", || gated(b, inner, eps, q_v, kv_a, video));
+    let into_a = b.scope("video_to_audio_attn", || gated(b, inner, eps, q_a, kv_v, audio));
     Both { video: b.add(x.video, b.mul(into_v, gate_v)), audio: b.add(x.audio, b.mul(into_a, gate_a)) }
 }
 

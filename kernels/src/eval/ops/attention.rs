@@ -37,6 +37,8 @@ struct Attention {
     k: Vec<f32>,
     v: Vec<f32>,
     mask: Option<Mask>,
+    /// Whether input 3 is added to the scores.
+    biased: bool,
 }
 
 /// `[keys, heads, d]` as `[heads, keys, d]`: rows of a head next to each other.
@@ -51,7 +53,7 @@ fn by_head(input: &Input<'_>, heads: usize) -> Result<Vec<f32>, EvalError> {
     Ok(out)
 }
 
-/// softmax(scale·q·kᵀ)·v per head; with `causal`, key j is seen by query i when i − window < j ≤ i and valid\[j\] ≠ 0.
+/// softmax(scale·q·kᵀ + bias)·v per head; with `causal`, key j is seen by query i when i − window < j ≤ i and valid\[j\] ≠ 0.
 pub(crate) fn prepare<'a>(setup: &Setup<'a, '_>, shape: Shape) -> Prepared<'a> {
     let d = setup.cols() / shape.heads;
     let [k, v] = [1, 2].map(|i| by_head(&setup.input(i), shape.kv_heads));
@@ -61,7 +63,8 @@ pub(crate) fn prepare<'a>(setup: &Setup<'a, '_>, shape: Shape) -> Prepared<'a> {
     } else {
         None
     };
-    let attention = Attention { shape, d, keys: setup.input(1).rows(), k: k?, v: v?, mask };
+    let biased = !shape.causal && setup.inputs.len() > 3;
+    let attention = Attention { shape, d, keys: setup.input(1).rows(), k: k?, v: v?, mask, biased };
     fresh(move |panel, out| attention.rows(panel, out))
 }
 
@@ -115,6 +118,7 @@ impl Attention {
                     let right = lanes(&queries[(group * d + x) * LANES..]);
                     product(left, right, (count, depth), scores, LANES, x > 0);
                 }
+                self.add_bias(panel, group, first, scores);
                 self.hide(query, first, scores);
                 let sums = &mut sums[group * d * LANES..][..d * LANES];
                 absorb(&mut states[group], scores, sums);
@@ -136,6 +140,19 @@ impl Attention {
         let Some(mask) = &self.mask else { return true };
         let newest = (query + LANES).min(end) as i64 - 1;
         (first as i64) <= newest && last as i64 - 1 > query as i64 - mask.window
+    }
+
+    /// Adds the biases of a group's queries. They are finite: where all keys have the lowest one, all scores are equal.
+    fn add_bias(&self, panel: &Panel<'_>, group: usize, first: usize, scores: &mut [f32]) {
+        if !self.biased {
+            return;
+        }
+        for i in (group * LANES..panel.rows.len()).take(LANES) {
+            let bias = &panel.row(3, i, self.keys)[first..];
+            for (score, bias) in scores[i % LANES..].iter_mut().step_by(LANES).zip(bias) {
+                *score += bias.clamp(f32::MIN, f32::MAX);
+            }
+        }
     }
 
     /// Scores that a query must not see become −∞.

@@ -231,13 +231,19 @@ fn attention(inputs: &[Array], heads: usize, kv_heads: usize, scale: f64, causal
             inputs[3].data[j] != 0.0 && i as i64 - window < j as i64 && j <= i
         }
     };
+    // −∞ − −∞ is no number.
+    let more = |i: usize, j: usize| match inputs.get(3) {
+        Some(bias) if !causal => bias.at(&[i, j]).max(f64::from(f32::MIN)),
+        _ => 0.0,
+    };
     let mut out = Vec::new();
     for i in 0..q.shape[0] {
         for h in 0..heads {
             let kv = h * kv_heads / heads;
             let keys: Vec<usize> = (0..k.shape[0]).filter(|j| seen(i, *j)).collect();
             let score = |j: &usize| {
-                scale * (0..d).map(|c| q.at(&[i, h * d + c]) * k.at(&[*j, kv * d + c])).sum::<f64>()
+                let product: f64 = (0..d).map(|c| q.at(&[i, h * d + c]) * k.at(&[*j, kv * d + c])).sum();
+                scale * product + more(i, *j)
             };
             let scores: Vec<f64> = keys.iter().map(score).collect();
             let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
