@@ -70,8 +70,9 @@ impl Case {
         let Sample { meaning, shapes, ints, hidden } = sample;
         let cuda = kernel.cuda.expect("a kernel with CUDA");
         let real = if wants_positive(&meaning) { Range::Positive } else { Range::Real };
-        let read = |(i, ((decl, shape), ints)): (usize, ((&OperandDecl, &Vec<usize>), &Option<IntRange>))| {
-            let numbers = match *ints {
+        let read = |(i, decl): (usize, &OperandDecl)| {
+            let (shape, ints) = (&shapes[i], ints[i]);
+            let numbers = match ints {
                 Some(IntRange::RowsOf(of)) => Range::Ints(IntRange::Below(shapes[of][0] as i32)),
                 Some(ints) => Range::Ints(ints),
                 None => hidden.filter(|hidden| hidden.operand == i).map_or(real, Range::Hidden),
@@ -80,7 +81,7 @@ impl Case {
             let by_row = decl.axes.first() == kernel.writes.axes.first();
             Read { shape: shape.clone(), dtype, numbers, by_row }
         };
-        let reads: Vec<Read> = kernel.reads.iter().zip(&shapes).zip(&ints).enumerate().map(read).collect();
+        let reads: Vec<Read> = kernel.reads.iter().enumerate().map(read).collect();
         let (write, flops) = result(&meaning, &shapes, dtype)?;
         let view = |shape: &[usize], dtype: Dtype| View {
             dtype,
