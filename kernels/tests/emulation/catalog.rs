@@ -102,7 +102,10 @@ impl Drawn {
         let any = Drawing::new(bound.kernel, declared, |shapes| variants(shapes).is_some());
         let mut near: Vec<Shapes> = (0..3).map(|_| same.draw(random)).collect();
         let result = |shapes: &Shapes| result_shape(bound.meaning, shapes);
-        let differ = |near: &[Shapes]| near.iter().any(|shapes| result(shapes) != result(declared));
+        // What sums up to one number differs by what it sums up.
+        let sum = result(declared).is_some_and(|shape| shape.iter().product::<usize>() == 1);
+        let differs = |shapes: &Shapes| result(shapes) != result(declared) || (sum && shapes != declared);
+        let differ = |near: &[Shapes]| near.iter().any(differs);
         if bound.kernel.cases[0] == *declared && !differ(&near) {
             near = vec![any.draw(random); 3];
         }
