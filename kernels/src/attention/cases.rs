@@ -52,8 +52,8 @@ pub(super) fn of_long_window(kernel: Kernel) -> Kernel {
         .with("window", IntRange::Just(1024))
 }
 
-/// Blocks of a bias that hide keys: of one number, across the edges of tiles, and as wide as the widest tile.
-const HIDDEN: [(usize, usize); 3] = [(1, 1), (40, 70), (80, 128)];
+/// Blocks of a bias that hide keys: of one number, and, two side by side, wider than any tile.
+const HIDDEN: [(usize, usize); 2] = [(1, 1), (40, 70)];
 
 /// Adds a case for all of these blocks, with heads that both classes of kernels take.
 pub(super) fn of_hidden(kernel: Kernel) -> Kernel {

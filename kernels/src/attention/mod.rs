@@ -184,29 +184,20 @@ pub fn declare() -> Vec<Kernel> {
                 kernel.cuda_case("1 1 0.1 0", &shapes)
             },
         )),
-        of_widths(
-            Kernel::named(
-                "attention_bias_gate",
-                "attention with a bias, each head of each query scaled by factor·sigmoid(logit)",
-            )
-            .reads("q", &["queries", "width"])
-            .or_in_place()
-            .reads("k", &["keys", "inner"])
-            .reads("v", &["keys", "inner"])
-            .reads("bias", &["queries", "keys"])
-            .reads("logits", &["queries", "heads"])
-            .case(&[&[9, 64], &[21, 64], &[21, 64], &[9, 21], &[9, 2]])
-            .means("y", &["queries", "width"], |m, [q, k, v, bias, logits]| {
-                gated(m, 2, &[q, k, v, bias], logits)
-            })
-            .cuda(attend("attention_bias_gate"))
-            .hopper(warpgroups_attend("attention_bias_gate")),
-            |kernel, head, (keys, queries)| {
-                let shapes: [&[usize]; 5] =
-                    [&[queries, head], &[keys, head], &[keys, head], &[queries, keys], &[queries, 1]];
-                kernel.cuda_case("2 2.0 0.0 1 1 0.1 0 1", &shapes)
-            },
+        Kernel::named(
+            "attention_bias_gate",
+            "attention with a bias, each head of each query scaled by factor·sigmoid(logit)",
         )
+        .reads("q", &["queries", "width"])
+        .or_in_place()
+        .reads("k", &["keys", "inner"])
+        .reads("v", &["keys", "inner"])
+        .reads("bias", &["queries", "keys"])
+        .reads("logits", &["queries", "heads"])
+        .case(&[&[9, 64], &[21, 64], &[21, 64], &[9, 21], &[9, 2]])
+        .means("y", &["queries", "width"], |m, [q, k, v, bias, logits]| gated(m, 2, &[q, k, v, bias], logits))
+        .cuda(attend("attention_bias_gate"))
+        .hopper(warpgroups_attend("attention_bias_gate"))
         .cuda_case(
             "2 2.0 0.0 2 2 0.088388346 0 2",
             &[&[150, 256], &[400, 256], &[400, 256], &[150, 400], &[150, 2]],
