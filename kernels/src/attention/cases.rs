@@ -57,7 +57,7 @@ const HIDDEN: [(usize, usize); 2] = [(1, 1), (40, 70)];
 
 /// Adds a case for all of these blocks, with heads that both classes of kernels take.
 pub(super) fn of_hidden(kernel: Kernel) -> Kernel {
-    let (queries, keys) = (200, 290);
+    let (queries, keys) = (90, 150);
     HIDDEN.into_iter().fold(kernel, |kernel, (rows, columns)| {
         let shapes: [&[usize]; 4] = [&[queries, 128], &[keys, 128], &[keys, 128], &[queries, keys]];
         kernel.cuda_case("2 2 0.125 0", &shapes).hides("bias", rows, columns)

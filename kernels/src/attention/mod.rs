@@ -200,7 +200,7 @@ pub fn declare() -> Vec<Kernel> {
         .hopper(warpgroups_attend("attention_bias_gate"))
         .cuda_case(
             "2 2.0 0.0 2 2 0.088388346 0 2",
-            &[&[150, 256], &[400, 256], &[400, 256], &[150, 400], &[150, 2]],
+            &[&[90, 256], &[210, 256], &[210, 256], &[90, 210], &[90, 2]],
         )
         .hides("bias", 20, 100),
         of_long_window(of_masks(of_widths(
