@@ -32,13 +32,6 @@ impl Pipeline {
         }
     }
 
-    /// The inverse of [`Pipeline::name`].
-    pub fn from_name(name: &str) -> Option<Pipeline> {
-        [Pipeline::Distilled, Pipeline::DistilledSingleStage, Pipeline::OneStage]
-            .into_iter()
-            .find(|pipeline| pipeline.name() == name)
-    }
-
     /// What width and height must be divisible by.
     pub fn grid(self) -> usize {
         match self {

@@ -2,8 +2,8 @@
 //!
 //! Where a body carries several pieces of state (a video and an audio stream), the largest is the main lane's and smaller
 //! ones are the side lane's. Equally large ones (the video in several passes) are one lane's: each fills the card, and side
-//! by side they would take memory for all of them. A launch runs in the lane of what it transforms, its first operand; what starts from
-//! outside runs in the lane of its first reader. A launch with parts of both lanes is the main lane's.
+//! by side they would take memory for all of them. A launch runs in the lane of what it transforms, its first operand;
+//! what starts from outside runs in the lane of its first reader. A launch with parts of both lanes is the main lane's.
 //!
 //! A launch waits for those of the other lane that touch what it writes, or write what it touches. Between two waits a
 //! side launch may run at any time, so what it touches lives through all launches of the main lane beside which it may
