@@ -1,7 +1,9 @@
 //! The rules of the house, checked: what imports what, how long files are, where unsafe code lives.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The only files with unsafe code, each with the reason for every block.
 const UNSAFE: [&str; 11] = [
@@ -116,5 +118,19 @@ fn nothing_is_left_unfinished() {
         for word in words {
             assert!(!text.contains(word), "{name} has {word}");
         }
+    }
+}
+
+/// Build scripts and the program share most crates: with other features on either side they would be compiled twice.
+#[test]
+fn crates_are_compiled_once() {
+    let args =
+        ["tree", "--offline", "--locked", "-p", "zoetrope", "-e", "normal,build", "-d", "--depth", "0"];
+    let output = Command::new(env!("CARGO")).args(args).current_dir(root()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut seen = BTreeSet::new();
+    for line in text.lines().filter(|line| !line.is_empty()) {
+        assert!(seen.insert(line), "{line} has other features in build scripts: Cargo.toml");
     }
 }

@@ -1,5 +1,6 @@
 //! What `zoetrope plan` shows: figures that can be computed again from what is written, and pictures in their bounds.
 
+mod browser;
 mod floors;
 mod page;
 

@@ -4,93 +4,52 @@ use std::borrow::Cow;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use headless_chrome::browser::default_executable;
-use headless_chrome::browser::tab::point::Point;
-use headless_chrome::protocol::cdp::Log::LogEntryLevel;
-use headless_chrome::protocol::cdp::Page::CaptureScreenshotFormatOption::Png;
-use headless_chrome::protocol::cdp::types::Event;
-use headless_chrome::{Browser, LaunchOptions, Tab};
 use zoetrope::report::{Report, page};
 use zoetrope_runtime::plan::{Plan, Segment};
 
-/// A browser; says why where there is none.
-fn browser() -> Option<Browser> {
-    let path = match default_executable() {
-        Ok(path) => path,
+use crate::browser::Browser;
+
+/// A browser that shows a page; says why where there is none.
+fn open(path: &Path) -> Option<Browser> {
+    match Browser::start() {
+        Ok(mut browser) => {
+            browser.open(path);
+            Some(browser)
+        }
         Err(why) => {
             // Past the capture of the test harness: a skip must be seen.
             let _ = writeln!(std::io::stderr(), "skipped 1 test: no Chromium to show the page in ({why})");
-            return None;
+            None
         }
-    };
-    // Containers run tests as root, where Chromium has no sandbox. The page is our own.
-    let options = LaunchOptions::default_builder()
-        .path(Some(path))
-        .sandbox(false)
-        .window_size(Some((1400, 1000)))
-        .idle_browser_timeout(Duration::from_secs(300))
-        .build()
-        .expect("all options have values");
-    Some(Browser::new(options).expect("Chromium starts"))
+    }
 }
 
-/// Opens a page; every error that the browser reports is kept.
-fn open(browser: &Browser, path: &Path) -> (Arc<Tab>, Arc<Mutex<Vec<String>>>) {
-    let tab = browser.new_tab().expect("a tab");
-    tab.set_default_timeout(Duration::from_secs(60));
-    let errors: Arc<Mutex<Vec<String>>> = Arc::default();
-    let kept = Arc::clone(&errors);
-    let listen = move |event: &Event| {
-        let text = match event {
-            Event::RuntimeExceptionThrown(e) => format!("{:?}", e.params),
-            Event::RuntimeConsoleAPICalled(e) => format!("{:?}", e.params),
-            // The browser also gives advice, at lower levels.
-            Event::LogEntryAdded(e) if e.params.entry.level == LogEntryLevel::Error => {
-                format!("{:?}", e.params)
-            }
-            _ => return,
-        };
-        kept.lock().unwrap().push(text);
-    };
-    tab.add_event_listener(Arc::new(listen)).expect("a listener");
-    tab.enable_runtime().expect("events of the script");
-    tab.enable_log().expect("events of the browser");
-    tab.navigate_to(&format!("file://{}", path.display()))
-        .and_then(|t| t.wait_until_navigated())
-        .expect("the page");
-    (tab, errors)
-}
-
-/// The text that an expression of the page's script has.
-fn ask(tab: &Tab, expression: &str) -> String {
-    let drawn = format!(
-        "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(String({expression})))))"
-    );
-    let answer = tab.evaluate(&drawn, true).expect("the page answers").value;
-    answer.as_ref().and_then(|v| v.as_str()).unwrap_or_else(|| panic!("{expression}: no text")).to_string()
+/// A place on the page, in pixels of the window.
+fn place(browser: &mut Browser, expression: &str) -> (f64, f64, Vec<String>) {
+    let answer = browser.ask(expression);
+    let mut words = answer.split(' ');
+    let mut number = || words.next().and_then(|word| word.parse().ok()).expect("a number");
+    let (x, y) = (number(), number());
+    (x, y, words.map(String::from).collect())
 }
 
 /// Points at the middle of the buffer that takes the largest room in the picture of memory.
-fn point_at_largest(tab: &Tab) -> Point {
+fn point_at_largest(browser: &mut Browser) {
     let at = "(() => { const c = $('memory'); c.scrollIntoView({ block: 'center' });
         const room = b => place(b, c.clientWidth, c.clientHeight), size = b => b ? b[2] * b[3] : 0;
         const b = phase().buffers.reduce((a, b) => size(room(b)) > size(room(a)) ? b : a), r = room(b);
         const box = c.getBoundingClientRect();
         return [box.left + 1 + r[0] + r[2] / 2, box.top + 1 + r[1] + r[3] / 2, b.bytes, b.lifetime].join(' ');
     })()";
-    let answer = ask(tab, at);
-    let words: Vec<_> = answer.split(' ').collect();
-    let point = Point { x: words[0].parse().unwrap(), y: words[1].parse().unwrap() };
-    tab.move_mouse_to_point(point).expect("the mouse moves");
-    let tip = ask(tab, "$('tip').hidden ? '' : $('tip').textContent");
-    for word in [&format!("({} bytes)", words[2]), words[3], "alive from launch"] {
+    let (x, y, words) = place(browser, at);
+    browser.point(x, y);
+    let tip = browser.ask("$('tip').hidden ? '' : $('tip').textContent");
+    for word in [&format!("({} bytes)", words[0]), &words[1], "alive from launch"] {
         assert!(tip.contains(word), "{word:?} is not in {tip:?}");
     }
     assert!(tip.contains("made by launch") || tip.contains("written by the host"), "{tip:?}");
-    point
 }
 
 /// How many colours a screenshot has.
@@ -105,7 +64,6 @@ fn colours(screenshot: &[u8]) -> usize {
 
 #[test]
 fn the_page_shows_answers_and_filters() {
-    let Some(browser) = browser() else { return };
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("plan.html");
     super::said(&["--html", path.to_str().unwrap()]);
@@ -114,35 +72,36 @@ fn the_page_shows_answers_and_filters() {
     let own = ["http:", "https:", "src=", "@import"].iter().all(|word| !text.contains(word));
     assert!(own, "the page names something outside of itself");
 
-    let (tab, errors) = open(&browser, &path);
+    let Some(mut browser) = open(&path) else { return };
     for phase in 0..zoetrope_generated::PLANS[0].phases.len() {
-        ask(&tab, &format!("setPhase({phase})"));
+        browser.ask(&format!("setPhase({phase})"));
         let painted = "(c => { const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
             let n = 0; for (let i = 3; i < d.length; i += 4) n += d[i] > 0; return n; })($('memory'))";
-        assert!(ask(&tab, painted).parse::<u64>().unwrap() > 1000, "phase {phase} is drawn");
+        assert!(browser.ask(painted).parse::<u64>().unwrap() > 1000, "phase {phase} is drawn");
     }
-    ask(&tab, "setPhase(3)");
-    point_at_largest(&tab);
-    let screenshot = tab.capture_screenshot(Png, None, None, true).expect("a screenshot");
+    browser.ask("setPhase(3)");
+    point_at_largest(&mut browser);
+    let screenshot = browser.screenshot();
     if let Some(folder) = std::env::var_os("ZOETROPE_SCREENSHOTS") {
         fs::write(Path::new(&folder).join("plan.png"), &screenshot).unwrap();
     }
     assert!(colours(&screenshot) > 20, "the screenshot is blank");
 
-    let before = ask(&tab, "$('launch-count').textContent");
-    tab.find_element("#search")
-        .unwrap()
-        .click()
-        .unwrap()
-        .type_into("attention")
-        .expect("the search box takes text");
-    let (after, listed) = (ask(&tab, "$('launch-count').textContent"), ask(&tab, "$('launches').innerText"));
+    let before = browser.ask("$('launch-count').textContent");
+    let middle = "(() => { const c = $('search'); c.scrollIntoView({ block: 'center' });
+        const box = c.getBoundingClientRect();
+        return [box.left + box.width / 2, box.top + box.height / 2].join(' '); })()";
+    let (x, y, _) = place(&mut browser, middle);
+    browser.click(x, y);
+    browser.write("attention");
+    let (after, listed) =
+        (browser.ask("$('launch-count').textContent"), browser.ask("$('launches').innerText"));
     assert_ne!(before, after);
     let listed: Vec<_> = listed.lines().skip(1).filter(|line| !line.is_empty()).collect();
     assert!(!listed.is_empty() && listed.iter().all(|line| line.contains("attention")), "{listed:?}");
-    ask(&tab, "setCard(6)");
-    assert!(ask(&tab, "launchText(phase().rows[0])").contains("RTX 3060"));
-    assert_eq!(*errors.lock().unwrap(), [""; 0], "errors in the browser");
+    browser.ask("setCard(6)");
+    assert!(browser.ask("launchText(phase().rows[0])").contains("RTX 3060"));
+    assert_eq!(browser.errors, [""; 0], "errors in the browser");
 }
 
 /// The step of a phase, written out so often that it has as many launches as a whole film of chunks.
@@ -168,7 +127,6 @@ fn long(plan: &Plan, launches: u32) -> Plan {
 
 #[test]
 fn ten_thousand_launches_stay_usable() {
-    let Some(browser) = browser() else { return };
     let plan = long(zoetrope_generated::PLANS[0], 10_000);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("long.html");
@@ -177,8 +135,8 @@ fn ten_thousand_launches_stay_usable() {
     println!("page: {:.1} MB in {:.2?}", text.len() as f64 / 1e6, began.elapsed());
     fs::write(&path, text).unwrap();
     let began = Instant::now();
-    let (tab, errors) = open(&browser, &path);
-    let rows: usize = ask(&tab, "phase().rows.length").parse().unwrap();
+    let Some(mut browser) = open(&path) else { return };
+    let rows: usize = browser.ask("phase().rows.length").parse().unwrap();
     println!("opened with {rows} launches in {:.2?}", began.elapsed());
     assert!(rows > 9_000);
     let mut times = Vec::new();
@@ -186,16 +144,16 @@ fn ten_thousand_launches_stay_usable() {
         let timed = format!(
             "(() => {{ const t = performance.now(); {expression}; return performance.now() - t; }})()"
         );
-        times.push(ask(&tab, &timed).parse::<f64>().unwrap());
+        times.push(browser.ask(&timed).parse::<f64>().unwrap());
     }
     println!("drawn in {:.0} ms, searched in {:.0} ms", times[0], times[1]);
     // Far above what was seen, for machines that do other things too.
     assert!(times.iter().all(|ms| *ms < 3_000.0), "{times:?} ms");
-    tab.evaluate("$('search').value = ''; $('search').oninput()", false).unwrap();
-    point_at_largest(&tab);
+    browser.ask("($('search').value = '', $('search').oninput())");
+    point_at_largest(&mut browser);
     if let Some(folder) = std::env::var_os("ZOETROPE_SCREENSHOTS") {
-        let screenshot = tab.capture_screenshot(Png, None, None, true).expect("a screenshot");
+        let screenshot = browser.screenshot();
         fs::write(Path::new(&folder).join("long.png"), &screenshot).unwrap();
     }
-    assert_eq!(*errors.lock().unwrap(), [""; 0], "errors in the browser");
+    assert_eq!(browser.errors, [""; 0], "errors in the browser");
 }
