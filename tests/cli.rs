@@ -250,4 +250,6 @@ fn guided_runs_take_what_guides_them() {
     says(&target, &["--video-stg-guidance-scale", "0"], &["perturbs both streams"]);
     says(&target, &["--steps", "0"], &["--steps"]);
     says(&target, &["--video-rescale-scale", "inf"], &["--video-rescale-scale"]);
+    let one = zoetropec(&["eval", text(&target), "denoise", "--outputs", text(&noise), "--steps", "2"]);
+    refused(&one, 2, &["--steps is for whole runs", "phase denoise", "docs/phases.md"]);
 }

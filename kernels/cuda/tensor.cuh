@@ -243,3 +243,18 @@ template <int WIDTH, int THREADS, class F> DEVICE void unit_of(long long rows, i
         f(row, column, at_most(UNIT, WIDTH - column));
     }
 }
+
+// to = f(x, y), element by element: both have the shape of the result.
+template <int THREADS, class X, class Y, class Z, class F>
+DEVICE void zip(const X& x, const Y& y, const Z& to, int block, F f) {
+    unit_of<Z::width, THREADS>(to.rows(), block, [&](long long row, int column, int count) {
+        float a[UNIT], b[UNIT];
+        load(a, x.row(row) + column, count);
+        load(b, y.row(row) + column, count);
+#pragma unroll
+        for (int i = 0; i < UNIT; i++) {
+            a[i] = f(a[i], b[i]);
+        }
+        store(to.row(row) + column, a, count);
+    });
+}

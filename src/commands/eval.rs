@@ -74,6 +74,9 @@ impl Eval {
         let (mut target, folder) = find_target(&self.target)?;
         target.vram = self.vram.or(target.vram);
         self.files_of(&target, &folder);
+        if self.phase != "run" {
+            self.guidance.refuse(&self.phase)?;
+        }
         let outputs = match self.phase.as_str() {
             "tokenize" => self.tokenize(&target)?,
             "run" => self.whole(&target, &folder)?,

@@ -70,17 +70,36 @@ impl GuidanceArgs {
         all.into_iter().filter_map(|(option, port, value)| Some((option, port, value?)))
     }
 
+    /// All options that are said, each with the port of the pass that it is for.
+    fn options(&self) -> impl Iterator<Item = (&'static str, Option<&'static str>)> {
+        let scales = self.said().map(|(option, port, _)| (option, Some(port)));
+        let negative = self.negative_prompt.as_ref().map(|_| ("--negative-prompt", Some("v.cfg_scale")));
+        scales.chain(negative).chain(self.steps.map(|_| ("--steps", None)))
+    }
+
+    /// For a phase that nothing here is for.
+    ///
+    /// # Errors
+    /// Names an option that is said all the same.
+    pub fn refuse(&self, phase: &str) -> Result<(), Failure> {
+        match self.options().next() {
+            None => Ok(()),
+            Some((option, _)) => Err(Failure::usage(format!(
+                "{option} is for whole runs, not for phase {phase}\n  help  single phases take scales among their \
+                 inputs: docs/phases.md"
+            ))),
+        }
+    }
+
     /// Whether the plan can do what is said.
     ///
     /// # Errors
     /// Names the option that the plan has no pass for.
     pub fn check(&self, plan: &Plan) -> Result<(), Failure> {
         let guided = plan.phases.iter().find(|phase| is_guided(phase));
-        let has = |port: &str| guided.is_some_and(|phase| has_port(phase, port));
-        let negative = self.negative_prompt.as_ref().map(|_| ("--negative-prompt", has("v.cfg_scale")));
-        let steps = self.steps.map(|_| ("--steps", guided.is_some()));
-        let scales = self.said().map(|(option, port, _)| (option, has(port)));
-        if let Some((option, _)) = scales.chain(negative).chain(steps).find(|(_, fits)| !fits) {
+        let fits =
+            |port: &Option<&str>| guided.is_some_and(|phase| port.is_none_or(|port| has_port(phase, port)));
+        if let Some((option, _)) = self.options().find(|(_, port)| !fits(port)) {
             let why = if guided.is_some() { "has no pass for it" } else { "is not guided" };
             return Err(Failure::usage(format!(
                 "{option} is for guided plans, and plan {} {why}\n  help  docs/targets.md, Guidance",

@@ -14,21 +14,6 @@ template <class K, class F> DEVICE void map(const typename K::Part& part, int bl
     });
 }
 
-// to = f(x, y) where both have the shape of the result.
-template <int THREADS, class X, class Y, class Z, class F>
-DEVICE void zip(const X& x, const Y& y, const Z& to, int block, F f) {
-    unit_of<Z::width, THREADS>(to.rows(), block, [&](long long row, int column, int count) {
-        float a[UNIT], b[UNIT];
-        load(a, x.row(row) + column, count);
-        load(b, y.row(row) + column, count);
-#pragma unroll
-        for (int i = 0; i < UNIT; i++) {
-            a[i] = f(a[i], b[i]);
-        }
-        store(to.row(row) + column, a, count);
-    });
-}
-
 // y = f(x, a, b) with a number of each of two lists for every channel.
 template <int THREADS, class X, class A, class B, class Y, class F>
 DEVICE void per_channel(const X& x, const A& a, const B& b, const Y& y, int block, F f) {

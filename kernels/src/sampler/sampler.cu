@@ -44,45 +44,26 @@ template <class K> DEVICE void normal(const typename K::Part& part, int block) {
 
 template <class K> DEVICE void mix(const typename K::Part& part, int block) {
     float scale = real(part.scale.data[0]);
-    unit_of<K::y_width, K::threads>(part.y.rows(), block, [&](long long row, int column, int count) {
-        float start[UNIT], noise[UNIT];
-        load(start, part.start.row(row) + column, count);
-        load(noise, part.noise.row(row) + column, count);
-#pragma unroll
-        for (int i = 0; i < UNIT; i++) {
-            start[i] += (noise[i] - start[i]) * scale;
-        }
-        store(part.y.row(row) + column, start, count);
-    });
+    zip<K::threads>(part.start, part.noise, part.y, block,
+                    [=](float start, float noise) { return start + (noise - start) * scale; });
+}
+
+// Where the latent `x` goes in a step that takes it for `x0` and noise.
+DEVICE float step(float x, float x0, float sigma, float d_sigma) {
+    return x + (x - x0) / sigma * d_sigma;
 }
 
 template <class K> DEVICE void euler_step(const typename K::Part& part, int block) {
     float sigma = real(part.sigma.data[0]), d_sigma = real(part.d_sigma.data[0]);
-    unit_of<K::y_width, K::threads>(part.y.rows(), block, [&](long long row, int column, int count) {
-        float x[UNIT], velocity[UNIT];
-        load(x, part.x.row(row) + column, count);
-        load(velocity, part.velocity.row(row) + column, count);
-#pragma unroll
-        for (int i = 0; i < UNIT; i++) {
-            float x0 = x[i] - velocity[i] * sigma;
-            x[i] += (x[i] - x0) / sigma * d_sigma;
-        }
-        store(part.y.row(row) + column, x, count);
+    zip<K::threads>(part.x, part.velocity, part.y, block, [=](float x, float velocity) {
+        return step(x, x - velocity * sigma, sigma, d_sigma);
     });
 }
 
 template <class K> DEVICE void denoised(const typename K::Part& part, int block) {
     float sigma = real(part.sigma.data[0]);
-    unit_of<K::y_width, K::threads>(part.y.rows(), block, [&](long long row, int column, int count) {
-        float x[UNIT], velocity[UNIT];
-        load(x, part.x.row(row) + column, count);
-        load(velocity, part.velocity.row(row) + column, count);
-#pragma unroll
-        for (int i = 0; i < UNIT; i++) {
-            x[i] -= velocity[i] * sigma;
-        }
-        store(part.y.row(row) + column, x, count);
-    });
+    zip<K::threads>(part.x, part.velocity, part.y, block,
+                    [=](float x, float velocity) { return x - velocity * sigma; });
 }
 
 template <class K> DEVICE void guide(const typename K::Part& part, int block) {
@@ -115,15 +96,7 @@ template <class K> DEVICE void guided_euler_step(const typename K::Part& part, i
     float ratio = real(part.cond_deviation.data[0]) / real(part.deviation.data[0]);
     ratio = ratio * K::affine::scale + K::affine::offset;
     float factor = ratio * real(part.rescale.data[0]) * K::affine_2::scale + K::affine_2::offset;
-    unit_of<K::y_width, K::threads>(part.y.rows(), block, [&](long long row, int column, int count) {
-        float x[UNIT], guided[UNIT];
-        load(x, part.x.row(row) + column, count);
-        load(guided, part.guided.row(row) + column, count);
-#pragma unroll
-        for (int i = 0; i < UNIT; i++) {
-            float x0 = guided[i] * factor;
-            x[i] += (x[i] - x0) / sigma * d_sigma;
-        }
-        store(part.y.row(row) + column, x, count);
+    zip<K::threads>(part.x, part.guided, part.y, block, [=](float x, float guided) {
+        return step(x, guided * factor, sigma, d_sigma);
     });
 }
