@@ -71,20 +71,7 @@ fn program(model: &Model) -> Program {
 }
 
 fn made(model: &Model, vram: Option<u64>) -> Result<Plan, Error> {
-    let facts = Facts {
-        width: 1,
-        height: 1,
-        frames: 1,
-        fps: 1.0,
-        dtype: plan::Dtype::F32,
-        pipeline: "test".into(),
-        model: "none".into(),
-        model_version: "none".into(),
-        notes: Default::default(),
-        decode_chunk: None,
-        vram,
-        reserve_bytes: 1 << 10,
-    };
+    let facts = Facts { vram, reserve_bytes: 1 << 10, ..Facts::without_clip(plan::Dtype::F32) };
     compile(program(model), "small", facts, Options::default())
 }
 

@@ -34,20 +34,7 @@ fn decoder(width: usize, height: usize, frames: usize, chunk: Option<usize>) -> 
     let phases = recorder.run(Picture::Yuv420).expect("shapes fit").phases;
     let mut decode = phases.into_iter().find(|p| p.graph.name == "video-decode").expect("a run decodes");
     decode.takes.clear();
-    let facts = Facts {
-        width: width as u32,
-        height: height as u32,
-        frames: frames as u32,
-        fps: 24.0,
-        dtype: plan::Dtype::Bf16,
-        pipeline: "test".into(),
-        model: "none".into(),
-        model_version: "none".into(),
-        notes: Default::default(),
-        decode_chunk: None,
-        vram: None,
-        reserve_bytes: 0,
-    };
+    let facts = Facts::without_clip(plan::Dtype::Bf16);
     compile(Program { phases: vec![decode] }, "decoder", facts, Options::default()).expect("compiles")
 }
 

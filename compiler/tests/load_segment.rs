@@ -13,20 +13,7 @@ fn weights_are_prepared_once_per_load() {
     let out = b.steps("step", &[b.silu(x)], |state| vec![b.mul(state[0], factor)]);
     b.output("y", b.silu(out[0]));
     let program = Program { phases: vec![Phase::alone(b.finish().expect("shapes fit"))] };
-    let facts = Facts {
-        width: 1,
-        height: 1,
-        frames: 1,
-        fps: 1.0,
-        dtype: plan::Dtype::F32,
-        pipeline: "test".into(),
-        model: "none".into(),
-        model_version: "none".into(),
-        notes: Default::default(),
-        decode_chunk: None,
-        vram: None,
-        reserve_bytes: 0,
-    };
+    let facts = Facts::without_clip(plan::Dtype::F32);
     let plan = compile(program, "scaled", facts, Options::default()).expect("compiles");
     let phase = &plan.phases[0];
     let segments: Vec<_> = phase.segments.iter().map(|s| (s.name.as_ref(), s.repeat, s.launches())).collect();

@@ -95,25 +95,6 @@ fn program(before: &[Step], body: &[Step], after: &[Step], turns: usize) -> Grap
     b.finish().expect("shapes fit")
 }
 
-fn facts() -> Facts {
-    let text = |s: &'static str| s.into();
-    let dtype = plan::Dtype::F32;
-    Facts {
-        width: 1,
-        height: 1,
-        frames: 1,
-        fps: 1.0,
-        dtype,
-        pipeline: text("test"),
-        model: text("none"),
-        model_version: text("none"),
-        notes: Default::default(),
-        decode_chunk: None,
-        vram: None,
-        reserve_bytes: 0,
-    }
-}
-
 fn outputs(plan: &Plan, poisoned: bool) -> Vec<Vec<u8>> {
     let cpu = Cpu::new(plan, &NoWeights).expect("an arena");
     let mut cpu = if poisoned { cpu.poisoned() } else { cpu };
@@ -137,7 +118,8 @@ fn is_launch(item: &Item) -> bool {
 
 fn plan_of(graph: &Graph, share: bool) -> Plan {
     let program = Program { phases: vec![Phase::alone(graph.clone())] };
-    compile(program, "random", facts(), Options { share, ..Options::default() }).expect("compiles")
+    compile(program, "random", Facts::without_clip(plan::Dtype::F32), Options { share, ..Options::default() })
+        .expect("compiles")
 }
 
 /// A convolution over time of `x` [frames, 2, 3, COLS].

@@ -12,9 +12,7 @@ use crate::arena::Arena;
 use crate::constants::{Store, Weights};
 use crate::error::{Error, Result};
 use crate::executor::Executor;
-use crate::plan::{
-    self, Base, Buffer, Dtype, Fetch, Item, Launch, Lifetime, Loop, Number, Part, Phase, Plan, Port,
-};
+use crate::plan::{self, Base, Buffer, Dtype, Fetch, Item, Launch, Lifetime, Loop, Part, Phase, Plan, Port};
 
 /// Weights whose f32 copies together stay below this are laid out for products once, when a phase begins; larger
 /// ones at every launch, to the same bits.
@@ -175,14 +173,7 @@ fn deaths(buffers: &[Buffer], phase: &Phase) -> BTreeMap<u32, Vec<Dead>> {
 }
 
 fn meaning(known: &[Kernel], kernel: &plan::Kernel) -> Result<Meaning> {
-    let attrs: Vec<Attr> = kernel
-        .attrs
-        .iter()
-        .map(|n| match n {
-            Number::Int(i) => Attr::Int(*i),
-            Number::Real(x) => Attr::Real(*x),
-        })
-        .collect();
+    let attrs: Vec<Attr> = kernel.attrs.iter().copied().map(Attr::from).collect();
     let declared = known.iter().find(|k| k.name == kernel.name);
     declared.and_then(|k| k.meaning.with_attrs(&attrs)).ok_or_else(|| Error::Kernel {
         kernel: kernel.name.to_string(),

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use zoetrope_model_spec::lang::{Attr, Dtype};
+use zoetrope_model_spec::lang::Dtype;
 use zoetrope_runtime::plan::{
     self, ALIGN, Base, Facts, Item, Launch, Number, Operand, Part, Phase, Plan, Port, Repeat, Segment,
 };
@@ -15,30 +15,13 @@ pub fn plan(cases: &[Case]) -> Plan {
     let phases: Vec<Phase> = cases.iter().enumerate().map(|(number, case)| phase(number, case)).collect();
     let arena_bytes = phases.iter().map(|phase| phase.arena_bytes).max().unwrap_or(0);
     let kernel = |case: &Case| {
-        let attrs = case.meaning.attrs().into_iter().map(|attr| match attr {
-            Attr::Int(i) => Number::Int(i),
-            Attr::Real(x) => Number::Real(x),
-        });
+        let attrs = case.meaning.attrs().into_iter().map(Number::from);
         plan::Kernel { name: Cow::Borrowed(case.kernel), attrs: attrs.collect() }
-    };
-    let facts = Facts {
-        width: 0,
-        height: 0,
-        frames: 0,
-        fps: 0.0,
-        dtype: plan::Dtype::Bf16,
-        pipeline: Cow::Borrowed("none"),
-        model: Cow::Borrowed("none"),
-        model_version: Cow::Borrowed(""),
-        notes: Cow::Borrowed(&[]),
-        decode_chunk: None,
-        vram: None,
-        reserve_bytes: 0,
     };
     Plan {
         name: Cow::Borrowed("selftest"),
         made_by: Cow::Borrowed("the cases of the kernels"),
-        facts,
+        facts: Facts::without_clip(plan::Dtype::Bf16),
         kernels: cases.iter().map(kernel).collect(),
         constants: Cow::Borrowed(&[]),
         tables: Cow::Borrowed(&[]),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use half::bf16;
-use zoetrope_model_spec::lang::{Attr, Constant, Dtype, Source};
+use zoetrope_model_spec::lang::{Constant, Dtype, Source};
 use zoetrope_runtime::plan::{self, ALIGN, Facts, Number, Plan};
 
 use crate::error::Result;
@@ -199,15 +199,7 @@ impl Lowering<'_> {
     }
 
     fn kernel(&mut self, launch: &Launch) -> u32 {
-        let attrs: Vec<Number> = launch
-            .meaning
-            .attrs()
-            .into_iter()
-            .map(|a| match a {
-                Attr::Int(i) => Number::Int(i),
-                Attr::Real(x) => Number::Real(x),
-            })
-            .collect();
+        let attrs: Vec<Number> = launch.meaning.attrs().into_iter().map(Number::from).collect();
         let key = format!("{} {attrs:?}", launch.kernel);
         let next = self.kernels.len() as u32;
         let id = *self.by_kernel.entry(key).or_insert(next);

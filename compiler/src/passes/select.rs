@@ -7,7 +7,7 @@ use zoetrope_kernels::cuda::{ARCHS, Class, Launch, LaunchError, Part, Variant, V
 use zoetrope_kernels::{Kernel, Meaning, catalog};
 use zoetrope_model_spec::lang::{Attr, Dtype};
 use zoetrope_runtime::plan::{
-    self, ALIGN, ARGUMENT_HEADER, ARGUMENT_OPERAND, Arch, Call, Code, Function, Map, Number, Operand, Plan,
+    self, ALIGN, ARGUMENT_HEADER, ARGUMENT_OPERAND, Arch, Call, Code, Function, Map, Operand, Plan,
 };
 
 use crate::error::{Error, Result};
@@ -109,14 +109,7 @@ impl Selection {
 }
 
 fn bind<'k>(catalog: &'k [Kernel], kernel: &plan::Kernel) -> Result<(&'k Kernel, Meaning)> {
-    let attrs: Vec<Attr> = kernel
-        .attrs
-        .iter()
-        .map(|n| match n {
-            Number::Int(i) => Attr::Int(*i),
-            Number::Real(x) => Attr::Real(*x),
-        })
-        .collect();
+    let attrs: Vec<Attr> = kernel.attrs.iter().copied().map(Attr::from).collect();
     let known = catalog.iter().find(|k| k.name == kernel.name);
     known.and_then(|k| Some((k, k.meaning.with_attrs(&attrs)?))).ok_or_else(|| Error::Select {
         path: kernel.name.to_string(),

@@ -3,13 +3,17 @@
 //! Everything here can stand in a `static`: the emitted tables borrow, a plan compiled in memory owns.
 //! The meaning of every field is written down in docs/plan-format.md.
 
+#[cfg(feature = "cpu")]
+mod attrs;
 mod code;
+mod facts;
 mod print;
 pub mod rows;
 
 pub use code::{
     ARGUMENT_HEADER, ARGUMENT_OPERAND, ARGUMENT_PARTS, Arch, Call, Code, Function, MAP_ALIGN, MAP_BYTES, Map,
 };
+pub use facts::Facts;
 pub use print::{Detail, bytes_text, flops_text, memory_text};
 
 use std::borrow::Cow;
@@ -339,28 +343,6 @@ pub struct Phase {
     pub arena_bytes: u64,
     /// The largest sum of live bytes at any of its launches: no placement needs less.
     pub lower_bound_bytes: u64,
-}
-
-/// What the plan was made for.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Facts {
-    pub width: u32,
-    pub height: u32,
-    pub frames: u32,
-    pub fps: f64,
-    pub dtype: Dtype,
-    pub pipeline: Text,
-    pub model: Text,
-    /// Which model version range the plan is for, in words.
-    pub model_version: Text,
-    /// What whoever runs it should know: a sentence each, such as a size outside the model's declared range.
-    pub notes: List<Text>,
-    /// Latent frames that go through the video decoder together; `None` for all of them.
-    pub decode_chunk: Option<u32>,
-    /// The memory of the card that it is made for, in bytes; `None` where nothing was said of it.
-    pub vram: Option<u64>,
-    /// What of it the plan leaves to others: the driver, its context, code.
-    pub reserve_bytes: u64,
 }
 
 /// A compiled target.

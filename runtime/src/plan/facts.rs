@@ -1,0 +1,45 @@
+//! What a plan was made for.
+
+use super::{Dtype, List, Text};
+
+/// What the plan was made for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Facts {
+    pub width: u32,
+    pub height: u32,
+    pub frames: u32,
+    pub fps: f64,
+    pub dtype: Dtype,
+    pub pipeline: Text,
+    pub model: Text,
+    /// Which model version range the plan is for, in words.
+    pub model_version: Text,
+    /// What whoever runs it should know: a sentence each, such as a size outside the model's declared range.
+    pub notes: List<Text>,
+    /// Latent frames that go through the video decoder together; `None` for all of them.
+    pub decode_chunk: Option<u32>,
+    /// The memory of the card that it is made for, in bytes; `None` where nothing was said of it.
+    pub vram: Option<u64>,
+    /// What of it the plan leaves to others: the driver, its context, code.
+    pub reserve_bytes: u64,
+}
+
+impl Facts {
+    /// Those of a program that makes no clip, such as the cases of kernels.
+    pub fn without_clip(dtype: Dtype) -> Facts {
+        Facts {
+            width: 0,
+            height: 0,
+            frames: 0,
+            fps: 0.0,
+            dtype,
+            pipeline: "none".into(),
+            model: "none".into(),
+            model_version: "none".into(),
+            notes: List::default(),
+            decode_chunk: None,
+            vram: None,
+            reserve_bytes: 0,
+        }
+    }
+}
