@@ -39,7 +39,8 @@ impl Browser {
     /// # Errors
     /// There is none.
     pub fn start() -> Result<Browser, String> {
-        let answers = |name: &&str| Command::new(name).arg("--version").output().is_ok();
+        let answers =
+            |name: &&str| Command::new(name).arg("--version").output().is_ok_and(|o| o.status.success());
         let name = NAMES.into_iter().find(answers).ok_or(format!("none of {}", NAMES.join(", ")))?;
         let profile = tempfile::tempdir().expect("a folder");
         // Containers run tests as root, where Chromium has no sandbox. The page is our own.

@@ -132,7 +132,8 @@ fn takes(class: Class, storage: Storage) -> bool {
 /// Rows that can be pieces of memory; a system gives a program so many.
 const FAR_ROWS: usize = 4000;
 
-/// Rows up to which a case that has no other shapes is put together of parts: smaller ones tell as much.
+/// Rows up to which a case that has no other shapes is put together of parts, unless more is asked for: smaller ones tell
+/// as much.
 const PARTS_ROWS: usize = 300;
 
 /// The launches that a kernel is tested with. In all but the first one, and where storage is mixed, a result lies over
@@ -151,7 +152,7 @@ fn cases(bound: &Bound<'_>, drawn: &Drawn, class: Class, build: Build) -> Vec<Ca
     let settings = settings(class, build).into_iter().filter(|(storage, ..)| mixed || pure(*storage));
     let mut cases: Vec<Case> = settings.map(case).collect();
     cases.retain(|case| case.arrangement.rows != Rows::Far || case.rows(bound) <= FAR_ROWS);
-    let varies = drawn.near.iter().any(|shapes| *shapes != drawn.declared);
+    let varies = nightly() || drawn.near.iter().any(|shapes| *shapes != drawn.declared);
     cases.retain(|case| case.shapes.len() == 1 || varies || case.rows(bound) <= PARTS_ROWS);
     cases
 }
