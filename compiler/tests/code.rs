@@ -1,5 +1,6 @@
 //! The code of a plan for both classes of devices: which kernels are chosen, and tensor maps that the gate refuses.
 
+use zoetrope_compiler::emit::{emit, emit_code};
 use zoetrope_compiler::targets::compile_target;
 use zoetrope_compiler::{Class, Error, Selected, select, verify};
 use zoetrope_model_spec::target::Target;
@@ -26,6 +27,22 @@ fn a_class_has_its_own_architectures_and_kernels() {
     for ((function, variant), i) in hopper.code.functions.iter().zip(&hopper.variants).zip(0..) {
         let mut calls = hopper.code.calls.iter().filter(|call| call.function == i);
         assert!(calls.all(|call| (call.maps.1 > 0) != variant.maps.is_empty()), "{}", function.key);
+    }
+}
+
+/// The build script writes them unread: rustc is the first to parse them.
+#[test]
+fn what_is_emitted_is_rust() {
+    let plan = plan();
+    let mut files = vec![emit(&plan, "plan.tables").unwrap().rust];
+    for class in Class::ALL {
+        let code = select(&plan, class).unwrap().code;
+        files.push(emit_code(&code, "code.arguments").unwrap().rust);
+    }
+    for (rust, item) in files.iter().zip(["PLAN", "CODE", "CODE"]) {
+        let file = syn::parse_file(rust).unwrap();
+        let wanted = |i: &&syn::Item| matches!(i, syn::Item::Static(s) if s.ident == item);
+        assert_eq!(file.items.iter().filter(wanted).count(), 1);
     }
 }
 

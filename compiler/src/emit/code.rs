@@ -61,6 +61,5 @@ pub fn emit_code(code: &Code, arguments_file: &str) -> Result<EmittedCode> {
         .iter()
         .map(|m| format!("map({}, {}, {:?}, {}, {:?}),", m.at, m.operand, m.extents, m.stride, m.tile));
     table(&mut rust, "MAPS", "Map", maps, code.maps.len());
-    syn::parse_file(&rust).map_err(|e| Error::Emit(e.to_string()))?;
     Ok(EmittedCode { rust, arguments: code.arguments.to_vec() })
 }

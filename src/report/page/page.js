@@ -1,8 +1,8 @@
 'use strict';
 // Reads the figures of docs/plan-json.md and draws one phase at a time.
 
-const report = JSON.parse(document.getElementById('data').textContent);
 const $ = id => document.getElementById(id);
+const { headline, report } = JSON.parse($('data').textContent);
 const SHOWN = 200; // rows of a list; more are counted only, or the page would stutter
 const MARGIN = 70; // pixels left of the drawings, for labels
 const LIFETIMES = ['scratch', 'state', 'io', 'derived'];
@@ -295,6 +295,15 @@ function start() {
   };
   options($('phase'), report.phases.map(p => p.name), setPhase);
   options($('card'), report.cards.map(c => c.name), setCard);
+  document.title = `${report.target}: plan`;
+  $('target').textContent = report.target;
+  $('headline').textContent = headline;
+  $('notes').replaceChildren(...report.notes.map(text => {
+    const note = document.createElement('p');
+    note.className = 'note';
+    note.textContent = text;
+    return note;
+  }));
   $('needs').textContent = `needs ${bytesText(report.peak_bytes)} of memory (${report.peak_bytes} bytes) and leaves ` +
     `${gibText(report.reserve_bytes)} to the driver${report.vram_bytes ? `; made for ${gibText(report.vram_bytes)}` : ''}`;
   for (const lifetime of LIFETIMES) {
