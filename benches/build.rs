@@ -125,7 +125,7 @@ fn machine_code(profile: &Path) {
         }
     }
     if sums.is_empty() {
-        println!("machine code: none, because NVRTC was not found (README.md, \"On a card\")");
+        println!("machine code: none, because NVRTC was not found (docs/cards.md)");
         return;
     }
     println!("{:<13} {:>9} {:>9} {:>13}", "machine code", "functions", "MB", "compressed MB");

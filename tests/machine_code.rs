@@ -19,7 +19,7 @@ fn spilled(report: &str) -> u64 {
 #[test]
 fn a_plan_at_full_size_compiles_without_spills() {
     let Ok(compiler) = Compiler::find() else {
-        println!("skipped: NVRTC was not found (README.md, \"On a card\")");
+        println!("skipped: NVRTC was not found (docs/cards.md)");
         return;
     };
     let target = Target::preset("res-1080p").unwrap();

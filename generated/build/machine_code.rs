@@ -1,19 +1,17 @@
 //! Code and machine code: the tables of every plan's launches, and every function compiled for every enabled
 //! architecture, once per content.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
-use sha2::{Digest, Sha256};
 use zoetrope_compiler::emit::emit_code;
 use zoetrope_compiler::{Class, select};
-use zoetrope_kernels::cuda::{ARCHS, Arch, Compiler, Variant, source};
+use zoetrope_kernels::cuda::{ARCHS, Arch, CompileError, Compiler, Variant};
 use zoetrope_runtime::plan::Plan;
 
 /// What the functions of all plans are compiled from.
@@ -50,13 +48,13 @@ impl MachineCode {
 
     /// Compiles everything and writes it; returns the Rust of the lists.
     pub fn write(self, out: &Path) -> Result<String, String> {
-        for name in ["ZOETROPE_CUDA", "CUDA_HOME", "CUDA_PATH"] {
+        for name in ["ZOETROPE_CUDA", "CUDA_HOME", "CUDA_PATH", "ZOETROPE_CACHE"] {
             println!("cargo::rerun-if-env-changed={name}");
         }
         let images = match Compiler::find() {
-            Ok(compiler) => self.compile(&compiler, &cache(out)?)?,
+            Ok(compiler) => self.compile(&compiler)?,
             Err(why) => {
-                println!("cargo::warning={why}: this build runs on the CPU only (README.md, \"On a card\")");
+                println!("cargo::warning={why}: this build runs on the CPU only (docs/cards.md)");
                 Vec::new()
             }
         };
@@ -79,60 +77,20 @@ impl MachineCode {
     }
 
     /// In order of architecture and symbol.
-    fn compile(&self, compiler: &Compiler, cache: &Path) -> Result<Vec<Image>, String> {
+    fn compile(&self, compiler: &Compiler) -> Result<Vec<Image>, String> {
         let enabled = |arch: &&Arch| super::enabled(&format!("sm-{}", arch.name));
         let all = ARCHS.iter().filter(enabled).flat_map(|arch| {
             let own = self.variants.iter().filter(|((name, _), _)| *name == arch.name);
             own.map(move |(_, variant)| (arch, variant))
         });
-        let work = Mutex::new(all.collect::<Vec<_>>());
-        let done = Mutex::new((BTreeSet::<Image>::new(), String::new()));
-        let next = || work.lock().ok()?.pop();
-        let turn = || {
-            while let Some((arch, variant)) = next() {
-                let made = one(compiler, variant, arch, cache);
-                let Ok(mut done) = done.lock() else { return };
-                match made {
-                    Ok(cubin) => drop(done.0.insert((arch.name, variant.symbol(), cubin))),
-                    Err(problem) => done.1 = problem,
-                }
-            }
-        };
-        std::thread::scope(|scope| {
-            let threads = std::thread::available_parallelism().map_or(1, usize::from);
-            (0..threads).for_each(|_| drop(scope.spawn(turn)));
-        });
-        let (images, problem) = done.into_inner().map_err(|e| e.to_string())?;
-        if problem.is_empty() { Ok(images.into_iter().collect()) } else { Err(problem) }
+        let work: Vec<(&Variant, &Arch)> = all.map(|(arch, variant)| (variant, arch)).collect();
+        let made = work.iter().zip(compiler.compile_all(&work));
+        let images = made.map(|((variant, arch), made)| Ok((arch.name, variant.symbol(), made?.cubin)));
+        let mut images: Vec<Image> =
+            images.collect::<Result<_, CompileError>>().map_err(|e| e.to_string())?;
+        images.sort();
+        Ok(images)
     }
-}
-
-/// A function's machine code: from the cache where the same text was compiled before.
-fn one(compiler: &Compiler, variant: &Variant, arch: &Arch, cache: &Path) -> Result<Vec<u8>, String> {
-    let mut text = Sha256::new();
-    text.update(compiler.identity());
-    text.update(arch.name);
-    text.update(source::device(variant));
-    source::HEADERS.into_iter().chain(variant.cuda.source.files()).for_each(|(_, body)| text.update(body));
-    let name: String = text.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    let path = cache.join(name);
-    if let Ok(cubin) = fs::read(&path) {
-        return Ok(cubin);
-    }
-    let cubin = compiler.compile(variant, arch).map_err(|e| e.to_string())?.cubin;
-    // Under another name first: a build that is stopped leaves no half file.
-    let partial = path.with_extension(format!("{}", std::process::id()));
-    write(&partial, &cubin)?;
-    fs::rename(&partial, &path).map_err(|e| format!("cannot rename {}: {e}", partial.display()))?;
-    Ok(cubin)
-}
-
-/// A folder of the target folder, the same for all profiles and features.
-fn cache(out: &Path) -> Result<PathBuf, String> {
-    let target = out.ancestors().nth(4).unwrap_or(out);
-    let cache = target.join("machine-code");
-    fs::create_dir_all(&cache).map_err(|e| format!("cannot make {}: {e}", cache.display()))?;
-    Ok(cache)
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), String> {

@@ -8,6 +8,7 @@
 
 mod attention;
 mod audio;
+pub mod cache;
 mod catalog;
 mod convolution;
 pub mod cuda;

@@ -24,7 +24,7 @@ enum Command {
     Eval(Box<Eval>),
     #[cfg(feature = "cuda")]
     Selftest(SelfTest),
-    /// Print what presets become on cards of common sizes: the table of README.md
+    /// Print what presets become on cards of common sizes: the table of docs/budgets.md
     #[command(hide = true)]
     Budgets,
 }

@@ -1,4 +1,4 @@
-//! `zoetropec budgets`: what every preset becomes on cards of common sizes, as the table of README.md.
+//! `zoetropec budgets`: what every preset becomes on cards of common sizes, as the table of docs/budgets.md.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
 //! Memory budgets: on the demo model with more layers, what is streamed changes no bit of a run; for presets, the table
-//! of README.md.
+//! of docs/budgets.md.
 
 mod plans;
 
@@ -63,10 +63,10 @@ fn a_text_encoder_that_is_streamed_leaves_the_same_states() {
 }
 
 #[test]
-fn the_table_of_the_readme_is_fresh() {
-    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
-    let (_, rest) = readme.split_once("<!-- zoetropec budgets -->\n").expect("the README has the mark");
-    let (block, _) = rest.split_once("<!-- end -->").expect("the README has the second mark");
+fn the_table_of_the_document_is_fresh() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/budgets.md")).unwrap();
+    let (_, rest) = page.split_once("<!-- zoetropec budgets -->\n").expect("the page has the mark");
+    let (block, _) = rest.split_once("<!-- end -->").expect("the page has the second mark");
     let table = table().unwrap();
-    assert!(block == table, "zoetropec budgets prints another table than the README shows:\n{table}");
+    assert!(block == table, "zoetropec budgets prints another table than docs/budgets.md shows:\n{table}");
 }

@@ -4,7 +4,7 @@
 use zoetrope::failure::{Failure, Kind};
 use zoetrope::session::{Session, Unwatched, Watch};
 use zoetrope_runtime::cuda::{Card, Mode};
-use zoetrope_runtime::plan::{Phase, Plan, Repeat};
+use zoetrope_runtime::plan::{Phase, Plan, Repeat, bytes_text};
 use zoetrope_runtime::{Error, Executor, Result, Silent};
 
 use crate::phase::{Demo, inputs};
@@ -85,19 +85,20 @@ fn what_a_card_cannot_do_is_said_in_words() {
     stand_in.set("capability", 75);
     refused(new(), &["compute capability 7.5", "8.0"]);
     stand_in.set("capability", 80);
-    stand_in.set("total", 7 << 20);
-    let too_little = ["too little free memory", "8.11 MB", "ZOETROPE_VRAM"];
+    let peak = demo.plan.peak_bytes;
+    stand_in.set("total", peak as i64 - 1);
+    let too_little = ["too little free memory", &bytes_text(peak), "ZOETROPE_VRAM"];
     refused(new(), &too_little);
     // What is free of the host's memory is known by asking for it.
     stand_in.set("integrated", 1);
     refused(new(), &too_little);
-    stand_in.set("total", 9 << 20);
+    stand_in.set("total", peak as i64);
     new().unwrap();
     stand_in.set("integrated", 0);
     refused(new(), &too_little);
     stand_in.set("total", 16 << 30);
     let other = Plan { name: "other".into(), ..demo.plan.clone() };
-    refused(demo.cuda(&other, code).map(|_| ()), &["res-tiny", "other"]);
+    refused(demo.cuda(&other, code).map(|_| ()), &["small", "other"]);
     // A card that fails in the midst of a phase, and another start behind it.
     stand_in.set("launches_left", 3);
     let lost = demo.outputs(&demo.plan, code, "upscale", &[]).map(|_| ());

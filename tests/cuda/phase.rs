@@ -1,12 +1,13 @@
 //! The demo on the stand-in, and one phase of it on inputs that mean nothing, for tests of the executor itself.
 
+use std::path::Path;
+
 use zoetrope::demo::demo_in_memory;
 use zoetrope::model_files::{ModelFiles, tensors_of};
 use zoetrope::session::{Session, Unwatched};
 use zoetrope::tensors::{Named, Tensor};
-use zoetrope_compiler::targets::compile_target;
+use zoetrope_compiler::targets::{compile_target, load_target};
 use zoetrope_compiler::{Class, Selected, select};
-use zoetrope_model_spec::target::Target;
 use zoetrope_runtime::Result;
 use zoetrope_runtime::cuda::{Card, Cuda, Supply};
 use zoetrope_runtime::plan::{Code, Dtype, Phase, Plan};
@@ -22,10 +23,15 @@ pub struct Demo {
     pub files: ModelFiles,
 }
 
+/// The plan of `small.toml`, which is also built into the binary that `.ci/run` starts on the stand-in.
+pub fn plan() -> Plan {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cuda/small.toml");
+    compile_target(&load_target(&path).unwrap(), "".as_ref()).unwrap()
+}
+
 impl Demo {
     pub fn new() -> Demo {
-        let target = Target::preset("res-tiny").unwrap();
-        Demo::of(compile_target(&target, "".as_ref()).unwrap())
+        Demo::of(plan())
     }
 
     pub fn of(plan: Plan) -> Demo {

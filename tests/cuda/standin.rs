@@ -1,15 +1,17 @@
 //! The stand-in: built with the system's C++ compiler from the kernels that tests launch, and opened before anybody looks
 //! for the driver.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::thread;
 
 use libloading::Library;
-use zoetrope_kernels::cuda::source::{HEADERS, HOST_FLAGS, HOST_HEADERS, STAND_IN, library};
-use zoetrope_kernels::cuda::{Source, Variant};
+use zoetrope_kernels::cuda::source::{HEADERS, HOST_HEADERS, STAND_IN, library};
+use zoetrope_kernels::cuda::{HostCompiler, Source, Variant};
 
 use crate::variants::variants;
 
@@ -21,20 +23,15 @@ pub struct StandIn {
 
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// The first of the usual compilers that answers.
-fn compiler() -> Option<String> {
-    let named = std::env::var("CXX").ok();
-    let mut names = named.into_iter().chain(["c++", "g++", "clang++"].map(String::from));
-    names.find(|name| Command::new(name).arg("--version").output().is_ok_and(|o| o.status.success()))
-}
-
 impl StandIn {
     /// The stand-in with the functions of all tests, as a card of capability 8.0; nothing where no compiler is, and then
     /// the test says that it is skipped.
     pub fn open() -> Option<StandIn> {
         static BUILT: OnceLock<Option<PathBuf>> = OnceLock::new();
         let alone = ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let Some(path) = BUILT.get_or_init(|| compiler().map(|name| build(&name, &variants()))) else {
+        let Some(path) =
+            BUILT.get_or_init(|| HostCompiler::find().map(|compiler| build(&compiler, &variants())))
+        else {
             println!("skipped: no C++ compiler to build the stand-in driver with");
             return None;
         };
@@ -67,8 +64,8 @@ impl StandIn {
 }
 
 /// Compiles a file for every source and one for the driver's calls, and links them; what is there from the same texts
-/// is kept.
-fn build(compiler: &str, variants: &[Variant]) -> PathBuf {
+/// and compiler is kept.
+fn build(compiler: &HostCompiler, variants: &[Variant]) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stand-in");
     let mut by_source: BTreeMap<Source, Vec<&Variant>> = BTreeMap::new();
     variants.iter().for_each(|v| by_source.entry(v.cuda.source).or_default().push(v));
@@ -76,52 +73,43 @@ fn build(compiler: &str, variants: &[Variant]) -> PathBuf {
         HEADERS.iter().chain(&HOST_HEADERS).map(|(n, t)| ((*n).to_string(), (*t).to_string())).collect();
     let sources = by_source.keys().flat_map(|s| s.files()).collect::<BTreeMap<_, _>>();
     files.extend(sources.iter().map(|(n, t)| ((*n).to_string(), (*t).to_string())));
+    // The longest first, so that no core waits for it at the end.
     let mut units: Vec<(String, String)> =
         by_source.iter().map(|(s, v)| (s.name.replace('.', "_"), library(v))).collect();
     units.push(("driver".to_string(), STAND_IN.to_string()));
+    units.sort_by_key(|(_, text)| Reverse(text.len()));
     let common: String =
-        HOST_FLAGS.iter().copied().chain(files.iter().map(|(_, text)| text.as_str())).collect();
+        [compiler.identity()].into_iter().chain(files.iter().map(|(_, text)| text.clone())).collect();
     for (name, text) in &files {
         write(&folder.join(name), text);
     }
-    let wanted: Vec<_> = units
-        .iter()
-        .filter(|(name, text)| {
-            let stamp = folder.join(format!("{name}.stamp"));
-            !fs::read_to_string(stamp).is_ok_and(|old| old == format!("{common}{text}"))
-        })
-        .collect();
-    // As many at a time as there are cores.
-    let cores = std::thread::available_parallelism().map_or(2, usize::from);
-    for some in wanted.chunks(cores) {
-        let children: Vec<_> = some
-            .iter()
-            .map(|(name, text)| {
+    let (next, stamp) = (AtomicUsize::new(0), |name| folder.join(format!("{name}.stamp")));
+    let compile_all = || {
+        while let Some((name, text)) = units.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let made_of = format!("{common}{text}");
+            if !fs::read_to_string(stamp(name)).is_ok_and(|old| old == made_of) {
                 write(&folder.join(format!("{name}.cpp")), text);
-                let child = Command::new(compiler)
-                    .args(HOST_FLAGS)
-                    .args(["-O2", "-fPIC", "-c", &format!("{name}.cpp")])
-                    .args(["-o", &format!("{name}.o")])
-                    .current_dir(&folder)
-                    .spawn();
-                (name, text, child.expect("the compiler starts"))
-            })
-            .collect();
-        for (name, text, mut child) in children {
-            assert!(child.wait().expect("it ends").success(), "{name}.cpp does not compile");
-            write(&folder.join(format!("{name}.stamp")), &format!("{common}{text}"));
+                let (from, to) = (format!("{name}.cpp"), format!("{name}.o"));
+                run(compiler, &folder, &["-O1", "-fPIC", "-c", &from, "-o", &to]);
+                write(&stamp(name), &made_of);
+            }
         }
-    }
+    };
+    // As many at a time as there are cores.
+    thread::scope(|scope| {
+        let cores = thread::available_parallelism().map_or(2, usize::from);
+        (0..cores).for_each(|_| drop(scope.spawn(compile_all)));
+    });
     // The name under which the driver's library is asked for first: whoever asks now gets this one.
-    let path = folder.join("libcuda.so");
-    let objects: Vec<String> = units.iter().map(|(name, _)| format!("{name}.o")).collect();
-    let linked = Command::new(compiler)
-        .args(["-shared", "-pthread", "-Wl,-soname,libcuda.so", "-o", "libcuda.so"])
-        .args(&objects)
-        .current_dir(&folder)
-        .status();
-    assert!(linked.expect("the linker starts").success(), "the stand-in does not link");
-    path
+    let objects = units.iter().map(|(name, _)| format!("{name}.o")).collect::<Vec<_>>();
+    let link = ["-shared", "-Wl,-soname,libcuda.so", "-o", "libcuda.so"];
+    run(compiler, &folder, &link.into_iter().chain(objects.iter().map(String::as_str)).collect::<Vec<_>>());
+    folder.join("libcuda.so")
+}
+
+fn run(compiler: &HostCompiler, folder: &Path, args: &[&str]) {
+    let output = compiler.run(folder, args).expect("the compiler starts");
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 fn write(path: &Path, text: &str) {

@@ -26,18 +26,19 @@ fn changed(plan: &Plan, change: &dyn Fn(&mut Vec<Fetch>)) -> Plan {
     plan
 }
 
-/// Runs the phase twice on one executor, whose second run reads what the last fetches of the first one brought: the bits
-/// of both.
-fn twice(demo: &Demo, plan: &Plan, mode: Mode) -> [Vec<u32>; 2] {
+/// Runs the phase `runs` times on one executor, of which every run but the first reads what the last fetches of the one
+/// before it brought: the bits of all.
+fn bits(demo: &Demo, plan: &Plan, mode: Mode, runs: usize) -> Vec<Vec<u32>> {
     let mut cuda = demo.cuda(plan, &demo.selected.code).unwrap();
     cuda.set_mode(mode);
     let (mut session, phase) = (Session::on(plan, cuda), plan.phase(PHASE).unwrap());
-    [(); 2].map(|()| {
+    let run = |_| {
         session.run(PHASE, &inputs(phase), &SIGMAS, &mut Unwatched).unwrap();
         let outputs =
             phase.outputs.iter().flat_map(|port| session.output(PHASE, &port.name).unwrap().reals());
         outputs.map(f32::to_bits).collect()
-    })
+    };
+    (0..runs).map(run).collect()
 }
 
 #[test]
@@ -46,32 +47,34 @@ fn streamed_weights_give_the_bits_of_resident_ones() {
     let [resident, streamed] = resident_and_streamed().map(Demo::of);
     let plan = &streamed.plan;
     assert_streams(plan, PHASE, "transformer_blocks");
-    let want = resident.outputs(&resident.plan, &resident.selected.code, PHASE, &SIGMAS).unwrap();
-    assert!(want.iter().all(|bits| f32::from_bits(*bits).is_finite()));
-    for (seed, mode) in [(2, Mode::Graphs), (3, Mode::Single)] {
+    let want = |sigmas| resident.outputs(&resident.plan, &resident.selected.code, PHASE, sigmas).unwrap();
+    let after_both = want(&SIGMAS);
+    assert!(after_both.iter().all(|bits| f32::from_bits(*bits).is_finite()));
+    for (seed, mode, runs) in [(2, Mode::Graphs, 2), (3, Mode::Single, 1)] {
         stand_in.set("seed", seed);
-        assert!(twice(&streamed, plan, mode).iter().all(|have| *have == want), "other bits, {mode:?}");
+        assert!(bits(&streamed, plan, mode, runs).iter().all(|have| *have == after_both), "{mode:?}");
     }
 
-    // In some order of some, after a step alone or after both.
-    let shows = |sigmas: &[f32], change: &dyn Fn(&mut Vec<Fetch>)| {
-        let want = resident.outputs(&resident.plan, &resident.selected.code, PHASE, sigmas).unwrap();
+    // A step alone is enough to show what is wrong with a fetch, in some order of some.
+    let step = &SIGMAS[..2];
+    let after_one = want(step);
+    let shows = |change: &dyn Fn(&mut Vec<Fetch>)| {
         let plan = changed(plan, change);
         (1..=6).any(|seed| {
             stand_in.set("seed", seed);
-            streamed.outputs(&plan, &streamed.selected.code, PHASE, sigmas).unwrap() != want
+            streamed.outputs(&plan, &streamed.selected.code, PHASE, step).unwrap() != after_one
         })
     };
     // Two turns that get each other's weights.
-    assert!(shows(&SIGMAS, &|fetches| {
+    assert!(shows(&|fetches| {
         if let [first, second, ..] = &mut fetches[..] {
             std::mem::swap(&mut first.constants, &mut second.constants);
         }
     }));
     // Weights that nobody waits for until it is too late.
-    assert!(shows(&SIGMAS, &|fetches| fetches.iter_mut().for_each(|fetch| fetch.turn += 1)));
-    // Weights that come before those in their place are read. Of a single step, so that nothing else is wrong than that.
-    assert!(shows(&SIGMAS[..2], &|fetches| {
+    assert!(shows(&|fetches| fetches.iter_mut().for_each(|fetch| fetch.turn += 1)));
+    // Weights that come before those in their place are read.
+    assert!(shows(&|fetches| {
         if let Some(fetch) = fetches.iter_mut().find(|fetch| fetch.after == 0) {
             fetch.after = Fetch::AT_ONCE;
         }

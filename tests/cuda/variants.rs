@@ -3,18 +3,17 @@
 use std::collections::BTreeMap;
 
 use zoetrope::selftest;
-use zoetrope_compiler::targets::compile_target;
 use zoetrope_compiler::{Class, select};
 use zoetrope_kernels::cuda::Variant;
-use zoetrope_model_spec::target::Target;
 use zoetrope_runtime::plan::Plan;
 
 use crate::budget::resident_and_streamed;
+use crate::phase;
 use crate::selftest::cases;
 
 /// Those of the demo, of the demo with streamed weights, and of the self-test, for cards of either class.
 pub fn variants() -> Vec<Variant> {
-    let demo = compile_target(&Target::preset("res-tiny").unwrap(), "".as_ref()).unwrap();
+    let demo = phase::plan();
     let plans: Vec<Plan> =
         resident_and_streamed().into_iter().chain([demo, selftest::plan(&cases())]).collect();
     let selected = plans.iter().flat_map(|plan| Class::ALL.map(|class| select(plan, class).unwrap()));

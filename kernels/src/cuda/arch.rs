@@ -43,17 +43,16 @@ pub struct Arch {
     pub name: &'static str,
     /// Compute capabilities whose devices load what is compiled for it.
     pub serves: &'static [(u32, u32)],
-    /// The largest shared memory of a block, in bytes.
+    /// The largest shared memory of a block on all devices that it serves, in bytes.
     pub shared: usize,
     /// The class of its fastest kernels.
     pub class: Class,
 }
 
 /// Oldest first. A binary for x.y runs on x.z with z ≥ y, but for 8.7, a Tegra, for which nothing is promised; one with
-/// an `a` on its own capability only.
-pub const ARCHS: [Arch; 4] = [
-    Arch { name: "80", serves: &[(8, 0), (8, 6)], shared: 163 * 1024, class: Class::Portable },
-    Arch { name: "89", serves: &[(8, 9)], shared: 99 * 1024, class: Class::Portable },
+/// an `a` on its own capability only. A class has as few as serve its devices: no portable kernel uses what only 8.9 has.
+pub const ARCHS: [Arch; 3] = [
+    Arch { name: "80", serves: &[(8, 0), (8, 6), (8, 9)], shared: 99 * 1024, class: Class::Portable },
     Arch { name: "90a", serves: &[(9, 0)], shared: 227 * 1024, class: Class::Hopper },
     Arch { name: "120", serves: &[(12, 0), (12, 1)], shared: 99 * 1024, class: Class::Portable },
 ];

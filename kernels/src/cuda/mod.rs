@@ -15,6 +15,7 @@
 mod arch;
 mod arguments;
 mod hopper;
+mod host_compiler;
 mod norm;
 #[cfg(feature = "cuda")]
 mod nvrtc;
@@ -25,6 +26,7 @@ mod variant;
 pub use arch::{ARCHS, Arch, Class};
 pub use arguments::{HEADER_BYTES, MAP_BYTES, MAX_AXES, MAX_PARTS, Map, TENSOR_BYTES};
 pub use hopper::{Hopper, MappedOperand};
+pub use host_compiler::HostCompiler;
 #[cfg(feature = "cuda")]
 pub use nvrtc::{CompileError, Compiled, Compiler, Made, NoCompiler};
 pub use product::two_factors;

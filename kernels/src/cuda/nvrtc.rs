@@ -15,15 +15,30 @@ use libloading::Library;
 
 use super::source::{self, HEADERS};
 use super::{Arch, Variant};
+use crate::cache::{Cache, Key};
 
 /// Without contraction a sum of products has the same bits here and under emulation.
 const OPTIONS: [&str; 4] = ["--std=c++20", "-default-device", "--fmad=false", "--ptxas-options=-v"];
 
 /// Machine code, and what the assembler said of it.
+#[derive(Debug, PartialEq, Eq)]
 pub struct Compiled {
     pub cubin: Vec<u8>,
     /// Registers, spills and stack frames, as `ptxas` reports them.
     pub report: String,
+}
+
+impl Compiled {
+    /// As an entry of a cache: the report's length, the report, the machine code.
+    fn to_entry(&self) -> Vec<u8> {
+        [&(self.report.len() as u64).to_le_bytes(), self.report.as_bytes(), &self.cubin].concat()
+    }
+
+    fn from_entry(entry: &[u8]) -> Option<Compiled> {
+        let (length, rest) = entry.split_first_chunk()?;
+        let (report, cubin) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
+        Some(Compiled { cubin: cubin.to_vec(), report: String::from_utf8(report.to_vec()).ok()? })
+    }
 }
 
 /// A variant that does not compile, with the compiler's words.
@@ -55,7 +70,10 @@ pub enum NoCompiler {
 pub struct Compiler {
     /// Kept open: cudarc's own look-up by name then finds what is already there.
     _libraries: Vec<Library>,
-    version: (i32, i32),
+    /// What machine code depends on beside source and architecture: NVRTC's version, the sizes of its files where they
+    /// are known, and the options.
+    identity: String,
+    cache: Option<Cache>,
 }
 
 /// What a compilation made.
@@ -79,10 +97,11 @@ impl Compiler {
     /// # Errors
     /// There is none, or an older one.
     pub fn find() -> Result<Compiler, NoCompiler> {
-        let mut libraries = Vec::new();
+        let (mut libraries, mut sizes) = (Vec::new(), Vec::new());
         // NVRTC opens its built-in functions by name; they have to be there before it.
         for name in ["libnvrtc-builtins.so.13", "libnvrtc.so.13"] {
             let path = folders().into_iter().find_map(|folder| library(&folder, name));
+            sizes.push(path.as_ref().and_then(|path| std::fs::metadata(path).ok()).map(|data| data.len()));
             // SAFETY: NVRTC and its built-ins have no initializers with preconditions.
             libraries.extend(path.and_then(|path| unsafe { Library::new(path) }.ok()));
         }
@@ -95,15 +114,11 @@ impl Compiler {
         let asked = unsafe { sys::nvrtcVersion(&mut major, &mut minor) }.result();
         match asked {
             Ok(()) if major == VERSION.0 && minor >= VERSION.1 => {
-                Ok(Compiler { _libraries: libraries, version: (major, minor) })
+                let identity = format!("{major}.{minor} {sizes:?} {}", OPTIONS.join(" "));
+                Ok(Compiler { _libraries: libraries, identity, cache: Cache::of_user() })
             }
             _ => Err(NoCompiler::Other(major, minor)),
         }
-    }
-
-    /// What machine code depends on beside source and architecture: NVRTC's version and the options.
-    pub fn identity(&self) -> String {
-        format!("{}.{} {}", self.version.0, self.version.1, OPTIONS.join(" "))
     }
 
     /// Compiles all of `work` on all cores; what was made, in the same order.
@@ -123,11 +138,24 @@ impl Compiler {
         made.into_iter().filter_map(OnceLock::into_inner).collect()
     }
 
-    /// Compiles a variant to machine code.
+    /// Compiles a variant to machine code, or takes what was made of the same text before ([`Cache`]).
     ///
     /// # Errors
     /// The source of the variant is wrong.
     pub fn compile(&self, variant: &Variant, arch: &Arch) -> Made {
+        let Some(cache) = &self.cache else { return self.compile_anew(variant, arch) };
+        let files = HEADERS.into_iter().chain(variant.cuda.source.files());
+        let key = Key::of("machine code").and(&self.identity).and(arch.name).and(source::device(variant));
+        let key = files.fold(key, |key, (name, text)| key.and(name).and(text));
+        if let Some(kept) = cache.get(&key).as_deref().and_then(Compiled::from_entry) {
+            return Ok(kept);
+        }
+        let made = self.compile_anew(variant, arch)?;
+        cache.put(&key, &made.to_entry());
+        Ok(made)
+    }
+
+    fn compile_anew(&self, variant: &Variant, arch: &Arch) -> Made {
         let error = |log: String| CompileError { variant: variant.key(), arch: arch.name, log };
         let text = |text: &str| CString::new(text).map_err(|e| error(e.to_string()));
         let source = text(&source::device(variant))?;
@@ -180,6 +208,22 @@ impl Compiler {
             Ok(()) if !cubin.is_empty() => Ok(Compiled { cubin, report }),
             Ok(()) => Err(error("no machine code came out".to_string())),
             Err(e) => Err(error(format!("{e:?}\n{report}"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Compiled;
+
+    #[test]
+    fn entries_give_back_what_was_compiled() {
+        let made =
+            Compiled { cubin: vec![0x7f, b'E', 0xff], report: "ptxas info : 42 registers".to_string() };
+        let entry = made.to_entry();
+        assert_eq!(Compiled::from_entry(&entry), Some(made));
+        for length in 0..33 {
+            assert_eq!(Compiled::from_entry(&entry[..length]), None);
         }
     }
 }

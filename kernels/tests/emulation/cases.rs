@@ -69,6 +69,7 @@ impl<'a> Bound<'a> {
 }
 
 /// A launch to be made: shapes of the operands of each part, and the dtypes of operands and result.
+#[derive(Debug)]
 pub struct Case {
     pub shapes: Vec<Vec<Vec<usize>>>,
     pub dtypes: Vec<Dtype>,

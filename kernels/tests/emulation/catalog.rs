@@ -8,10 +8,11 @@ use zoetrope_kernels::cuda::{Class, Source, Variant};
 use zoetrope_kernels::{Kernel, Sample, catalog};
 
 use crate::cases::{Arrangement, Bound, Case, Rows, Storage, dtypes, result_shape};
-use crate::program::Program;
+use crate::program::Text;
 use crate::random::Random;
 use crate::sanitize::{self, Build};
 use crate::shapes::{Drawing, Shapes};
+use crate::verdicts::Verdict;
 
 /// Kernels without random shapes, and why.
 const WITHOUT_RANDOM_SHAPES: [(&str, &str); 1] = [("normal", "its shape is an attribute")];
@@ -227,8 +228,16 @@ fn check_source((source, class): (Source, Class), build: Build, kernels: &[Kerne
     list.sort_by_key(|(number, _)| *number);
     let list: Vec<&Variant> = list.into_iter().map(|(_, variant)| variant).collect();
     let name = source.name.replace(['/', '.'], "-") + if nightly() { "-nightly" } else { "" };
+    let text = Text::new(&list, None, build);
+    let cases =
+        all.iter().map(|t| format!("{} {:?} {:?}", t.kernel.name, t.sample, t.cases)).collect::<String>();
+    let verdict = Verdict::of(&text, &cases);
+    if let Some(said) = verdict.kept() {
+        println!("{said}; kept");
+        return outcome;
+    }
     let start = Instant::now();
-    let program = match Program::build(&name, &list, None, build) {
+    let program = match text.build(&name) {
         Ok(program) => program,
         Err(e) => return Outcome { failures: vec![format!("{}: {e}", source.name)], ..outcome },
     };
@@ -250,10 +259,14 @@ fn check_source((source, class): (Source, Class), build: Build, kernels: &[Kerne
     let far = launches.filter(|case| case.arrangement.rows == Rows::Far).count();
     assert!(far > 0 || build == Build::Sanitized, "{}: no offset is beyond 32 bits", source.name);
     let (name, variants, ran) = (source.name, list.len(), start.elapsed());
-    println!(
+    let said = format!(
         "{name}, {}: {variants} variants built in {built:.1?}, {runs} launches in {ran:.1?}, {far} with rows far apart",
         build.name()
     );
+    println!("{said}");
+    if outcome.failures.is_empty() {
+        verdict.keep(&said);
+    }
     outcome
 }
 

@@ -7,9 +7,10 @@ use zoetrope_kernels::cuda::{Class, Variant};
 
 use crate::cases::{Arrangement, Bound, Case, Rows, Storage, dtypes};
 use crate::planted::{FAULTS, HOPPER_FAULTS, TRACELESS};
-use crate::program::{Edit, Program};
+use crate::program::{Edit, Text};
 use crate::random::Random;
 use crate::sanitize::{self, Build};
+use crate::verdicts::Verdict;
 
 /// Runs a kernel's last case with a fault in it, in order and in some random orders; the first complaint. `change` may
 /// change the variant, too.
@@ -34,11 +35,18 @@ fn complaint(
     let mut variant = case(near, 0).variant(&bound, class).expect("a case of the kernel");
     assert_eq!(variant.class, class, "{} has a kernel of the class", kernel.name);
     change(&mut variant);
-    let program = Program::build(name, &[&variant], edit, build).expect("a fault that compiles");
+    let text = Text::new(&[&variant], edit, build);
+    let verdict = Verdict::of(&text, &format!("fault in {} {:?}", kernel.name, variant.maps));
+    if let Some(complaint) = verdict.kept() {
+        return Some(complaint);
+    }
+    let program = text.build(name).expect("a fault that compiles");
     let orders = (0..6).map(|seed| (near, seed)).chain([(Rows::Far, 1)]);
-    orders
+    let complaint = orders
         .map(|(rows, seed)| case(rows, seed))
-        .find_map(|case| case.run(&bound, (&variant, 0), &mut program.start(), &mut Random(5)).err())
+        .find_map(|case| case.run(&bound, (&variant, 0), &mut program.start(), &mut Random(5)).err())?;
+    verdict.keep(&complaint);
+    Some(complaint)
 }
 
 /// A tensor map whose boxes have too few rows.

@@ -16,3 +16,4 @@ mod program;
 mod random;
 mod sanitize;
 mod shapes;
+mod verdicts;

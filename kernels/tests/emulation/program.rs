@@ -5,18 +5,12 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use zoetrope_kernels::cuda::source::{self, HEADERS, HOST_FLAGS, HOST_HEADERS};
+use zoetrope_kernels::cache::Key;
+use zoetrope_kernels::cuda::source::{self, HEADERS, HOST_HEADERS};
 use zoetrope_kernels::cuda::{Launch, MAP_BYTES, Variant};
 
 use crate::memory::Buffer;
-use crate::sanitize::{self, Build};
-
-/// The first of the usual compilers that answers.
-pub fn compiler() -> Option<String> {
-    let named = std::env::var("CXX").ok();
-    let mut names = named.into_iter().chain(["c++", "g++", "clang++"].map(String::from));
-    names.find(|name| Command::new(name).arg("--version").output().is_ok_and(|o| o.status.success()))
-}
+use crate::sanitize::{self, Build, compiler};
 
 /// Replaces a piece of a file that a program includes: a planted fault.
 pub struct Edit {
@@ -53,24 +47,15 @@ fn with_maps(launch: &Launch) -> Vec<u8> {
     argument
 }
 
-/// A built program for some variants of one source.
-pub struct Program {
-    folder: PathBuf,
-    binary: PathBuf,
+/// A program for some variants of one source, as text.
+pub struct Text {
+    /// Names and texts of all files, `program.cpp` the last.
+    files: Vec<(&'static str, String)>,
     build: Build,
 }
 
-impl Program {
-    /// Writes, compiles and links in a folder `name` of the target folder; what is there from the same text is kept.
-    pub fn build(
-        name: &str,
-        variants: &[&Variant],
-        edit: Option<Edit>,
-        build: Build,
-    ) -> Result<Program, String> {
-        let (compiler, flags) = (compiler().ok_or("no C++ compiler")?, build.flags());
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("emulation").join(build.name()).join(name);
-        let binary = folder.join("program");
+impl Text {
+    pub fn new(variants: &[&Variant], edit: Option<Edit>, build: Build) -> Text {
         let mut files: Vec<(&str, String)> =
             HEADERS.iter().chain(&HOST_HEADERS).map(|(name, text)| (*name, (*text).to_string())).collect();
         let sources = variants.first().into_iter().flat_map(|v| v.cuda.source.files());
@@ -81,32 +66,44 @@ impl Program {
             let (_, text) = file.expect("the file is included");
             *text = edit.apply(text);
         }
-        let mut made_of = [HOST_FLAGS, flags].concat().join(" ");
-        for (name, text) in &files {
+        Text { files, build }
+    }
+
+    /// The key of what depends on the program and its compiler.
+    pub fn key(&self, kind: &str) -> Key {
+        let compiler = compiler().map(|compiler| compiler.identity()).unwrap_or_default();
+        let key = Key::of(kind).and(compiler).and(self.build.flags().join(" "));
+        self.files.iter().fold(key, |key, (name, text)| key.and(name).and(text))
+    }
+
+    /// Writes, compiles and links in a folder `name` of the target folder.
+    pub fn build(&self, name: &str) -> Result<Program, String> {
+        let compiler = compiler().ok_or("no C++ compiler")?;
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("emulation").join(self.build.name());
+        let folder = folder.join(name);
+        for (name, text) in &self.files {
             let path = folder.join(name);
             fs::create_dir_all(path.parent().expect("a file has a folder")).map_err(|e| e.to_string())?;
             fs::write(&path, text).map_err(|e| e.to_string())?;
-            made_of += text;
         }
-        let stamp = folder.join("stamp");
-        if binary.exists() && fs::read_to_string(&stamp).is_ok_and(|text| text == made_of) {
-            return Ok(Program { folder, binary, build });
-        }
-        let output = Command::new(compiler)
-            .args(HOST_FLAGS)
-            .args(flags)
-            .args(["-O1", "program.cpp", "-o", "program"])
-            .current_dir(&folder)
-            .output()
-            .map_err(|e| e.to_string())?;
+        let args = [self.build.flags(), &["-O1", "program.cpp", "-o", "program"]].concat();
+        let output = compiler.run(&folder, &args).map_err(|e| e.to_string())?;
         if !output.status.success() {
             let text = String::from_utf8_lossy(&output.stderr);
             return Err(text.lines().take(40).collect::<Vec<_>>().join("\n"));
         }
-        fs::write(&stamp, made_of).map_err(|e| e.to_string())?;
-        Ok(Program { folder, binary, build })
+        Ok(Program { binary: folder.join("program"), folder, build: self.build })
     }
+}
 
+/// A built program.
+pub struct Program {
+    folder: PathBuf,
+    binary: PathBuf,
+    build: Build,
+}
+
+impl Program {
     pub fn start(&self) -> Running {
         let mut command = Command::new(&self.binary);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

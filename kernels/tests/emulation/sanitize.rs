@@ -8,7 +8,13 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-use crate::program::compiler;
+use zoetrope_kernels::cuda::HostCompiler;
+
+/// The compiler of all programs.
+pub fn compiler() -> Option<&'static HostCompiler> {
+    static FOUND: OnceLock<Option<HostCompiler>> = OnceLock::new();
+    FOUND.get_or_init(HostCompiler::find).as_ref()
+}
 
 /// True where the sanitizers are asked for.
 pub fn asked() -> bool {
@@ -63,9 +69,10 @@ impl Build {
                 let help = "install a C++ compiler (c++, g++ or clang++, or name one in CXX)";
                 return Some(help.to_string());
             };
-            let failed = if self == Build::Sanitized { probe(&compiler).err() } else { None };
-            failed
-                .map(|e| format!("{compiler} has no AddressSanitizer or no UndefinedBehaviorSanitizer: {e}"))
+            let failed = if self == Build::Sanitized { probe(compiler).err() } else { None };
+            failed.map(|e| {
+                format!("{} has no AddressSanitizer or no UndefinedBehaviorSanitizer: {e}", compiler.name())
+            })
         });
         missing.as_deref()
     }
@@ -93,12 +100,11 @@ const OPTIONS: [(&str, &str); 2] = [
 const PROBE: &str = "int main(int count, char**) { return count + 1 == 2 ? 0 : 1; }\n";
 
 /// Builds and runs a program with the sanitizers.
-fn probe(compiler: &str) -> Result<(), String> {
+fn probe(compiler: &HostCompiler) -> Result<(), String> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("emulation").join("sanitizers");
     fs::create_dir_all(&folder).and_then(|()| fs::write(folder.join("probe.cpp"), PROBE)).map_err(text)?;
-    let mut build = Command::new(compiler);
-    build.args(FLAGS).args(["probe.cpp", "-o", "probe"]).current_dir(&folder);
-    done(build.output().map_err(text)?)?;
+    let args = [&FLAGS[..], &["probe.cpp", "-o", "probe"]].concat();
+    done(compiler.run(&folder, &args).map_err(text)?)?;
     done(Command::new(folder.join("probe")).envs(OPTIONS).output().map_err(text)?)
 }
 
