@@ -8,9 +8,9 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 ///
 /// # Errors
 /// Standard output cannot be written for another reason.
-pub fn result(text: &str) -> io::Result<()> {
+pub fn result(bytes: &[u8]) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(e),
         _ => Ok(()),
     }
@@ -18,7 +18,7 @@ pub fn result(text: &str) -> io::Result<()> {
 
 /// One line on standard output beside what a command has written into files. Nobody may be there to read it.
 pub fn info(text: &str) {
-    let _ = result(&format!("{text}\n"));
+    let _ = result(format!("{text}\n").as_bytes());
 }
 
 /// One line on standard error: progress, errors. Nobody may be there to read it.

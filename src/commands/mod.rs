@@ -31,6 +31,6 @@ use crate::terminal;
 /// # Errors
 /// Standard output cannot be written for another reason.
 pub fn say(text: &str) -> Result<(), Failure> {
-    terminal::result(text)
+    terminal::result(text.as_bytes())
         .map_err(|e| Failure::new(Kind::Failure, format!("cannot write to standard output: {e}")))
 }

@@ -39,6 +39,9 @@ impl Outputs {
         let file = OutputFile::open(clip, Format::Mp4, inputs)?;
         file.check_limit(clip_bytes)?;
         let preview = preview.map(|path| OutputFile::open_file(path, Format::Png, inputs)).transpose()?;
+        if preview.as_ref().is_some_and(|other| file.is(other)) {
+            return Err(OutputError::Twice { path: clip.into() });
+        }
         // RGB; numbers of 32 bits.
         let preview_bytes = 3 * u64::from(plan.facts.width) * u64::from(plan.facts.height);
         let latents = plan.phases.iter().flat_map(|phase| phase.outputs.iter()).filter(is_latent);
@@ -71,5 +74,54 @@ impl Outputs {
     /// Latents are missing.
     pub fn close(self) -> Result<(), Failure> {
         self.lost.map_or(Ok(()), |error| Err(error.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tensors::Tensor;
+
+    fn open(
+        folder: &Path,
+        preview: Option<&Path>,
+        dump: Option<&Path>,
+        bytes: u64,
+    ) -> Result<Outputs, OutputError> {
+        let (plan, clip) = (zoetrope_generated::PLANS[0], folder.join("clip.mp4"));
+        Outputs::open(plan, bytes, (&clip, preview, dump), &Inputs::default())
+    }
+
+    #[test]
+    fn latents_that_cannot_be_written_cost_no_clip() {
+        let folder = tempfile::tempdir().unwrap();
+        let dump = folder.path().join("latents");
+        let mut outputs = open(folder.path(), None, Some(&dump), 1).unwrap();
+        let latents = Named::from([("v".to_string(), Tensor::real(&[1], vec![1.0]))]);
+        outputs.keep("denoise-1", &latents);
+        std::fs::create_dir(dump.join("denoise-2.safetensors")).unwrap();
+        outputs.keep("denoise-2", &latents);
+        outputs.clip.finish(1, &|out| out.write_all(b"x")).unwrap();
+        let error = outputs.close().unwrap_err();
+        assert!(error.message.contains("denoise-2.safetensors"), "{error}");
+        assert!(dump.join("denoise-1.safetensors").is_file());
+    }
+
+    #[test]
+    fn what_has_no_room_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let dump = folder.path().join("latents");
+        #[cfg(unix)]
+        assert!(matches!(open(folder.path(), None, Some(&dump), 1 << 60), Err(OutputError::Room { .. })));
+        assert!(!dump.exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn two_outputs_are_two_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let preview = folder.path().join("now.png");
+        std::os::unix::fs::symlink("clip.mp4", &preview).unwrap();
+        assert!(matches!(open(folder.path(), Some(&preview), None, 1), Err(OutputError::Twice { .. })));
     }
 }

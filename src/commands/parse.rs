@@ -43,7 +43,7 @@ fn is_sentence(text: &str) -> bool {
 
 /// Help goes to standard output, where it is what was asked for.
 fn print(error: &Error) -> ExitCode {
-    match error.print().and_then(|()| terminal::result("")) {
+    match error.print().and_then(|()| terminal::result(&[])) {
         Err(e) if !error.use_stderr() && e.kind() != ErrorKind::BrokenPipe => {
             Failure::new(Kind::Failure, format!("cannot write to standard output: {e}")).report()
         }

@@ -25,6 +25,8 @@ use std::path::{Path, PathBuf};
 use place::Place;
 use tempfile::NamedTempFile;
 
+use crate::terminal;
+
 /// The name that means standard output.
 pub const STREAM: &str = "-";
 
@@ -99,6 +101,7 @@ impl OutputFile {
     /// The limit is lower.
     pub fn check_limit(&self, bytes: u64) -> Result<(), OutputError> {
         match &self.to {
+            To::Stream if room::is_file(&io::stdout()) => room::check_limit(Path::new(STREAM), bytes),
             To::Stream => Ok(()),
             To::File(place) => room::check_limit(&place.path, bytes),
         }
@@ -110,39 +113,36 @@ impl OutputFile {
     /// # Errors
     /// The file could not be written, or a reader of standard output went away in the midst of it.
     pub fn finish(&self, bytes: u64, fill: Fill<'_>) -> Result<(), OutputError> {
-        let (path, (source, part)) = match &self.to {
+        self.check_limit(bytes)?;
+        let written = match &self.to {
             To::Stream => {
                 let mut out = io::stdout().lock();
-                match fill(&mut out).and_then(|()| out.flush()) {
-                    Ok(()) => return Ok(()),
-                    Err(source) => ("standard output".to_string(), (source, None)),
-                }
+                fill(&mut out).and_then(|()| out.flush()).map_err(|source| (source, None))
             }
-            To::File(place) => {
-                room::check_limit(&place.path, bytes)?;
-                match written(place, fill) {
-                    Ok(()) => return Ok(()),
-                    Err(failed) => (place.path.display().to_string(), failed),
-                }
-            }
+            To::File(place) => written(place, fill),
         };
-        Err(OutputError::Write { path, source, kept_as: self.keep(part, fill) })
+        written.map_err(|(source, part)| self.failed(source, self.keep(part, fill)))
     }
 
-    /// Writes the file anew; what cannot be written is gone.
+    /// Writes the file anew; what cannot be written is gone, and a reader that has enough may go away.
     ///
     /// # Errors
     /// The file could not be written.
     pub fn replace(&self, bytes: &[u8]) -> Result<(), OutputError> {
-        let To::File(place) = &self.to else {
-            return self.finish(bytes.len() as u64, &|out| out.write_all(bytes));
+        self.check_limit(bytes.len() as u64)?;
+        let written = match &self.to {
+            To::Stream => terminal::result(bytes),
+            To::File(place) => written(place, &|out| out.write_all(bytes)).map_err(|(source, _)| source),
         };
-        room::check_limit(&place.path, bytes.len() as u64)?;
-        written(place, &|out| out.write_all(bytes)).map_err(|(source, _)| OutputError::Write {
-            path: place.path.display().to_string(),
-            source,
-            kept_as: None,
-        })
+        written.map_err(|source| self.failed(source, None))
+    }
+
+    fn failed(&self, source: io::Error, kept_as: Option<PathBuf>) -> OutputError {
+        let path = match &self.to {
+            To::Stream => "standard output".to_string(),
+            To::File(place) => place.path.display().to_string(),
+        };
+        OutputError::Write { path, source, kept_as }
     }
 
     /// Another name for what could not get its own: beside it if it is whole, else in the system's folder for such.

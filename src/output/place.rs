@@ -68,11 +68,11 @@ impl Place {
         match fs::symlink_metadata(&self.path) {
             Ok(there) => self.try_replacing(&there)?,
             Err(e) if e.kind() == ErrorKind::NotFound => {
-                match self.temporary()?.persist_noclobber(&self.path) {
+                match OpenOptions::new().write(true).create_new(true).open(&self.path) {
                     Ok(_) => fs::remove_file(&self.path)?,
                     // Somebody made it in this moment.
-                    Err(e) if e.error.kind() == ErrorKind::AlreadyExists => {}
-                    Err(e) => return Err(e.error.into()),
+                    Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+                    Err(e) => return Err(e.into()),
                 }
             }
             Err(e) => return Err(e.into()),

@@ -48,3 +48,15 @@ pub(super) fn check_limit(path: &Path, want: u64) -> Result<(), OutputError> {
 pub(super) fn check_limit(_path: &Path, _want: u64) -> Result<(), OutputError> {
     Ok(())
 }
+
+/// Whether a stream goes into a file.
+#[cfg(unix)]
+pub(super) fn is_file(stream: &impl std::os::fd::AsFd) -> bool {
+    use rustix::fs::{FileType, fstat};
+    fstat(stream).is_ok_and(|s| FileType::from_raw_mode(s.st_mode).is_file())
+}
+
+#[cfg(not(unix))]
+pub(super) fn is_file<T>(_stream: &T) -> bool {
+    false
+}

@@ -51,6 +51,9 @@ fn what_was_asked_for_and_has_no_room_is_a_failure() {
         refused(&output, 1, &["cannot write to standard output"]);
         assert_eq!(command(args).stdout(full()).stderr(full()).status().unwrap().code(), Some(1));
     }
+    let show = ["show", "res-tiny", "--phase", "upscale"];
+    let output = Command::new(env!("CARGO_BIN_EXE_zoetropec")).args(show).stdout(full()).output().unwrap();
+    refused(&output, 1, &["cannot write to standard output"]);
     // What is wrong is said by the code, too.
     assert_eq!(command(&["generate"]).stderr(full()).status().unwrap().code(), Some(2));
     assert_eq!(command(&["verify", "--preset", "none"]).stderr(full()).status().unwrap().code(), Some(2));
@@ -58,9 +61,14 @@ fn what_was_asked_for_and_has_no_room_is_a_failure() {
 
 #[test]
 fn a_reader_that_has_enough_is_no_failure() {
-    for args in
-        [&["plan"][..], &["plan", "--launches"], &["plan", "--json"], &["--help"], &["generate", "--help"]]
-    {
+    for args in [
+        &["plan"][..],
+        &["plan", "--launches"],
+        &["plan", "--json"],
+        &["plan", "--html", "-"],
+        &["--help"],
+        &["generate", "--help"],
+    ] {
         let mut child = command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());
         let output = child.wait_with_output().unwrap();
