@@ -11,6 +11,8 @@ use zoetrope_runtime::files::FileError;
 use crate::demo::DemoError;
 use crate::eval::EvalError;
 use crate::media::MediaError;
+use crate::output::OutputError;
+use crate::terminal;
 use crate::tokenize::TokenizeError;
 
 /// What kind of failure it is; the number is the exit code.
@@ -45,7 +47,7 @@ impl Failure {
 
     /// Prints the message and gives the exit code.
     pub fn report(&self) -> ExitCode {
-        eprintln!("error: {self}");
+        terminal::line(&format!("error: {self}"));
         ExitCode::from(self.kind as u8)
     }
 }
@@ -101,13 +103,28 @@ impl From<FileError> for Failure {
 
 impl From<DemoError> for Failure {
     fn from(error: DemoError) -> Failure {
-        Failure::new(Kind::Failure, error.to_string())
+        match error {
+            DemoError::Output(error) => error.into(),
+            other => Failure::new(Kind::Failure, other.to_string()),
+        }
     }
 }
 
 impl From<MediaError> for Failure {
     fn from(error: MediaError) -> Failure {
-        Failure::new(Kind::Failure, error.to_string())
+        let kind = match error {
+            MediaError::Size { .. } | MediaError::FrameRate(_) | MediaError::NoSoundEncoder => Kind::Usage,
+            _ => Kind::Failure,
+        };
+        Failure::new(kind, error.to_string())
+    }
+}
+
+impl From<OutputError> for Failure {
+    fn from(error: OutputError) -> Failure {
+        // All others are known before the work.
+        let kind = if matches!(error, OutputError::Write { .. }) { Kind::Failure } else { Kind::Usage };
+        Failure::new(kind, error.to_string())
     }
 }
 

@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 use zoetrope::commands::bench::Bench;
 use zoetrope::commands::demo_model::DemoModel;
 use zoetrope::commands::generate::Generate;
+use zoetrope::commands::parse;
 use zoetrope::commands::plan::ShowPlan;
 use zoetrope::commands::verify::Verify;
 
@@ -29,7 +30,11 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    let cli: Cli = match parse() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    let done = match cli.command {
         Command::Generate(command) => command.run(),
         Command::Plan(command) => command.run(),
         #[cfg(feature = "cuda")]

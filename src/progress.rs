@@ -2,16 +2,15 @@
 //!
 //! The bar counts floating-point operations, which the plan knows, so that a phase takes the room it costs.
 
-use std::io::IsTerminal;
-
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use zoetrope_runtime::Result;
 use zoetrope_runtime::plan::{Phase, Plan};
 
 use crate::run::work;
 use crate::session::Watch;
+use crate::terminal;
 
-/// A bar where there is a terminal, a line a phase where there is none.
+/// A bar where there is a terminal that can draw one, a line a step where there is none.
 pub struct Progress {
     bar: ProgressBar,
     lines: bool,
@@ -27,16 +26,16 @@ impl Progress {
     /// For one run of `plan`, with so many guided steps if that is said; shows nothing when `quiet`.
     pub fn new(plan: &Plan, steps: Option<usize>, quiet: bool) -> Progress {
         let total = plan.phases.iter().map(|phase| cost(phase, steps)).sum();
-        let terminal = std::io::stderr().is_terminal();
+        let draws = terminal::draws();
         let target =
-            if quiet || !terminal { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+            if quiet || !draws { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         let bar = ProgressBar::with_draw_target(Some(total), target);
         // The template is a constant; were it wrong, the default style would show.
         if let Ok(style) = ProgressStyle::with_template("{msg:<28} {wide_bar} {elapsed} elapsed, {eta} left")
         {
             bar.set_style(style);
         }
-        Progress { bar, lines: !quiet && !terminal, said: String::new() }
+        Progress { bar, lines: !quiet && !draws, said: String::new() }
     }
 
     /// Takes the bar away.
@@ -46,7 +45,7 @@ impl Progress {
 
     fn say(&mut self, text: String) {
         if self.lines && text != self.said {
-            eprintln!("{text}");
+            terminal::line(&text);
         }
         self.bar.set_message(text.clone());
         self.said = text;

@@ -111,6 +111,19 @@ fn every_preset_is_a_feature_of_both_manifests() {
     }
 }
 
+/// Macros that print panic where nobody can read, and a panic loses the run.
+#[test]
+fn one_file_prints() {
+    for (name, text) in all().into_iter().filter(|(name, _)| name.starts_with("src/")) {
+        for word in ["print!(", "println!(", "dbg!("] {
+            assert!(!text.contains(word), "{name} has {word}: use src/terminal.rs");
+        }
+        let streams = ["io::stdout()", "io::stderr()"].iter().any(|stream| text.contains(stream));
+        let may = ["src/terminal.rs", "src/output/mod.rs"].contains(&name.as_str());
+        assert!(may || !streams, "{name} writes to a stream: use src/terminal.rs");
+    }
+}
+
 #[test]
 fn nothing_is_left_unfinished() {
     let words = ["todo!(", "unimplemented!(", "TODO", "FIXME", "XXX"];

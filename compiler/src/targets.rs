@@ -153,7 +153,7 @@ pub fn decode_chunk(target: &Target, model: &ModelConfig) -> Result<Option<usize
 /// Compiles a part of a target, keeping every level. `taps` are inner values that become outputs.
 ///
 /// # Errors
-/// Unknown phases and taps, dimensions that do not fit together, or a compiler's gate.
+/// Unknown phases and taps, a run whose clip cannot be written, dimensions that do not fit together, or a compiler's gate.
 pub fn compile_part(
     target: &Target,
     model: &ModelConfig,
@@ -163,7 +163,10 @@ pub fn compile_part(
 ) -> Result<Levels, CompileError> {
     let recorder = Recorder { target, model, taps, chunk: options.decode_chunk };
     let program = match part {
-        Part::Run(picture) => recorder.run(picture).map_err(CompileError::Shape)?,
+        Part::Run(picture) => {
+            target.check_writable()?;
+            recorder.run(picture).map_err(CompileError::Shape)?
+        }
         Part::Phase(name) => {
             let recorded = recorder
                 .phase(name)

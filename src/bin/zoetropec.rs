@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use zoetrope::commands::budgets::table;
 use zoetrope::commands::eval::Eval;
-use zoetrope::commands::say;
 #[cfg(feature = "cuda")]
 use zoetrope::commands::selftest::SelfTest;
 use zoetrope::commands::show::Show;
+use zoetrope::commands::{parse, say};
 
 /// Look into the compiler, and run single phases
 #[derive(Parser)]
@@ -30,7 +30,11 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    let cli: Cli = match parse() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    let done = match cli.command {
         Command::Show(command) => command.run(),
         Command::Eval(command) => command.run(),
         #[cfg(feature = "cuda")]

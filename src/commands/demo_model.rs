@@ -9,6 +9,7 @@ use zoetrope_model_spec::target::Target;
 use crate::demo::write_demo_model;
 use crate::failure::Failure;
 use crate::model_files::tensors_of;
+use crate::terminal;
 
 /// Write the demo model's files into a folder
 #[derive(Args, Debug)]
@@ -28,7 +29,7 @@ impl DemoModel {
         let plan = compile_target(&target, &PathBuf::new())?;
         let paths = write_demo_model(&self.dir, &tensors_of(&plan))?;
         for path in paths.checkpoint.iter().chain([&paths.text_encoder]).chain(&paths.upscaler) {
-            println!("{}", path.display());
+            terminal::info(&path.display().to_string());
         }
         Ok(())
     }

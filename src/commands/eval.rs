@@ -14,18 +14,20 @@ use zoetrope_model_spec::target::{Model, Target, parse_vram};
 use zoetrope_runtime::Error as RuntimeError;
 use zoetrope_runtime::plan::Plan;
 
+use super::ModelArgs;
 use super::guidance::GuidanceArgs;
 use super::show::find_target;
-use super::{ModelArgs, write_whole};
 use crate::device::Device;
 #[cfg(feature = "cuda")]
 use crate::device::compiled::{first_card, on_card};
 use crate::eval::Phase;
 use crate::failure::{Failure, Kind};
 use crate::model_files::ModelFiles;
+use crate::output::{Format, Inputs, OutputFile, STREAM, check_room};
 use crate::run::{Finished, Request, noise_ports, run};
 use crate::session::{Session, Unwatched};
 use crate::tensors::{self, Named, Tensor};
+use crate::terminal;
 use crate::tokenize::{Encoded, Tokenizer};
 
 /// Run one phase of a target on given inputs
@@ -40,11 +42,11 @@ pub struct Eval {
     /// Named input tensors (safetensors)
     #[arg(long, value_name = "FILE")]
     inputs: Option<PathBuf>,
-    /// Where the outputs go (safetensors, f32)
+    /// Where the outputs go (safetensors, f32); - is standard output
     #[arg(long, value_name = "FILE")]
     outputs: PathBuf,
     /// The prompt of tokenize and run
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     prompt: Option<String>,
     /// Also write this inner value
     #[arg(long, value_name = "NAME")]
@@ -77,16 +79,29 @@ impl Eval {
         if self.phase != "run" {
             self.guidance.refuse(&self.phase)?;
         }
+        let file = OutputFile::open(&self.outputs, Format::Safetensors, &self.read())?;
         let outputs = match self.phase.as_str() {
             "tokenize" => self.tokenize(&target)?,
-            "run" => self.whole(&target, &folder)?,
-            _ => self.one(&target, &folder)?,
+            "run" => self.whole(&target, &folder, &file)?,
+            _ => self.one(&target, &folder, &file)?,
         };
-        write_whole(&self.outputs, &tensors::to_bytes(&outputs))?;
+        let bytes = tensors::to_bytes(&outputs);
+        file.finish(bytes.len() as u64, &|out| out.write_all(&bytes))?;
         for (name, tensor) in &outputs {
-            println!("{name} {:?}", tensor.shape);
+            self.info(&format!("{name} {:?}", tensor.shape));
         }
         Ok(())
+    }
+
+    /// All files that are read.
+    fn read(&self) -> Inputs {
+        let more = [Some(Path::new(&self.target)), self.inputs.as_deref()];
+        Inputs::of(self.model.paths().chain(more.into_iter().flatten()))
+    }
+
+    /// A line beside the outputs.
+    fn info(&self, text: &str) {
+        if self.outputs.as_os_str() == STREAM { terminal::line(text) } else { terminal::info(text) }
     }
 
     /// Files that the command line does not name are those of the target.
@@ -142,21 +157,22 @@ impl Eval {
         ]))
     }
 
-    fn one(&self, target: &Target, folder: &Path) -> Result<Named, Failure> {
+    fn one(&self, target: &Target, folder: &Path, file: &OutputFile) -> Result<Named, Failure> {
         let model = dimensions(target, folder)?;
         let phase = Phase::compile(target, &model, &self.phase, &self.tap, self.options())?;
+        check_size(&phase.plan, file)?;
         let inputs = self.inputs()?;
         phase.check(&inputs)?;
         let files = self.model.open(&phase.plan, Some(&model))?;
         let done = phase.run(self.device, &files, &inputs, self.repeat)?;
         if self.repeat > 1 {
             let seconds: Vec<_> = done.seconds.iter().map(|s| format!("{s:.4}")).collect();
-            println!("replay seconds: {}", seconds.join(" "));
+            self.info(&format!("replay seconds: {}", seconds.join(" ")));
         }
         Ok(done.outputs)
     }
 
-    fn whole(&self, target: &Target, folder: &Path) -> Result<Named, Failure> {
+    fn whole(&self, target: &Target, folder: &Path, file: &OutputFile) -> Result<Named, Failure> {
         let model = dimensions(target, folder)?;
         if !self.tap.is_empty() {
             return Err(Failure::usage("--tap is for single phases, not for run"));
@@ -166,6 +182,7 @@ impl Eval {
             options.decode_chunk = decode_chunk(target, &model)?;
         }
         let plan = compile_part(target, &model, Part::Run(Picture::Rgb), &[], options)?.plan;
+        check_size(&plan, file)?;
         let mut noise = self.inputs()?;
         let missing: Vec<_> = noise_ports(&plan)
             .into_iter()
@@ -212,4 +229,12 @@ impl Eval {
             Ok(run(plan, &mut Session::on(plan, cuda), request, &mut Unwatched, &mut keep)?)
         }
     }
+}
+
+/// Whether there is room for what the phases of a plan leave, in numbers of 32 bits.
+fn check_size(plan: &Plan, file: &OutputFile) -> Result<(), Failure> {
+    let ports = plan.phases.iter().flat_map(|phase| phase.outputs.iter());
+    let bytes = ports.map(|port| 4 * port.shape.iter().map(|n| u64::from(*n)).product::<u64>()).sum();
+    file.check_limit(bytes)?;
+    Ok(check_room(&file.folder().map(|folder| (folder, bytes)).into_iter().collect::<Vec<_>>())?)
 }

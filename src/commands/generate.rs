@@ -1,53 +1,54 @@
 //! `zoetrope generate`: a prompt becomes a clip.
 
+use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use clap::Args;
-use zoetrope_runtime::Error as RuntimeError;
 #[cfg(feature = "cuda")]
 use zoetrope_runtime::cuda::{Cuda, Supply};
 use zoetrope_runtime::plan::Plan;
 
 use super::guidance::GuidanceArgs;
 use super::model::built_in;
+use super::outputs::Outputs;
 use super::previews::{self, Previews};
-use super::{ModelArgs, PlanArgs, write_whole};
+use super::prompt::PromptArgs;
+use super::{ModelArgs, PlanArgs};
 #[cfg(feature = "cuda")]
 use crate::device::embedded::Embedded;
 #[cfg(feature = "cuda")]
 use crate::device::mode;
 use crate::device::{Chosen, Device};
 use crate::failure::{Failure, Kind};
-use crate::media::Mp4Writer;
+use crate::media::{Mp4, Mp4Writer};
+use crate::output::Inputs;
 use crate::progress::Progress;
 use crate::run::{Finished, Request, noise_ports, run};
 use crate::session::Session;
 use crate::tensors::{self, Named, Values};
+use crate::terminal;
 use crate::tokenize::Tokenizer;
 
 /// Make a clip from a prompt
 #[derive(Args, Debug)]
 pub struct Generate {
-    /// What the clip shows and sounds like
-    #[arg(required_unless_present = "prompt_flag")]
-    prompt: Option<String>,
-    #[arg(long = "prompt", value_name = "PROMPT", conflicts_with = "prompt", hide = true)]
-    prompt_flag: Option<String>,
-    /// The MP4 file to write
+    #[command(flatten)]
+    prompt: PromptArgs,
+    /// The MP4 file to write; - is standard output
     #[arg(short, long, value_name = "FILE", alias = "output-path")]
     output: PathBuf,
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
     plan: PlanArgs,
-    /// Picks the initial noise; the same seed makes the same clip
-    #[arg(long, default_value_t = 10)]
+    /// Picks the initial noise; the same seed makes the same clip, and -1 picks a seed at random
+    #[arg(long, value_name = "N", default_value = "10", allow_negative_numbers = true, value_parser = seed)]
     seed: u64,
     /// Initial noise from a safetensors file instead of the seed (docs/phases.md)
     #[arg(long, value_name = "FILE")]
     noise: Option<PathBuf>,
-    /// Write the latents of every phase into this folder
+    /// Write the latents of every phase into this folder, which holds none yet
     #[arg(long, value_name = "DIR")]
     dump: Option<PathBuf>,
     /// After every step, write this PNG file anew: the frame in the middle of the clip as it is by then
@@ -63,6 +64,15 @@ pub struct Generate {
     guidance: GuidanceArgs,
 }
 
+/// A seed that is said, or one that nobody has chosen.
+fn seed(text: &str) -> Result<u64, String> {
+    match text {
+        // Half the bits, so that people can type it.
+        "-1" => Ok(RandomState::new().hash_one(SystemTime::now()) >> 32),
+        _ => text.parse().map_err(|_| "wanted a whole number from 0 on, or -1 for a random one".to_string()),
+    }
+}
+
 impl Generate {
     /// Runs the command.
     ///
@@ -71,14 +81,12 @@ impl Generate {
     pub fn run(self) -> Result<(), Failure> {
         let start = Instant::now();
         let plan = self.plan.plan()?;
-        if let Some(path) = &self.preview {
-            previews::check(plan, path)?;
+        if self.preview.is_some() {
+            previews::check(plan)?;
         }
         self.guidance.check(plan)?;
+        let prompt = self.prompt.text()?;
         let facts = &plan.facts;
-        facts.notes.iter().for_each(|note| eprintln!("note: {note}"));
-        let chosen = self.device.choose(plan)?;
-        let prompt = self.prompt.or(self.prompt_flag).unwrap_or_default();
         let metadata = [
             ("comment".to_string(), prompt.clone()),
             (
@@ -86,14 +94,23 @@ impl Generate {
                 format!("zoetrope {}, plan {}, seed {}", env!("CARGO_PKG_VERSION"), plan.name, self.seed),
             ),
         ];
-        // Opened first: a folder that cannot be written is known before minutes of work.
-        let size = (facts.width as usize, facts.height as usize);
-        let writer = Mp4Writer::create(&self.output, size.0, size.1, facts.fps, &metadata)?;
-        if let Some(folder) = &self.dump {
-            std::fs::create_dir_all(folder).map_err(|e| {
-                Failure::new(Kind::Failure, format!("cannot make the folder {}: {e}", folder.display()))
-            })?;
+        // All that will be written is tried first: nobody wants to hear after minutes of work that it has no place.
+        let mut writer = Mp4Writer::new(facts.width as usize, facts.height as usize, facts.fps, &metadata)?;
+        writer.expect_sound()?;
+        let mut outputs = Outputs::open(
+            plan,
+            writer.likely_bytes(facts.frames as usize),
+            (&self.output, self.preview.as_deref(), self.dump.as_deref()),
+            &self.inputs(),
+        )?;
+        facts.notes.iter().for_each(terminal::note);
+        let (width, height) = writer.size();
+        if (width as u32, height as u32) != (facts.width, facts.height) {
+            terminal::note(format_args!(
+                "the encoder takes no more than {width}x{height}: the edges are cut off"
+            ));
         }
+        let chosen = self.device.choose(plan)?;
         let noise = self.noise.as_deref().map_or_else(|| Ok(Named::new()), |path| load_noise(plan, path))?;
         let files = self.model.open(plan, built_in(&facts.model).as_ref())?;
         let tokenizer = files.tokenizer.as_deref().ok_or_else(|| {
@@ -102,19 +119,15 @@ impl Generate {
         let encoded = Tokenizer::from_bytes(tokenizer)?.encode(&prompt)?;
         let guidance = self.guidance.of(plan, tokenizer)?;
         if encoded.tokens > encoded.input_ids.len() {
-            let limit = encoded.input_ids.len();
-            eprintln!("note: the prompt has {} tokens; only the first {limit} are used", encoded.tokens);
+            let (tokens, limit) = (encoded.tokens, encoded.input_ids.len());
+            terminal::note(format_args!("the prompt has {tokens} tokens; only the first {limit} are used"));
         }
         let mut progress = Progress::new(plan, guidance.steps, self.quiet);
         let request = Request { prompt: &encoded, guidance, seed: self.seed, noise };
-        let mut watch = Previews { progress: &mut progress, path: self.preview };
-        let dump = self.dump.as_deref();
-        let mut keep = |phase: &str, left: &Named| match dump {
-            Some(folder) if !left.is_empty() => {
-                let path = folder.join(format!("{phase}.safetensors"));
-                write_whole(&path, &tensors::to_bytes(left)).map_err(|e| RuntimeError::Host(e.message))
-            }
-            _ => Ok(()),
+        let mut watch = Previews { progress: &mut progress, file: outputs.preview.take() };
+        let mut keep = |phase: &str, left: &Named| {
+            outputs.keep(phase, left);
+            Ok(())
         };
         let finished = match chosen {
             Chosen::Cpu => {
@@ -129,22 +142,24 @@ impl Generate {
             }
         };
         progress.done();
-        write_clip(writer, facts.frames as usize, &finished?)?;
+        let clip = encode(writer, facts.frames as usize, &finished?)?;
+        outputs.clip.finish(clip.bytes(), &|out| clip.write(out))?;
+        let say = if outputs.clip.is_stream() { terminal::line } else { terminal::info };
         if facts.model == "demo" {
-            println!(
-                "note: the demo model is untrained, so the picture is noise; the weights of LTX-2.3 make clips"
+            say(
+                "note: the demo model is untrained, so the picture is noise; the weights of LTX-2.3 make clips",
             );
         }
-        let seconds = start.elapsed().as_secs_f64();
-        println!(
-            "{}: {}x{}, {} frames, seed {}, {seconds:.1} s",
-            self.output.display(),
-            size.0,
-            size.1,
-            facts.frames,
-            self.seed
-        );
-        Ok(())
+        let (name, seconds) = (self.output.display(), start.elapsed().as_secs_f64());
+        let (frames, seed) = (facts.frames, self.seed);
+        say(&format!("{name}: {width}x{height}, {frames} frames, seed {seed}, {seconds:.1} s"));
+        outputs.close()
+    }
+
+    /// All files that are read.
+    fn inputs(&self) -> Inputs {
+        let more = [self.noise.as_deref(), self.prompt.file()];
+        Inputs::of(self.model.paths().chain(more.into_iter().flatten()))
     }
 }
 
@@ -165,7 +180,7 @@ fn load_noise(plan: &Plan, path: &Path) -> Result<Named, Failure> {
     Ok(noise)
 }
 
-fn write_clip(mut writer: Mp4Writer, frames: usize, finished: &Finished) -> Result<(), Failure> {
+fn encode(mut writer: Mp4Writer, frames: usize, finished: &Finished) -> Result<Mp4, Failure> {
     let Values::Byte(planes) = &finished.video.values else {
         return Err(Failure::new(Kind::Failure, "the plan leaves no picture that can be encoded"));
     };
@@ -176,4 +191,17 @@ fn write_clip(mut writer: Mp4Writer, frames: usize, finished: &Finished) -> Resu
     let (left, right) = wave.split_at(wave.len() / 2);
     writer.push_sound(left, right)?;
     Ok(writer.finish()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn random_seeds_differ_and_can_be_typed() {
+        let random = || seed("-1").unwrap();
+        let (first, second) = (random(), random());
+        assert!(first != second && first.max(second) <= u64::from(u32::MAX));
+        assert_eq!(seed("18446744073709551615"), Ok(u64::MAX));
+    }
 }

@@ -19,7 +19,7 @@ const NEGATIVE_PROMPT: &str = "blurry, out of focus, low quality, compression ar
 #[command(next_help_heading = "Guided plans")]
 pub struct GuidanceArgs {
     /// What the clip shall not be; otherwise a list of usual defects
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     negative_prompt: Option<String>,
     /// Denoising steps [default: 30]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000), alias = "num-inference-steps")]

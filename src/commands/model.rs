@@ -1,6 +1,6 @@
 //! Which model files a command uses.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use zoetrope_model_spec::ltx::builtin::ltx_2_3_22b;
@@ -37,6 +37,12 @@ pub fn built_in(name: &str) -> Option<ModelConfig> {
 }
 
 impl ModelArgs {
+    /// The files and folders that are given.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        let more = [&self.text_encoder, &self.spatial_upscaler];
+        self.checkpoint.iter().chain(more.into_iter().flatten()).map(PathBuf::as_path)
+    }
+
     fn given(&self) -> bool {
         !self.checkpoint.is_empty() || self.text_encoder.is_some() || self.spatial_upscaler.is_some()
     }

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use zoetrope_runtime::plan::{Detail, Plan};
 
-use super::{PlanArgs, say, write_whole};
+use super::{PlanArgs, say};
 use crate::failure::Failure;
+use crate::output::{Format, Inputs, OutputFile};
 use crate::report::{Report, diff, graph, memory, page, read, summary};
 
 /// Show what a plan will do, how much memory it takes and how long at least
@@ -33,7 +34,7 @@ struct View {
     /// All figures as JSON (docs/plan-json.md)
     #[arg(long, group = "shown")]
     json: bool,
-    /// Write a page for a browser
+    /// Write a page for a browser; - is standard output
     #[arg(long, group = "shown", value_name = "FILE")]
     html: Option<PathBuf>,
     /// The launches as a graph for Graphviz
@@ -62,9 +63,11 @@ impl View {
         if self.dot {
             return say(&graph(plan));
         }
+        let html = self.html.as_ref().map(|path| OutputFile::open(path, Format::Html, &Inputs::default()));
+        let html = html.transpose()?;
         let report = Report::of(plan);
-        match (&self.html, &self.diff) {
-            (Some(path), _) => write_whole(path, page(&report).as_bytes()),
+        match (html, &self.diff) {
+            (Some(file), _) => Ok(file.replace(page(&report).as_bytes())?),
             (_, Some(path)) => say(&diff(&earlier(path)?, &report)),
             _ if self.json => say(&report.json()),
             _ if self.memory => say(&memory(&report)),

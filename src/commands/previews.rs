@@ -1,39 +1,35 @@
 //! `generate --preview`: a frame of the clip while it is made.
 
-use std::path::{Path, PathBuf};
-
 use zoetrope_model_spec::ltx::pipeline::PREVIEW;
+use zoetrope_runtime::Result;
 use zoetrope_runtime::plan::Plan;
-use zoetrope_runtime::{Error, Result};
 
-use super::write_whole;
 use crate::failure::Failure;
+use crate::output::OutputFile;
 use crate::progress::Progress;
 use crate::session::Watch;
 use crate::tensors::Tensor;
+use crate::terminal;
 
 /// Progress, and a file that every step writes anew.
 pub struct Previews<'a> {
     pub progress: &'a mut Progress,
-    pub path: Option<PathBuf>,
+    pub file: Option<OutputFile>,
 }
 
-/// Checks that previews can be made, and be written to `path`.
+/// Checks that a plan makes previews.
 ///
 /// # Errors
-/// The plan makes none, or there is no such folder.
-pub fn check(plan: &Plan, path: &Path) -> std::result::Result<(), Failure> {
-    if !plan.phases.iter().flat_map(|phase| phase.outputs.iter()).any(|port| port.name == PREVIEW) {
-        return Err(Failure::usage(format!(
-            "the plan {} makes no previews\n  help  build it with them: ZOETROPE_PREVIEW=1 cargo build --release ..., \
-             or preview = true in a target file (docs/targets.md)",
-            plan.name
-        )));
+/// It makes none.
+pub fn check(plan: &Plan) -> std::result::Result<(), Failure> {
+    if plan.phases.iter().flat_map(|phase| phase.outputs.iter()).any(|port| port.name == PREVIEW) {
+        return Ok(());
     }
-    match path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
-        Some(folder) => Err(Failure::usage(format!("there is no folder {} for previews", folder.display()))),
-        None => Ok(()),
-    }
+    Err(Failure::usage(format!(
+        "the plan {} makes no previews\n  help  build it with them: ZOETROPE_PREVIEW=1 cargo build --release ..., \
+         or preview = true in a target file (docs/targets.md)",
+        plan.name
+    )))
 }
 
 /// An 8-bit PNG of RGB in 0..1, [height, width, 3].
@@ -61,19 +57,25 @@ impl Watch for Previews<'_> {
     }
 
     fn wants_previews(&self) -> bool {
-        self.path.is_some()
+        self.file.is_some()
     }
 
+    /// What cannot be shown ends no run.
     fn preview(&mut self, picture: &Tensor) -> Result<()> {
-        let Some(path) = &self.path else { return Ok(()) };
-        let file = png(picture).map_err(|e| Error::Host(format!("cannot make a preview: {e}")))?;
-        write_whole(path, &file).map_err(|e| Error::Host(e.message))
+        let Some(file) = &self.file else { return Ok(()) };
+        let made = png(picture).map_err(|e| format!("cannot make a preview: {e}"));
+        if let Err(why) = made.and_then(|bytes| file.replace(&bytes).map_err(|e| e.to_string())) {
+            terminal::note(format_args!("no more previews: {why}"));
+            self.file = None;
+        }
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::output::{Format, Inputs};
 
     #[test]
     fn a_preview_becomes_a_whole_picture() {
@@ -81,7 +83,8 @@ mod tests {
         let path = folder.path().join("now.png");
         let plan = Plan { phases: Vec::new().into(), ..zoetrope_generated::PLANS[0].clone() };
         let mut progress = Progress::new(&plan, None, true);
-        let mut watch = Previews { progress: &mut progress, path: Some(path.clone()) };
+        let file = OutputFile::open_file(&path, Format::Png, &Inputs::default()).unwrap();
+        let mut watch = Previews { progress: &mut progress, file: Some(file) };
         for level in [0.0, 0.2] {
             let values = vec![level, 0.5, 1.0, 0.25, 0.75, 0.1];
             watch.preview(&Tensor::real(&[2, 1, 3], values)).unwrap();
@@ -96,21 +99,28 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_missing_is_known_before_a_run() {
+    fn a_preview_that_cannot_be_written_ends_no_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("now.png");
+        let plan = Plan { phases: Vec::new().into(), ..zoetrope_generated::PLANS[0].clone() };
+        let mut progress = Progress::new(&plan, None, true);
+        let file = OutputFile::open_file(&path, Format::Png, &Inputs::default()).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        let mut watch = Previews { progress: &mut progress, file: Some(file) };
+        watch.preview(&Tensor::real(&[1, 1, 3], vec![0.5; 3])).unwrap();
+        assert!(!watch.wants_previews());
+    }
+
+    #[test]
+    fn previews_want_a_plan_that_makes_them() {
         let plan = zoetrope_generated::PLANS[0];
-        assert!(check(plan, Path::new("now.png")).unwrap_err().message.contains("makes no previews"));
+        assert!(check(plan).unwrap_err().message.contains("makes no previews"));
         let mut with = plan.clone();
         let port = with.phases[0].outputs[0].clone();
         with.phases.to_mut()[0]
             .outputs
             .to_mut()
             .push(zoetrope_runtime::plan::Port { name: PREVIEW.into(), ..port });
-        assert!(check(&with, Path::new("now.png")).is_ok());
-        assert!(
-            check(&with, Path::new("/no/such/folder/now.png"))
-                .unwrap_err()
-                .message
-                .contains("/no/such/folder")
-        );
+        assert!(check(&with).is_ok());
     }
 }

@@ -17,6 +17,7 @@ use crate::model_files::ModelFiles;
 use crate::selftest::cases::Case;
 use crate::selftest::children::{begins, done, supervise};
 use crate::selftest::{CEILINGS, Effort, Outcome, Table, full, plan, run, sizes, small, verdict};
+use crate::terminal;
 
 /// Run every kernel case on the NVIDIA card, compare it with the CPU's result, and time it
 #[derive(Args, Debug)]
@@ -118,8 +119,8 @@ impl SelfTest {
             &plan,
             cuda,
             effort,
-            &mut |number| println!("{}", begins(from + number)),
-            &mut |number, measured| println!("{}", done(from + number, measured)),
+            &mut |number| terminal::info(&begins(from + number)),
+            &mut |number, measured| terminal::info(&done(from + number, measured)),
         )?;
         Ok(())
     }

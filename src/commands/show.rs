@@ -10,8 +10,9 @@ use zoetrope_model_spec::ltx::pipeline::Picture;
 use zoetrope_model_spec::target::{Target, parse_vram};
 use zoetrope_runtime::plan::Detail;
 
-use super::{say, write_whole};
+use super::say;
 use crate::failure::{Failure, Kind};
+use crate::output::{Format, OutputFolder};
 
 /// Show a level of the compilation of a target
 #[derive(Args, Debug)]
@@ -87,12 +88,10 @@ impl Show {
         if let Some(path) = &self.why {
             say(&levels.fused.iter().map(|f| f.why(path)).collect::<String>())?;
         } else if let Some(dir) = &self.dump {
-            std::fs::create_dir_all(dir).map_err(|e| {
-                Failure::new(Kind::Failure, format!("cannot make the folder {}: {e}", dir.display()))
-            })?;
+            let dir = OutputFolder::open(dir)?;
             for (i, level) in Level::value_variants().iter().enumerate() {
                 let name = format!("{}.{level:?}.txt", i + 1).to_lowercase();
-                write_whole(&dir.join(name), text(&levels, *level)?.as_bytes())?;
+                dir.file(&name, Format::Text)?.replace(text(&levels, *level)?.as_bytes())?;
             }
         } else {
             let only = self.only.unwrap_or_default();

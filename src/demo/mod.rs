@@ -8,8 +8,7 @@ pub(crate) mod random;
 mod rules;
 mod tables;
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use half::bf16;
 use zoetrope_model_spec::ltx::demo::TEXTS;
@@ -17,6 +16,7 @@ use zoetrope_runtime::files::{FileDtype, FileError, NewTensor, TensorFile, write
 use zoetrope_runtime::plan::Source;
 
 use crate::model_files::{ModelFiles, ModelPaths, Wanted};
+use crate::output::{Format, OutputError, OutputFile, OutputFolder, check_room};
 
 /// `tokenizer.json` of the demo model's Gemma folder.
 pub const TOKENIZER: &str = include_str!("tokenizer.json");
@@ -32,13 +32,8 @@ pub enum DemoError {
         tensor: String,
     },
     /// A folder or file could not be written.
-    #[error("{}: cannot be written: {source}", path.display())]
-    Write {
-        /// The folder or file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Output(#[from] OutputError),
     /// A file that was just made is not readable: a mistake in this program.
     #[error(transparent)]
     File(#[from] FileError),
@@ -53,18 +48,24 @@ const UPSCALER: &str = "ltx-2.3-demo-spatial-upscaler-x2.safetensors";
 /// # Errors
 /// A tensor of an unknown kind, or a file that cannot be written.
 pub fn write_demo_model(dir: &Path, tensors: &[Wanted]) -> Result<ModelPaths, DemoError> {
+    // Folders and names are tried before the weights are made, which takes longest.
+    let outer = OutputFolder::open(dir)?;
     let folder = dir.join(TEXT_ENCODER);
-    let files = [
-        (dir.join(CHECKPOINT), weights(Source::Checkpoint, tensors)?),
-        (folder.join("config.json"), text(TEXTS.gemma).as_bytes().to_vec()),
-        (folder.join("tokenizer.json"), TOKENIZER.as_bytes().to_vec()),
-        (folder.join("tokenizer_config.json"), TOKENIZER_CONFIG.as_bytes().to_vec()),
-        (folder.join("model.safetensors"), weights(Source::TextEncoder, tensors)?),
-        (dir.join(UPSCALER), weights(Source::SpatialUpscaler, tensors)?),
+    let inner = OutputFolder::open(&folder)?;
+    let open = |folder: &OutputFolder, name| folder.file(name, Format::Text);
+    let files: [(OutputFile, &dyn Fn() -> Result<Vec<u8>, DemoError>); 6] = [
+        (open(&outer, CHECKPOINT)?, &|| weights(Source::Checkpoint, tensors)),
+        (open(&inner, "config.json")?, &|| Ok(text(TEXTS.gemma).as_bytes().to_vec())),
+        (open(&inner, "tokenizer.json")?, &|| Ok(TOKENIZER.as_bytes().to_vec())),
+        (open(&inner, "tokenizer_config.json")?, &|| Ok(TOKENIZER_CONFIG.as_bytes().to_vec())),
+        (open(&inner, "model.safetensors")?, &|| weights(Source::TextEncoder, tensors)),
+        (open(&outer, UPSCALER)?, &|| weights(Source::SpatialUpscaler, tensors)),
     ];
-    fs::create_dir_all(&folder).map_err(|source| DemoError::Write { path: folder.clone(), source })?;
-    for (path, bytes) in files {
-        fs::write(&path, bytes).map_err(|source| DemoError::Write { path, source })?;
+    // No element has more than four bytes.
+    let bytes = tensors.iter().map(|wanted| 4 * wanted.shape.iter().product::<usize>() as u64).sum();
+    check_room(&[(dir, bytes)])?;
+    for (file, make) in files {
+        file.replace(&make()?)?;
     }
     let [checkpoint, upscaler] = [CHECKPOINT, UPSCALER].map(|name| dir.join(name));
     Ok(ModelPaths { checkpoint: vec![checkpoint], text_encoder: folder, upscaler: Some(upscaler) })

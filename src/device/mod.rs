@@ -77,7 +77,7 @@ impl Device {
             (Device::Cuda, Err(error)) => Err(error.into()),
             (_, Err(DeviceError::NoDriver | DeviceError::NoCard)) => Ok(Chosen::Cpu),
             (_, Err(error)) => {
-                eprintln!("note: running on the CPU: {error}");
+                crate::terminal::note(format_args!("running on the CPU: {error}"));
                 Ok(Chosen::Cpu)
             }
         }

@@ -1,16 +1,12 @@
 //! What can go wrong between finished frames and a file.
 
-use std::io;
-use std::path::PathBuf;
-
-/// Why a clip was not written. No variant leaves a file behind.
+/// Why there is no finished clip.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MediaError {
     /// The picture size cannot be encoded.
     #[error(
-        "a {width}x{height} clip cannot be written as H.264 4:2:0: sides must be even, 16 or more, and fit \
-         3840x2160 or 2160x3840; choose another size (multiples of 32 are what the model produces)"
+        "a {width}x{height} clip cannot be written as H.264 4:2:0: sides must be even, 16 or more, and fit 3840x2160 or 2160x3840; choose another size (multiples of 32 are what the model produces)"
     )]
     Size {
         /// Width in pixels.
@@ -50,41 +46,6 @@ pub enum MediaError {
     /// A metadata key is empty.
     #[error("a metadata entry has an empty key (its value starts \"{0}\"): name it, for example \"comment\"")]
     EmptyKey(String),
-    /// The output path does not name a file.
-    #[error("{0} does not name a file: wanted a path like folder/clip.mp4")]
-    NoFileName(PathBuf),
-    /// The output path is a folder.
-    #[error("{0} is a folder: wanted the path of a file to write; add a file name such as clip.mp4")]
-    IsFolder(PathBuf),
-    /// The folder of the output path does not exist.
-    #[error("the output folder {0} does not exist or is not a folder: create it or choose another one")]
-    NoFolder(PathBuf),
-    /// The temporary file could not be created.
-    #[error("cannot create a file in {folder}: {source}; choose a folder that you may write to")]
-    Create {
-        /// The folder of the output path.
-        folder: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The temporary file could not be filled.
-    #[error(
-        "writing {path} failed: {source}; no partial file was left, free space in its folder and try again"
-    )]
-    Write {
-        /// The output path.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The complete file could not be given its final name.
-    #[error("the finished file could not be renamed to {path}: {source}; nothing was left, check that path")]
-    Rename {
-        /// The output path.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
     /// The video encoder failed.
     #[error(
         "the H.264 encoder failed at frame {frame}: {reason}; check the size and memory, or shorten the clip"

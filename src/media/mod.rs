@@ -1,14 +1,12 @@
-//! Finished clips to MP4 files: H.264 video (4:2:0, BT.709, limited range) and AAC-LC sound.
+//! Finished frames to MP4 files: H.264 video (4:2:0, BT.709, limited range) and AAC-LC sound.
 //!
 //! Everything runs inside the process: OpenH264 and FDK-AAC are compiled in, no external program is started.
 //! [`Mp4Writer`] takes frames as planes of 8 bit, one at a time. The same input gives the same bytes: encoders run on one
 //! thread and the file holds no dates.
 //!
-//! A file appears under its final name only when it is complete: the compressed clip stays in memory until all frames
-//! are in, is then written under a temporary name in the same folder, and renamed. Every failure removes that file.
+//! The compressed clip stays in memory until all frames are in; [`Mp4`] is the finished file, which [`crate::output`] writes.
 
 mod error;
-mod file;
 mod mp4;
 mod quiet;
 mod rate;
@@ -22,6 +20,7 @@ mod video;
 mod writer;
 
 pub use error::MediaError;
+pub use mp4::Mp4;
 pub use rate::{FrameRate, video_bit_rate};
 pub use writer::Mp4Writer;
 

@@ -1,9 +1,8 @@
-//! Encoded tracks, and where their bytes lie in an MP4 file.
+//! Encoded tracks, and the MP4 file that they become.
 //!
 //! The order is `ftyp`, `moov`, `mdat`: with the tables in front, a player can start before it has the whole file.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 
 use shiguredo_mp4::boxes::{Brand, FtypBox, MdatBox};
 use shiguredo_mp4::{BoxHeader, BoxSize, Encode};
@@ -62,51 +61,61 @@ pub(super) struct Chunk {
     pub(super) bytes: u64,
 }
 
-/// What to write: the head, then the chunks.
-pub(super) struct Layout {
+/// A finished MP4 file, in memory.
+pub struct Mp4 {
     /// `ftyp`, `moov` and the header of `mdat`.
     head: Vec<u8>,
     chunks: Vec<Chunk>,
+    movie: Movie,
 }
 
-/// Places the tracks of `movie` in a file.
-pub(super) fn layout(movie: &Movie) -> Result<Layout, MediaError> {
-    let chunks = interleave(movie);
-    let payload = chunks.iter().map(|c| c.bytes).sum::<u64>();
-    let ftyp = FtypBox {
-        major_brand: Brand::ISOM,
-        minor_version: 512,
-        compatible_brands: vec![Brand::ISOM, Brand::ISO2, Brand::AVC1, Brand::MP41],
-    };
-    let mdat =
-        BoxHeader { box_type: MdatBox::TYPE, box_size: BoxSize::with_payload_size(MdatBox::TYPE, payload) };
-    let (ftyp, mdat) = (bytes(&ftyp)?, bytes(&mdat)?);
-    // The length of the tables does not depend on the offsets in them, only on whether these have 32 or 64 bits.
-    let mut wide = false;
-    let mut length = bytes(&tables::moov(movie, &chunks, 0, wide)?)?.len();
-    let start = |length: usize| (ftyp.len() + length + mdat.len()) as u64;
-    if start(length) + payload > u64::from(u32::MAX) {
-        wide = true;
-        length = bytes(&tables::moov(movie, &chunks, 0, wide)?)?.len();
+impl Mp4 {
+    /// Places the tracks of `movie` in a file.
+    pub(super) fn of(movie: Movie) -> Result<Mp4, MediaError> {
+        let chunks = interleave(&movie);
+        let payload = chunks.iter().map(|c| c.bytes).sum::<u64>();
+        let ftyp = FtypBox {
+            major_brand: Brand::ISOM,
+            minor_version: 512,
+            compatible_brands: vec![Brand::ISOM, Brand::ISO2, Brand::AVC1, Brand::MP41],
+        };
+        let mdat = BoxHeader {
+            box_type: MdatBox::TYPE,
+            box_size: BoxSize::with_payload_size(MdatBox::TYPE, payload),
+        };
+        let (ftyp, mdat) = (bytes(&ftyp)?, bytes(&mdat)?);
+        // The length of the tables does not depend on the offsets in them, only on whether these have 32 or 64 bits.
+        let mut wide = false;
+        let mut length = bytes(&tables::moov(&movie, &chunks, 0, wide)?)?.len();
+        let start = |length: usize| (ftyp.len() + length + mdat.len()) as u64;
+        if start(length) + payload > u64::from(u32::MAX) {
+            wide = true;
+            length = bytes(&tables::moov(&movie, &chunks, 0, wide)?)?.len();
+        }
+        let moov = bytes(&tables::moov(&movie, &chunks, start(length), wide)?)?;
+        Ok(Mp4 { head: [ftyp, moov, mdat].concat(), chunks, movie })
     }
-    let moov = bytes(&tables::moov(movie, &chunks, start(length), wide)?)?;
-    Ok(Layout { head: [ftyp, moov, mdat].concat(), chunks })
-}
 
-impl Layout {
-    /// Writes the file of `movie`, for which this layout was made.
-    pub(super) fn write(&self, movie: &Movie, file: &mut File) -> io::Result<()> {
-        let mut out = BufWriter::with_capacity(1 << 20, file);
+    /// Bytes of the file.
+    pub fn bytes(&self) -> u64 {
+        self.head.len() as u64 + self.chunks.iter().map(|c| c.bytes).sum::<u64>()
+    }
+
+    /// Writes the file from front to back.
+    ///
+    /// # Errors
+    /// Whatever `out` says.
+    pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         out.write_all(&self.head)?;
-        let mut video = &movie.video.data[..];
-        let mut sound = movie.sound.as_ref().map_or(&[][..], |s| &s.data);
+        let mut video = &self.movie.video.data[..];
+        let mut sound = self.movie.sound.as_ref().map_or(&[][..], |s| &s.data);
         for chunk in &self.chunks {
             let track = if chunk.sound { &mut sound } else { &mut video };
             let (now, later) = track.split_at(chunk.bytes as usize);
             out.write_all(now)?;
             *track = later;
         }
-        out.flush()
+        Ok(())
     }
 }
 

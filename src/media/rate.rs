@@ -1,5 +1,7 @@
 //! Frame rates as fractions, and how many bits a clip gets.
 
+use zoetrope_model_spec::limits::FRAME_RATES;
+
 use super::MediaError;
 
 /// Frames per second as an exact fraction.
@@ -21,7 +23,7 @@ impl FrameRate {
     ///
     /// [`MediaError::FrameRate`] outside 1..=60, where the encoder's rate control stops, and for NaN.
     pub fn new(fps: f64) -> Result<Self, MediaError> {
-        if !(1.0..=60.0).contains(&fps) {
+        if !FRAME_RATES.contains(&fps) {
             return Err(MediaError::FrameRate(fps));
         }
         for whole in [24u32, 30, 48, 60] {

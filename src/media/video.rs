@@ -1,5 +1,7 @@
 //! H.264 by OpenH264.
 
+use std::borrow::Cow;
+
 use openh264::OpenH264API;
 use openh264::Timestamp;
 use openh264::encoder::{
@@ -7,6 +9,7 @@ use openh264::encoder::{
     RateControlMode, VuiConfig,
 };
 use openh264::formats::YUVSlices;
+use zoetrope_model_spec::limits::written_size;
 
 use super::mp4::VideoTrack;
 use super::quiet::quiet;
@@ -14,6 +17,15 @@ use super::{FrameRate, MediaError, video_bit_rate};
 
 /// Seconds between pictures at which a player may start.
 const KEY_FRAME_SECONDS: f64 = 2.0;
+
+/// The bit rate is kept on average only, and pictures of noise take more.
+const NOISE: f64 = 2.0;
+/// Bytes of sound in a second.
+const SOUND_BYTES: f64 = 24_000.0;
+/// Bytes of tables for a frame.
+const TABLE_BYTES: u64 = 32;
+/// Bytes of a file with nothing in it.
+const HEAD_BYTES: u64 = 10_000;
 
 // NAL unit types, ITU-T H.264 table 7-1.
 const SEQUENCE_PARAMETERS: u8 = 7;
@@ -23,23 +35,25 @@ const DELIMITER: u8 = 9;
 /// Takes pictures, gives a track of H.264 samples.
 pub(super) struct VideoEncoder {
     encoder: Encoder,
-    width: usize,
-    height: usize,
+    /// Of the pictures that come.
+    given: (usize, usize),
+    /// Of those that are coded: the middle of the former.
+    coded: (usize, usize),
     track: VideoTrack,
 }
 
-/// Refuses sizes that the encoder or 4:2:0 cannot take.
-pub(super) fn check_size(width: usize, height: usize) -> Result<(), MediaError> {
+/// The size in which pictures are coded. Refuses what the encoder or 4:2:0 cannot take.
+pub(super) fn coded_size(width: usize, height: usize) -> Result<(usize, usize), MediaError> {
     let even = width.is_multiple_of(2) && height.is_multiple_of(2);
-    if even && width.min(height) >= 16 && width.max(height) <= 3840 && width.min(height) <= 2160 {
-        return Ok(());
-    }
-    Err(MediaError::Size { width, height })
+    let fits = written_size(width, height).filter(|_| even && width.min(height) >= 16);
+    fits.ok_or(MediaError::Size { width, height })
 }
 
 impl VideoEncoder {
     pub(super) fn new(width: usize, height: usize, rate: FrameRate) -> Result<Self, MediaError> {
-        check_size(width, height)?;
+        let given = (width, height);
+        let coded = coded_size(width, height)?;
+        let (width, height) = coded;
         let config = EncoderConfig::new()
             .bitrate(BitRate::from_bps(video_bit_rate(width, height, rate)))
             .max_frame_rate(EncoderRate::from_hz(rate.fps() as f32))
@@ -68,20 +82,40 @@ impl VideoEncoder {
             sizes: Vec::new(),
             data: Vec::new(),
         };
-        Ok(Self { encoder, width, height, track })
+        Ok(Self { encoder, given, coded, track })
+    }
+
+    pub(super) fn size(&self) -> (usize, usize) {
+        self.coded
+    }
+
+    /// See [`Mp4Writer::likely_bytes`](super::Mp4Writer::likely_bytes).
+    pub(super) fn likely_bytes(&self, frames: usize) -> u64 {
+        let (rate, (width, height)) = (self.track.rate, self.coded);
+        let seconds = frames as f64 / rate.fps();
+        let pictures = f64::from(video_bit_rate(width, height, rate)) * seconds / 8.0;
+        (pictures * NOISE) as u64 + (seconds * SOUND_BYTES) as u64 + frames as u64 * TABLE_BYTES + HEAD_BYTES
     }
 
     /// Encodes one frame: its planes of luma, blue and red difference.
     pub(super) fn push(&mut self, planes: &[u8]) -> Result<(), MediaError> {
         let frame = self.track.sizes.len();
-        let (width, height) = (self.width, self.height);
+        let (width, height) = self.given;
         let (luma, chroma) = (width * height, width * height / 4);
         if planes.len() != luma + 2 * chroma {
             return Err(MediaError::FrameLength { frame, got: planes.len(), wanted: luma + 2 * chroma });
         }
         let (luma, differences) = planes.split_at(luma);
         let (blue, red) = differences.split_at(chroma);
-        let source = YUVSlices::new((luma, blue, red), (width, height), (width, width / 2, width / 2));
+        let luma = Plane { samples: luma, width, height };
+        let [blue, red] = [blue, red].map(|samples| Plane { samples, width: width / 2, height: height / 2 });
+        let (width, height) = self.coded;
+        let cut = (
+            luma.middle(width, height),
+            blue.middle(width / 2, height / 2),
+            red.middle(width / 2, height / 2),
+        );
+        let source = YUVSlices::new((&cut.0, &cut.1, &cut.2), (width, height), (width, width / 2, width / 2));
         let time = Timestamp::from_millis(self.track.rate.time(frame as u64, 1000));
         let failed = |reason: String| MediaError::Video { frame, reason };
         let bits = self.encoder.encode_at(&source, time).map_err(|e| failed(e.to_string()))?;
@@ -130,6 +164,25 @@ impl VideoTrack {
     }
 }
 
+/// Samples of one kind, [height, width].
+struct Plane<'a> {
+    samples: &'a [u8],
+    width: usize,
+    height: usize,
+}
+
+impl<'a> Plane<'a> {
+    /// Its middle, of `width` x `height` samples; what is cut off is a multiple of 4 rows and columns of luma.
+    fn middle(&self, width: usize, height: usize) -> Cow<'a, [u8]> {
+        if (width, height) == (self.width, self.height) {
+            return Cow::Borrowed(self.samples);
+        }
+        let (left, top) = ((self.width - width) / 2, (self.height - height) / 2);
+        let rows = self.samples.chunks_exact(self.width).skip(top).take(height);
+        rows.flat_map(|row| &row[left..left + width]).copied().collect()
+    }
+}
+
 /// A NAL unit without the start code before it.
 fn without_start_code(unit: &[u8]) -> &[u8] {
     unit.strip_prefix(&[0, 0, 0, 1]).or_else(|| unit.strip_prefix(&[0, 0, 1])).unwrap_or(unit)
@@ -142,13 +195,22 @@ mod tests {
     #[test]
     fn sizes() {
         for (width, height) in [(1920, 1088), (3840, 2160), (2160, 3840), (16, 16), (768, 512)] {
-            check_size(width, height).unwrap();
+            assert_eq!(coded_size(width, height).unwrap(), (width, height));
         }
         for (width, height) in
-            [(0, 0), (31, 32), (32, 33), (14, 32), (4096, 2160), (2176, 3840), (2400, 2400)]
+            [(0, 0), (31, 32), (32, 33), (14, 32), (4096, 2160), (2208, 3840), (2400, 2400)]
         {
-            assert!(check_size(width, height).is_err(), "{width}x{height}");
+            assert!(coded_size(width, height).is_err(), "{width}x{height}");
         }
+    }
+
+    #[test]
+    fn the_middle_is_kept() {
+        let samples: Vec<u8> = (0..24).collect();
+        let plane = Plane { samples: &samples, width: 4, height: 6 };
+        assert_eq!(plane.middle(4, 6), &samples[..]);
+        assert_eq!(plane.middle(4, 2), &samples[8..16]);
+        assert_eq!(*plane.middle(2, 2), [9, 10, 13, 14]);
     }
 
     #[test]

@@ -1,36 +1,31 @@
-//! Frames and sound in, one at a time; a file out.
+//! Frames and sound in, one at a time; a finished file out.
 
-use std::path::Path;
-
-use super::file::Target;
-use super::mp4::{self, Movie};
+use super::mp4::{Movie, Mp4};
 use super::sound::SoundEncoder;
 use super::video::VideoEncoder;
 use super::{FrameRate, MediaError};
 
-/// Writes an MP4 file from frames pushed one at a time.
+/// Makes an MP4 file from frames pushed one at a time.
 ///
 /// Frames are encoded as they come, so memory holds the compressed clip only: about 2 MB per second at 1920x1080.
-/// Sound may be pushed before, between or after the frames; it is interleaved with them at the end. The file appears
-/// under its name in [`finish`](Self::finish); until then nothing is on the disk.
+/// Sound may be pushed before, between or after the frames; it is interleaved with them at the end.
 pub struct Mp4Writer {
-    target: Target,
     video: VideoEncoder,
     sound: Option<SoundEncoder>,
     metadata: Vec<(String, String)>,
 }
 
 impl Mp4Writer {
-    /// Prepares a file at `path` for frames of `width` x `height` pixels at `fps` frames per second.
+    /// For frames of `width` x `height` pixels at `fps` frames per second, written in the size of
+    /// [`written_size`](zoetrope_model_spec::limits::written_size).
     ///
     /// `metadata` holds key and value pairs stored with the movie.
     ///
     /// # Errors
     ///
-    /// Odd sides, sides under 16 pixels or over what the encoder takes, rates outside 1..=60, empty metadata keys,
-    /// and paths that cannot be written: so a clip is refused before it is computed.
-    pub fn create(
-        path: &Path,
+    /// Odd sides, sides under 16 pixels or over what the encoder takes, rates outside 1..=60, and empty metadata keys: so a
+    /// clip is refused before it is computed.
+    pub fn new(
         width: usize,
         height: usize,
         fps: f64,
@@ -40,7 +35,26 @@ impl Mp4Writer {
             return Err(MediaError::EmptyKey(value.chars().take(40).collect()));
         }
         let video = VideoEncoder::new(width, height, FrameRate::new(fps)?)?;
-        Ok(Self { target: Target::new(path)?, video, sound: None, metadata: metadata.to_vec() })
+        Ok(Self { video, sound: None, metadata: metadata.to_vec() })
+    }
+
+    /// Makes the sound encoder now, so that a build without one is known before there is sound.
+    ///
+    /// # Errors
+    ///
+    /// There is none, or it does not start.
+    pub fn expect_sound(&mut self) -> Result<(), MediaError> {
+        self.sound_encoder().map(|_| ())
+    }
+
+    /// Width and height of the pictures in the file.
+    pub fn size(&self) -> (usize, usize) {
+        self.video.size()
+    }
+
+    /// How many bytes a file of so many frames has at most, as far as that can be told beforehand.
+    pub fn likely_bytes(&self, frames: usize) -> u64 {
+        self.video.likely_bytes(frames)
     }
 
     /// Appends one frame of 8-bit 4:2:0, BT.709, limited range: luma [height, width], then blue and red difference,
@@ -65,25 +79,25 @@ impl Mp4Writer {
         if left.is_empty() {
             return Ok(());
         }
-        let sound = match &mut self.sound {
-            Some(sound) => sound,
-            None => self.sound.insert(SoundEncoder::new()?),
-        };
-        sound.push(left, right)
+        self.sound_encoder()?.push(left, right)
     }
 
-    /// Writes the file and gives it its final name, replacing what was there.
+    fn sound_encoder(&mut self) -> Result<&mut SoundEncoder, MediaError> {
+        let sound = self.sound.take().map_or_else(SoundEncoder::new, Ok)?;
+        Ok(self.sound.insert(sound))
+    }
+
+    /// The finished file; without sound if none was pushed.
     ///
     /// # Errors
     ///
-    /// No frames, a failure of the sound encoder, or of the disk. No file is left.
-    pub fn finish(self) -> Result<(), MediaError> {
-        let sound = self.sound.map(SoundEncoder::finish).transpose()?;
+    /// No frames, or a failure of the sound encoder.
+    pub fn finish(self) -> Result<Mp4, MediaError> {
+        let sound = self.sound.map(SoundEncoder::finish).transpose()?.filter(|track| track.samples > 0);
         let movie = Movie { video: self.video.finish(), sound, metadata: self.metadata };
         if movie.video.sizes.is_empty() {
             return Err(MediaError::NoFrames);
         }
-        let layout = mp4::layout(&movie)?;
-        self.target.complete(|file| layout.write(&movie, file))
+        Mp4::of(movie)
     }
 }

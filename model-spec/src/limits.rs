@@ -1,0 +1,74 @@
+//! What the encoders of finished clips take: the one place for sizes and rates that can be written.
+
+use std::ops::RangeInclusive;
+
+use crate::ltx::sizes::SPACE;
+use crate::target::{Target, TargetError};
+
+/// The longest and the shorter side of a coded picture, in pixels: the H.264 encoder takes no more.
+const SIDES: [usize; 2] = [3840, 2160];
+
+/// Frames per second between which the encoder controls its rate.
+pub const FRAME_RATES: RangeInclusive<f64> = 1.0..=60.0;
+
+/// Width and height in which a clip of so many pixels is written. Where the encoder's limit lies between two sizes that
+/// the model makes, the rows or columns beyond it are cut off, as many on either side: 3840x2176 becomes 3840x2160.
+/// `None` where it cannot be written.
+pub fn written_size(width: usize, height: usize) -> Option<(usize, usize)> {
+    let [long, short] = SIDES;
+    let most = if width >= height { [long, short] } else { [short, long] };
+    let side =
+        |have: usize, most: usize| (have <= most.next_multiple_of(2 * SPACE)).then_some(have.min(most));
+    side(width, most[0]).zip(side(height, most[1]))
+}
+
+impl Target {
+    /// Whether the encoders take the finished clip.
+    ///
+    /// # Errors
+    /// A sentence for everything that they do not take.
+    pub fn check_writable(&self) -> Result<(), TargetError> {
+        let (size, [long, short]) = (&self.size, SIDES);
+        let mut problems = Vec::new();
+        if written_size(size.width, size.height).is_none() {
+            problems.push(format!(
+                "{}x{} cannot be written as H.264; wanted at most {long}x{short} or {short}x{long}",
+                size.width, size.height
+            ));
+        }
+        if !FRAME_RATES.contains(&size.fps) {
+            let (low, high) = (FRAME_RATES.start(), FRAME_RATES.end());
+            problems.push(format!("fps is {}; a clip is written with {low} to {high}", size.fps));
+        }
+        if problems.is_empty() { Ok(()) } else { Err(TargetError { name: self.name.clone(), problems }) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_a_little_too_large_is_cut() {
+        for fits in [(3840, 2160), (2160, 3840), (1920, 1088), (32, 3840), (2160, 2160), (32, 32)] {
+            assert_eq!(written_size(fits.0, fits.1), Some(fits));
+        }
+        assert_eq!(written_size(3840, 2176), Some((3840, 2160)));
+        assert_eq!(written_size(2176, 3840), Some((2160, 3840)));
+        assert_eq!(written_size(2176, 2176), Some((2176, 2160)));
+        for over in [(3904, 2176), (3840, 2208), (4096, 64), (2208, 3840), (usize::MAX, usize::MAX)] {
+            assert_eq!(written_size(over.0, over.1), None);
+        }
+    }
+
+    #[test]
+    fn limits_are_said() {
+        let mut target = Target::preset("res-4k").unwrap();
+        target.check_writable().unwrap();
+        target.size.width = 4096;
+        target.size.fps = 120.0;
+        let error = target.check_writable().unwrap_err().to_string();
+        assert!(error.contains("4096x2176") && error.contains("3840x2160 or 2160x3840"), "{error}");
+        assert!(error.contains("fps is 120") && error.contains("1 to 60"), "{error}");
+    }
+}

@@ -1,0 +1,127 @@
+//! What `zoetrope generate` writes: the clip, and on the way to it previews and latents.
+
+use std::path::Path;
+
+use zoetrope_runtime::plan::{Plan, Port};
+
+use crate::failure::Failure;
+use crate::output::{Format, Inputs, OutputError, OutputFile, OutputFolder, check_room};
+use crate::tensors::{Named, to_bytes};
+
+/// The outputs of a run.
+pub struct Outputs {
+    pub clip: OutputFile,
+    /// The file that every step writes anew.
+    pub preview: Option<OutputFile>,
+    /// Where the latents of every phase go.
+    dump: Option<OutputFolder>,
+    /// Why latents could not be written. The run goes on: its clip is worth more.
+    lost: Option<OutputError>,
+}
+
+/// Whether a port holds the latents that a phase leaves.
+fn is_latent(port: &&Port) -> bool {
+    port.slot.as_ref().is_some_and(|slot| slot.ends_with(".latent"))
+}
+
+impl Outputs {
+    /// Tries all outputs of a run of `plan`: the paths of the clip, which will have about so many bytes, of the preview and
+    /// of the folder for latents.
+    ///
+    /// # Errors
+    /// One of them cannot be written, is another one or an input, or the room that is left does not do for all.
+    pub fn open(
+        plan: &Plan,
+        clip_bytes: u64,
+        (clip, preview, dump): (&Path, Option<&Path>, Option<&Path>),
+        inputs: &Inputs,
+    ) -> Result<Outputs, OutputError> {
+        let file = OutputFile::open(clip, Format::Mp4, inputs)?;
+        file.check_limit(clip_bytes)?;
+        let preview = preview.map(|path| OutputFile::open_file(path, Format::Png, inputs)).transpose()?;
+        if preview.as_ref().is_some_and(|other| file.is(other)) {
+            return Err(OutputError::Twice { path: clip.into() });
+        }
+        // RGB; numbers of 32 bits.
+        let preview_bytes = 3 * u64::from(plan.facts.width) * u64::from(plan.facts.height);
+        let latents = plan.phases.iter().flat_map(|phase| phase.outputs.iter()).filter(is_latent);
+        let dump_bytes =
+            latents.map(|port| 4 * port.shape.iter().map(|n| u64::from(*n)).product::<u64>()).sum();
+        let dump = dump.map(|path| OutputFolder::open_new(path, "safetensors")).transpose()?;
+        let wanted = [
+            (file.folder(), clip_bytes),
+            (preview.as_ref().and_then(OutputFile::folder), preview_bytes),
+            (dump.as_ref().map(OutputFolder::path), dump_bytes),
+        ];
+        let wanted: Vec<_> =
+            wanted.into_iter().filter_map(|(folder, bytes)| Some((folder?, bytes))).collect();
+        check_room(&wanted)?;
+        Ok(Outputs { clip: file, preview, dump, lost: None })
+    }
+
+    /// Writes the latents that a phase left, where that is wanted.
+    pub fn keep(&mut self, phase: &str, left: &Named) {
+        let Some(folder) = self.dump.as_ref().filter(|_| !left.is_empty() && self.lost.is_none()) else {
+            return;
+        };
+        let file = folder.file(&format!("{phase}.safetensors"), Format::Safetensors);
+        self.lost = file.and_then(|file| file.replace(&to_bytes(left))).err();
+    }
+
+    /// Ends the run.
+    ///
+    /// # Errors
+    /// Latents are missing.
+    pub fn close(self) -> Result<(), Failure> {
+        self.lost.map_or(Ok(()), |error| Err(error.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tensors::Tensor;
+
+    fn open(
+        folder: &Path,
+        preview: Option<&Path>,
+        dump: Option<&Path>,
+        bytes: u64,
+    ) -> Result<Outputs, OutputError> {
+        let (plan, clip) = (zoetrope_generated::PLANS[0], folder.join("clip.mp4"));
+        Outputs::open(plan, bytes, (&clip, preview, dump), &Inputs::default())
+    }
+
+    #[test]
+    fn latents_that_cannot_be_written_cost_no_clip() {
+        let folder = tempfile::tempdir().unwrap();
+        let dump = folder.path().join("latents");
+        let mut outputs = open(folder.path(), None, Some(&dump), 1).unwrap();
+        let latents = Named::from([("v".to_string(), Tensor::real(&[1], vec![1.0]))]);
+        outputs.keep("denoise-1", &latents);
+        std::fs::create_dir(dump.join("denoise-2.safetensors")).unwrap();
+        outputs.keep("denoise-2", &latents);
+        outputs.clip.finish(1, &|out| out.write_all(b"x")).unwrap();
+        let error = outputs.close().unwrap_err();
+        assert!(error.message.contains("denoise-2.safetensors"), "{error}");
+        assert!(dump.join("denoise-1.safetensors").is_file());
+    }
+
+    #[test]
+    fn what_has_no_room_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let dump = folder.path().join("latents");
+        #[cfg(unix)]
+        assert!(matches!(open(folder.path(), None, Some(&dump), 1 << 60), Err(OutputError::Room { .. })));
+        assert!(!dump.exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn two_outputs_are_two_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let preview = folder.path().join("now.png");
+        std::os::unix::fs::symlink("clip.mp4", &preview).unwrap();
+        assert!(matches!(open(folder.path(), Some(&preview), None, 1), Err(OutputError::Twice { .. })));
+    }
+}

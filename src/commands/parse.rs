@@ -1,0 +1,91 @@
+//! The command line: prompts that begin with a dash, and help that nobody waits for.
+
+use std::ffi::OsString;
+use std::io::ErrorKind;
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::Error;
+
+use crate::failure::{Failure, Kind};
+use crate::terminal;
+
+/// What the command line asks for.
+///
+/// # Errors
+/// The exit code, with help or what is wrong printed.
+pub fn parse<C: Parser>() -> Result<C, ExitCode> {
+    let args: Vec<OsString> = std::env::args_os().collect();
+    parsed(&args).map_err(|error| print(&error))
+}
+
+/// A prompt may begin with a dash: where the arguments make no sense otherwise, the first that looks like a sentence is
+/// taken for one.
+fn parsed<C: Parser>(args: &[OsString]) -> Result<C, Error> {
+    C::try_parse_from(args).or_else(|error| {
+        let divided = args.iter().any(|arg| arg == "--");
+        let at = args.iter().position(|arg| is_sentence(&arg.to_string_lossy()));
+        let behind = at.filter(|_| !divided).map(|at| {
+            let mut args = args.to_vec();
+            let sentence = args.remove(at);
+            args.extend(["--".into(), sentence]);
+            args
+        });
+        behind.and_then(|args| C::try_parse_from(args).ok()).ok_or(error)
+    })
+}
+
+/// Several words behind a dash, and no option with its value.
+fn is_sentence(text: &str) -> bool {
+    let first = text.split_whitespace().next().unwrap_or_default();
+    text.starts_with('-') && first.len() < text.len() && !first.contains('=')
+}
+
+/// Help goes to standard output, where it is what was asked for.
+fn print(error: &Error) -> ExitCode {
+    match error.print().and_then(|()| terminal::result(&[])) {
+        Err(e) if !error.use_stderr() && e.kind() != ErrorKind::BrokenPipe => {
+            Failure::new(Kind::Failure, format!("cannot write to standard output: {e}")).report()
+        }
+        _ => ExitCode::from(error.exit_code() as u8),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(clap::Parser, Debug)]
+    struct Cli {
+        #[command(flatten)]
+        prompt: super::super::prompt::PromptArgs,
+        #[arg(short)]
+        output: Option<String>,
+        #[arg(short)]
+        quiet: bool,
+    }
+
+    fn prompt(args: &[&str]) -> Option<String> {
+        let args: Vec<OsString> = ["program"].iter().chain(args).map(OsString::from).collect();
+        parsed::<Cli>(&args).ok().map(|cli| cli.prompt.text().unwrap())
+    }
+
+    #[test]
+    fn a_sentence_behind_a_dash_is_a_prompt() {
+        for text in
+            ["-5 degrees, snow", "-quick fox", "--a fox", "- a list", "a - b", "-o", "\u{2014} a dash"]
+        {
+            let said = prompt(&["--prompt", text]);
+            assert_eq!(said.as_deref(), Some(text));
+            if text != "-o" {
+                assert_eq!(prompt(&["-q", text, "-o", "my clip.mp4"]), said);
+                assert_eq!(prompt(&["-omy clip.mp4", "--", text]), said);
+            }
+        }
+        for args in
+            [&["--sede", "3", "x"][..], &["--sede=3 4", "x"], &["-z", "x"], &["-o", "-my clip.mp4"], &[]]
+        {
+            assert_eq!(prompt(args), None, "{args:?}");
+        }
+    }
+}
