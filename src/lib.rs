@@ -15,4 +15,5 @@ pub mod selftest;
 pub mod session;
 pub mod tensors;
 pub mod tokenize;
+mod tokenizer_json;
 pub mod verify;

@@ -73,8 +73,17 @@ fn files_of_the_demo_model_give_the_clip_of_the_built_in_one() {
     assert!(zoetrope(&["generate", "x", "-q", "-o", text(&clips[0])]).status.success());
     let mut args = vec!["generate", "x", "-q", "--output-path", text(&clips[1])];
     files.iter().for_each(|(flag, path)| args.extend([*flag, text(path)]));
+    // An index says which file counts, and what does not is said.
+    let gemma = &files[1].1;
+    let index = r#"{"weight_map": {"language_model.model.norm.weight": "model.safetensors"}}"#;
+    fs::write(gemma.join("model.safetensors.index.json"), index).unwrap();
+    for stale in ["old.safetensors", "._model.safetensors"] {
+        fs::write(gemma.join(stale), b"").unwrap();
+    }
     let output = zoetrope(&args);
     assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("old.safetensors is not read: "), "{}", stderr(&output));
+    assert!(!stderr(&output).contains("._model"));
     assert_eq!(fs::read(&clips[0]).unwrap(), fs::read(&clips[1]).unwrap());
 
     // One byte less is said before anything runs, and leaves nothing.

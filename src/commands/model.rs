@@ -1,5 +1,6 @@
 //! Which model files a command uses.
 
+use std::io::{Write, stderr};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -67,20 +68,22 @@ impl ModelArgs {
                 Source::SpatialUpscaler => self.spatial_upscaler.is_some(),
             };
             let reads = |source| tensors.iter().any(|t| t.source == source);
-            files.unreadable.retain(|(source, _)| given(*source) && reads(*source));
+            files.unreadable.retain(|file| given(file.source) && reads(file.source));
             files
         };
         let report = verify(&tensors, &files, built_for);
         Ok((files, report))
     }
 
-    /// As [`ModelArgs::check`], refusing files that do not fit.
+    /// As [`ModelArgs::check`], refusing files that do not fit and saying what of them is not read.
     ///
     /// # Errors
     /// Everything that keeps the plan from running on the files.
     pub fn open(&self, plan: &Plan, built_for: Option<&ModelConfig>) -> Result<ModelFiles, Failure> {
         let (files, report) = self.check(plan, built_for)?;
         if report.is_good() {
+            // A reader of the notes that went away is no reason to stop.
+            report.notes.iter().for_each(|note| drop(writeln!(stderr().lock(), "note: {note}")));
             Ok(files)
         } else {
             Err(Failure::new(Kind::ModelFiles, report.text(false).trim_end()))
