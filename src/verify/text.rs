@@ -99,11 +99,14 @@ pub fn line(problem: &Problem) -> String {
         }
         Problem::Twice { wanted, more, files: [one, other], names: [name, again] } => {
             let (source, tensor) = (wanted.source.name(), &wanted.tensor);
-            let more = if *more > 0 { format!(" and {more} more") } else { String::new() };
+            let stand = match more {
+                0 => "stands".to_string(),
+                more => format!("and {more} more tensors stand"),
+            };
             let (one, other) = (one.display(), other.display());
             match one.to_string() == other.to_string() {
-                true => format!("{source}: {tensor}{more} stands in {one} twice, as {name} and as {again}"),
-                false => format!("{source}: {tensor}{more} stands in {one} and in {other}"),
+                true => format!("{source}: {tensor} {stand} in {one} twice, as {name} and as {again}"),
+                false => format!("{source}: {tensor} {stand} in {one} and in {other}"),
             }
         }
         Problem::Lora { source, file } => {

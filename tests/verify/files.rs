@@ -59,9 +59,13 @@ fn a_checkpoint_may_come_in_parts_and_a_part_twice() {
     let report = verify(&wanted(), &ModelFiles::open(&twice), Some(&demo()));
     let text = report.to_string();
     assert!(matches!(report.problems.as_slice(), [Problem::Twice { .. }]), "{text}");
-    for words in
-        ["vae.decoder", " more stands in ", "vae.safetensors and in ", "copy.safetensors", "help: give one"]
-    {
+    for words in [
+        "vae.decoder",
+        " more tensors stand in ",
+        "vae.safetensors and in ",
+        "copy.safetensors",
+        "help: give one",
+    ] {
         assert!(text.contains(words), "{words}: {text}");
     }
 }
@@ -123,7 +127,7 @@ fn what_cannot_count_is_not_decided_in_silence() {
     fs::write(gemma.join("m-1.safetensors"), write_tensors(&[], one)).unwrap();
     fs::write(gemma.join("m-2.safetensors"), write_tensors(&[], other)).unwrap();
     let text = said(&paths);
-    assert!(text.contains(" more stands in ") && text.contains("m-1.safetensors and in "), "{text}");
+    assert!(text.contains(" more tensors stand in ") && text.contains("m-1.safetensors and in "), "{text}");
     let index = format!("{{\"metadata\": {{}}, \"weight_map\": {{{}}}}}", places.join(", "));
     fs::write(gemma.join("model.safetensors.index.json"), index).unwrap();
     fs::write(gemma.join("._m-1.safetensors"), b"\0\x05\x16\x07").unwrap();

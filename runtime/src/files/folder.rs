@@ -90,7 +90,9 @@ impl Index {
         if let [first, more @ ..] = missing.as_slice() {
             let first = shown(first);
             let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
-            return Err(split(format!("it says that {first}{more} are in {name}, which does not have them")));
+            return Err(split(format!(
+                "it looks for {first}{more} in {name}, where there is no such tensor"
+            )));
         }
         file.retain(|tensor| self.places.get(tensor).is_none_or(|place| place == name));
         Ok(file)
@@ -261,7 +263,10 @@ mod tests {
         says("new-3.safetensors", "it names new-3.safetensors, which is not there");
         says("../m.safetensors", "tensor b is in ../m.safetensors, a .safetensors file beside it wanted");
         says("new-2.safetensors\", \"a\": \"new-2.safetensors", "a stands there twice");
-        says("new-2.safetensors\", \"c\": \"new-2.safetensors", "it says that c are in new-2.safetensors");
+        says(
+            "new-2.safetensors\", \"c\": \"new-2.safetensors",
+            "it looks for c in new-2.safetensors, where there is no such tensor",
+        );
         index(folder, "old.safetensors.index.json", &places("new-2.safetensors"));
         assert!(
             refused(folder)
