@@ -9,6 +9,7 @@
 
 mod error;
 mod file;
+mod movie;
 mod mp4;
 mod quiet;
 mod rate;

@@ -8,7 +8,7 @@ use openh264::encoder::{
 };
 use openh264::formats::YUVSlices;
 
-use super::mp4::VideoTrack;
+use super::movie::VideoTrack;
 use super::quiet::quiet;
 use super::{FrameRate, MediaError, video_bit_rate};
 

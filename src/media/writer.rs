@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::file::Target;
-use super::mp4::{self, Movie};
+use super::movie::Movie;
+use super::mp4;
 use super::sound::SoundEncoder;
 use super::video::VideoEncoder;
 use super::{FrameRate, MediaError};
