@@ -14,5 +14,6 @@ pub mod run;
 pub mod selftest;
 pub mod session;
 pub mod tensors;
+pub mod threads;
 pub mod tokenize;
 pub mod verify;

@@ -29,7 +29,9 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    let command = Cli::parse().command;
+    zoetrope::threads::start();
+    let done = match command {
         Command::Generate(command) => command.run(),
         Command::Plan(command) => command.run(),
         #[cfg(feature = "cuda")]

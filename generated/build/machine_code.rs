@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use zoetrope_compiler::emit::emit_code;
 use zoetrope_compiler::{Class, select};
 use zoetrope_kernels::cuda::{ARCHS, Arch, Compiler, Variant, source};
+use zoetrope_kernels::threads::on_all_cores;
 use zoetrope_runtime::plan::Plan;
 
 /// What the functions of all plans are compiled from.
@@ -98,10 +99,7 @@ impl MachineCode {
                 }
             }
         };
-        std::thread::scope(|scope| {
-            let threads = std::thread::available_parallelism().map_or(1, usize::from);
-            (0..threads).for_each(|_| drop(scope.spawn(turn)));
-        });
+        on_all_cores(turn);
         let (images, problem) = done.into_inner().map_err(|e| e.to_string())?;
         if problem.is_empty() { Ok(images.into_iter().collect()) } else { Err(problem) }
     }

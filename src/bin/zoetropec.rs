@@ -30,7 +30,9 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    let command = Cli::parse().command;
+    zoetrope::threads::start();
+    let done = match command {
         Command::Show(command) => command.run(),
         Command::Eval(command) => command.run(),
         #[cfg(feature = "cuda")]

@@ -1,0 +1,13 @@
+//! The threads that a command computes on.
+
+use zoetrope_kernels::threads::{Threads, start as make};
+
+/// Makes the threads, once, when a program starts; says so where the system gives fewer than there are cores.
+pub fn start() {
+    let Threads { wanted, have } = make();
+    if have < wanted {
+        eprintln!(
+            "note: the system gives this process {have} of {wanted} threads (ulimit -u); it computes on those"
+        );
+    }
+}
