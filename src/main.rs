@@ -30,6 +30,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let command = Cli::parse().command;
+    zoetrope::lost_pages::watch();
     zoetrope::threads::start();
     let done = match command {
         Command::Generate(command) => command.run(),

@@ -98,9 +98,8 @@ pub fn work(phase: &Phase, steps: Option<usize>) -> (u64, u64) {
 ///
 /// # Errors
 /// Whatever stops a phase: weights that are missing, noise of the wrong size, or the watcher.
-pub fn run<E: Executor>(
-    plan: &Plan,
-    session: &mut Session<'_, E>,
+pub fn run<'a, E: Executor<'a>>(
+    session: &mut Session<E>,
     request: &Request<'_>,
     watch: &mut dyn Watch,
     keep: &mut dyn FnMut(&str, &Named) -> Result<()>,
@@ -108,7 +107,7 @@ pub fn run<E: Executor>(
     let mut latents = Named::new();
     let (mut video, mut waveform) = (None, None);
     let tokens = |v: &[i32]| Tensor::int(&[v.len()], v.to_vec());
-    for phase in plan.phases.iter() {
+    for phase in session.plan().phases.iter() {
         let name = phase.name.as_ref();
         let negative = request.guidance.negative.as_ref().filter(|_| name.ends_with(NEGATIVE_PHASE));
         let prompt = negative.unwrap_or(request.prompt);

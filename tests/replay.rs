@@ -1,12 +1,16 @@
 //! The replay of the shipped plan: memory sharing changes no bit, dead memory is never read, nothing is allocated; and
 //! that plan with previews: they are what the decoder makes of the latents, and change nothing else. The same for guided
-//! steps, and that guidance without effect has none.
+//! steps, and that guidance without effect has none. Weights that change while a clip is made end a run.
 
-use zoetrope::demo::demo_in_memory;
+use std::cell::Cell;
+use std::fs::File;
+
+use zoetrope::demo::{TOKENIZER, demo_in_memory, write_demo_model};
 use zoetrope::device::Device;
 use zoetrope::eval::Phase;
+use zoetrope::failure::{Failure, Kind};
 use zoetrope::model_files::{ModelFiles, tensors_of};
-use zoetrope::run::{Finished, Guidance, Request, run};
+use zoetrope::run::{Finished, Guidance, Request, run, sigmas, work};
 use zoetrope::session::{Session, Unwatched, Watch};
 use zoetrope::tensors::{Named, Tensor};
 use zoetrope::tokenize::Tokenizer;
@@ -19,7 +23,7 @@ use zoetrope_model_spec::ltx::sizes::Size;
 use zoetrope_model_spec::target::{Pipeline, Target};
 use zoetrope_runtime::null::Null;
 use zoetrope_runtime::plan::{Plan, Repeat, Segment};
-use zoetrope_runtime::{Observer, Result, replay};
+use zoetrope_runtime::{Cpu, Error, Observer, Result, replay};
 use zoetrope_test_support::golden::rel_l2;
 
 fn plan(share: bool) -> Plan {
@@ -40,13 +44,17 @@ fn clip(plan: &Plan, files: &ModelFiles, poisoned: bool) -> Finished {
 fn watched(plan: &Plan, files: &ModelFiles, poisoned: bool, watch: &mut dyn Watch) -> Finished {
     let mut session = if poisoned { Session::poisoned(plan, files) } else { Session::new(plan, files) }
         .expect("the plan fits");
-    let tokenizer = Tokenizer::from_bytes(files.tokenizer.as_deref().unwrap()).unwrap();
+    made(&mut session, watch).expect("the run finishes")
+}
+
+fn made(session: &mut Session<Cpu<'_>>, watch: &mut dyn Watch) -> Result<Finished> {
+    let tokenizer = Tokenizer::from_bytes(TOKENIZER.as_bytes()).unwrap();
     let encoded = |prompt: &str| tokenizer.encode(prompt).unwrap();
     // What is there for guided plans is nothing to others.
     let guidance =
         Guidance { negative: Some(encoded("a blue cube")), scales: scales(&SCALES), steps: Some(2) };
     let request = Request { prompt: &encoded("a red ball"), guidance, seed: 7, noise: Named::new() };
-    run(plan, &mut session, &request, watch, &mut |_, _| Ok(())).expect("the run finishes")
+    run(session, &request, watch, &mut |_, _| Ok(()))
 }
 
 fn scales(values: &[(&str, f32)]) -> Named {
@@ -127,9 +135,9 @@ fn the_demo_run_stays_small() {
         }
     }
     let plan = plan(true);
-    let mut null = Null::default();
+    let mut null = Null::new(&plan);
     for phase in plan.phases.iter() {
-        replay(&plan, phase, true, &mut null, &mut Distilled).unwrap();
+        replay(&mut null, phase, true, &mut Distilled).unwrap();
     }
     println!("{} launches, {} GFLOP at most", null.launches, null.flops / 1_000_000_000);
     // Counted with eight steps in both stages; a real run does three in the second.
@@ -137,12 +145,25 @@ fn the_demo_run_stays_small() {
 }
 
 #[test]
+fn a_session_enters_every_phase_once_and_does_its_work() {
+    let plan = plan(true);
+    let mut session = Session::on(Null::new(&plan));
+    for phase in plan.phases.iter() {
+        session.run(&phase.name, &Named::new(), &sigmas(phase, None), &mut Unwatched).unwrap();
+    }
+    let (launches, flops) =
+        plan.phases.iter().map(|p| work(p, None)).fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
+    let null = session.executor();
+    assert_eq!((null.entered, null.launches, null.flops), (plan.phases.len() as u64, launches, flops));
+}
+
+#[test]
 fn a_replay_allocates_nothing() {
     let plan = plan(true);
-    let mut null = Null::default();
+    let mut null = Null::new(&plan);
     let measured = allocation_counter::measure(|| {
         for phase in plan.phases.iter() {
-            replay(&plan, phase, true, &mut null, &mut zoetrope_runtime::Silent).unwrap();
+            replay(&mut null, phase, true, &mut zoetrope_runtime::Silent).unwrap();
         }
     });
     assert!(null.launches > 0);
@@ -154,7 +175,7 @@ fn a_replay_allocates_nothing() {
 struct Viewer(Vec<Tensor>);
 
 impl Watch for Viewer {
-    fn seam(&mut self, _phase: &str, _segment: &str, _turn: u32, _turns: u32) -> Result<()> {
+    fn boundary(&mut self, _phase: &str, _segment: &str, _turn: u32, _turns: u32) -> Result<()> {
         Ok(())
     }
 
@@ -209,4 +230,44 @@ fn previews_are_what_the_decoder_makes_of_a_frame_and_change_nothing_else() {
     }
     // Nobody who does not ask gets any.
     assert_eq!(bits(&clip(&plan, &files, true)), bits(&finished));
+}
+
+/// The smallest clip: one stage, one frame.
+fn smallest() -> Target {
+    let size = Size { width: 64, height: 64, frames: 1, ..Target::preset("res-tiny").unwrap().size };
+    Target { size, pipeline: Pipeline::DistilledSingleStage, ..Target::preset("res-tiny").unwrap() }
+}
+
+/// Cuts a file short when a phase begins.
+struct Cutter<'f> {
+    phase: &'static str,
+    file: &'f File,
+    done: Cell<bool>,
+}
+
+impl Watch for Cutter<'_> {
+    fn boundary(&mut self, phase: &str, _segment: &str, _turn: u32, _turns: u32) -> Result<()> {
+        if phase == self.phase && !self.done.replace(true) {
+            self.file.set_len(1000).unwrap();
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_model_file_that_is_cut_short_in_the_midst_of_a_run_is_named() {
+    let plan = plan_of(&smallest(), true);
+    let folder = tempfile::tempdir().unwrap();
+    let paths = write_demo_model(folder.path(), &tensors_of(&plan)).unwrap();
+    let files = ModelFiles::open(&paths);
+    let file = File::options().write(true).open(&paths.checkpoint[0]).unwrap();
+    let mut session = Session::new(&plan, &files).unwrap();
+    let mut cutter = Cutter { phase: "denoise-1", file: &file, done: Cell::new(false) };
+    let error = made(&mut session, &mut cutter).map(|_| ()).unwrap_err();
+    assert!(matches!(error, Error::File(_)), "{error}");
+    let failure = Failure::from(error);
+    assert_eq!(failure.kind, Kind::ModelFiles);
+    let text = failure.to_string();
+    assert!(text.contains(paths.checkpoint[0].to_str().unwrap()), "{text}");
+    assert!(text.contains("when it was opened, and now has 1000"), "{text}");
 }

@@ -200,7 +200,7 @@ impl Eval {
         let mut keep = |_: &str, _: &Named| Ok(());
         if self.device != Device::Cuda {
             let mut session = Session::new(plan, files)?;
-            return Ok(run(plan, &mut session, request, &mut Unwatched, &mut keep)?);
+            return Ok(run(&mut session, request, &mut Unwatched, &mut keep)?);
         }
         #[cfg(not(feature = "cuda"))]
         return Err(RuntimeError::WithoutCuda.into());
@@ -209,7 +209,7 @@ impl Eval {
             let (card, class) = first_card()?;
             let selected = zoetrope_compiler::select(plan, class).map_err(CompileError::Compiler)?;
             let cuda = on_card(card, plan, &selected, files)?;
-            Ok(run(plan, &mut Session::on(plan, cuda), request, &mut Unwatched, &mut keep)?)
+            Ok(run(&mut Session::on(cuda), request, &mut Unwatched, &mut keep)?)
         }
     }
 }

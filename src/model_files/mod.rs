@@ -135,6 +135,10 @@ impl Weights for ModelFiles {
     fn tensor(&self, source: Source, name: &str) -> Option<Tensor<'_>> {
         self.source(source).get(name)
     }
+
+    fn unchanged(&self) -> Result<(), FileError> {
+        [&self.checkpoint, &self.text_encoder, &self.upscaler].into_iter().try_for_each(TensorSet::unchanged)
+    }
 }
 
 /// A tensor that a plan reads.

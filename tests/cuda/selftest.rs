@@ -37,8 +37,8 @@ fn outcomes(cases: &[Case], plan: &Plan, code: &Code) -> Vec<Outcome> {
     let cuda = Cuda::new(Card::first().unwrap(), plan, code, &ByName, Supply::Files(&files)).unwrap();
     let mut all = Vec::new();
     // Every third case is also launched over and over, as for its time.
-    let effort = |number| Effort { turns: 1, seconds: if number % 3 == 0 { 0.002 } else { 0.0 } };
-    run(cases, plan, cuda, effort, &mut |_| {}, &mut |number, measured| {
+    let effort = |number| Effort { repeats: 1, seconds: if number % 3 == 0 { 0.002 } else { 0.0 } };
+    run(cases, cuda, effort, &mut |_| {}, &mut |number, measured| {
         assert_eq!(number, all.len());
         all.push(Outcome { case: cases[number].clone(), measured: Ok(measured) });
     })

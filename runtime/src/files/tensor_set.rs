@@ -80,6 +80,14 @@ impl TensorSet {
         &self.files
     }
 
+    /// As [`TensorFile::unchanged`], of all files.
+    ///
+    /// # Errors
+    /// The first file that was changed.
+    pub fn unchanged(&self) -> Result<(), FileError> {
+        self.files.iter().try_for_each(TensorFile::unchanged)
+    }
+
     /// The names that more than one file holds, once for every file that lost.
     pub fn replaced(&self) -> &[String] {
         &self.replaced

@@ -113,7 +113,7 @@ impl Plan {
                                     Fetch::AT_ONCE => "at once".to_string(),
                                     turn => format!("after turn {turn}"),
                                 };
-                                let (bytes, of) = (bytes_text(fetch.bytes), fetch.turn);
+                                let (bytes, of) = (bytes_text(fetch.bytes), fetch.iteration);
                                 writeln!(out, "      fetch {when}: weights of turn {of}, {bytes}")?;
                             }
                             for launch in l.body.iter() {
