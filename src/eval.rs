@@ -15,6 +15,7 @@ use zoetrope_runtime::{Error as RuntimeError, Executor, Weights};
 use crate::device::Device;
 #[cfg(feature = "cuda")]
 use crate::device::compiled::{first_card, on_card};
+use crate::finite;
 use crate::session::{Session, Unwatched};
 use crate::tensors::{Named, Tensor};
 
@@ -40,6 +41,8 @@ pub enum EvalError {
 /// What came out of a phase.
 pub struct Evaluated {
     pub outputs: Named,
+    /// What is not finite among its outputs, in words. No error: it may be what is looked for.
+    pub notes: Vec<String>,
     /// Seconds of every replay, loading excluded.
     pub seconds: Vec<f64>,
 }
@@ -128,6 +131,14 @@ impl Phase {
             session.run(&phase.name, &request.ports, &request.sigmas, &mut Unwatched)?;
             seconds.push(start.elapsed().as_secs_f64());
         }
+        let mut notes = Vec::new();
+        for port in phase.outputs.iter() {
+            let bytes = session.executor().read(port)?;
+            let (count, elements) = (finite::count(port, &bytes), finite::elements(port, &bytes));
+            if count > 0 {
+                notes.push(format!("{}: {count} of {elements} values are NaN or infinite", port.name));
+            }
+        }
         let mut outputs = Named::new();
         for port in phase.outputs.iter().filter(|p| !self.taps.iter().any(|t| t.output == p.name)) {
             outputs.insert(port.name.to_string(), session.output(&phase.name, &port.name)?);
@@ -136,7 +147,7 @@ impl Phase {
             let whole = session.output(&phase.name, &tap.output)?;
             outputs.insert(tap.asked.clone(), tap.pick(whole)?);
         }
-        Ok(Evaluated { outputs, seconds })
+        Ok(Evaluated { outputs, notes, seconds })
     }
 }
 

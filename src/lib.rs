@@ -5,6 +5,7 @@ pub mod demo;
 pub mod device;
 pub mod eval;
 pub mod failure;
+pub mod finite;
 pub mod lost_pages;
 pub mod media;
 pub mod model_files;

@@ -1,6 +1,6 @@
 //! The replay of the shipped plan: memory sharing changes no bit, dead memory is never read, nothing is allocated; and
 //! that plan with previews: they are what the decoder makes of the latents, and change nothing else. The same for guided
-//! steps, and that guidance without effect has none. Weights that change while a clip is made end a run.
+//! steps, and that guidance without effect has none. Weights that are damaged, or change while a clip is made, end a run.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -21,9 +21,10 @@ use zoetrope_model_spec::ltx::guidance::SCALES;
 use zoetrope_model_spec::ltx::pipeline::Picture;
 use zoetrope_model_spec::ltx::sizes::Size;
 use zoetrope_model_spec::target::{Pipeline, Target};
+use zoetrope_runtime::files;
 use zoetrope_runtime::null::Null;
-use zoetrope_runtime::plan::{Plan, Repeat, Segment};
-use zoetrope_runtime::{Cpu, Error, Observer, Result, replay};
+use zoetrope_runtime::plan::{Origin, Plan, Repeat, Segment, Source};
+use zoetrope_runtime::{Cpu, Error, Observer, Result, Weights, replay};
 use zoetrope_test_support::golden::rel_l2;
 
 fn plan(share: bool) -> Plan {
@@ -236,6 +237,63 @@ fn previews_are_what_the_decoder_makes_of_a_frame_and_change_nothing_else() {
 fn smallest() -> Target {
     let size = Size { width: 64, height: 64, frames: 1, ..Target::preset("res-tiny").unwrap().size };
     Target { size, pipeline: Pipeline::DistilledSingleStage, ..Target::preset("res-tiny").unwrap() }
+}
+
+/// Weights, one of which is not what the files have.
+struct Planted<'f> {
+    files: &'f ModelFiles,
+    source: Source,
+    name: String,
+    bytes: Vec<u8>,
+}
+
+impl Weights for Planted<'_> {
+    fn tensor(&self, source: Source, name: &str) -> Option<files::Tensor<'_>> {
+        let found = self.files.tensor(source, name)?;
+        let planted = source == self.source && name == self.name;
+        Some(if planted { files::Tensor { bytes: &self.bytes, ..found } } else { found })
+    }
+}
+
+#[test]
+fn damaged_weights_end_the_phase_that_reads_them() {
+    let plan = plan_of(&smallest(), true);
+    let files = demo_in_memory(&tensors_of(&plan)).unwrap();
+    for name in ["text-encode", "denoise-1", "video-decode", "vocode"] {
+        let phase = plan.phase(name).unwrap();
+        let constants = phase.constants.iter().map(|c| &plan.constants[*c as usize]);
+        // Of an embedding not all rows are read; a bias is read whole.
+        let (source, tensor) = constants
+            .filter(|c| c.shape.len() == 1)
+            .find_map(|c| match &c.origin {
+                Origin::Weight { source, tensors, .. } => Some((*source, tensors[0].0.to_string())),
+                Origin::Table { .. } => None,
+            })
+            .unwrap();
+        let mut bytes = files.tensor(source, &tensor).unwrap().bytes.to_vec();
+        // A NaN, as bf16 and as f32.
+        bytes[..4].fill(0xff);
+        let planted = Planted { files: &files, source, name: tensor, bytes };
+        let mut session = Session::new(&plan, &planted).unwrap();
+        let failure = Failure::from(made(&mut session, &mut Unwatched).map(|_| ()).unwrap_err());
+        assert_eq!(failure.kind, Kind::Failure);
+        let text = failure.to_string();
+        let output = phase.outputs.first().unwrap();
+        println!("{} planted: {text}", planted.name);
+        assert!(text.starts_with(&format!("{} of phase {name} is not finite", output.name)), "{text}");
+        assert!(text.contains(" of ") && text.contains("verify --deep"), "{text}");
+    }
+
+    // A single phase leaves what it makes, with a note: it may be what is looked for.
+    let (target, model) = (smallest(), dimensions(&smallest(), "".as_ref()).unwrap());
+    let phase = Phase::compile(&target, &model, "audio-decode", &[], Options::default()).unwrap();
+    let files = demo_in_memory(&tensors_of(&phase.plan)).unwrap();
+    let port = &phase.plan.phases[0].inputs[0];
+    let shape: Vec<usize> = port.shape.iter().map(|n| *n as usize).collect();
+    let nan = Tensor::real(&shape, vec![f32::NAN; shape.iter().product()]);
+    let done = phase.run(Device::Cpu, &files, &Named::from([(port.name.to_string(), nan)]), 1).unwrap();
+    let count = done.outputs["mel"].elements();
+    assert_eq!(done.notes, [format!("mel: {count} of {count} values are NaN or infinite")]);
 }
 
 /// Cuts a file short when a phase begins.

@@ -149,6 +149,7 @@ impl Eval {
         phase.check(&inputs)?;
         let files = self.model.open(&phase.plan, Some(&model))?;
         let done = phase.run(self.device, &files, &inputs, self.repeat)?;
+        done.notes.iter().for_each(|note| eprintln!("note: {note}"));
         if self.repeat > 1 {
             let seconds: Vec<_> = done.seconds.iter().map(|s| format!("{s:.4}")).collect();
             println!("replay seconds: {}", seconds.join(" "));

@@ -26,6 +26,10 @@ pub enum Error {
     /// A model file is not what it was when it was opened.
     #[error(transparent)]
     File(#[from] FileError),
+    #[error(
+        "{output} of phase {phase} is not finite\n  have  {count} of {elements} values that are NaN or infinite\n  help  damaged weights make such values: zoetrope verify --deep looks for them"
+    )]
+    NotFinite { phase: String, output: String, count: usize, elements: usize },
     #[error("the arena needs {bytes} bytes of memory, and the system does not give them")]
     Memory { bytes: u64 },
     #[cfg(feature = "cuda")]
