@@ -15,6 +15,7 @@ use zoetrope_runtime::{Error as RuntimeError, Executor, Weights};
 use crate::device::Device;
 #[cfg(feature = "cuda")]
 use crate::device::compiled::{first_card, on_card};
+use crate::finite;
 use crate::session::{Session, Unwatched};
 use crate::tensors::{Named, Tensor};
 
@@ -40,6 +41,8 @@ pub enum EvalError {
 /// What came out of a phase.
 pub struct Evaluated {
     pub outputs: Named,
+    /// What is not finite among its outputs, in words. No error: it may be what is looked for.
+    pub notes: Vec<String>,
     /// Seconds of every replay, loading excluded.
     pub seconds: Vec<f64>,
 }
@@ -55,12 +58,12 @@ pub struct Phase {
 struct Tap {
     asked: String,
     output: String,
-    /// The turn of the loop, when the output stacks all of them.
-    turn: Option<usize>,
+    /// The iteration of the loop, when the output stacks all of them.
+    iteration: Option<usize>,
 }
 
 impl Phase {
-    /// Compiles one phase of a target in memory. `taps` may name one turn of a loop (`block3.v`) or all (`block*.v`).
+    /// Compiles one phase of a target in memory. `taps` may name one iteration of a loop (`block3.v`) or all (`block*.v`).
     ///
     /// # Errors
     /// Unknown phases and taps, or whatever stops the compiler.
@@ -108,13 +111,13 @@ impl Phase {
             let (card, class) = first_card()?;
             let selected = zoetrope_compiler::select(&self.plan, class).map_err(CompileError::Compiler)?;
             let cuda = on_card(card, &self.plan, &selected, weights)?;
-            self.run_on(Session::on(&self.plan, cuda), inputs, repeat)
+            self.run_on(Session::on(cuda), inputs, repeat)
         }
     }
 
-    fn run_on<E: Executor>(
+    fn run_on<'a, E: Executor<'a>>(
         &self,
-        mut session: Session<'_, E>,
+        mut session: Session<E>,
         inputs: &Named,
         repeat: usize,
     ) -> Result<Evaluated, EvalError> {
@@ -128,6 +131,14 @@ impl Phase {
             session.run(&phase.name, &request.ports, &request.sigmas, &mut Unwatched)?;
             seconds.push(start.elapsed().as_secs_f64());
         }
+        let mut notes = Vec::new();
+        for port in phase.outputs.iter() {
+            let bytes = session.executor().read(port)?;
+            let (count, elements) = (finite::count(port, &bytes), finite::elements(port, &bytes));
+            if count > 0 {
+                notes.push(format!("{}: {count} of {elements} values are NaN or infinite", port.name));
+            }
+        }
         let mut outputs = Named::new();
         for port in phase.outputs.iter().filter(|p| !self.taps.iter().any(|t| t.output == p.name)) {
             outputs.insert(port.name.to_string(), session.output(&phase.name, &port.name)?);
@@ -136,36 +147,36 @@ impl Phase {
             let whole = session.output(&phase.name, &tap.output)?;
             outputs.insert(tap.asked.clone(), tap.pick(whole)?);
         }
-        Ok(Evaluated { outputs, seconds })
+        Ok(Evaluated { outputs, notes, seconds })
     }
 }
 
 impl Tap {
-    /// `block3.v` is turn 3 of `block*.v`; names without a number right before a dot are themselves.
+    /// `block3.v` is iteration 3 of `block*.v`; names without a number right before a dot are themselves.
     fn parse(asked: &str) -> Tap {
         let head = asked.split('.').next().unwrap_or(asked);
         let stem = head.trim_end_matches(|c: char| c.is_ascii_digit());
         match head[stem.len()..].parse() {
-            Ok(turn) if stem == "block" => {
+            Ok(iteration) if stem == "block" => {
                 let output = format!("{stem}*{}", &asked[head.len()..]);
-                Tap { asked: asked.to_string(), output, turn: Some(turn) }
+                Tap { asked: asked.to_string(), output, iteration: Some(iteration) }
             }
-            _ => Tap { asked: asked.to_string(), output: asked.to_string(), turn: None },
+            _ => Tap { asked: asked.to_string(), output: asked.to_string(), iteration: None },
         }
     }
 
     fn pick(&self, whole: Tensor) -> Result<Tensor, EvalError> {
-        let Some(turn) = self.turn else { return Ok(whole) };
-        let turns = whole.shape.first().copied().unwrap_or(0);
-        if turn >= turns {
+        let Some(i) = self.iteration else { return Ok(whole) };
+        let count = whole.shape.first().copied().unwrap_or(0);
+        if i >= count {
             return Err(EvalError::Input(format!(
                 "there is no {}: the blocks are 0 to {}",
                 self.asked,
-                turns.max(1) - 1
+                count.max(1) - 1
             )));
         }
-        let len = whole.elements() / turns;
-        let values = whole.reals()[turn * len..(turn + 1) * len].to_vec();
+        let len = whole.elements() / count;
+        let values = whole.reals()[i * len..(i + 1) * len].to_vec();
         Ok(Tensor::real(&[&[1], &whole.shape[1..]].concat(), values))
     }
 }

@@ -63,7 +63,7 @@ impl std::error::Error for Failure {}
 impl From<RuntimeError> for Failure {
     fn from(error: RuntimeError) -> Failure {
         let kind = match error {
-            RuntimeError::Constant { .. } => Kind::ModelFiles,
+            RuntimeError::Constant { .. } | RuntimeError::File(_) => Kind::ModelFiles,
             RuntimeError::WithoutCuda => Kind::Device,
             #[cfg(feature = "cuda")]
             RuntimeError::Device(_) => Kind::Device,

@@ -34,6 +34,8 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(code) => return code,
     };
+    zoetrope::lost_pages::watch();
+    zoetrope::threads::start();
     let done = match cli.command {
         Command::Generate(command) => command.run(),
         Command::Plan(command) => command.run(),

@@ -53,7 +53,7 @@ impl Progress {
 }
 
 impl Watch for Progress {
-    fn seam(&mut self, phase: &str, segment: &str, turn: u32, turns: u32) -> Result<()> {
+    fn boundary(&mut self, phase: &str, segment: &str, turn: u32, turns: u32) -> Result<()> {
         if segment == "finish" {
             return Ok(());
         }

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use zoetrope_model_spec::ltx::guidance::SCALES;
-use zoetrope_model_spec::ltx::pipeline::NEGATIVE_PHASE;
+use zoetrope_model_spec::ltx::pipeline::{NEGATIVE_PHASE, PREVIEW};
 use zoetrope_model_spec::ltx::schedule::{
     DISTILLED_SIGMAS, GUIDED_STEPS, GUIDED_TOKENS, STAGE_2_SIGMAS, ltx2,
 };
 use zoetrope_runtime::plan::{Item, Launch, Phase, Plan, Repeat, Segment};
 use zoetrope_runtime::{Executor, Result};
 
+use crate::finite;
 use crate::session::{Session, Watch};
 use crate::tensors::{Named, Tensor};
 use crate::tokenize::Encoded;
@@ -94,13 +95,13 @@ pub fn work(phase: &Phase, steps: Option<usize>) -> (u64, u64) {
     (launches, flops)
 }
 
-/// Runs every phase. `keep` hears of the latents after the phase that made them.
+/// Runs every phase, and looks at all that it leaves. `keep` hears of the latents after the phase that made them.
 ///
 /// # Errors
-/// Whatever stops a phase: weights that are missing, noise of the wrong size, or the watcher.
-pub fn run<E: Executor>(
-    plan: &Plan,
-    session: &mut Session<'_, E>,
+/// Whatever stops a phase: weights that are missing, noise of the wrong size, or the watcher; an output that is not
+/// finite.
+pub fn run<'a, E: Executor<'a>>(
+    session: &mut Session<E>,
     request: &Request<'_>,
     watch: &mut dyn Watch,
     keep: &mut dyn FnMut(&str, &Named) -> Result<()>,
@@ -108,7 +109,7 @@ pub fn run<E: Executor>(
     let mut latents = Named::new();
     let (mut video, mut waveform) = (None, None);
     let tokens = |v: &[i32]| Tensor::int(&[v.len()], v.to_vec());
-    for phase in plan.phases.iter() {
+    for phase in session.plan().phases.iter() {
         let name = phase.name.as_ref();
         let negative = request.guidance.negative.as_ref().filter(|_| name.ends_with(NEGATIVE_PHASE));
         let prompt = negative.unwrap_or(request.prompt);
@@ -133,12 +134,16 @@ pub fn run<E: Executor>(
         session.run(name, &inputs, &steps, watch)?;
         let mut left = Named::new();
         for port in phase.outputs.iter() {
+            if port.name == PREVIEW {
+                continue;
+            }
+            let bytes = session.executor().read(port)?;
+            finite::check(phase, port, &bytes)?;
+            let tensor = || Tensor::from_port(port, &bytes);
             match (name, port.slot.as_ref()) {
-                ("video-decode", _) => video = Some(session.output(name, &port.name)?),
-                ("vocode", _) => waveform = Some(session.output(name, &port.name)?),
-                (_, Some(slot)) if slot.ends_with(".latent") => {
-                    left.insert(slot.to_string(), session.output(name, &port.name)?);
-                }
+                ("video-decode", _) => video = Some(tensor()),
+                ("vocode", _) => waveform = Some(tensor()),
+                (_, Some(slot)) if slot.ends_with(".latent") => drop(left.insert(slot.to_string(), tensor())),
                 _ => {}
             }
         }

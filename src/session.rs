@@ -1,4 +1,4 @@
-//! A plan, its files and an executor: what runs phases and carries tensors in and out.
+//! What runs the phases of an executor's plan and carries tensors in and out.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,13 @@ use zoetrope_runtime::{Cpu, Error, Executor, Observer, Result, Weights, replay};
 
 use crate::tensors::Tensor;
 
-/// What is told while a phase runs. Returning an error stops the replay at the next seam.
+/// What is told while a phase runs. Returning an error stops the replay.
 pub trait Watch {
-    /// Before turn `turn` of `turns` of a segment of `phase`.
-    fn seam(&mut self, phase: &str, segment: &str, turn: u32, turns: u32) -> Result<()>;
+    /// Before turn `turn` of `turns` of a segment of `phase`; the turns of a denoising phase are its steps.
+    ///
+    /// # Errors
+    /// Whatever is to stop the replay.
+    fn boundary(&mut self, phase: &str, segment: &str, turn: u32, turns: u32) -> Result<()>;
 
     /// After a launch of so many floating-point operations.
     fn launched(&mut self, _flops: u64) {}
@@ -22,6 +25,9 @@ pub trait Watch {
     }
 
     /// After every step of a phase that makes previews: RGB in 0..1, [height, width, 3].
+    ///
+    /// # Errors
+    /// Whatever is to stop the replay.
     fn preview(&mut self, _picture: &Tensor) -> Result<()> {
         Ok(())
     }
@@ -31,26 +37,25 @@ pub trait Watch {
 pub struct Unwatched;
 
 impl Watch for Unwatched {
-    fn seam(&mut self, _phase: &str, _segment: &str, _turn: u32, _turns: u32) -> Result<()> {
+    fn boundary(&mut self, _phase: &str, _segment: &str, _turn: u32, _turns: u32) -> Result<()> {
         Ok(())
     }
 }
 
-/// One plan on one executor.
-pub struct Session<'a, E> {
-    plan: &'a Plan,
+/// One executor, and which of its plan's phases it has loaded.
+pub struct Session<E> {
     executor: E,
     /// The phase whose weights are resident.
     loaded: Option<String>,
 }
 
-impl<'a> Session<'a, Cpu<'a>> {
+impl<'a> Session<Cpu<'a>> {
     /// On the CPU: allocates the arena; reads no weight yet.
     ///
     /// # Errors
     /// No memory, or a plan of another version.
     pub fn new(plan: &'a Plan, files: &'a dyn Weights) -> Result<Self> {
-        Ok(Session::on(plan, Cpu::new(plan, files)?))
+        Ok(Session::on(Cpu::new(plan, files)?))
     }
 
     /// As [`Session::new`], with dead memory filled with NaN.
@@ -58,22 +63,27 @@ impl<'a> Session<'a, Cpu<'a>> {
     /// # Errors
     /// As [`Session::new`].
     pub fn poisoned(plan: &'a Plan, files: &'a dyn Weights) -> Result<Self> {
-        Ok(Session::on(plan, Cpu::new(plan, files)?.poisoned()))
+        Ok(Session::on(Cpu::new(plan, files)?.poisoned()))
     }
 }
 
-impl<'a, E: Executor> Session<'a, E> {
-    /// On an executor that was made for the plan.
-    pub fn on(plan: &'a Plan, executor: E) -> Session<'a, E> {
-        Session { plan, executor, loaded: None }
+impl<'a, E: Executor<'a>> Session<E> {
+    /// On an executor, whose plan it is.
+    pub fn on(executor: E) -> Session<E> {
+        Session { executor, loaded: None }
     }
 
     pub fn executor(&mut self) -> &mut E {
         &mut self.executor
     }
 
+    /// The executor's plan.
+    pub fn plan(&self) -> &'a Plan {
+        self.executor.plan()
+    }
+
     fn phase(&self, name: &str) -> Result<&'a Phase> {
-        self.plan.phase(name).ok_or_else(|| Error::NoPhase(name.to_string()))
+        self.plan().phase(name).ok_or_else(|| Error::NoPhase(name.to_string()))
     }
 
     /// Runs a phase: `inputs` are written first (ports that an earlier phase filled may be left out), `sigmas` are
@@ -89,17 +99,10 @@ impl<'a, E: Executor> Session<'a, E> {
         watch: &mut dyn Watch,
     ) -> Result<()> {
         let phase = self.phase(name)?;
-        // Entered first: weights that were still on their way to where the last phase had them have then landed, and
-        // cannot land on inputs of this one.
-        self.executor.enter(self.plan, phase)?;
-        for (port, tensor) in inputs {
-            let port = find(phase, port, &phase.inputs)?;
-            self.executor.write(port, &bytes_for(port, tensor)?)?;
-        }
+        let mut feed = Feed::new(phase, inputs, sigmas, watch)?;
         let first = self.loaded.as_deref() != Some(name);
         self.loaded = Some(name.to_string());
-        let mut feed = Feed::new(phase, sigmas, watch)?;
-        replay(self.plan, phase, first, &mut self.executor, &mut feed)?;
+        replay(&mut self.executor, phase, first, &mut feed)?;
         feed.show(&mut self.executor)
     }
 
@@ -109,7 +112,7 @@ impl<'a, E: Executor> Session<'a, E> {
     /// An unknown phase, or weights that are missing.
     pub fn load(&mut self, name: &str) -> Result<()> {
         let phase = self.phase(name)?;
-        self.executor.enter(self.plan, phase)
+        self.executor.enter(phase)
     }
 
     /// An output of a phase that has run, while no later phase has.
@@ -139,18 +142,32 @@ fn bytes_for(port: &Port, tensor: &Tensor) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Writes the noise levels of every step at its seam.
+/// What a port gets.
+type Written<'w> = (&'w Port, Vec<u8>);
+
+/// Writes a phase's inputs when it begins, and the noise levels of every step at its boundary.
 struct Feed<'w> {
+    inputs: Vec<Written<'w>>,
     /// By step, what each port of the phase that changes with it gets: made before the first step, so that a step
     /// allocates nothing.
-    steps: Vec<Vec<(&'w Port, Vec<u8>)>>,
+    steps: Vec<Vec<Written<'w>>>,
     /// Where a step leaves its preview, if somebody wants it.
     preview: Option<&'w Port>,
     watch: &'w mut dyn Watch,
 }
 
 impl<'w> Feed<'w> {
-    fn new(phase: &'w Phase, sigmas: &[f32], watch: &'w mut dyn Watch) -> Result<Feed<'w>> {
+    fn new(
+        phase: &'w Phase,
+        inputs: &BTreeMap<String, Tensor>,
+        sigmas: &[f32],
+        watch: &'w mut dyn Watch,
+    ) -> Result<Feed<'w>> {
+        let input = |(name, tensor): (&String, &Tensor)| {
+            let port = find(phase, name, &phase.inputs)?;
+            Ok((port, bytes_for(port, tensor)?))
+        };
+        let inputs = inputs.iter().map(input).collect::<Result<_>>()?;
         let ports = || phase.inputs.iter().filter(|p| p.per_step);
         let step = |levels: &[f32]| {
             let levels = Tensor::real(&[2], levels.to_vec());
@@ -158,11 +175,11 @@ impl<'w> Feed<'w> {
         };
         let steps = sigmas.windows(2).map(step).collect::<Result<_>>()?;
         let preview = phase.outputs.iter().find(|port| port.name == PREVIEW && watch.wants_previews());
-        Ok(Feed { steps, preview, watch })
+        Ok(Feed { inputs, steps, preview, watch })
     }
 
     /// Hands on the preview of the step before.
-    fn show<E: Executor>(&mut self, executor: &mut E) -> Result<()> {
+    fn show<'a, E: Executor<'a>>(&mut self, executor: &mut E) -> Result<()> {
         match self.preview {
             Some(port) => self.watch.preview(&Tensor::from_port(port, &executor.read(port)?)),
             None => Ok(()),
@@ -170,12 +187,16 @@ impl<'w> Feed<'w> {
     }
 }
 
-impl<E: Executor> Observer<E> for Feed<'_> {
+impl<'a, E: Executor<'a>> Observer<E> for Feed<'_> {
     fn steps(&mut self, _segment: &Segment) -> u32 {
         self.steps.len() as u32
     }
 
-    fn seam(
+    fn entered(&mut self, executor: &mut E, _phase: &Phase) -> Result<()> {
+        self.inputs.drain(..).try_for_each(|(port, bytes)| executor.write(port, &bytes))
+    }
+
+    fn boundary(
         &mut self,
         executor: &mut E,
         phase: &Phase,
@@ -192,7 +213,7 @@ impl<E: Executor> Observer<E> for Feed<'_> {
                 self.show(executor)?;
             }
         }
-        self.watch.seam(&phase.name, &segment.name, turn, turns)
+        self.watch.boundary(&phase.name, &segment.name, turn, turns)
     }
 
     fn launched(&mut self, _number: u32, launch: &Launch) {

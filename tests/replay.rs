@@ -1,14 +1,19 @@
 //! The replay of the shipped plan: memory sharing changes no bit, dead memory is never read, nothing is allocated; and
 //! that plan with previews: they are what the decoder makes of the latents, and change nothing else. The same for guided
-//! steps, and that guidance without effect has none.
+//! steps, and that guidance without effect has none. Weights that are damaged, or change while a clip is made, end a run.
 
-use zoetrope::demo::demo_in_memory;
+use std::cell::Cell;
+use std::fs::File;
+
+use zoetrope::demo::{TOKENIZER, demo_in_memory, write_demo_model};
 use zoetrope::device::Device;
 use zoetrope::eval::Phase;
+use zoetrope::failure::{Failure, Kind};
 use zoetrope::model_files::{ModelFiles, tensors_of};
-use zoetrope::run::{Finished, Guidance, Request, run};
+use zoetrope::run::{Finished, Guidance, Request, run, sigmas, work};
 use zoetrope::session::{Session, Unwatched, Watch};
 use zoetrope::tensors::{Named, Tensor};
+use zoetrope::tokenize::Tokenizer;
 use zoetrope_compiler::Options;
 use zoetrope_compiler::targets::{Part, compile_part, dimensions};
 use zoetrope_model_spec::lang::Dtype;
@@ -16,9 +21,10 @@ use zoetrope_model_spec::ltx::guidance::SCALES;
 use zoetrope_model_spec::ltx::pipeline::Picture;
 use zoetrope_model_spec::ltx::sizes::Size;
 use zoetrope_model_spec::target::{Pipeline, Target};
+use zoetrope_runtime::files;
 use zoetrope_runtime::null::Null;
-use zoetrope_runtime::plan::{Plan, Repeat, Segment};
-use zoetrope_runtime::{Observer, Result, replay};
+use zoetrope_runtime::plan::{Origin, Plan, Repeat, Segment, Source};
+use zoetrope_runtime::{Cpu, Error, Observer, Result, Weights, replay};
 use zoetrope_test_support::golden::rel_l2;
 
 fn plan(share: bool) -> Plan {
@@ -39,13 +45,17 @@ fn clip(plan: &Plan, files: &ModelFiles, poisoned: bool) -> Finished {
 fn watched(plan: &Plan, files: &ModelFiles, poisoned: bool, watch: &mut dyn Watch) -> Finished {
     let mut session = if poisoned { Session::poisoned(plan, files) } else { Session::new(plan, files) }
         .expect("the plan fits");
-    let tokenizer = files.tokenizer().unwrap();
+    made(&mut session, watch).expect("the run finishes")
+}
+
+fn made(session: &mut Session<Cpu<'_>>, watch: &mut dyn Watch) -> Result<Finished> {
+    let tokenizer = Tokenizer::from_bytes(TOKENIZER.as_bytes()).unwrap();
     let encoded = |prompt: &str| tokenizer.encode(prompt).unwrap();
     // What is there for guided plans is nothing to others.
     let guidance =
         Guidance { negative: Some(encoded("a blue cube")), scales: scales(&SCALES), steps: Some(2) };
     let request = Request { prompt: &encoded("a red ball"), guidance, seed: 7, noise: Named::new() };
-    run(plan, &mut session, &request, watch, &mut |_, _| Ok(())).expect("the run finishes")
+    run(session, &request, watch, &mut |_, _| Ok(()))
 }
 
 fn scales(values: &[(&str, f32)]) -> Named {
@@ -126,9 +136,9 @@ fn the_demo_run_stays_small() {
         }
     }
     let plan = plan(true);
-    let mut null = Null::default();
+    let mut null = Null::new(&plan);
     for phase in plan.phases.iter() {
-        replay(&plan, phase, true, &mut null, &mut Distilled).unwrap();
+        replay(&mut null, phase, true, &mut Distilled).unwrap();
     }
     println!("{} launches, {} GFLOP at most", null.launches, null.flops / 1_000_000_000);
     // Counted with eight steps in both stages; a real run does three in the second.
@@ -136,12 +146,25 @@ fn the_demo_run_stays_small() {
 }
 
 #[test]
+fn a_session_enters_every_phase_once_and_does_its_work() {
+    let plan = plan(true);
+    let mut session = Session::on(Null::new(&plan));
+    for phase in plan.phases.iter() {
+        session.run(&phase.name, &Named::new(), &sigmas(phase, None), &mut Unwatched).unwrap();
+    }
+    let (launches, flops) =
+        plan.phases.iter().map(|p| work(p, None)).fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
+    let null = session.executor();
+    assert_eq!((null.entered, null.launches, null.flops), (plan.phases.len() as u64, launches, flops));
+}
+
+#[test]
 fn a_replay_allocates_nothing() {
     let plan = plan(true);
-    let mut null = Null::default();
+    let mut null = Null::new(&plan);
     let measured = allocation_counter::measure(|| {
         for phase in plan.phases.iter() {
-            replay(&plan, phase, true, &mut null, &mut zoetrope_runtime::Silent).unwrap();
+            replay(&mut null, phase, true, &mut zoetrope_runtime::Silent).unwrap();
         }
     });
     assert!(null.launches > 0);
@@ -153,7 +176,7 @@ fn a_replay_allocates_nothing() {
 struct Viewer(Vec<Tensor>);
 
 impl Watch for Viewer {
-    fn seam(&mut self, _phase: &str, _segment: &str, _turn: u32, _turns: u32) -> Result<()> {
+    fn boundary(&mut self, _phase: &str, _segment: &str, _turn: u32, _turns: u32) -> Result<()> {
         Ok(())
     }
 
@@ -208,4 +231,101 @@ fn previews_are_what_the_decoder_makes_of_a_frame_and_change_nothing_else() {
     }
     // Nobody who does not ask gets any.
     assert_eq!(bits(&clip(&plan, &files, true)), bits(&finished));
+}
+
+/// The smallest clip: one stage, one frame.
+fn smallest() -> Target {
+    let size = Size { width: 64, height: 64, frames: 1, ..Target::preset("res-tiny").unwrap().size };
+    Target { size, pipeline: Pipeline::DistilledSingleStage, ..Target::preset("res-tiny").unwrap() }
+}
+
+/// Weights, one of which is not what the files have.
+struct Planted<'f> {
+    files: &'f ModelFiles,
+    source: Source,
+    name: String,
+    bytes: Vec<u8>,
+}
+
+impl Weights for Planted<'_> {
+    fn tensor(&self, source: Source, name: &str) -> Option<files::Tensor<'_>> {
+        let found = self.files.tensor(source, name)?;
+        let planted = source == self.source && name == self.name;
+        Some(if planted { files::Tensor { bytes: &self.bytes, ..found } } else { found })
+    }
+}
+
+#[test]
+fn damaged_weights_end_the_phase_that_reads_them() {
+    let plan = plan_of(&smallest(), true);
+    let files = demo_in_memory(&tensors_of(&plan)).unwrap();
+    for name in ["text-encode", "denoise-1", "video-decode", "vocode"] {
+        let phase = plan.phase(name).unwrap();
+        let constants = phase.constants.iter().map(|c| &plan.constants[*c as usize]);
+        // Of an embedding not all rows are read; a bias is read whole.
+        let (source, tensor) = constants
+            .filter(|c| c.shape.len() == 1)
+            .find_map(|c| match &c.origin {
+                Origin::Weight { source, tensors, .. } => Some((*source, tensors[0].0.to_string())),
+                Origin::Table { .. } => None,
+            })
+            .unwrap();
+        let mut bytes = files.tensor(source, &tensor).unwrap().bytes.to_vec();
+        // A NaN, as bf16 and as f32.
+        bytes[..4].fill(0xff);
+        let planted = Planted { files: &files, source, name: tensor, bytes };
+        let mut session = Session::new(&plan, &planted).unwrap();
+        let failure = Failure::from(made(&mut session, &mut Unwatched).map(|_| ()).unwrap_err());
+        assert_eq!(failure.kind, Kind::Failure);
+        let text = failure.to_string();
+        let output = phase.outputs.first().unwrap();
+        println!("{} planted: {text}", planted.name);
+        assert!(text.starts_with(&format!("{} of phase {name} is not finite", output.name)), "{text}");
+        assert!(text.contains(" of ") && text.contains("verify --deep"), "{text}");
+    }
+
+    // A single phase leaves what it makes, with a note: it may be what is looked for.
+    let (target, model) = (smallest(), dimensions(&smallest(), "".as_ref()).unwrap());
+    let phase = Phase::compile(&target, &model, "audio-decode", &[], Options::default()).unwrap();
+    let files = demo_in_memory(&tensors_of(&phase.plan)).unwrap();
+    let port = &phase.plan.phases[0].inputs[0];
+    let shape: Vec<usize> = port.shape.iter().map(|n| *n as usize).collect();
+    let nan = Tensor::real(&shape, vec![f32::NAN; shape.iter().product()]);
+    let done = phase.run(Device::Cpu, &files, &Named::from([(port.name.to_string(), nan)]), 1).unwrap();
+    let count = done.outputs["mel"].elements();
+    assert_eq!(done.notes, [format!("mel: {count} of {count} values are NaN or infinite")]);
+}
+
+/// Cuts a file short when a phase begins.
+struct Cutter<'f> {
+    phase: &'static str,
+    file: &'f File,
+    done: Cell<bool>,
+}
+
+impl Watch for Cutter<'_> {
+    fn boundary(&mut self, phase: &str, _segment: &str, _turn: u32, _turns: u32) -> Result<()> {
+        if phase == self.phase && !self.done.replace(true) {
+            self.file.set_len(1000).unwrap();
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_model_file_that_is_cut_short_in_the_midst_of_a_run_is_named() {
+    let plan = plan_of(&smallest(), true);
+    let folder = tempfile::tempdir().unwrap();
+    let paths = write_demo_model(folder.path(), &tensors_of(&plan)).unwrap();
+    let files = ModelFiles::open(&paths);
+    let file = File::options().write(true).open(&paths.checkpoint[0]).unwrap();
+    let mut session = Session::new(&plan, &files).unwrap();
+    let mut cutter = Cutter { phase: "denoise-1", file: &file, done: Cell::new(false) };
+    let error = made(&mut session, &mut cutter).map(|_| ()).unwrap_err();
+    assert!(matches!(error, Error::File(_)), "{error}");
+    let failure = Failure::from(error);
+    assert_eq!(failure.kind, Kind::ModelFiles);
+    let text = failure.to_string();
+    assert!(text.contains(paths.checkpoint[0].to_str().unwrap()), "{text}");
+    assert!(text.contains("when it was opened, and now has 1000"), "{text}");
 }

@@ -184,8 +184,8 @@ fn inner_loop(rows: &mut String, name: &str, l: &Loop) {
         per_turn.map(|row| row.iter().map(|c| format!("{c}, ")).collect::<String>().trim_end().to_string());
     table(rows, &format!("{name}_ROWS"), "u32", lines, l.rows.len());
     let fetches = l.fetches.iter().map(|f| {
-        let (after, turn, bytes, constants) = (f.after, f.turn, f.bytes, dims(&f.constants));
-        format!("fetch({after}, {turn}, {bytes}, {constants}),")
+        let (after, iteration, bytes, constants) = (f.after, f.iteration, f.bytes, dims(&f.constants));
+        format!("fetch({after}, {iteration}, {bytes}, {constants}),")
     });
     table(rows, &format!("{name}_FETCHES"), "Fetch", fetches, l.fetches.len());
 }

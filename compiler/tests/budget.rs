@@ -121,7 +121,7 @@ fn outputs(plan: &Plan) -> Vec<Vec<u8>> {
             let bytes: Vec<u8> = values.flat_map(f32::to_le_bytes).collect();
             cpu.write(port, &bytes).unwrap();
         }
-        replay(plan, phase, true, &mut cpu, &mut Steps).expect("the replay finishes");
+        replay(&mut cpu, phase, true, &mut Steps).expect("the replay finishes");
         out.extend(phase.outputs.iter().map(|port| cpu.read(port).unwrap().to_vec()));
     }
     out
@@ -199,7 +199,7 @@ fn ring<'p>(plan: &'p mut Plan, phase: &str) -> (Repeat, &'p mut Loop) {
 #[test]
 fn a_slot_takes_the_next_turn_when_the_last_is_done() {
     let mut plan = half();
-    let shape = |l: &Loop| l.fetches.iter().map(|f| (f.after, f.turn)).collect::<Vec<_>>();
+    let shape = |l: &Loop| l.fetches.iter().map(|f| (f.after, f.iteration)).collect::<Vec<_>>();
     const BEGIN: u32 = Fetch::AT_ONCE;
     let (repeat, l) = ring(&mut plan, "encode");
     assert_eq!((repeat, l.count), (Repeat::Once, 6));
@@ -226,7 +226,7 @@ fn changed_fetches_are_refused() {
                 assert!(told.is_err(), "{phase}: fetch {i} {what}");
             };
             refused("is missing", &|f, _| _ = f.remove(i));
-            refused("is for another turn", &|f, n| f[i].turn = (f[i].turn + 1) % n);
+            refused("is for another turn", &|f, n| f[i].iteration = (f[i].iteration + 1) % n);
             refused("brings half", &|f, _| _ = f[i].constants.to_mut().pop());
             let after = ring(&mut good.clone(), phase).1.fetches[i].after;
             if after != Fetch::AT_ONCE && after > 0 {

@@ -38,9 +38,9 @@ fn decoder(width: usize, height: usize, frames: usize, chunk: Option<usize>) -> 
     compile(Program { phases: vec![decode] }, "decoder", facts, Options::default()).expect("compiles")
 }
 
-fn counted(plan: &Plan) -> Null {
-    let mut null = Null::default();
-    replay(plan, &plan.phases[0], true, &mut null, &mut Silent).expect("nothing to fail");
+fn counted(plan: &Plan) -> Null<'_> {
+    let mut null = Null::new(plan);
+    replay(&mut null, &plan.phases[0], true, &mut Silent).expect("nothing to fail");
     null
 }
 

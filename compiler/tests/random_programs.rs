@@ -108,7 +108,7 @@ fn outputs(plan: &Plan, poisoned: bool) -> Vec<Vec<u8>> {
             values.flat_map(|x| x.to_le_bytes()[if wide { 0 } else { 2 }..].to_vec()).collect();
         cpu.write(port, &bytes).unwrap();
     }
-    replay(plan, phase, true, &mut cpu, &mut Silent).expect("the replay finishes");
+    replay(&mut cpu, phase, true, &mut Silent).expect("the replay finishes");
     phase.outputs.iter().map(|port| cpu.read(port).unwrap().to_vec()).collect()
 }
 
@@ -165,8 +165,8 @@ fn chunked(graph: Graph, frames: usize) -> Result<Graph, Error> {
 }
 
 fn flops(plan: &Plan) -> u64 {
-    let mut null = Null::default();
-    replay(plan, &plan.phases[0], true, &mut null, &mut Silent).expect("nothing to fail");
+    let mut null = Null::new(plan);
+    replay(&mut null, &plan.phases[0], true, &mut Silent).expect("nothing to fail");
     null.flops
 }
 

@@ -25,6 +25,7 @@ fn main() {
     println!("cargo::rerun-if-env-changed=ZOETROPE_VRAM");
     println!("cargo::rerun-if-env-changed=ZOETROPE_PREVIEW");
     println!("cargo::rerun-if-env-changed=ZOETROPE_EMIT_DIR");
+    zoetrope_kernels::threads::start();
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     if let Err(message) = run(&out) {
         // Cargo shows these lines and fails the build.

@@ -23,6 +23,7 @@ mod picture;
 mod rms_norm;
 mod sampler;
 mod text;
+pub mod threads;
 
 pub use catalog::catalog;
 pub use decl::{Axes, Hidden, IntRange, Kernel, KernelDraft, OperandDecl, Sample};

@@ -5,13 +5,22 @@ use std::collections::BTreeSet;
 
 use crate::arena::Arena;
 use crate::error::{Error, Result};
-use crate::files::{FileDtype, Tensor};
+use crate::files::{FileDtype, FileError, Tensor};
 use crate::plan::{Constant, Dtype, Fetch, Origin, Phase, Plan, Source, Text};
 
 /// Where weights are found.
 pub trait Weights {
     /// A tensor under its official name.
     fn tensor(&self, source: Source, name: &str) -> Option<Tensor<'_>>;
+
+    /// Checks that the files still are what they were when they were opened. Whoever reads tensors asks before and after:
+    /// [`crate::files::TensorFile::unchanged`] says what that finds. Allocates nothing where all is well.
+    ///
+    /// # Errors
+    /// The first file that was changed.
+    fn unchanged(&self) -> std::result::Result<(), FileError> {
+        Ok(())
+    }
 }
 
 /// How the file format names a plan's storage type.
@@ -35,6 +44,7 @@ enum Held<'a> {
 
 /// The constants of the current phase, by their place in the plan.
 pub struct Store<'a> {
+    plan: &'a Plan,
     files: &'a dyn Weights,
     held: Vec<Option<Held<'a>>>,
     /// The places of streamed constants, and the address in the plan where it begins.
@@ -43,17 +53,19 @@ pub struct Store<'a> {
 }
 
 impl<'a> Store<'a> {
-    pub fn new(files: &'a dyn Weights, plan: &Plan) -> Store<'a> {
+    pub fn new(files: &'a dyn Weights, plan: &'a Plan) -> Store<'a> {
         let held = plan.constants.iter().map(|_| None).collect();
-        Store { files, held, shared: Arena::default(), shared_from: 0 }
+        Store { plan, files, held, shared: Arena::default(), shared_from: 0 }
     }
 
     /// Makes the constants of `phase` resident that are not streamed, and room for those that are. Of others, those
     /// stay that the plan keeps.
     ///
     /// # Errors
-    /// A tensor is missing, has another shape, or has a type that cannot be converted; no memory.
-    pub fn keep(&mut self, plan: &'a Plan, phase: &Phase) -> Result<()> {
+    /// A tensor is missing, has another shape, or has a type that cannot be converted; a file was changed; no memory.
+    pub fn keep(&mut self, phase: &Phase) -> Result<()> {
+        self.unchanged()?;
+        let plan = self.plan;
         let streamed: BTreeSet<u32> =
             phase.fetches().flat_map(|(_, fetch)| fetch.constants.iter().copied()).collect();
         let stays = |i: u32| {
@@ -67,7 +79,7 @@ impl<'a> Store<'a> {
         }
         for i in phase.constants.iter().filter(|i| !streamed.contains(i)).map(|i| *i as usize) {
             if self.held[i].is_none() {
-                self.held[i] = Some(self.load(plan, &plan.constants[i])?);
+                self.held[i] = Some(self.load(&plan.constants[i])?);
             }
         }
         let span = |i: &u32| {
@@ -85,9 +97,10 @@ impl<'a> Store<'a> {
     ///
     /// # Errors
     /// As [`Store::keep`].
-    pub fn fetch(&mut self, plan: &'a Plan, phase: &Phase, fetch: &Fetch) -> Result<()> {
+    pub fn fetch(&mut self, phase: &Phase, fetch: &Fetch) -> Result<()> {
+        self.unchanged()?;
         for i in fetch.constants.iter() {
-            let constant = &plan.constants[*i as usize];
+            let constant = &self.plan.constants[*i as usize];
             let at =
                 phase.place(*i).ok_or_else(|| fail(constant, "has no place in this phase".to_string()))?;
             let (at, len) = ((at - self.shared_from) as usize, constant.bytes() as usize);
@@ -104,6 +117,14 @@ impl<'a> Store<'a> {
         Ok(())
     }
 
+    /// See [`Weights::unchanged`].
+    ///
+    /// # Errors
+    /// A file was changed.
+    pub fn unchanged(&self) -> Result<()> {
+        Ok(self.files.unchanged()?)
+    }
+
     /// Bytes of a resident constant, aligned for its type. Empty when it is not resident.
     pub fn bytes(&self, constant: u32) -> &[u8] {
         match &self.held[constant as usize] {
@@ -114,7 +135,8 @@ impl<'a> Store<'a> {
         }
     }
 
-    fn load(&self, plan: &'a Plan, constant: &Constant) -> Result<Held<'a>> {
+    fn load(&self, constant: &Constant) -> Result<Held<'a>> {
+        let plan = self.plan;
         let len = constant.bytes() as usize;
         let align = constant.dtype.bytes() as usize;
         match &constant.origin {

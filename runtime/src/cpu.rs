@@ -11,7 +11,7 @@ use zoetrope_model_spec::lang::Attr;
 use crate::arena::Arena;
 use crate::constants::{Store, Weights};
 use crate::error::{Error, Result};
-use crate::executor::Executor;
+use crate::executor::{Executor, Observer, each_launch};
 use crate::plan::{self, Base, Buffer, Dtype, Fetch, Item, Launch, Lifetime, Loop, Part, Phase, Plan, Port};
 
 /// Weights whose f32 copies together stay below this are laid out for products once, when a phase begins; larger
@@ -32,8 +32,8 @@ pub struct Cpu<'a> {
 
 struct Dead {
     buffer: usize,
-    /// Dies in the last turn of its loop only.
-    last_turn: bool,
+    /// Dies in the last iteration of its loop only.
+    last_iteration: bool,
 }
 
 impl<'a> Cpu<'a> {
@@ -98,13 +98,13 @@ impl<'a> Cpu<'a> {
         }
     }
 
-    fn part(&mut self, kernel: usize, part: &Part, row: Option<(&Loop, u32)>) -> Result<()> {
+    fn part(&mut self, kernel: usize, part: &Part, iteration: Option<(&Loop, u32)>) -> Result<()> {
         let write = &part.write;
-        let turn = row.map_or(0, |(_, turn)| u64::from(turn));
-        let from = (write.offset + write.step * turn) as usize;
+        let steps = iteration.map_or(0, |(_, i)| u64::from(i));
+        let from = (write.offset + write.step * steps) as usize;
         let to = from + write.extent() as usize;
         let (shape, shapes) = (dims(write), part.reads.iter().map(dims).collect::<Vec<_>>());
-        let reads = Reads { store: &self.store, packed: &self.packed, part, shapes: &shapes, row };
+        let reads = Reads { store: &self.store, packed: &self.packed, part, shapes: &shapes, iteration };
         let meaning = &self.meanings[kernel];
         let failed = |e: EvalError| {
             let (kernel, path) = (self.plan.kernels[kernel].name.to_string(), part.path.to_string());
@@ -137,10 +137,10 @@ impl<'a> Cpu<'a> {
         evaluate(meaning, &operands, &packed, out).map_err(failed)
     }
 
-    fn bury(&mut self, number: u32, row: Option<(&Loop, u32)>) {
+    fn bury(&mut self, number: u32, iteration: Option<(&Loop, u32)>) {
         let dead = self.poison.as_ref().and_then(|p| p.get(&number));
         for d in dead.into_iter().flatten() {
-            if !d.last_turn || row.is_none_or(|(l, turn)| turn + 1 == l.count) {
+            if !d.last_iteration || iteration.is_none_or(|(l, i)| i + 1 == l.count) {
                 let b = &self.plan.buffers[d.buffer];
                 self.arena.bytes_mut()[b.offset as usize..(b.offset + b.bytes) as usize].fill(0xff);
             }
@@ -148,7 +148,7 @@ impl<'a> Cpu<'a> {
     }
 }
 
-/// For every launch of a phase the scratch that nobody reads after it. What outlives a run-time loop's turn is left
+/// For every launch of a phase the scratch that nobody reads after it. What outlives a turn of the steps is left
 /// alone, and so are ports, which the host reads.
 fn deaths(buffers: &[Buffer], phase: &Phase) -> BTreeMap<u32, Vec<Dead>> {
     let mut out: BTreeMap<u32, Vec<Dead>> = BTreeMap::new();
@@ -163,7 +163,7 @@ fn deaths(buffers: &[Buffer], phase: &Phase) -> BTreeMap<u32, Vec<Dead>> {
             for (i, b) in buffers.iter().enumerate() {
                 let here = (number..number + launches).contains(&b.last) && b.lifetime == Lifetime::Scratch;
                 if here && (b.first >= start || segment.repeat != plan::Repeat::Steps) {
-                    out.entry(b.last).or_default().push(Dead { buffer: i, last_turn: b.first < number });
+                    out.entry(b.last).or_default().push(Dead { buffer: i, last_iteration: b.first < number });
                 }
             }
             number += launches;
@@ -192,7 +192,7 @@ struct Reads<'t> {
     packed: &'t BTreeMap<u32, Packed>,
     part: &'t Part,
     shapes: &'t [Vec<usize>],
-    row: Option<(&'t Loop, u32)>,
+    iteration: Option<(&'t Loop, u32)>,
 }
 
 impl<'t> Reads<'t> {
@@ -202,19 +202,19 @@ impl<'t> Reads<'t> {
         in_place: Option<u32>,
         arena: impl Fn(usize, usize) -> &'t [u8],
     ) -> (Vec<Operand<'t>>, Vec<Option<&'t Packed>>) {
-        let turn = self.row.map_or(0, |(_, turn)| u64::from(turn));
+        let steps = self.iteration.map_or(0, |(_, i)| u64::from(i));
         let of = |(i, (operand, shape)): (usize, (&plan::Operand, &'t Vec<usize>))| {
-            let constant = match (operand.base, self.row) {
+            let constant = match (operand.base, self.iteration) {
                 (Base::Arena, _) | (Base::Column(_), None) => None,
                 (Base::Constant(c), _) => Some(c),
-                (Base::Column(c), Some((l, turn))) => Some(l.rows[(turn * l.columns + c) as usize]),
+                (Base::Column(c), Some((l, i))) => Some(l.rows[(i * l.columns + c) as usize]),
             };
             let bound = if in_place == Some(i as u32) {
                 Operand::InPlace
             } else if let Some(c) = constant {
                 Operand::Tensor(tensor(operand, self.store.bytes(c), shape))
             } else {
-                let at = (operand.offset + operand.step * turn) as usize;
+                let at = (operand.offset + operand.step * steps) as usize;
                 Operand::Tensor(view(operand, arena(at, operand.extent() as usize), shape))
             };
             (bound, constant.and_then(|c| self.packed.get(&c)))
@@ -249,29 +249,40 @@ fn view<'t>(operand: &plan::Operand, bytes: &'t [u8], shape: &'t [usize]) -> Ten
     Tensor { data, shape, row_stride: operand.row_stride as usize }
 }
 
-impl Executor for Cpu<'_> {
-    fn enter(&mut self, _plan: &Plan, phase: &Phase) -> Result<()> {
-        self.store.keep(self.plan, phase)?;
+impl<'a> Executor<'a> for Cpu<'a> {
+    fn plan(&self) -> &'a Plan {
+        self.plan
+    }
+
+    fn enter(&mut self, phase: &'a Phase) -> Result<()> {
+        self.store.keep(phase)?;
         self.pack(phase);
-        Ok(())
+        self.store.unchanged()
     }
 
-    fn launch(
+    fn turn<O: Observer<Self>>(
         &mut self,
-        _plan: &Plan,
-        number: u32,
-        launch: &Launch,
-        row: Option<(&Loop, u32)>,
+        phase: &'a Phase,
+        segment: usize,
+        first: u32,
+        observer: &mut O,
     ) -> Result<()> {
+        each_launch(self, phase, segment, first, observer)?;
+        self.store.unchanged()
+    }
+
+    fn launch(&mut self, number: u32, launch: &'a Launch, iteration: Option<(&'a Loop, u32)>) -> Result<()> {
+        // Its operands may lie in mapped files.
+        self.store.unchanged()?;
         for part in launch.parts.iter() {
-            self.part(launch.kernel as usize, part, row)?;
+            self.part(launch.kernel as usize, part, iteration)?;
         }
-        self.bury(number, row);
+        self.bury(number, iteration);
         Ok(())
     }
 
-    fn fetch(&mut self, _plan: &Plan, phase: &Phase, fetch: &Fetch) -> Result<()> {
-        self.store.fetch(self.plan, phase, fetch)
+    fn fetch(&mut self, phase: &'a Phase, fetch: &'a Fetch) -> Result<()> {
+        self.store.fetch(phase, fetch)
     }
 
     fn read(&mut self, port: &Port) -> Result<Cow<'_, [u8]>> {

@@ -27,4 +27,5 @@ pub use constants::{Store, Weights};
 pub use cpu::Cpu;
 pub use error::{Error, Result};
 pub use executor::{Executor, Observer, Silent};
+pub use map::file_at;
 pub use replay::replay;

@@ -7,8 +7,11 @@ use crate::executor::Executor;
 use crate::plan::{Fetch, Launch, Loop, Phase, Plan, Port};
 
 /// Counts launches and what they would have cost.
-#[derive(Debug, Default)]
-pub struct Null {
+#[derive(Debug)]
+pub struct Null<'p> {
+    plan: &'p Plan,
+    /// Phases, each as often as it was entered.
+    pub entered: u64,
     pub launches: u64,
     pub flops: u64,
     pub bytes: u64,
@@ -16,17 +19,27 @@ pub struct Null {
     pub fetched: u64,
 }
 
-impl Executor for Null {
-    fn enter(&mut self, _plan: &Plan, _phase: &Phase) -> Result<()> {
+impl<'p> Null<'p> {
+    pub fn new(plan: &'p Plan) -> Null<'p> {
+        Null { plan, entered: 0, launches: 0, flops: 0, bytes: 0, fetched: 0 }
+    }
+}
+
+impl<'p> Executor<'p> for Null<'p> {
+    fn plan(&self) -> &'p Plan {
+        self.plan
+    }
+
+    fn enter(&mut self, _phase: &'p Phase) -> Result<()> {
+        self.entered += 1;
         Ok(())
     }
 
     fn launch(
         &mut self,
-        _plan: &Plan,
         _number: u32,
-        launch: &Launch,
-        _row: Option<(&Loop, u32)>,
+        launch: &'p Launch,
+        _iteration: Option<(&'p Loop, u32)>,
     ) -> Result<()> {
         self.launches += 1;
         self.flops += launch.flops();
@@ -34,7 +47,7 @@ impl Executor for Null {
         Ok(())
     }
 
-    fn fetch(&mut self, _plan: &Plan, _phase: &Phase, fetch: &Fetch) -> Result<()> {
+    fn fetch(&mut self, _phase: &'p Phase, fetch: &'p Fetch) -> Result<()> {
         self.fetched += fetch.bytes;
         Ok(())
     }

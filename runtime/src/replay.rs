@@ -2,23 +2,23 @@
 
 use crate::error::Result;
 use crate::executor::{Executor, Observer};
-use crate::plan::{Fetch, Item, Phase, Plan, Repeat};
+use crate::plan::{Fetch, Phase, Repeat};
 
-/// Runs one phase of a plan. `first_load` says that the phase's weights are new, so that what depends on them
-/// alone is made again.
+/// Runs one phase of the executor's plan. `first_load` says that the phase's weights are new, so that what depends on
+/// them alone is made again.
 ///
 /// # Errors
 /// Whatever the executor or the observer reports; the phase is then unfinished and its outputs are undefined.
-pub fn replay<E: Executor, O: Observer<E>>(
-    plan: &Plan,
-    phase: &Phase,
-    first_load: bool,
+pub fn replay<'p, E: Executor<'p>, O: Observer<E>>(
     executor: &mut E,
+    phase: &'p Phase,
+    first_load: bool,
     observer: &mut O,
 ) -> Result<()> {
-    executor.enter(plan, phase)?;
+    executor.enter(phase)?;
+    observer.entered(executor, phase)?;
     for (_, fetch) in phase.fetches().filter(|(_, fetch)| fetch.after == Fetch::AT_ONCE) {
-        executor.fetch(plan, phase, fetch)?;
+        executor.fetch(phase, fetch)?;
     }
     let mut first = phase.first;
     for (number, segment) in phase.segments.iter().enumerate() {
@@ -28,44 +28,10 @@ pub fn replay<E: Executor, O: Observer<E>>(
             Repeat::Steps => observer.steps(segment),
         };
         for turn in 0..turns {
-            observer.seam(executor, phase, segment, turn, turns)?;
-            executor.turn(plan, phase, number, first, observer)?;
+            observer.boundary(executor, phase, segment, turn, turns)?;
+            executor.turn(phase, number, first, observer)?;
         }
         first += segment.launches();
-    }
-    Ok(())
-}
-
-/// One turn of segment number `segment`, launch by launch.
-pub fn each_launch<E: Executor, O: Observer<E>>(
-    executor: &mut E,
-    plan: &Plan,
-    phase: &Phase,
-    segment: usize,
-    first: u32,
-    observer: &mut O,
-) -> Result<()> {
-    let mut number = first;
-    for item in phase.segments[segment].items.iter() {
-        match item {
-            Item::Launch(launch) => {
-                executor.launch(plan, number, launch, None)?;
-                observer.launched(number, launch);
-                number += 1;
-            }
-            Item::Loop(inner) => {
-                for row in 0..inner.count {
-                    for (number, launch) in (number..).zip(inner.body.iter()) {
-                        executor.launch(plan, number, launch, Some((inner, row)))?;
-                        observer.launched(number, launch);
-                    }
-                    for fetch in inner.fetches.iter().filter(|fetch| fetch.after == row) {
-                        executor.fetch(plan, phase, fetch)?;
-                    }
-                }
-                number += inner.body.len() as u32;
-            }
-        }
     }
     Ok(())
 }

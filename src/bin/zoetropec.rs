@@ -34,6 +34,8 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(code) => return code,
     };
+    zoetrope::lost_pages::watch();
+    zoetrope::threads::start();
     let done = match cli.command {
         Command::Show(command) => command.run(),
         Command::Eval(command) => command.run(),

@@ -79,7 +79,7 @@ impl Bench {
         let named = Card::of(&card.name);
         let mut out = format!("{}, plan {}, {:?} weights\n", card.name, plan.name, self.weights);
         let start = Instant::now();
-        let mut session = Session::on(plan, Cuda::new(card, plan, code, &Embedded, supply)?);
+        let mut session = Session::on(Cuda::new(card, plan, code, &Embedded, supply)?);
         let beside = session.executor().beside_bytes() as f64 / 1e6;
         let _ = writeln!(
             out,
@@ -138,7 +138,7 @@ fn inputs(phase: &Phase) -> Vec<(&Port, Vec<u8>)> {
 }
 
 fn time<'p>(
-    session: &mut Session<'_, Cuda<'_>>,
+    session: &mut Session<Cuda<'_>>,
     phase: &'p Phase,
     turns: usize,
     code: &Code,
@@ -151,9 +151,9 @@ fn time<'p>(
     session.executor().settle()?;
     let loading = start.elapsed().as_secs_f64();
     let stepping = phase.segments.iter().find(|segment| segment.repeat == Repeat::Steps);
-    let mut seams = Seams { of: stepping.map(|segment| segment.name.as_ref()), all: Vec::new() };
+    let mut boundaries = Boundaries { of: stepping.map(|segment| segment.name.as_ref()), all: Vec::new() };
     // A phase may write over what it has read, so inputs are written for every turn, before the clock is started.
-    let turn = |session: &mut Session<'_, Cuda<'_>>, watch: &mut dyn Watch| -> Result<f64, Failure> {
+    let turn = |session: &mut Session<Cuda<'_>>, watch: &mut dyn Watch| -> Result<f64, Failure> {
         for (port, bytes) in &inputs {
             session.executor().write(port, bytes)?;
         }
@@ -163,8 +163,8 @@ fn time<'p>(
     };
     let mut times = Vec::new();
     for _ in 0..turns.max(1) {
-        times.push(turn(session, &mut seams)?);
-        seams.all.push((false, Instant::now()));
+        times.push(turn(session, &mut boundaries)?);
+        boundaries.all.push((false, Instant::now()));
     }
     let mut host = 0.0;
     for (i, segment) in phase.segments.iter().enumerate() {
@@ -185,7 +185,7 @@ fn time<'p>(
             entry.2 += named.map_or(0.0, |card| floor::launch(card, launch));
         }
     }
-    let steps = (steps.len().saturating_sub(1), median(seams.steps()));
+    let steps = (steps.len().saturating_sub(1), median(boundaries.steps()));
     Ok(Timed { phase, loading, seconds: median(times), steps, host, functions })
 }
 
@@ -194,21 +194,21 @@ fn median(mut times: Vec<f64>) -> f64 {
     times.get(times.len() / 2).copied().unwrap_or(0.0)
 }
 
-/// When seams were reached, and whether a turn of the segment `of` began there.
-struct Seams<'p> {
+/// When boundaries were reached, and whether a turn of the segment `of` began there.
+struct Boundaries<'p> {
     of: Option<&'p str>,
     all: Vec<(bool, Instant)>,
 }
 
-impl Watch for Seams<'_> {
-    fn seam(&mut self, _phase: &str, segment: &str, _turn: u32, _turns: u32) -> RuntimeResult<()> {
+impl Watch for Boundaries<'_> {
+    fn boundary(&mut self, _phase: &str, segment: &str, _turn: u32, _turns: u32) -> RuntimeResult<()> {
         self.all.push((self.of == Some(segment), Instant::now()));
         Ok(())
     }
 }
 
-impl Seams<'_> {
-    /// Seconds from the beginning of every step to the next seam.
+impl Boundaries<'_> {
+    /// Seconds from the beginning of every step to the next boundary.
     fn steps(&self) -> Vec<f64> {
         let pairs = self.all.windows(2).filter(|pair| pair[0].0);
         pairs.map(|pair| (pair[1].1 - pair[0].1).as_secs_f64()).collect()

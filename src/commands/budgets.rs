@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use rayon::prelude::*;
 use zoetrope_compiler::Error;
 use zoetrope_compiler::targets::{CompileError, RESERVE_BYTES, compile_target};
 use zoetrope_model_spec::target::{Model, PRESETS, Target};
@@ -23,11 +24,8 @@ pub fn table() -> Result<String, Failure> {
          |---|---|---|---|---|---|---|\n",
     );
     // Every preset is compiled several times, and none waits for another.
-    let rows: Vec<_> = std::thread::scope(|scope| {
-        let large = PRESETS.iter().filter(|(_, preset)| preset.model != Model::Demo);
-        let running: Vec<_> = large.map(|(name, _)| scope.spawn(|| rows(name))).collect();
-        running.into_iter().map(|one| one.join().expect("no thread panics")).collect()
-    });
+    let large: Vec<_> = PRESETS.iter().filter(|(_, preset)| preset.model != Model::Demo).collect();
+    let rows: Vec<_> = large.par_iter().map(|(name, _)| rows(name)).collect();
     for rows in rows {
         out += &rows?;
     }

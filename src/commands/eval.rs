@@ -160,6 +160,7 @@ impl Eval {
         phase.check(&inputs)?;
         let files = self.model.open(&phase.plan, Some(&model))?;
         let done = phase.run(self.device, &files, &inputs, self.repeat)?;
+        done.notes.iter().for_each(terminal::note);
         if self.repeat > 1 {
             let seconds: Vec<_> = done.seconds.iter().map(|s| format!("{s:.4}")).collect();
             self.info(&format!("replay seconds: {}", seconds.join(" ")));
@@ -209,7 +210,7 @@ impl Eval {
         let mut keep = |_: &str, _: &Named| Ok(());
         if self.device != Device::Cuda {
             let mut session = Session::new(plan, files)?;
-            return Ok(run(plan, &mut session, request, &mut Unwatched, &mut keep)?);
+            return Ok(run(&mut session, request, &mut Unwatched, &mut keep)?);
         }
         #[cfg(not(feature = "cuda"))]
         return Err(RuntimeError::WithoutCuda.into());
@@ -218,7 +219,7 @@ impl Eval {
             let (card, class) = first_card()?;
             let selected = zoetrope_compiler::select(plan, class).map_err(CompileError::Compiler)?;
             let cuda = on_card(card, plan, &selected, files)?;
-            Ok(run(plan, &mut Session::on(plan, cuda), request, &mut Unwatched, &mut keep)?)
+            Ok(run(&mut Session::on(cuda), request, &mut Unwatched, &mut keep)?)
         }
     }
 }

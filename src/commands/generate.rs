@@ -129,13 +129,13 @@ impl Generate {
         let finished = match chosen {
             Chosen::Cpu => {
                 let mut session = Session::new(plan, &files)?;
-                run(plan, &mut session, &request, &mut watch, &mut keep)
+                run(&mut session, &request, &mut watch, &mut keep)
             }
             #[cfg(feature = "cuda")]
             Chosen::Card(card, code) => {
                 let mut cuda = Cuda::new(card, plan, code, &Embedded, Supply::Files(&files))?;
                 cuda.set_mode(mode());
-                run(plan, &mut Session::on(plan, cuda), &request, &mut watch, &mut keep)
+                run(&mut Session::on(cuda), &request, &mut watch, &mut keep)
             }
         };
         progress.done();

@@ -11,6 +11,7 @@ use zoetrope_runtime::plan::{Plan, Source};
 use crate::demo::demo_in_memory;
 use crate::failure::{Failure, Kind};
 use crate::model_files::{ModelFiles, ModelPaths, tensors_of};
+use crate::terminal;
 use crate::verify::{Report, verify};
 
 /// Where the model's files are. The official command line's names are accepted too.

@@ -48,8 +48,8 @@ fn png(picture: &Tensor) -> std::result::Result<Vec<u8>, png::EncodingError> {
 }
 
 impl Watch for Previews<'_> {
-    fn seam(&mut self, phase: &str, segment: &str, turn: u32, turns: u32) -> Result<()> {
-        self.progress.seam(phase, segment, turn, turns)
+    fn boundary(&mut self, phase: &str, segment: &str, turn: u32, turns: u32) -> Result<()> {
+        self.progress.boundary(phase, segment, turn, turns)
     }
 
     fn launched(&mut self, flops: u64) {

@@ -114,10 +114,9 @@ impl SelfTest {
         let cuda = Cuda::new(card, &plan, &selected.code, &Folder(images), Supply::Files(&files))?;
         // Small cases are many, and their times are of no great interest.
         let long = |number| from + number < CEILINGS || self.sizes == Sizes::Full;
-        let effort = |number| Effort { turns: self.turns, seconds: if long(number) { 0.3 } else { 0.002 } };
+        let effort = |number| Effort { repeats: self.turns, seconds: if long(number) { 0.3 } else { 0.002 } };
         run(
             cases,
-            &plan,
             cuda,
             effort,
             &mut |number| terminal::info(&begins(from + number)),

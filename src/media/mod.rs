@@ -7,6 +7,7 @@
 //! The compressed clip stays in memory until all frames are in; [`Mp4`] is the finished file, which [`crate::output`] writes.
 
 mod error;
+mod movie;
 mod mp4;
 mod quiet;
 mod rate;

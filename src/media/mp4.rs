@@ -1,4 +1,4 @@
-//! Encoded tracks, and the MP4 file that they become.
+//! The MP4 file that encoded tracks become.
 //!
 //! The order is `ftyp`, `moov`, `mdat`: with the tables in front, a player can start before it has the whole file.
 
@@ -7,59 +7,8 @@ use std::io::{self, Write};
 use shiguredo_mp4::boxes::{Brand, FtypBox, MdatBox};
 use shiguredo_mp4::{BoxHeader, BoxSize, Encode};
 
-use super::{FrameRate, MediaError, SAMPLE_RATE, tables};
-
-/// H.264 samples, each a sequence of NAL units with 4-byte lengths.
-pub(super) struct VideoTrack {
-    /// Pixels.
-    pub(super) width: u16,
-    /// Pixels.
-    pub(super) height: u16,
-    pub(super) rate: FrameRate,
-    /// The SPS NAL unit.
-    pub(super) sequence_parameters: Vec<u8>,
-    /// The PPS NAL unit.
-    pub(super) picture_parameters: Vec<u8>,
-    /// Indices of the frames that need no other frame, from 0.
-    pub(super) key_frames: Vec<u32>,
-    /// Bytes of every frame.
-    pub(super) sizes: Vec<u32>,
-    /// All frames, one after the other.
-    pub(super) data: Vec<u8>,
-}
-
-/// AAC frames at [`SAMPLE_RATE`], stereo.
-pub(super) struct SoundTrack {
-    /// AudioSpecificConfig, ISO/IEC 14496-3.
-    pub(super) config: Vec<u8>,
-    /// Samples per channel in a frame.
-    pub(super) frame_length: u32,
-    /// Samples per channel that a decoder gives before the first real one.
-    pub(super) priming: u32,
-    /// Real samples per channel.
-    pub(super) samples: u64,
-    /// Bits per second.
-    pub(super) bit_rate: u32,
-    /// Bytes of every frame.
-    pub(super) sizes: Vec<u32>,
-    /// All frames, one after the other.
-    pub(super) data: Vec<u8>,
-}
-
-/// Everything a file holds.
-pub(super) struct Movie {
-    pub(super) video: VideoTrack,
-    pub(super) sound: Option<SoundTrack>,
-    pub(super) metadata: Vec<(String, String)>,
-}
-
-/// Consecutive frames of one track that lie together in the file.
-pub(super) struct Chunk {
-    pub(super) sound: bool,
-    /// Number of frames, video or AAC.
-    pub(super) frames: u32,
-    pub(super) bytes: u64,
-}
+use super::movie::{Chunk, Movie};
+use super::{MediaError, SAMPLE_RATE, tables};
 
 /// A finished MP4 file, in memory.
 pub struct Mp4 {
@@ -156,6 +105,8 @@ fn bytes(part: &impl Encode) -> Result<Vec<u8>, MediaError> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::FrameRate;
+    use super::super::movie::{SoundTrack, VideoTrack};
     use super::*;
 
     fn movie(fps: f64, frames: usize, samples: u64) -> Movie {

@@ -2,7 +2,7 @@
 
 use fdk_aac::enc::{AudioObjectType, BitRate, ChannelMode, Encoder, EncoderParams, Transport};
 
-use super::mp4::SoundTrack;
+use super::movie::SoundTrack;
 use super::{MediaError, SAMPLE_RATE};
 
 /// Bits per second for both channels: transparent for most sound, small next to the pictures.

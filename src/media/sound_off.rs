@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use super::MediaError;
-use super::mp4::SoundTrack;
+use super::movie::SoundTrack;
 
 /// No value of this type can be made.
 pub(super) struct SoundEncoder(Infallible);

@@ -13,7 +13,7 @@ use shiguredo_mp4::descriptors::{
 };
 use shiguredo_mp4::{BoxSize, BoxType, Either, Encode, FixedPointNumber, Mp4FileTime, Uint};
 
-use super::mp4::{Chunk, Movie, SoundTrack, VideoTrack};
+use super::movie::{Chunk, Movie, SoundTrack, VideoTrack};
 use super::{MediaError, SAMPLE_RATE};
 
 const VIDEO_ID: u32 = 1;

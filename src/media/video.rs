@@ -11,7 +11,7 @@ use openh264::encoder::{
 use openh264::formats::YUVSlices;
 use zoetrope_model_spec::limits::written_size;
 
-use super::mp4::VideoTrack;
+use super::movie::VideoTrack;
 use super::quiet::quiet;
 use super::{FrameRate, MediaError, video_bit_rate};
 

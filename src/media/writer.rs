@@ -1,6 +1,7 @@
 //! Frames and sound in, one at a time; a finished file out.
 
-use super::mp4::{Movie, Mp4};
+use super::movie::Movie;
+use super::mp4::Mp4;
 use super::sound::SoundEncoder;
 use super::video::VideoEncoder;
 use super::{FrameRate, MediaError};

@@ -10,7 +10,7 @@ use zoetrope_compiler::file_config::{MAX_CONFIG_BYTES, config_of};
 use zoetrope_model_spec::ltx::config::ModelConfig;
 use zoetrope_model_spec::ltx::read_config::ConfigError;
 use zoetrope_runtime::Weights;
-use zoetrope_runtime::files::{Listing, Tensor, TensorFile, TensorSet, read_text, tensor_files};
+use zoetrope_runtime::files::{FileError, Listing, Tensor, TensorFile, TensorSet, read_text, tensor_files};
 use zoetrope_runtime::plan::{Origin, Plan, Source};
 
 use crate::tokenize::{TokenizeError, Tokenizer};
@@ -177,6 +177,10 @@ fn real(path: &Path) -> PathBuf {
 impl Weights for ModelFiles {
     fn tensor(&self, source: Source, name: &str) -> Option<Tensor<'_>> {
         self.source(source).get(name)
+    }
+
+    fn unchanged(&self) -> Result<(), FileError> {
+        [&self.checkpoint, &self.text_encoder, &self.upscaler].into_iter().try_for_each(TensorSet::unchanged)
     }
 }
 

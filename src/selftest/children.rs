@@ -58,7 +58,8 @@ pub fn supervise(
         let mut command = start(next);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().map_err(|e| format!("a process for the cases does not start: {e}"))?;
-        let (begun, why) = follow(child, limit, &mut next, &mut each).map_err(|e| e.to_string())?;
+        let (begun, why) = follow(child, limit, &mut next, &mut each)
+            .map_err(|e| format!("a process for the cases cannot be followed: {e}"))?;
         if !begun {
             return Err(why);
         }
@@ -79,16 +80,28 @@ fn follow(
 ) -> io::Result<(bool, String)> {
     let (out, err) = (child.stdout.take(), child.stderr.take());
     let (tell, told) = channel();
-    let reader = thread::spawn(move || {
-        let lines = out.into_iter().flat_map(|out| BufReader::new(out).lines()).map_while(Result::ok);
-        // Nobody listens any more where the child was ended.
-        lines.map_while(|line| tell.send(line).ok()).for_each(drop);
-    });
-    let complaints = thread::spawn(move || {
-        let mut text = String::new();
-        err.map(|mut err| err.read_to_string(&mut text));
-        text
-    });
+    let listeners = thread::Builder::new()
+        .spawn(move || {
+            let lines = out.into_iter().flat_map(|out| BufReader::new(out).lines()).map_while(Result::ok);
+            // Nobody listens any more where the child was ended.
+            lines.map_while(|line| tell.send(line).ok()).for_each(drop);
+        })
+        .and_then(|reader| {
+            let complaints = thread::Builder::new().spawn(move || {
+                let mut text = String::new();
+                err.map(|mut err| err.read_to_string(&mut text));
+                text
+            })?;
+            Ok((reader, complaints))
+        });
+    let (reader, complaints) = match listeners {
+        Ok(listeners) => listeners,
+        Err(why) => {
+            // Without a listener it would wait for one.
+            child.kill().and_then(|()| child.wait())?;
+            return Err(why);
+        }
+    };
     let mut begun = false;
     let silent = listen(&told, limit, |said| match said {
         Said::Begins(_) => begun = true,

@@ -18,7 +18,7 @@ pub use table::{Table, table};
 use std::borrow::Cow;
 
 use zoetrope_runtime::cuda::{Cuda, Mode};
-use zoetrope_runtime::plan::{Phase, Plan, Port};
+use zoetrope_runtime::plan::{Phase, Port};
 use zoetrope_runtime::{Error, Executor, Result};
 
 use crate::failure::{Failure, Kind};
@@ -54,7 +54,7 @@ fn known(line: &str) -> Case {
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
     /// How often it runs and is compared, each time over a result that was no number before.
-    pub turns: usize,
+    pub repeats: usize,
     /// Then it is launched again and again for so many seconds, after as many that are not timed: cards take a while to
     /// their highest clock, and longer to the one that they can keep.
     pub seconds: f64,
@@ -119,22 +119,22 @@ impl Ceilings {
 /// What stops a replay; the cases behind it did not run.
 pub fn run(
     cases: &[Case],
-    plan: &Plan,
     mut cuda: Cuda<'_>,
     effort: impl Fn(usize) -> Effort,
     begins: &mut dyn FnMut(usize),
     done: &mut dyn FnMut(usize, Measured),
 ) -> Result<()> {
     cuda.set_mode(Mode::Single);
-    let mut card = Session::on(plan, cuda);
-    for (number, (case, phase)) in cases.iter().zip(plan.phases.iter()).enumerate() {
+    let mut card = Session::on(cuda);
+    let phases = card.plan().phases.iter();
+    for (number, (case, phase)) in cases.iter().zip(phases).enumerate() {
         begins(number);
         done(number, one(case, phase, &mut card, effort(number))?);
     }
     Ok(())
 }
 
-fn one(case: &Case, phase: &Phase, card: &mut Session<'_, Cuda<'_>>, effort: Effort) -> Result<Measured> {
+fn one(case: &Case, phase: &Phase, card: &mut Session<Cuda<'_>>, effort: Effort) -> Result<Measured> {
     let mut numbers = Vec::new();
     for (read, port) in case.reads.iter().zip(phase.inputs.iter()) {
         let drawn = Numbers::drawn(&format!("{} {}", case.name, port.name), read);
@@ -149,7 +149,7 @@ fn one(case: &Case, phase: &Phase, card: &mut Session<'_, Cuda<'_>>, effort: Eff
         message: e.to_string(),
     })?;
     let (result, mut error) = (&phase.outputs[0], 0.0f64);
-    for _ in 0..effort.turns.max(1) {
+    for _ in 0..effort.repeats.max(1) {
         card.executor().fill(result, 0xFF)?;
         card.run(&phase.name, &Named::new(), &[], &mut Unwatched)?;
         let mut have = Vec::with_capacity(want.len());

@@ -40,8 +40,7 @@ fn a_transformer_that_is_streamed_makes_the_same_clip() {
         let mut session = Session::poisoned(plan, &files).expect("the plan fits");
         let request =
             Request { prompt: &prompt(&files), guidance: Guidance::default(), seed: 7, noise: Named::new() };
-        let done =
-            run(plan, &mut session, &request, &mut Unwatched, &mut |_, _| Ok(())).expect("it finishes");
+        let done = run(&mut session, &request, &mut Unwatched, &mut |_, _| Ok(())).expect("it finishes");
         bits(done.latents.values().chain([&done.video, &done.waveform]))
     };
     assert!(clip(&streamed) == clip(&all));

@@ -1,10 +1,14 @@
-//! What the executor promises beside right numbers: no allocation in a step, an end at a seam, clear
+//! What the executor promises beside right numbers: no allocation in a step, an end at a boundary, clear
 //! refusals.
 
+use std::fs::File;
+
+use zoetrope::demo::write_demo_model;
 use zoetrope::failure::{Failure, Kind};
+use zoetrope::model_files::{ModelFiles, tensors_of};
 use zoetrope::session::{Session, Unwatched, Watch};
 use zoetrope_runtime::cuda::{Card, Mode};
-use zoetrope_runtime::plan::{Phase, Plan, Repeat, bytes_text};
+use zoetrope_runtime::plan::{Plan, Repeat, bytes_text};
 use zoetrope_runtime::{Error, Executor, Result, Silent};
 
 use crate::phase::{Demo, inputs};
@@ -17,7 +21,7 @@ fn a_step_allocates_nothing() {
     let plan = &demo.plan;
     let phase = plan.phase("denoise-2").unwrap();
     let mut cuda = demo.cuda(plan, &demo.selected.code).unwrap();
-    cuda.enter(plan, phase).unwrap();
+    cuda.enter(phase).unwrap();
     let inputs = inputs(phase);
     for port in phase.inputs.iter() {
         cuda.write(port, &inputs[port.name.as_ref()].bytes_for(port)).unwrap();
@@ -28,7 +32,7 @@ fn a_step_allocates_nothing() {
     let sigmas = vec![0x3f; port.bytes() as usize];
     let mut step = || {
         cuda.write(port, &sigmas).unwrap();
-        cuda.turn(plan, phase, at, first, &mut Silent).unwrap();
+        cuda.turn(phase, at, first, &mut Silent).unwrap();
     };
     // The driver's functions are looked up by name when each is called for the first time.
     step();
@@ -39,19 +43,19 @@ fn a_step_allocates_nothing() {
 struct EndAt(u32);
 
 impl Watch for EndAt {
-    fn seam(&mut self, _phase: &str, _segment: &str, turn: u32, turns: u32) -> Result<()> {
+    fn boundary(&mut self, _phase: &str, _segment: &str, turn: u32, turns: u32) -> Result<()> {
         if turns > 1 && turn == self.0 { Err(Error::Host("it is enough".to_string())) } else { Ok(()) }
     }
 }
 
 #[test]
-fn a_phase_that_is_ended_at_a_seam_can_be_run_again() {
+fn a_phase_that_is_ended_at_a_boundary_can_be_run_again() {
     let demo = Demo::new();
     let Some(_stand_in) = StandIn::open() else { return };
     let (plan, code) = (&demo.plan, &demo.selected.code);
     let inputs = inputs(plan.phase("denoise-2").unwrap());
     let sigmas = [0.9, 0.6, 0.4];
-    let mut session = Session::on(plan, demo.cuda(plan, code).unwrap());
+    let mut session = Session::on(demo.cuda(plan, code).unwrap());
     let ended = session.run("denoise-2", &inputs, &sigmas, &mut EndAt(1)).unwrap_err();
     assert!(matches!(&ended, Error::Host(why) if why == "it is enough"), "{ended}");
     session.run("denoise-2", &inputs, &sigmas, &mut Unwatched).unwrap();
@@ -108,7 +112,7 @@ fn what_a_card_cannot_do_is_said_in_words() {
     let mut cuda = demo.cuda(&demo.plan, code).unwrap();
     cuda.set_mode(Mode::Checked);
     let phase = demo.plan.phase("upscale").unwrap();
-    let lost = Session::on(&demo.plan, cuda).run("upscale", &inputs(phase), &[], &mut Unwatched);
+    let lost = Session::on(cuda).run("upscale", &inputs(phase), &[], &mut Unwatched);
     let (launch, _) = phase.launches().nth(3).unwrap();
     let (number, kernel) = (phase.first + 3, &demo.plan.kernels[launch.kernel as usize].name);
     refused(
@@ -120,12 +124,21 @@ fn what_a_card_cannot_do_is_said_in_words() {
     assert_eq!(Card::first().unwrap().capability, (8, 0));
 }
 
-/// A phase that nobody knows is an error of its own.
+/// A phase of another plan is an error of its own, and a model file that is cut short is named before it is read.
 #[test]
-fn unknown_phases_are_refused() {
-    let demo = Demo::new();
+fn strange_phases_and_changed_files_are_refused() {
+    let mut demo = Demo::new();
     let Some(_stand_in) = StandIn::open() else { return };
+    let stranger = demo.plan.phases[0].clone();
+    let folder = tempfile::tempdir().unwrap();
+    let paths = write_demo_model(folder.path(), &tensors_of(&demo.plan)).unwrap();
+    demo.files = ModelFiles::open(&paths);
     let mut cuda = demo.cuda(&demo.plan, &demo.selected.code).unwrap();
-    let stranger = Phase { name: "stranger".into(), ..demo.plan.phases[0].clone() };
-    assert!(matches!(cuda.enter(&demo.plan, &stranger), Err(Error::NoPhase(name)) if name == "stranger"));
+    assert!(matches!(cuda.enter(&stranger), Err(Error::NoPhase(name)) if name == stranger.name));
+    let upscaler = paths.upscaler.as_ref().unwrap();
+    File::options().write(true).open(upscaler).unwrap().set_len(1000).unwrap();
+    let failure = Failure::from(cuda.enter(demo.plan.phase("upscale").unwrap()).unwrap_err());
+    assert_eq!(failure.kind, Kind::ModelFiles);
+    let text = failure.to_string();
+    assert!(text.contains(upscaler.to_str().unwrap()) && text.contains("now has 1000"), "{text}");
 }

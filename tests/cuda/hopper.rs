@@ -24,9 +24,9 @@ fn latents_on_hopper_equal_the_cpu_executors() {
     stand_in.set("capability", 90);
     let start = Instant::now();
     let cuda = demo.cuda(&plan, &demo.hopper.code).unwrap();
-    let have = clip(&plan, &demo.files, &mut Session::on(&plan, cuda)).latents;
+    let have = clip(&demo.files, &mut Session::on(cuda)).latents;
     println!("run in {:.1?}", start.elapsed());
-    let want = clip(&plan, &demo.files, &mut Session::new(&plan, &demo.files).unwrap()).latents;
+    let want = clip(&demo.files, &mut Session::new(&plan, &demo.files).unwrap()).latents;
     let all: Vec<(&str, f64)> = want
         .iter()
         .map(|(name, tensor)| (name.as_str(), distance(&have[name].reals(), &tensor.reals())))

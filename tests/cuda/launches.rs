@@ -32,10 +32,10 @@ impl<'a> Beside<'a> {
 }
 
 /// The bytes of an operand in the arena, as a port.
-fn port(operand: &Operand, turn: u32) -> Option<Port> {
+fn port(operand: &Operand, iteration: u32) -> Option<Port> {
     (operand.base == Base::Arena).then(|| Port {
         name: "operand".into(),
-        offset: operand.offset + operand.step * u64::from(turn),
+        offset: operand.offset + operand.step * u64::from(iteration),
         dtype: operand.dtype,
         shape: vec![(operand.extent() / operand.dtype.bytes()) as u32].into(),
         per_step: false,
@@ -76,32 +76,36 @@ fn distance(operand: &Operand, have: &[u8], want: &[u8]) -> f64 {
     worst / scale
 }
 
-impl Executor for Beside<'_> {
-    fn enter(&mut self, plan: &Plan, phase: &Phase) -> Result<()> {
-        self.cpu.enter(plan, phase)?;
-        self.cuda.enter(plan, phase)
+impl<'a> Executor<'a> for Beside<'a> {
+    fn plan(&self) -> &'a Plan {
+        self.cpu.plan()
     }
 
-    fn launch(&mut self, plan: &Plan, number: u32, launch: &Launch, row: Option<(&Loop, u32)>) -> Result<()> {
-        let turn = row.map_or(0, |(_, turn)| turn);
+    fn enter(&mut self, phase: &'a Phase) -> Result<()> {
+        self.cpu.enter(phase)?;
+        self.cuda.enter(phase)
+    }
+
+    fn launch(&mut self, number: u32, launch: &'a Launch, iteration: Option<(&'a Loop, u32)>) -> Result<()> {
+        let at = iteration.map_or(0, |(_, iteration)| iteration);
         let reads = launch.parts.iter().flat_map(|p| p.reads.iter().chain([&p.write]));
-        for port in reads.filter_map(|operand| port(operand, turn)) {
+        for port in reads.filter_map(|operand| port(operand, at)) {
             self.cuda.write(&port, &self.cpu.read(&port)?)?;
         }
-        self.cuda.launch(plan, number, launch, row)?;
-        self.cpu.launch(plan, number, launch, row)?;
+        self.cuda.launch(number, launch, iteration)?;
+        self.cpu.launch(number, launch, iteration)?;
         for part in launch.parts.iter() {
-            let Some(port) = port(&part.write, turn) else { continue };
+            let Some(port) = port(&part.write, at) else { continue };
             let error = distance(&part.write, &self.cuda.read(&port)?, &self.cpu.read(&port)?);
-            let kernel = plan.kernels[launch.kernel as usize].name.to_string();
+            let kernel = self.plan().kernels[launch.kernel as usize].name.to_string();
             self.errors.push(LaunchError { number, kernel, path: part.path.to_string(), error });
         }
         Ok(())
     }
 
-    fn fetch(&mut self, plan: &Plan, phase: &Phase, fetch: &Fetch) -> Result<()> {
-        self.cpu.fetch(plan, phase, fetch)?;
-        self.cuda.fetch(plan, phase, fetch)
+    fn fetch(&mut self, phase: &'a Phase, fetch: &'a Fetch) -> Result<()> {
+        self.cpu.fetch(phase, fetch)?;
+        self.cuda.fetch(phase, fetch)
     }
 
     fn read(&mut self, port: &Port) -> Result<Cow<'_, [u8]>> {

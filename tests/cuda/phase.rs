@@ -48,7 +48,7 @@ impl Demo {
     /// The bits of all outputs of a phase of `plan`.
     pub fn outputs(&self, plan: &Plan, code: &Code, name: &str, sigmas: &[f32]) -> Result<Vec<u32>> {
         let phase = plan.phase(name).expect("a phase of the demo");
-        let mut session = Session::on(plan, self.cuda(plan, code)?);
+        let mut session = Session::on(self.cuda(plan, code)?);
         session.run(name, &inputs(phase), sigmas, &mut Unwatched)?;
         let mut bits = Vec::new();
         for port in phase.outputs.iter() {

@@ -25,7 +25,7 @@ impl Images for ByName {
 }
 
 /// A clip, as far as the plan has phases for it.
-pub fn clip<E: Executor>(plan: &Plan, files: &ModelFiles, session: &mut Session<'_, E>) -> Finished {
+pub fn clip<'a, E: Executor<'a>>(files: &ModelFiles, session: &mut Session<E>) -> Finished {
     let tokenizer = files.tokenizer().unwrap();
     let request = Request {
         prompt: &tokenizer.encode("a red ball").unwrap(),
@@ -33,7 +33,7 @@ pub fn clip<E: Executor>(plan: &Plan, files: &ModelFiles, session: &mut Session<
         seed: 7,
         noise: Named::new(),
     };
-    run(plan, session, &request, &mut Unwatched, &mut |_, _| Ok(())).expect("the run finishes")
+    run(session, &request, &mut Unwatched, &mut |_, _| Ok(())).expect("the run finishes")
 }
 
 /// The relative L2 distance.
@@ -53,9 +53,9 @@ fn a_whole_run_equals_the_cpu_executors() {
     println!("stand-in built in {:.1?}", start.elapsed());
     let start = Instant::now();
     let cuda = demo.cuda(plan, &demo.selected.code).unwrap();
-    let have = clip(plan, files, &mut Session::on(plan, cuda));
+    let have = clip(files, &mut Session::on(cuda));
     println!("run in {:.1?}", start.elapsed());
-    let want = clip(plan, files, &mut Session::new(plan, files).unwrap());
+    let want = clip(files, &mut Session::new(plan, files).unwrap());
     let mut all: Vec<(&str, f64)> = want
         .latents
         .iter()
@@ -71,8 +71,8 @@ fn a_whole_run_equals_the_cpu_executors() {
 /// Runs a plan launch by launch, each on the CPU executor's memory; what every launch is off by.
 pub fn errors_of(demo: &Demo, plan: &Plan, code: &Code) -> Vec<LaunchError> {
     let (files, cuda) = (&demo.files, demo.cuda(plan, code).unwrap());
-    let mut session = Session::on(plan, Beside::new(Cpu::new(plan, files).unwrap(), cuda));
-    clip(plan, files, &mut session);
+    let mut session = Session::on(Beside::new(Cpu::new(plan, files).unwrap(), cuda));
+    clip(files, &mut session);
     let errors = std::mem::take(&mut session.executor().errors);
     let wrong = errors.iter().filter(|e| !e.error.is_finite() || e.error > 1e-2);
     let wrong: Vec<_> = wrong.map(|e| format!("{} {} {}: {}", e.number, e.kernel, e.path, e.error)).collect();

@@ -3,11 +3,15 @@
 use std::time::Instant;
 
 use zoetrope::failure::Kind;
+use zoetrope::finite;
 use zoetrope::model_files::ModelFiles;
 use zoetrope::selftest::cases::{Case, declared};
 use zoetrope::selftest::{Effort, Outcome, plan, run, sizes, table, verdict};
+use zoetrope::session::{Session, Unwatched};
+use zoetrope::tensors::Named;
 use zoetrope_compiler::{Class, select};
 use zoetrope_model_spec::lang::Dtype;
+use zoetrope_runtime::Executor;
 use zoetrope_runtime::cuda::{Card, Cuda, Supply};
 use zoetrope_runtime::plan::{Code, Item, Plan};
 
@@ -37,8 +41,8 @@ fn outcomes(cases: &[Case], plan: &Plan, code: &Code) -> Vec<Outcome> {
     let cuda = Cuda::new(Card::first().unwrap(), plan, code, &ByName, Supply::Files(&files)).unwrap();
     let mut all = Vec::new();
     // Every third case is also launched over and over, as for its time.
-    let effort = |number| Effort { turns: 1, seconds: if number % 3 == 0 { 0.002 } else { 0.0 } };
-    run(cases, plan, cuda, effort, &mut |_| {}, &mut |number, measured| {
+    let effort = |number| Effort { repeats: 1, seconds: if number % 3 == 0 { 0.002 } else { 0.0 } };
+    run(cases, cuda, effort, &mut |_| {}, &mut |number, measured| {
         assert_eq!(number, all.len());
         all.push(Outcome { case: cases[number].clone(), measured: Ok(measured) });
     })
@@ -104,4 +108,28 @@ fn a_planted_error_is_marked() {
         assert_eq!((failure.kind, failure.kind as u8), (Kind::Failure, 1));
     }
     assert!(cases.iter().all(|case| case.dtype == Dtype::Bf16));
+}
+
+/// What is no number is cast to 0, so that luma tells (`zoetrope::finite`).
+#[test]
+fn pixels_that_are_no_numbers_are_marked() {
+    let Some(_stand_in) = StandIn::open() else { return };
+    let picture = |case: &Case| case.kernel == "rgb_to_yuv420" && case.dtype == Dtype::F32;
+    let cases: Vec<Case> = declared().into_iter().filter(picture).take(1).collect();
+    let plan = plan(&cases);
+    let code = select(&plan, Class::Portable).unwrap().code;
+    let files = ModelFiles::default();
+    let cuda = Cuda::new(Card::first().unwrap(), &plan, &code, &ByName, Supply::Files(&files)).unwrap();
+    let (mut session, phase) = (Session::on(cuda), &plan.phases[0]);
+    let (port, result) = (&phase.inputs[0], &phase.outputs[0]);
+    let mut count = |numbers: &mut dyn FnMut(usize) -> f32| {
+        let bytes: Vec<u8> = (0..port.bytes() as usize / 4).flat_map(|i| numbers(i).to_le_bytes()).collect();
+        session.executor().write(port, &bytes).unwrap();
+        session.run(&phase.name, &Named::new(), &[], &mut Unwatched).unwrap();
+        finite::count(result, &session.executor().read(result).unwrap())
+    };
+    assert_eq!(count(&mut |i| (i as f32 * 0.7).sin() * 3.0), 0);
+    // The green of every second pixel.
+    let pixels = port.bytes() as usize / 12;
+    assert_eq!(count(&mut |i| if i % 6 == 1 { f32::NAN } else { 0.1 }), pixels / 2);
 }

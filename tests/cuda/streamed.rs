@@ -31,7 +31,7 @@ fn changed(plan: &Plan, change: &dyn Fn(&mut Vec<Fetch>)) -> Plan {
 fn bits(demo: &Demo, plan: &Plan, mode: Mode, runs: usize) -> Vec<Vec<u32>> {
     let mut cuda = demo.cuda(plan, &demo.selected.code).unwrap();
     cuda.set_mode(mode);
-    let (mut session, phase) = (Session::on(plan, cuda), plan.phase(PHASE).unwrap());
+    let (mut session, phase) = (Session::on(cuda), plan.phase(PHASE).unwrap());
     let run = |_| {
         session.run(PHASE, &inputs(phase), &SIGMAS, &mut Unwatched).unwrap();
         let outputs =
@@ -72,7 +72,7 @@ fn streamed_weights_give_the_bits_of_resident_ones() {
         }
     }));
     // Weights that nobody waits for until it is too late.
-    assert!(shows(&|fetches| fetches.iter_mut().for_each(|fetch| fetch.turn += 1)));
+    assert!(shows(&|fetches| fetches.iter_mut().for_each(|fetch| fetch.iteration += 1)));
     // Weights that come before those in their place are read.
     assert!(shows(&|fetches| {
         if let Some(fetch) = fetches.iter_mut().find(|fetch| fetch.after == 0) {

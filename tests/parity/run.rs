@@ -45,7 +45,7 @@ fn distilled(dtype: &str, scale: f64, same: f64, slack: f64) {
     };
     let clip = |plan: &Plan| {
         let mut session = Session::new(plan, &files).unwrap();
-        run(plan, &mut session, &request, &mut Unwatched, &mut |_, _| Ok(())).unwrap()
+        run(&mut session, &request, &mut Unwatched, &mut |_, _| Ok(())).unwrap()
     };
     let done = clip(&plan(Picture::Rgb));
     let latents: BTreeMap<String, tensor::Tensor> = [1, 2]

@@ -27,7 +27,7 @@ fn phase(report: &Report) -> &PhaseReport {
 #[test]
 fn streamed_weights_take_the_time_of_the_link() {
     const BYTES: u64 = 1 << 40;
-    let fetch = |after, turn| Fetch { after, turn, constants: Cow::Borrowed(&[]), bytes: BYTES };
+    let fetch = |after, iteration| Fetch { after, iteration, constants: Cow::Borrowed(&[]), bytes: BYTES };
     let plan = changed(|l| l.fetches = Cow::Owned(vec![fetch(Fetch::AT_ONCE, 0), fetch(0, 1), fetch(1, 0)]));
     let report = Report::of(&plan);
     let streaming = phase(&report);

@@ -62,7 +62,7 @@ impl Stream {
             let row = row(l, turn);
             let list: Vec<u32> = self.columns.iter().map(|(c, _)| row[*c]).collect();
             let bytes = list.iter().map(|c| constants[*c as usize].bytes()).sum();
-            Fetch { after, turn, constants: list.into(), bytes }
+            Fetch { after, iteration: turn, constants: list.into(), bytes }
         };
         let (n, turns) = (self.turns.len(), &self.turns);
         let first = turns.iter().take(self.slots).map(|turn| of(Fetch::AT_ONCE, *turn));

@@ -53,7 +53,7 @@ impl Memory<'_> {
             let new = self.held[c];
             let apart = |d: &u32| self.held[d].to <= new.from || new.to <= self.held[d].from;
             self.streamed.retain(|d, _| apart(d));
-            self.streamed.insert(*c, Some(fetch.turn));
+            self.streamed.insert(*c, Some(fetch.iteration));
         }
     }
 

@@ -53,7 +53,7 @@ fn read(plan: &Plan, phase: &Phase) -> Result<BTreeMap<u32, Held>> {
     for (nth, item) in phase.segments.iter().flat_map(|s| s.items.iter()).enumerate() {
         let Item::Loop(l) = item else { continue };
         for fetch in l.fetches.iter() {
-            let turns = fetch.turn < l.count && (fetch.after < l.count || fetch.after == Fetch::AT_ONCE);
+            let turns = fetch.iteration < l.count && (fetch.after < l.count || fetch.after == Fetch::AT_ONCE);
             rule(turns, "plan", "a fetch names turns of its loop", || l.name.to_string())?;
             let mut bytes = 0;
             for c in fetch.constants.iter() {

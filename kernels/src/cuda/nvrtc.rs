@@ -16,6 +16,7 @@ use libloading::Library;
 use super::source::{self, HEADERS};
 use super::{Arch, Variant};
 use crate::cache::{Cache, Key};
+use crate::threads::on_all_cores;
 
 /// Without contraction a sum of products has the same bits here and under emulation.
 const OPTIONS: [&str; 4] = ["--std=c++20", "-default-device", "--fmad=false", "--ptxas-options=-v"];
@@ -131,10 +132,7 @@ impl Compiler {
                 made.get_or_init(|| self.compile(variant, arch));
             }
         };
-        std::thread::scope(|scope| {
-            let threads = std::thread::available_parallelism().map_or(1, usize::from);
-            (0..threads).for_each(|_| drop(scope.spawn(turn)));
-        });
+        on_all_cores(turn);
         made.into_iter().filter_map(OnceLock::into_inner).collect()
     }
 

@@ -2,8 +2,8 @@
 
 use crate::cases::{Random, Storage, Stored, close, run, single};
 use crate::naive::{self, Array};
-use zoetrope_kernels::eval::{EvalError, Operand, Tensor, TensorMut, evaluate};
-use zoetrope_kernels::{Meaning, Ref};
+use zoetrope_kernels::eval::{Data, DataMut, EvalError, Operand, Tensor, TensorMut, evaluate};
+use zoetrope_kernels::{Meaning, Ref, catalog};
 use zoetrope_model_spec::lang::{Builder, Dtype, Op, Value};
 use zoetrope_model_spec::ltx::attention::bias_of;
 
@@ -237,6 +237,33 @@ fn random_numbers_do_not_depend_on_their_neighbours() {
     assert_eq!(draw(&[10_000, 5], 0), long);
     assert_eq!(draw(&[7, 3], 0), long[..21]);
     assert_ne!(draw(&[7, 3], 1), long[..21]);
+}
+
+/// Luma of numbers is that of limited range, and that of a pixel that is none is 0: who looks at planes can tell them apart.
+#[test]
+fn luma_is_of_limited_range_or_was_no_number() {
+    let known = catalog();
+    let meaning = &known.iter().find(|kernel| kernel.name == "rgb_to_yuv420").unwrap().meaning;
+    let luma = |rgb: [f32; 3]| {
+        let (pixels, mut planes) = ([rgb; 8].concat(), [7; 12]);
+        let x = Tensor { data: Data::F32(&pixels), shape: &[1, 4, 2, 3], row_stride: 3 };
+        let out = TensorMut { data: DataMut::U8(&mut planes), shape: &[1, 6, 2] };
+        evaluate(meaning, &[Operand::Tensor(x)], &[], out).unwrap();
+        assert!(planes[..8].iter().all(|y| *y == planes[0]));
+        planes[0]
+    };
+    let levels = [f32::NEG_INFINITY, -2.0, -1.0, -0.999, 0.0, 0.3, 1.0, f32::MAX, f32::INFINITY];
+    for (red, green, blue) in
+        levels.iter().flat_map(|r| levels.iter().flat_map(move |g| levels.map(|b| (*r, *g, b))))
+    {
+        assert!((16..=235).contains(&luma([red, green, blue])), "{red} {green} {blue}");
+    }
+    assert_eq!([luma([-1.0; 3]), luma([1.0; 3])], [16, 235]);
+    for channel in 0..3 {
+        let mut pixel = [0.5; 3];
+        pixel[channel] = f32::NAN;
+        assert_eq!(luma(pixel), 0, "channel {channel}");
+    }
 }
 
 #[test]

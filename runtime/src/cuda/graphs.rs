@@ -5,8 +5,7 @@ use std::rc::Rc;
 
 use super::argument::Argument;
 use super::driver::{Event, Graph, Kernel, Node, Runnable, Stream, tensor_map};
-use super::error::DeviceError;
-use crate::error::{Error, Result};
+use crate::error::{DeviceError, Error, Result};
 use crate::plan::{
     ARGUMENT_HEADER, ARGUMENT_OPERAND, ARGUMENT_PARTS, Base, Code, Fetch, Function, Item, Launch, Loop,
     MAP_BYTES, Operand, Phase, Segment,
@@ -123,15 +122,15 @@ impl Maker<'_> {
                 Item::Loop(inner) => {
                     let ends: Vec<(&Fetch, &Streamed)> =
                         inner.fetches.iter().zip(streamed.take(inner.fetches.len())).collect();
-                    for turn in 0..inner.count {
+                    for iteration in 0..inner.count {
                         draft.join();
-                        for (_, streamed) in ends.iter().filter(|(fetch, _)| fetch.turn == turn) {
+                        for (_, streamed) in ends.iter().filter(|(fetch, _)| fetch.iteration == iteration) {
                             draft.cut(Piece::Await(Rc::clone(&streamed.arrived)))?;
                         }
                         for (number, launch) in (number..).zip(inner.body.iter()) {
-                            self.add(&mut draft, phase, number, launch, Some((inner, turn)))?;
+                            self.add(&mut draft, phase, number, launch, Some((inner, iteration)))?;
                         }
-                        for (fetch, streamed) in ends.iter().filter(|(fetch, _)| fetch.after == turn) {
+                        for (fetch, streamed) in ends.iter().filter(|(fetch, _)| fetch.after == iteration) {
                             draft.cut(Piece::Fetch(fetch, (*streamed).clone()))?;
                         }
                     }
@@ -150,9 +149,9 @@ impl Maker<'_> {
         phase: &Phase,
         number: u32,
         launch: &Launch,
-        row: Option<(&Loop, u32)>,
+        iteration: Option<(&Loop, u32)>,
     ) -> Result<()> {
-        let Prepared { function, blocks, mut argument } = self.launch(phase, number, launch, row)?;
+        let Prepared { function, blocks, mut argument } = self.launch(phase, number, launch, iteration)?;
         draft
             .add(number, launch, &self.kernels[function], blocks, &mut argument)
             .map_err(|error| failed(number, launch, &self.code.functions[function], &error).into())
@@ -167,7 +166,7 @@ impl Maker<'_> {
         phase: &Phase,
         number: u32,
         launch: &Launch,
-        row: Option<(&Loop, u32)>,
+        iteration: Option<(&Loop, u32)>,
     ) -> Result<Prepared> {
         let other = || {
             Error::from(DeviceError::OtherPlan {
@@ -185,7 +184,7 @@ impl Maker<'_> {
         let operands = launch.parts.iter().flat_map(|p| p.reads.iter().chain([&p.write]));
         for (i, operand) in operands.enumerate() {
             let at = ARGUMENT_HEADER + i * ARGUMENT_OPERAND;
-            let address = self.address(phase, operand, row).ok_or_else(other)?;
+            let address = self.address(phase, operand, iteration).ok_or_else(other)?;
             argument.get_mut(at..at + 8).ok_or_else(other)?.copy_from_slice(&address.to_le_bytes());
             addresses.push(address);
         }
@@ -199,14 +198,14 @@ impl Maker<'_> {
         Ok(Prepared { function, blocks: lowered.unwrap_or(Ok(call.blocks))?, argument })
     }
 
-    fn address(&self, phase: &Phase, operand: &Operand, row: Option<(&Loop, u32)>) -> Option<u64> {
-        let turn = row.map_or(0, |(_, turn)| turn);
+    fn address(&self, phase: &Phase, operand: &Operand, iteration: Option<(&Loop, u32)>) -> Option<u64> {
+        let steps = iteration.map_or(0, |(_, i)| i);
         let base = match operand.base {
-            Base::Arena => operand.step * u64::from(turn),
+            Base::Arena => operand.step * u64::from(steps),
             Base::Constant(constant) => phase.place(constant)?,
             Base::Column(column) => {
-                let (inner, turn) = row?;
-                phase.place(*inner.rows.get((turn * inner.columns + column) as usize)?)?
+                let (inner, i) = iteration?;
+                phase.place(*inner.rows.get((i * inner.columns + column) as usize)?)?
             }
         };
         Some(self.memory + base + operand.offset)
@@ -229,7 +228,7 @@ struct Draft<'a, 's> {
     tails: BTreeMap<u8, Vec<Node>>,
     /// What the first launch of a lane stands behind that has none since lanes met.
     joined: Vec<Node>,
-    /// By number, in the current turn.
+    /// By number, in the current iteration.
     nodes: BTreeMap<u32, Node>,
 }
 

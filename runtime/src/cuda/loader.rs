@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use super::driver::{Event, Pinned, Stream};
 use crate::constants::{Weights, fail, file_dtype, find};
 use crate::error::Result;
-use crate::plan::{Origin, Phase, Plan};
+use crate::plan::{Constant, Origin, Phase, Plan, Source, Text};
 
 /// Bytes of a slot: long enough for the copy engine to be at full speed, short enough to begin early.
 const SLOT_BYTES: usize = 16 << 20;
@@ -46,12 +46,17 @@ struct Slot {
     copied: Event,
 }
 
+/// What weights are made of.
+enum Stock<'a> {
+    Files(&'a dyn Weights),
+    /// Every weight of these numbers.
+    Pattern(Pinned),
+}
+
 /// The queue, the ring and what is where.
 pub struct Loader<'a> {
     plan: &'a Plan,
-    supply: Supply<'a>,
-    /// What every weight is made of where the supply is random.
-    pattern: Option<Pinned>,
+    stock: Stock<'a>,
     /// The address of the plan's memory.
     memory: u64,
     stream: Stream,
@@ -72,8 +77,10 @@ impl<'a> Loader<'a> {
         let slot = || Ok(Slot { memory: Pinned::new(SLOT_BYTES)?, copied: Event::new(false)? });
         Ok(Loader {
             plan,
-            supply,
-            pattern: if matches!(supply, Supply::Random) { Some(pattern()?) } else { None },
+            stock: match supply {
+                Supply::Files(files) => Stock::Files(files),
+                Supply::Random => Stock::Pattern(pattern()?),
+            },
             memory,
             stream: Stream::new()?,
             slots: (0..SLOTS).map(|_| slot()).collect::<Result<_>>()?,
@@ -123,7 +130,8 @@ impl<'a> Loader<'a> {
     /// Stages the next piece. False when there is none.
     ///
     /// # Errors
-    /// A tensor is missing, has another shape, or has a type that cannot be converted; the card is lost.
+    /// A tensor is missing, has another shape, or has a type that cannot be converted; a model file was changed; the card
+    /// is lost.
     pub fn step(&mut self) -> Result<bool> {
         let Some(transfer) = self.queue.front() else { return Ok(false) };
         if let (Some(behind), (0, 0)) = (&transfer.behind, self.at) {
@@ -154,6 +162,10 @@ impl<'a> Loader<'a> {
                 }
             }
             None => {
+                // What was changed meanwhile is not to be used.
+                if let Stock::Files(files) = &self.stock {
+                    files.unchanged()?;
+                }
                 transfer.arrived.record(&self.stream)?;
                 self.queue.pop_front();
                 self.at = (0, 0);
@@ -162,75 +174,93 @@ impl<'a> Loader<'a> {
         Ok(true)
     }
 
-    /// Stages bytes of a constant from `from` on: those of one tensor, as many as a slot holds, of filters in another
-    /// order whole rows. Returns how many.
+    /// Stages bytes of a constant from `from` on, at least one; returns how many.
     fn piece(&mut self, constant: u32, place: u64, from: usize) -> Result<usize> {
         let constant = &self.plan.constants[constant as usize];
-        let all = constant.bytes() as usize;
-        if let (Some(pattern), Origin::Weight { .. }) = (&self.pattern, &constant.origin) {
-            let bytes = SLOT_BYTES.min(all - from);
-            self.stream.upload_pinned(self.memory + place + from as u64, pattern, 0, bytes)?;
-            return Ok(bytes);
+        let left = constant.bytes() as usize - from;
+        let to = self.memory + place + from as u64;
+        match (&constant.origin, &self.stock) {
+            (Origin::Weight { .. }, Stock::Pattern(pattern)) => {
+                let bytes = SLOT_BYTES.min(left);
+                self.stream.upload_pinned(to, pattern, 0, bytes)?;
+                Ok(bytes)
+            }
+            (Origin::Table { offset }, _) => {
+                let from = *offset as usize + from;
+                let bytes = self.room(1)?.min(left);
+                let table = self.plan.tables.get(from..from + bytes);
+                let table =
+                    table.ok_or_else(|| fail(constant, "is outside the plan's tables".to_string()))?;
+                self.slots[self.slot].memory.bytes_mut(self.used, bytes).copy_from_slice(table);
+                self.send(to, bytes)
+            }
+            (Origin::Weight { source, tensors, .. }, Stock::Files(files)) => {
+                let files = *files;
+                // A file that was cut short is not to be touched.
+                files.unchanged()?;
+                let bytes = self.fill(files, constant, (*source, tensors), from)?;
+                self.send(to, bytes)
+            }
         }
-        let row = all / constant.shape.first().map_or(1, |n| *n as usize).max(1);
+    }
+
+    /// Fills the slot with bytes of a weight from `from` on: those of one tensor, as many as there is room for, of filters
+    /// in another order whole rows. Returns how many.
+    fn fill(
+        &mut self,
+        files: &dyn Weights,
+        constant: &Constant,
+        (source, tensors): (Source, &[(Text, u32)]),
+        from: usize,
+    ) -> Result<usize> {
+        let row = constant.bytes() as usize / constant.shape.first().map_or(1, |n| *n as usize).max(1);
         let whole = if constant.channels_last() { row.max(1) } else { 1 };
         if whole > SLOT_BYTES {
             return Err(fail(constant, format!("has rows of {row} bytes, and {SLOT_BYTES} are possible")));
         }
+        let room = self.room(whole)?;
+        let mut begin = 0;
+        let holds = |(_, rows): &&(Text, u32)| {
+            let end = begin + row * *rows as usize;
+            let inside = from < end;
+            begin = if inside { begin } else { end };
+            inside
+        };
+        let Some((name, rows)) = tensors.iter().find(holds) else {
+            return Err(fail(constant, "has fewer rows than the plan says".to_string()));
+        };
+        let tensor = find(files, constant, source, name, *rows)?;
+        let bytes = room.min(begin + row * *rows as usize - from) / whole * whole;
+        let (dtype, size) = (file_dtype(constant.dtype), constant.dtype.bytes() as usize);
+        let first = (from - begin) / size;
+        let out = self.slots[self.slot].memory.bytes_mut(self.used, bytes);
+        let share = (SHARE_BYTES / whole).max(1) * whole;
+        let shares = out.par_chunks_mut(share).enumerate();
+        shares
+            .try_for_each(|(i, out)| {
+                let at = first + i * share / size;
+                if constant.channels_last() {
+                    tensor.read_channels_last(dtype, at * size / row, out)
+                } else {
+                    tensor.read_part(dtype, at, out)
+                }
+            })
+            .map_err(|e| fail(constant, e.to_string()))?;
+        Ok(bytes)
+    }
+
+    /// Bytes that are free in the slot, at least `whole`: of the next one, where they are not.
+    fn room(&mut self, whole: usize) -> Result<usize> {
         if self.used + whole.max(ALIGN) > SLOT_BYTES {
             self.next_slot()?;
         }
-        let room = SLOT_BYTES - self.used;
-        let at = self.used;
-        let bytes = match &constant.origin {
-            Origin::Table { offset } => {
-                let from_table = *offset as usize + from;
-                let bytes = room.min(all - from);
-                let table = self.plan.tables.get(from_table..from_table + bytes);
-                let table =
-                    table.ok_or_else(|| fail(constant, "is outside the plan's tables".to_string()))?;
-                self.slots[self.slot].memory.bytes_mut(at, bytes).copy_from_slice(table);
-                bytes
-            }
-            Origin::Weight { source, tensors, channels_last } => {
-                let mut begin = 0;
-                let holds = |(_, rows): &&(crate::plan::Text, u32)| {
-                    let end = begin + row * *rows as usize;
-                    let inside = from < end;
-                    begin = if inside { begin } else { end };
-                    inside
-                };
-                let Some((name, rows)) = tensors.iter().find(holds) else {
-                    return Err(fail(constant, "has fewer rows than the plan says".to_string()));
-                };
-                let Supply::Files(files) = self.supply else { return Ok(0) };
-                let tensor = find(files, constant, *source, name, *rows)?;
-                let bytes = room.min(begin + row * *rows as usize - from) / whole * whole;
-                let (dtype, size) = (file_dtype(constant.dtype), constant.dtype.bytes() as usize);
-                let first = (from - begin) / size;
-                let out = self.slots[self.slot].memory.bytes_mut(at, bytes);
-                let share = (SHARE_BYTES / whole).max(1) * whole;
-                let shares = out.par_chunks_mut(share).enumerate();
-                shares
-                    .try_for_each(|(i, out)| {
-                        let at = first + i * share / size;
-                        if *channels_last {
-                            tensor.read_channels_last(dtype, at * size / row, out)
-                        } else {
-                            tensor.read_part(dtype, at, out)
-                        }
-                    })
-                    .map_err(|e| fail(constant, e.to_string()))?;
-                bytes
-            }
-        };
-        self.stream.upload_pinned(
-            self.memory + place + from as u64,
-            &self.slots[self.slot].memory,
-            at,
-            bytes,
-        )?;
-        self.used = (at + bytes).next_multiple_of(ALIGN);
+        Ok(SLOT_BYTES - self.used)
+    }
+
+    /// Copies the bytes that were filled last to the card; returns how many.
+    fn send(&mut self, to: u64, bytes: usize) -> Result<usize> {
+        self.stream.upload_pinned(to, &self.slots[self.slot].memory, self.used, bytes)?;
+        self.used = (self.used + bytes).next_multiple_of(ALIGN);
         Ok(bytes)
     }
 

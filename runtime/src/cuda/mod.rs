@@ -6,14 +6,13 @@
 
 mod argument;
 mod driver;
-mod error;
 mod graphs;
 mod loader;
 mod measure;
 mod single;
 
+pub use crate::error::DeviceError;
 pub use driver::Card;
-pub use error::DeviceError;
 pub use loader::Supply;
 
 use std::borrow::Cow;
@@ -22,9 +21,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
-use crate::executor::{Executor, Observer};
+use crate::executor::{Executor, Observer, each_launch};
 use crate::plan::{Arch, Code, Fetch, Function, Launch, Loop, Phase, Plan, Port};
-use crate::replay::each_launch;
 use driver::{Context, Event, Kernel, Memory, Stream};
 use graphs::{Maker, PhaseGraphs, Piece, Prepared, failed};
 use loader::{Loader, Transfer};
@@ -76,8 +74,8 @@ pub struct Cuda<'a> {
     beside_bytes: u64,
     /// By segment ([`Cuda::take_host_time`]).
     host_time: Vec<Duration>,
-    /// What the host spent at the seam before the next turn.
-    at_seam: Duration,
+    /// What the host spent at the boundary before the next turn.
+    at_boundary: Duration,
     /// Recorded behind a turn.
     done: Event,
     main: Stream,
@@ -148,7 +146,7 @@ impl<'a> Cuda<'a> {
                 Duration::ZERO;
                 plan.phases.iter().map(|phase| phase.segments.len()).max().unwrap_or(0)
             ],
-            at_seam: Duration::ZERO,
+            at_boundary: Duration::ZERO,
             done: Event::new(false)?,
             main,
             memory,
@@ -211,12 +209,14 @@ fn streamed(phase: &Phase) -> BTreeSet<u32> {
     phase.fetches().flat_map(|(_, fetch)| fetch.constants.iter().copied()).collect()
 }
 
-impl Executor for Cuda<'_> {
-    fn enter(&mut self, plan: &Plan, phase: &Phase) -> Result<()> {
-        let index = plan.phases.iter().position(|p| p.name == phase.name);
+impl<'a> Executor<'a> for Cuda<'a> {
+    fn plan(&self) -> &'a Plan {
+        self.plan
+    }
+
+    fn enter(&mut self, phase: &'a Phase) -> Result<()> {
+        let index = self.plan.phases.iter().position(|own| std::ptr::eq(own, phase));
         self.current = index.ok_or_else(|| Error::NoPhase(phase.name.to_string()))?;
-        // From here on this executor's own plan: the caller's is the same, but need not live as long.
-        let phase = &self.plan.phases[self.current];
         self.loader.clear();
         self.loader.retain(|constant, at| match phase.place(constant) {
             Some(place) => place == at,
@@ -246,20 +246,18 @@ impl Executor for Cuda<'_> {
 
     fn turn<O: Observer<Self>>(
         &mut self,
-        plan: &Plan,
-        phase: &Phase,
+        phase: &'a Phase,
         segment: usize,
         first: u32,
         observer: &mut O,
     ) -> Result<()> {
         if self.mode != Mode::Graphs {
-            let own = &self.plan.phases[self.current];
-            self.prepared = self.maker().turn(own, &own.segments[segment], first)?;
+            self.prepared = self.maker().turn(phase, &phase.segments[segment], first)?;
             if self.mode == Mode::Single {
                 self.marks.expect(self.prepared.len() + 1)?;
                 self.marks.mark(None, &self.main)?;
             }
-            each_launch(self, plan, phase, segment, first, observer)?;
+            each_launch(self, phase, segment, first, observer)?;
             return Ok(self.main.wait()?);
         }
         let start = Instant::now();
@@ -273,7 +271,7 @@ impl Executor for Cuda<'_> {
                 Piece::Fetch(fetch, streamed) => {
                     streamed.free.record(&self.main)?;
                     self.loader.push(Transfer {
-                        phase: &self.plan.phases[self.current],
+                        phase,
                         constants: Cow::Borrowed(&fetch.constants),
                         behind: Some(Rc::clone(&streamed.free)),
                         arrived: Rc::clone(&streamed.arrived),
@@ -291,22 +289,15 @@ impl Executor for Cuda<'_> {
                 (0..inner.map_or(1, |l| l.count)).for_each(|_| observer.launched(number, launch));
             }
         }
-        self.host_time[segment] += std::mem::take(&mut self.at_seam) + launching + start.elapsed();
+        self.host_time[segment] += std::mem::take(&mut self.at_boundary) + launching + start.elapsed();
         Ok(())
     }
 
-    fn launch(
-        &mut self,
-        _plan: &Plan,
-        number: u32,
-        launch: &Launch,
-        row: Option<(&Loop, u32)>,
-    ) -> Result<()> {
+    fn launch(&mut self, number: u32, launch: &'a Launch, iteration: Option<(&'a Loop, u32)>) -> Result<()> {
         let phase = &self.plan.phases[self.current];
-        if let Some((inner, turn)) = row {
+        if let Some((inner, iteration)) = iteration {
             for (index, (of, fetch)) in phase.fetches().enumerate() {
-                // Loops are told apart by what their turns read.
-                if of.rows == inner.rows && fetch.turn == turn {
+                if std::ptr::eq(of, inner) && fetch.iteration == iteration {
                     let arrived = &self.phases[self.current].streamed[index].arrived;
                     self.loader.stage(arrived)?;
                     self.main.wait_for(arrived)?;
@@ -314,7 +305,7 @@ impl Executor for Cuda<'_> {
             }
         }
         let ready = self.prepared.pop_front();
-        let mut ready = ready.map_or_else(|| self.maker().launch(phase, number, launch, row), Ok)?;
+        let mut ready = ready.map_or_else(|| self.maker().launch(phase, number, launch, iteration), Ok)?;
         let launched = ready.launch(&self.kernels, &self.main);
         match self.mode {
             Mode::Checked => launched
@@ -328,10 +319,9 @@ impl Executor for Cuda<'_> {
         }
     }
 
-    fn fetch(&mut self, _plan: &Plan, _phase: &Phase, fetch: &Fetch) -> Result<()> {
-        let mut all = self.plan.phases[self.current].fetches().map(|(_, fetch)| fetch).enumerate();
-        match all.find(|(_, own)| *own == fetch) {
-            Some((index, own)) => self.begin_fetch(index, own),
+    fn fetch(&mut self, phase: &'a Phase, fetch: &'a Fetch) -> Result<()> {
+        match phase.fetches().position(|(_, own)| std::ptr::eq(own, fetch)) {
+            Some(index) => self.begin_fetch(index, fetch),
             None => Err(Error::Host("a fetch of another plan".to_string())),
         }
     }
@@ -346,7 +336,7 @@ impl Executor for Cuda<'_> {
         let start = Instant::now();
         self.main.upload(self.memory.address() + port.offset, bytes)?;
         if port.per_step {
-            self.at_seam += start.elapsed();
+            self.at_boundary += start.elapsed();
         }
         Ok(())
     }

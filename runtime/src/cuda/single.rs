@@ -21,9 +21,9 @@ impl Maker<'_> {
                     number += 1;
                 }
                 Item::Loop(inner) => {
-                    for turn in 0..inner.count {
+                    for iteration in 0..inner.count {
                         for (number, launch) in (number..).zip(inner.body.iter()) {
-                            all.push_back(self.launch(phase, number, launch, Some((inner, turn)))?);
+                            all.push_back(self.launch(phase, number, launch, Some((inner, iteration)))?);
                         }
                     }
                     number += inner.body.len() as u32;

@@ -72,6 +72,18 @@ impl TensorFile {
         Ok(TensorFile { path: path.to_owned(), bytes, header })
     }
 
+    /// Checks that a mapped file still has the length and the time of modification that it had when it was opened: it is
+    /// read where it is mapped, as long as its tensors are used.
+    ///
+    /// # Errors
+    /// It was changed, or the system does not say.
+    pub fn unchanged(&self) -> Result<(), FileError> {
+        match &self.bytes {
+            Bytes::Mapped(map) => map.unchanged().map_err(FileError::io(&self.path)),
+            Bytes::Owned(_) => Ok(()),
+        }
+    }
+
     /// Where the file is.
     pub fn path(&self) -> &Path {
         &self.path

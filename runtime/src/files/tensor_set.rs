@@ -90,6 +90,14 @@ impl TensorSet {
         })
     }
 
+    /// As [`TensorFile::unchanged`], of all files.
+    ///
+    /// # Errors
+    /// The first file that was changed.
+    pub fn unchanged(&self) -> Result<(), FileError> {
+        self.files.iter().try_for_each(TensorFile::unchanged)
+    }
+
     /// A text of the files' metadata, from every file that has it.
     pub fn texts(&self, key: &str) -> impl Iterator<Item = (&Path, &str)> {
         self.files.iter().filter_map(move |file| Some((file.path(), file.metadata().get(key)?.as_str())))

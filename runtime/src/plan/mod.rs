@@ -132,7 +132,7 @@ pub enum Base {
     Arena,
     /// A constant, by its place in [`Plan::constants`].
     Constant(u32),
-    /// In a loop: the constant that the current turn's row names in this column.
+    /// In a loop: the constant that the row of the current iteration names in this column.
     Column(u32),
 }
 
@@ -142,7 +142,7 @@ pub struct Operand {
     pub base: Base,
     /// Bytes from the base.
     pub offset: u64,
-    /// Bytes added with every turn of the enclosing loop.
+    /// Bytes added with every iteration of the enclosing loop.
     pub step: u64,
     pub dtype: Dtype,
     pub shape: List<u32>,
@@ -189,7 +189,7 @@ pub struct Launch {
     pub kernel: u32,
     /// Launches of one lane run one after the other, those of different lanes side by side.
     pub lane: u8,
-    /// Launches of other lanes that must be done before this one begins. A loop's turn, and everything outside loops
+    /// Launches of other lanes that must be done before this one begins. An iteration of a loop, and everything outside loops
     /// that stands before or behind one, waits for all lanes.
     pub waits: List<u32>,
     pub parts: List<Part>,
@@ -211,7 +211,7 @@ impl Launch {
     }
 }
 
-/// One body of launches and a row of constants per turn.
+/// One body of launches and a row of constants per iteration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Loop {
     pub name: Text,
@@ -224,13 +224,13 @@ pub struct Loop {
     pub fetches: List<Fetch>,
 }
 
-/// Streamed weights: constants that share their places with those of other turns are brought there in time.
+/// Streamed weights: constants that share their places with those of other iterations are brought there in time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fetch {
-    /// Begins when this turn of the loop has ended; [`Fetch::AT_ONCE`] when the phase begins.
+    /// Begins when this iteration of the loop has ended; [`Fetch::AT_ONCE`] when the phase begins.
     pub after: u32,
-    /// The turn that reads them; it waits for them.
-    pub turn: u32,
+    /// The iteration that reads them; it waits for them.
+    pub iteration: u32,
     pub constants: List<u32>,
     pub bytes: u64,
 }
@@ -256,7 +256,7 @@ pub enum Repeat {
     Steps,
 }
 
-/// A straight run of items with a seam before and after it.
+/// A straight run of items; between two turns of segments the host gets control.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Segment {
     pub name: Text,
@@ -271,7 +271,7 @@ pub struct Port {
     pub offset: u64,
     pub dtype: Dtype,
     pub shape: List<u32>,
-    /// Written before every turn of the steps segment.
+    /// Written before every step.
     pub per_step: bool,
     /// Filled by an earlier phase of the plan (inputs), or read by a later one (outputs): the slot's name.
     pub slot: Option<Text>,
@@ -288,7 +288,7 @@ impl Port {
 pub enum Lifetime {
     /// Made from weights alone, once per load.
     Derived,
-    /// Survives seams: loop state, and what one phase leaves for another.
+    /// Survives the end of a turn: the state of the steps, and what one phase leaves for another.
     State,
     /// Written or read by the host.
     Io,
@@ -379,9 +379,9 @@ impl Segment {
 }
 
 impl Loop {
-    /// Turns whose weights are fetched, ascending.
+    /// Iterations whose weights are fetched, ascending.
     pub fn streamed(&self) -> BTreeSet<u32> {
-        self.fetches.iter().map(|f| f.turn).collect()
+        self.fetches.iter().map(|f| f.iteration).collect()
     }
 }
 

@@ -105,16 +105,16 @@ impl Plan {
                         Item::Loop(l) => {
                             let streamed = match l.streamed().len() {
                                 0 => String::new(),
-                                n => format!("   weights of {n} turns streamed"),
+                                n => format!("   weights of {n} iterations streamed"),
                             };
                             writeln!(out, "    loop {} x{}{streamed}", l.name, l.count)?;
                             for fetch in l.fetches.iter() {
                                 let when = match fetch.after {
                                     Fetch::AT_ONCE => "at once".to_string(),
-                                    turn => format!("after turn {turn}"),
+                                    iteration => format!("after iteration {iteration}"),
                                 };
-                                let (bytes, of) = (bytes_text(fetch.bytes), fetch.turn);
-                                writeln!(out, "      fetch {when}: weights of turn {of}, {bytes}")?;
+                                let (bytes, of) = (bytes_text(fetch.bytes), fetch.iteration);
+                                writeln!(out, "      fetch {when}: weights of iteration {of}, {bytes}")?;
                             }
                             for launch in l.body.iter() {
                                 self.launch_text(out, number, launch, Some(l), detail, "      ")?;
@@ -183,7 +183,7 @@ impl Plan {
                 first.map_or_else(String::new, |i| format!("{}:", short(i)))
             }
         };
-        let step = if operand.step > 0 { format!("+{}*turn", operand.step) } else { String::new() };
+        let step = if operand.step > 0 { format!("+{}*iteration", operand.step) } else { String::new() };
         let stride = u64::from(operand.row_stride);
         let apart =
             if operand.rows() > 1 && stride != operand.cols() { format!("/{stride}") } else { String::new() };

@@ -27,7 +27,7 @@ pub const fn constant(number: u32, offset: u64, dtype: Dtype, shape: Dims, row_s
     operand(Base::Constant(number), offset, 0, dtype, shape, row_stride)
 }
 
-/// An operand in the constant that the turn's row names in `column`.
+/// An operand in the constant that the iteration's row names in `column`.
 pub const fn column(column: u32, offset: u64, dtype: Dtype, shape: Dims, row_stride: u32) -> Operand {
     operand(Base::Column(column), offset, 0, dtype, shape, row_stride)
 }
@@ -49,9 +49,9 @@ pub const fn launch(kernel: u32, lane: u8, waits: &'static [u32], parts: &'stati
     Launch { kernel, lane, waits: Cow::Borrowed(waits), parts: Cow::Borrowed(parts) }
 }
 
-/// Streamed weights of one turn.
-pub const fn fetch(after: u32, turn: u32, bytes: u64, constants: &'static [u32]) -> Fetch {
-    Fetch { after, turn, constants: Cow::Borrowed(constants), bytes }
+/// Streamed weights of one iteration.
+pub const fn fetch(after: u32, iteration: u32, bytes: u64, constants: &'static [u32]) -> Fetch {
+    Fetch { after, iteration, constants: Cow::Borrowed(constants), bytes }
 }
 
 /// A kernel with its attributes.

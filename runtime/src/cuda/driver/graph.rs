@@ -6,7 +6,7 @@ use std::ptr::null_mut;
 use cudarc::driver::sys;
 
 use super::{Result, Stream, cuda};
-use crate::cuda::error::DeviceError;
+use crate::error::DeviceError;
 
 /// A loaded function, with what every launch of it has in common.
 pub struct Kernel {

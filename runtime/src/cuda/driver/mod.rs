@@ -22,7 +22,7 @@ use std::ptr::null_mut;
 
 use cudarc::driver::sys;
 
-use super::error::DeviceError;
+use crate::error::DeviceError;
 
 type Result<T> = std::result::Result<T, DeviceError>;
 
