@@ -6,7 +6,7 @@ use quote::quote;
 use zoetrope_runtime::plan::Code;
 
 use super::{pretty, table};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// What is written for the code of a plan.
 pub struct EmittedCode {
