@@ -1,5 +1,6 @@
 //! The Fused level: a phase as kernel calls, each covering a piece of its graph.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use zoetrope_kernels::Meaning;
@@ -48,26 +49,38 @@ pub struct FusedLoop {
     pub body: Vec<FusedStmt>,
 }
 
-/// The value that `value` looks into, through the views of `body`.
-pub fn looks_into(body: &[FusedStmt], mut value: Value) -> Value {
-    for stmt in body.iter().rev() {
-        match stmt {
-            FusedStmt::View(view) if view.output == value => value = view.inputs[0],
-            _ => {}
-        }
+/// The views of one body.
+pub struct Looks(BTreeMap<Value, Value>);
+
+impl Looks {
+    pub fn of(body: &[FusedStmt]) -> Looks {
+        let view = |stmt: &FusedStmt| match stmt {
+            FusedStmt::View(view) => Some((view.output, view.inputs[0])),
+            _ => None,
+        };
+        Looks(body.iter().filter_map(view).collect())
     }
-    value
+
+    /// The value that `value` looks into.
+    pub fn root(&self, mut value: Value) -> Value {
+        while let Some(within) = self.0.get(&value) {
+            value = *within;
+        }
+        value
+    }
 }
 
 /// A phase after fusing. The graph keeps what is known of every value.
 #[derive(Clone, Debug)]
 pub struct Fused {
     pub graph: Graph,
+    /// Calls that read weights, tables and each other only: they run once per load, before the body.
+    pub load: Vec<FusedStmt>,
     pub body: Vec<FusedStmt>,
 }
 
 impl Fused {
-    /// Every call with its loop depth, in order.
+    /// Every call with its loop depth, in order, those of the load first.
     pub fn calls(&self) -> Vec<(usize, &Call)> {
         fn walk<'a>(body: &'a [FusedStmt], depth: usize, out: &mut Vec<(usize, &'a Call)>) {
             for stmt in body {
@@ -79,6 +92,7 @@ impl Fused {
             }
         }
         let mut out = Vec::new();
+        walk(&self.load, 0, &mut out);
         walk(&self.body, 0, &mut out);
         out
     }
@@ -103,7 +117,9 @@ impl Fused {
                         "  because {ops} ops in one keep {bytes} out of memory, once written and once read\n"
                     );
                 }
-                if call.over.is_some() || call.in_place.is_some() {
+                if let Some(over) = call.over {
+                    out += &format!("  lies where operand {over}, {}, lay\n", call.reads[over]);
+                } else if call.in_place.is_some() {
                     out += "  may write over an operand that nobody reads again\n";
                 }
                 call.lost.iter().for_each(|(name, reason)| out += &format!("  lost   {name}: {reason}\n"));
@@ -116,6 +132,10 @@ impl Fused {
 impl fmt::Display for Fused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "fused {}", self.graph.name)?;
+        if !self.load.is_empty() {
+            writeln!(f, "  once per load")?;
+            self.body_text(f, &self.load, 2)?;
+        }
         self.body_text(f, &self.body, 1)?;
         self.graph.outputs.iter().try_for_each(|o| writeln!(f, "  output {} = {}", o.name, o.value))
     }
@@ -132,13 +152,9 @@ impl Fused {
                     let covers: Vec<_> = call.covers.iter().map(Value::to_string).collect();
                     let (covers, reads) = (covers.join(" "), reads.join(" "));
                     let with = if call.joined { "+ " } else { "" };
-                    writeln!(
-                        f,
-                        "{pad}{with}{covers} => {} {reads} : {}   {}",
-                        call.name,
-                        info.type_text(),
-                        info.path
-                    )?;
+                    let over = call.over.map_or(String::new(), |i| format!(" over {}", call.reads[i]));
+                    let (name, type_text, path) = (call.name, info.type_text(), &info.path);
+                    writeln!(f, "{pad}{with}{covers} => {name} {reads}{over} : {type_text}   {path}")?;
                 }
                 FusedStmt::View(view) => {
                     writeln!(f, "{pad}{} = {} {}", view.output, view.op, view.inputs[0])?;

@@ -19,12 +19,11 @@ pub use error::{Error, Result};
 pub use zoetrope_kernels::cuda::Class;
 use zoetrope_kernels::{Kernel, catalog};
 use zoetrope_model_spec::lang::Graph;
-use zoetrope_model_spec::program::Program;
+use zoetrope_model_spec::program::{Phase, Program, Wire};
 use zoetrope_runtime::plan::{Detail, Facts, Plan};
 
 use crate::fused::Fused;
 pub use crate::passes::Selected;
-use crate::passes::Wired;
 use crate::schedule::Schedule;
 
 /// What may be asked of a compilation beside the program itself.
@@ -44,10 +43,19 @@ impl Default for Options {
 
 /// Every level of one compilation, for those who want to look.
 pub struct Levels {
-    pub graphs: Vec<Graph>,
-    pub fused: Vec<Fused>,
+    pub phases: Vec<FusedPhase>,
     pub schedule: Schedule,
     pub plan: Plan,
+}
+
+/// The levels of a phase that do not depend on other phases: its graph, and that as kernel calls.
+pub struct FusedPhase {
+    pub graph: Graph,
+    pub fused: Fused,
+    pub takes: Vec<Wire>,
+    pub leaves: Vec<Wire>,
+    /// The graph's text as it was recorded, of which a plan keeps a hash.
+    recorded: String,
 }
 
 /// Lowers a program to a plan.
@@ -64,28 +72,40 @@ pub fn compile(program: Program, name: &str, facts: Facts, options: Options) -> 
 /// As [`compile`].
 pub fn levels(program: Program, name: &str, facts: Facts, options: Options) -> Result<Levels> {
     let catalog = catalog();
-    let mut made_of = String::new();
-    let (mut graphs, mut fused, mut wired) = (Vec::new(), Vec::new(), Vec::new());
-    for phase in program.phases {
-        made_of += &phase.graph.to_string();
-        let mut graph = passes::simplify(passes::fold(passes::simplify(phase.graph))?);
-        if let Some(frames) = phase.chunk {
-            graph = passes::chunk(passes::fuse(passes::unroll(graph), &catalog)?, frames)?;
-        }
-        let graph = passes::widen(graph, &catalog);
-        verify::graph(&graph)?;
-        let covered = passes::group(passes::own(passes::fuse(graph.clone(), &catalog)?, &catalog));
-        verify::fused(&covered)?;
-        graphs.push(graph);
-        fused.push(covered.clone());
-        wired.push(Wired { fused: covered, takes: phase.takes, leaves: phase.leaves });
+    let phases = program.phases.into_iter().map(|phase| fuse_phase(phase, &catalog));
+    plan_phases(phases.collect::<Result<_>>()?, &catalog, name, facts, options)
+}
+
+/// Lowers one phase as far as that goes without the others.
+fn fuse_phase(phase: Phase, catalog: &[Kernel]) -> Result<FusedPhase> {
+    let recorded = phase.graph.to_string();
+    let mut graph = passes::simplify(passes::fold(passes::simplify(phase.graph))?);
+    if let Some(frames) = phase.chunk {
+        graph = passes::chunk(passes::fuse(passes::unroll(graph), catalog)?, frames)?;
     }
-    let schedule = passes::lanes(passes::order(wired, options.share)?);
+    let graph = passes::widen(graph, catalog);
+    verify::graph(&graph)?;
+    let fused = passes::group(passes::own(passes::fuse(graph.clone(), catalog)?, catalog));
+    let fused = passes::lodge(passes::hoist(fused));
+    verify::fused(&fused)?;
+    Ok(FusedPhase { graph, fused, takes: phase.takes, leaves: phase.leaves, recorded })
+}
+
+/// Puts phases on one time line, and into memory.
+fn plan_phases(
+    phases: Vec<FusedPhase>,
+    catalog: &[Kernel],
+    name: &str,
+    facts: Facts,
+    options: Options,
+) -> Result<Levels> {
+    let recorded: String = phases.iter().map(|phase| phase.recorded.as_str()).collect();
+    let schedule = passes::lanes(passes::order(&phases, options.share)?);
     verify::schedule(&schedule)?;
-    let plan = passes::lower(&schedule, name, made_by(&made_of, &catalog), facts, options.share)?;
+    let plan = passes::lower(&schedule, name, made_by(&recorded, catalog), facts, options.share)?;
     verify::plan(&plan)?;
     verify::memory(&plan)?;
-    Ok(Levels { graphs, fused, schedule, plan })
+    Ok(Levels { phases, schedule, plan })
 }
 
 /// The code of a plan for CUDA devices of a class.

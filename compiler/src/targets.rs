@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error as ThisError;
+use zoetrope_kernels::catalog;
 use zoetrope_model_spec::lang::{Dtype, ShapeError};
 use zoetrope_model_spec::ltx::builtin::ltx_2_3_22b;
 use zoetrope_model_spec::ltx::config::ModelConfig;
@@ -16,7 +17,7 @@ use zoetrope_runtime::files::{FileError, TensorSet, given_text, read_text};
 use zoetrope_runtime::plan::{self, ALIGN, Facts, Plan};
 
 use crate::file_config::{MAX_CONFIG_BYTES, config_of};
-use crate::{Levels, Options, compile, levels};
+use crate::{FusedPhase, Levels, Options, fuse_phase, levels, plan_phases};
 
 /// Memory of a card, as it is sold, that no plan takes: 1.75 GiB. Drivers show up to 0.7 GiB less than the box says
 /// (31.3 of 32), and 1 GiB of that is for the driver's context, the code of the kernels and a desktop. An assumption
@@ -105,9 +106,24 @@ pub fn dimensions(target: &Target, folder: &Path) -> Result<ModelConfig, Compile
 /// # Errors
 /// See [`compile_part`].
 pub fn compile_target(target: &Target, folder: &Path) -> Result<Plan, CompileError> {
-    let model = dimensions(target, folder)?;
-    let options = Options { decode_chunk: decode_chunk(target, &model)?, ..Options::default() };
-    Ok(compile_part(target, &model, Part::Run(Picture::Yuv420), &[], options)?.plan)
+    Ok(compile_run(target, &dimensions(target, folder)?)?.plan)
+}
+
+/// A whole run with as many latent frames in the video decoder as [`decode_chunk`] says, keeping every level.
+///
+/// # Errors
+/// See [`compile_part`].
+pub fn compile_run(target: &Target, model: &ModelConfig) -> Result<Levels, CompileError> {
+    let (run, chunked) = chunked(target, model)?;
+    if chunked.is_none() && target.vram.is_none() {
+        return Ok(run);
+    }
+    let (mut phases, mut options) = (run.phases, Options::default());
+    if let Some(Chunked { frames, at, decoder }) = chunked {
+        options.decode_chunk = Some(frames);
+        phases[at] = decoder;
+    }
+    Ok(plan_phases(phases, &catalog(), &target.name, facts(target, model, options), options)?)
 }
 
 /// How many latent frames of a run go through the video decoder together: the more, the fewer launches. As many as
@@ -117,9 +133,25 @@ pub fn compile_target(target: &Target, folder: &Path) -> Result<Plan, CompileErr
 /// # Errors
 /// See [`compile_part`].
 pub fn decode_chunk(target: &Target, model: &ModelConfig) -> Result<Option<usize>, CompileError> {
+    Ok(chunked(target, model)?.1.map(|chunked| chunked.frames))
+}
+
+/// A video decoder that takes a few latent frames at a time.
+struct Chunked {
+    frames: usize,
+    /// Its place among the phases.
+    at: usize,
+    decoder: FusedPhase,
+}
+
+/// A run without a budget whose decoder takes all frames at once, and the decoder that it should have instead.
+fn chunked(target: &Target, model: &ModelConfig) -> Result<(Levels, Option<Chunked>), CompileError> {
     let free = Target { vram: None, ..target.clone() };
-    let run = compile_part(&free, model, Part::Run(Picture::Yuv420), &[], Options::default())?.plan;
-    let Some(at) = run.phases.iter().position(|p| p.name == "video-decode") else { return Ok(None) };
+    let levels = compile_part(&free, model, Part::Run(Picture::Yuv420), &[], Options::default())?;
+    let run = &levels.plan;
+    let Some(at) = run.phases.iter().position(|p| p.name == "video-decode") else {
+        return Ok((levels, None));
+    };
     let (whole, behind) = (&run.phases[at], &run.phases[at + 1..]);
     let others = run.phases[..at].iter().chain(behind).map(plan::Phase::peak_bytes).max().unwrap_or(0);
     let limit = target.vram.map_or(others, |vram| vram.saturating_sub(RESERVE_BYTES));
@@ -127,23 +159,32 @@ pub fn decode_chunk(target: &Target, model: &ModelConfig) -> Result<Option<usize
     let end = behind.first().map_or(u32::MAX, |p| p.first);
     let passing = run.buffers.iter().filter(|b| b.first < whole.first && b.last >= end);
     let beside: u64 = passing.map(|b| b.bytes.next_multiple_of(ALIGN)).sum();
-    let mut best = (whole.peak_bytes(), None);
+    let (mut least, mut best) = (whole.peak_bytes(), None);
     for frames in [16, 8, 4, 2, 1].into_iter().filter(|frames| *frames < target.size.latent()[0]) {
-        if best.0 <= limit {
+        if least <= limit {
             break;
         }
-        let recorder = Recorder { target, model, taps: &[], chunk: Some(frames) };
-        let mut phases = recorder.run(Picture::Yuv420).map_err(CompileError::Shape)?.phases;
-        phases.retain(|p| p.graph.name == "video-decode");
-        phases.iter_mut().for_each(|p| p.takes.clear());
-        let options = Options { decode_chunk: Some(frames), ..Options::default() };
-        let alone = compile(Program { phases }, &target.name, facts(&free, model, options), options)?;
-        let bytes = alone.peak_bytes + beside;
-        if bytes < best.0 {
-            best = (bytes, Some(frames));
+        let (decoder, bytes) = decoder(&free, model, frames)?;
+        if bytes + beside < least {
+            (least, best) = (bytes + beside, Some(Chunked { frames, at, decoder }));
         }
     }
-    Ok(best.1)
+    Ok((levels, best))
+}
+
+/// The video decoder of a run, so many latent frames at a time, and the memory that it takes alone, in bytes.
+fn decoder(target: &Target, model: &ModelConfig, frames: usize) -> Result<(FusedPhase, u64), CompileError> {
+    let recorder = Recorder { target, model, taps: &[], chunk: Some(frames) };
+    let phases = recorder.run(Picture::Yuv420).map_err(CompileError::Shape)?.phases;
+    let mut decoders = phases.into_iter().filter(|p| p.graph.name == "video-decode");
+    let recorded = decoders.next().expect("a run that decodes video has a phase that does");
+    let options = Options { decode_chunk: Some(frames), ..Options::default() };
+    let (catalog, facts) = (catalog(), facts(target, model, options));
+    let mut phase = fuse_phase(recorded, &catalog)?;
+    let takes = std::mem::take(&mut phase.takes);
+    let mut alone = plan_phases(vec![phase], &catalog, &target.name, facts, options)?;
+    let phase = alone.phases.remove(0);
+    Ok((FusedPhase { takes, ..phase }, alone.plan.peak_bytes))
 }
 
 /// Compiles a part of a target, keeping every level. `taps` are inner values that become outputs.

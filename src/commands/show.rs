@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use zoetrope_compiler::targets::{Part, compile_part, decode_chunk, dimensions, load_target};
+use zoetrope_compiler::targets::{Part, compile_part, compile_run, dimensions, load_target};
 use zoetrope_compiler::{Class, Levels, Options, select};
 use zoetrope_model_spec::ltx::pipeline::Picture;
 use zoetrope_model_spec::target::{Target, parse_vram};
@@ -79,14 +79,13 @@ impl Show {
         target.preview |= self.preview;
         let model = dimensions(&target, &folder)?;
         let part = self.phase.as_deref().map_or(Part::Run(Picture::Yuv420), Part::Phase);
-        let chunk = match self.chunk {
-            None if self.phase.is_none() => decode_chunk(&target, &model)?,
-            given => given.map(NonZeroUsize::get),
+        let options = Options { decode_chunk: self.chunk.map(NonZeroUsize::get), ..Options::default() };
+        let levels = match (&self.phase, self.chunk) {
+            (None, None) => compile_run(&target, &model)?,
+            _ => compile_part(&target, &model, part, &[], options)?,
         };
-        let options = Options { decode_chunk: chunk, ..Options::default() };
-        let levels = compile_part(&target, &model, part, &[], options)?;
         if let Some(path) = &self.why {
-            say(&levels.fused.iter().map(|f| f.why(path)).collect::<String>())?;
+            say(&levels.phases.iter().map(|p| p.fused.why(path)).collect::<String>())?;
         } else if let Some(dir) = &self.dump {
             let dir = OutputFolder::open(dir)?;
             for (i, level) in Level::value_variants().iter().enumerate() {
@@ -104,8 +103,8 @@ impl Show {
 
 fn text(levels: &Levels, level: Level) -> Result<String, Failure> {
     Ok(match level {
-        Level::Graph => levels.graphs.iter().map(ToString::to_string).collect(),
-        Level::Fused => levels.fused.iter().map(ToString::to_string).collect(),
+        Level::Graph => levels.phases.iter().map(|p| p.graph.to_string()).collect(),
+        Level::Fused => levels.phases.iter().map(|p| p.fused.to_string()).collect(),
         Level::Schedule => levels.schedule.to_string(),
         Level::Plan => levels.plan.text(Detail::Addresses),
         Level::Code => {

@@ -82,7 +82,7 @@ fn positions_and_token_counts() {
 fn graph(fields: &str, phase: &str) -> Graph {
     let target = target(fields);
     let model = dimensions(&target, &folder()).unwrap();
-    compile_part(&target, &model, Part::Phase(phase), &[], Options::default()).unwrap().graphs.remove(0)
+    compile_part(&target, &model, Part::Phase(phase), &[], Options::default()).unwrap().phases.remove(0).graph
 }
 
 fn reals(graph: &Graph, value: Value) -> &[f32] {

@@ -3,7 +3,7 @@
 //! A loop's state is one buffer: what a turn leaves lies where the next turn looks. A result may be written over an
 //! operand that nobody reads again. Everything else gets a buffer of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use zoetrope_model_spec::lang::{Count, Def, Graph, Value};
 
@@ -25,6 +25,8 @@ pub struct Coalesced {
     births: BTreeMap<Value, (usize, Option<usize>)>,
     /// One flag per entry.
     pub kept: Vec<bool>,
+    /// What is made once per load.
+    loaded: BTreeSet<Value>,
 }
 
 impl Coalesced {
@@ -53,7 +55,8 @@ pub fn coalesce(graph: &Graph, views: &Views<'_>, linear: &Linear<'_>, share: bo
     let births = births(graph, views, linear);
     let lives = lives(graph, views, linear, &births);
     let kept = vec![true; linear.entries.len()];
-    let mut done = Coalesced { parent: (0..graph.values.len()).collect(), lives, births, kept };
+    let loaded = linear.entries.iter().filter(|e| e.load).map(|e| e.write()).collect();
+    let mut done = Coalesced { parent: (0..graph.values.len()).collect(), lives, births, kept, loaded };
     for span in &linear.spans {
         span.of.carried.iter().for_each(|c| done.join(c.inner, c.result));
     }
@@ -141,7 +144,7 @@ fn write_in_place(graph: &Graph, views: &Views<'_>, linear: &Linear<'_>, done: &
             continue;
         }
         let root = views.root(*over);
-        let resident = linear.entries.iter().any(|e| e.load && e.write() == root);
+        let resident = done.loaded.contains(&root);
         let ours = matches!(graph.info(root).def, Def::Op | Def::Carried) && !entry.load && !resident;
         let same = views.is_whole(*over) && graph.info(root).bytes() == graph.info(call.write).bytes();
         let dtype = graph.info(root).dtype == graph.info(call.write).dtype;
@@ -197,7 +200,7 @@ fn init_fits(graph: &Graph, views: &Views<'_>, linear: &Linear<'_>, done: &Coale
     let ours =
         members.iter().all(|(v, l)| matches!(graph.info(*v).def, Def::Op | Def::Carried) && l.last <= at);
     let here = done.births.get(&root).is_some_and(|(_, born_in)| *born_in == entry.span);
-    let resident = linear.entries.iter().any(|e| e.load && e.write() == root);
+    let resident = done.loaded.contains(&root);
     let unused = !resident && done.class(root) != done.class(*to);
     let later = done.members(done.class(*to)).iter().all(|(_, l)| l.first >= at);
     ours && here && unused && later && views.is_whole(*from) && same_storage(graph, root, *to)

@@ -1,8 +1,10 @@
 //! Weights and tables, each once in the whole plan.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
-use zoetrope_model_spec::lang::{Constant, Def, Graph, Tensor, Value};
+use sha2::{Digest, Sha256};
+use zoetrope_model_spec::lang::{Constant, Def, Dtype, Graph, Source, Tensor, Value};
 
 use crate::schedule::{Base, Origin, SharedConstant};
 
@@ -10,12 +12,34 @@ use crate::schedule::{Base, Origin, SharedConstant};
 #[derive(Default)]
 pub struct Constants {
     list: Vec<SharedConstant>,
-    by_key: BTreeMap<String, usize>,
+    by_key: BTreeMap<Key, usize>,
+    /// Of the phase at hand the tables that were looked at before.
+    hashes: BTreeMap<Value, [u8; 32]>,
+}
+
+/// Everything that decides a constant's bytes: constants are the same when their type, their shape and this are.
+type Key = (Dtype, Vec<usize>, Bytes);
+
+/// Where a constant's bytes come from, and how they are put in order.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Bytes {
+    Weight {
+        source: Source,
+        tensors: Vec<Tensor>,
+        channels_last: bool,
+    },
+    /// A hash of all bits.
+    Table([u8; 32]),
 }
 
 impl Constants {
     pub fn done(self) -> Vec<SharedConstant> {
         self.list
+    }
+
+    /// From now on values are those of another graph.
+    pub fn next_graph(&mut self) {
+        self.hashes.clear();
     }
 
     /// Where a launch finds `value`. In a loop (`rows` given), a constant that changes from turn to turn becomes a
@@ -53,47 +77,103 @@ impl Constants {
 
     fn intern(&mut self, graph: &Graph, value: Value, turn: Option<usize>) -> Result<usize, String> {
         let info = graph.info(value);
-        let (key, name, origin) = match &info.def {
-            Def::Weight { source, tensors, first, channels_last } => {
-                let number = turn.map(|t| (first + t).to_string());
-                if tensors.iter().any(|t| t.name.contains('*')) && number.is_none() {
-                    return Err(format!("{} changes from turn to turn outside a loop", info.path));
-                }
-                let with =
-                    |text: &str| number.as_ref().map_or(text.to_string(), |n| text.replacen('*', n, 1));
-                let tensors: Vec<_> =
-                    tensors.iter().map(|t| Tensor { name: with(&t.name), rows: t.rows }).collect();
-                let names: Vec<_> = tensors.iter().map(|t| t.name.as_str()).collect();
-                let key = format!("{} {} {}", source.name(), info.dtype, names.join(" "));
-                (
-                    key,
-                    with(&info.path),
-                    Origin::Weight { source: *source, tensors, channels_last: *channels_last },
-                )
+        let number = match &info.def {
+            Def::Weight { tensors, first, .. } if tensors.iter().any(|t| t.name.contains('*')) => {
+                let turn =
+                    turn.ok_or_else(|| format!("{} changes from turn to turn outside a loop", info.path))?;
+                Some((first + turn).to_string())
             }
-            Def::Constant(constant) => (
-                table_key(info.dtype.name(), &info.shape, constant),
-                info.path.clone(),
-                Origin::Table(constant.clone()),
-            ),
+            _ => None,
+        };
+        let with = |text: &str| number.as_ref().map_or(text.to_string(), |n| text.replacen('*', n, 1));
+        let bytes = match &info.def {
+            Def::Weight { source, tensors, channels_last, .. } => {
+                let of_turn = |t: &Tensor| Tensor { name: with(&t.name), rows: t.rows };
+                let tensors = tensors.iter().map(of_turn).collect();
+                Bytes::Weight { source: *source, tensors, channels_last: *channels_last }
+            }
+            Def::Constant(constant) => {
+                Bytes::Table(*self.hashes.entry(value).or_insert_with(|| hash(constant)))
+            }
             _ => return Err(format!("{} is no constant", info.path)),
         };
         let next = self.list.len();
-        let id = *self.by_key.entry(key).or_insert(next);
-        if id == next {
-            self.list.push(SharedConstant { name, dtype: info.dtype, shape: info.shape.clone(), origin });
+        match self.by_key.entry((info.dtype, info.shape.clone(), bytes)) {
+            Entry::Occupied(known) => Ok(*known.get()),
+            Entry::Vacant(new) => {
+                let origin = match (&new.key().2, &info.def) {
+                    (Bytes::Weight { source, tensors, channels_last }, _) => Origin::Weight {
+                        source: *source,
+                        tensors: tensors.clone(),
+                        channels_last: *channels_last,
+                    },
+                    (Bytes::Table(_), Def::Constant(constant)) => Origin::Table(constant.clone()),
+                    (Bytes::Table(_), _) => unreachable!("only constants have a table"),
+                };
+                let (dtype, shape) = (info.dtype, info.shape.clone());
+                self.list.push(SharedConstant { name: with(&info.path), dtype, shape, origin });
+                Ok(*new.insert(next))
+            }
         }
-        Ok(id)
     }
 }
 
-/// Tables are the same when their type and all their bits are.
-fn table_key(dtype: &str, shape: &[usize], constant: &Constant) -> String {
-    use sha2::{Digest, Sha256};
-    let mut hash = Sha256::new();
-    match constant {
-        Constant::Real(values) => values.iter().for_each(|v| hash.update(v.to_bits().to_le_bytes())),
-        Constant::Int(values) => values.iter().for_each(|v| hash.update(v.to_le_bytes())),
+/// Of all bits, a page of them at a time.
+fn hash(constant: &Constant) -> [u8; 32] {
+    fn bytes<T>(values: &[T], bytes: fn(&T) -> [u8; 4]) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        for page in values.chunks(1024) {
+            hash.update(page.iter().flat_map(bytes).collect::<Vec<u8>>());
+        }
+        hash.finalize().into()
     }
-    format!("table {dtype} {shape:?} {}", crate::hash::hex(&hash.finalize()))
+    match constant {
+        Constant::Real(values) => bytes(values, |v| v.to_le_bytes()),
+        Constant::Int(values) => bytes(values, |v| v.to_le_bytes()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use zoetrope_model_spec::lang::Info;
+
+    use super::*;
+
+    fn weight(dtype: Dtype, shape: &[usize], tensors: &[(&str, usize)], channels_last: bool) -> Info {
+        let tensors = tensors.iter().map(|(name, rows)| Tensor { name: name.to_string(), rows: *rows });
+        let def =
+            Def::Weight { source: Source::Checkpoint, tensors: tensors.collect(), first: 0, channels_last };
+        Info { path: "w".to_string(), dtype, shape: shape.to_vec(), def }
+    }
+
+    fn table(dtype: Dtype, shape: &[usize], constant: Constant) -> Info {
+        Info { path: "t".to_string(), dtype, shape: shape.to_vec(), def: Def::Constant(constant) }
+    }
+
+    /// Each of these differs from the first of its kind in one thing that changes the bytes or how they are read.
+    #[test]
+    fn constants_are_shared_only_when_all_their_bytes_are_the_same() {
+        let different = [
+            weight(Dtype::Bf16, &[8, 3, 4], &[("a", 4), ("b", 4)], false),
+            weight(Dtype::Bf16, &[8, 3, 4], &[("a", 4), ("b", 4)], true),
+            weight(Dtype::F32, &[8, 3, 4], &[("a", 4), ("b", 4)], false),
+            weight(Dtype::Bf16, &[8, 4, 3], &[("a", 4), ("b", 4)], false),
+            weight(Dtype::Bf16, &[8, 3, 4], &[("b", 4), ("a", 4)], false),
+            weight(Dtype::Bf16, &[8, 3, 4], &[("a", 3), ("b", 5)], false),
+            weight(Dtype::Bf16, &[8, 3, 4], &[("a b", 8)], false),
+            table(Dtype::F32, &[2], Constant::Real(vec![0.0, 1.0])),
+            table(Dtype::F32, &[2], Constant::Real(vec![-0.0, 1.0])),
+            table(Dtype::Bf16, &[2], Constant::Real(vec![0.0, 1.0])),
+            table(Dtype::F32, &[1, 2], Constant::Real(vec![0.0, 1.0])),
+            table(Dtype::I32, &[2], Constant::Int(vec![0, 0x3f80_0000])),
+        ];
+        let mut constants = Constants::default();
+        let graph =
+            Graph { values: different.iter().chain(&different).cloned().collect(), ..Graph::default() };
+        let base = |v: u32| constants.base(&graph, Value(v), None).expect("a constant");
+        let bases: Vec<Base> = (0..graph.values.len() as u32).map(base).collect();
+        let expected: Vec<Base> = (0..different.len()).map(Base::Constant).collect();
+        assert_eq!(bases[..different.len()], expected);
+        assert_eq!(bases[different.len()..], expected, "what is the same is there once");
+    }
 }

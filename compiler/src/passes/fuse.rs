@@ -20,7 +20,7 @@ pub fn fuse(graph: Graph, catalog: &[Kernel]) -> Result<Fused, Error> {
     largest_first.sort_by_key(|k| std::cmp::Reverse(catalog[*k].meaning.ops.len()));
     let fuser = Fuser { graph: &graph, catalog, largest_first, uses: uses(&graph) };
     let body = fuser.body(&graph.body)?;
-    Ok(Fused { body, graph })
+    Ok(Fused { load: Vec::new(), body, graph })
 }
 
 struct Fuser<'a> {

@@ -8,10 +8,14 @@
 //!
 //! The part whose rows read most comes first: its blocks take longest, and would otherwise be left over at the end.
 
+mod arrangement;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use zoetrope_model_spec::lang::{Graph, Note, Value};
+
+use self::arrangement::Arrangement;
 
 use crate::fused::{Call, Fused, FusedStmt};
 use crate::view::Views;
@@ -59,29 +63,26 @@ fn group_body(
         }
     }
     let kept: BTreeSet<Value> = left.iter().map(|v| views.root(*v)).collect();
-    let mut order: Vec<Vec<usize>> = (0..units.len()).map(|u| vec![u]).collect();
     let tails = tails(&units);
-    let mut least = peak(graph, &units, &order, &kept);
+    let mut arranged = Arrangement::of(graph, &units, &kept);
     let mut at = 0;
-    while at < order.len() {
+    while at < arranged.places() {
         let mut other = at + 1;
-        while other < order.len().min(at + REACH) && order[at].len() < PARTS {
-            let alike = order[other].len() == 1
-                && units[order[at][0]].key.is_some()
-                && units[order[at][0]].key == units[order[other][0]].key
-                && tails[order[at][0]] == tails[order[other][0]];
-            let together = alike.then(|| bring_together(&units, &order, at, other)).flatten();
-            if let Some((tried, moved_to)) = together {
-                let now = peak(graph, &units, &tried, &kept);
-                if now <= least {
-                    (order, least, at) = (tried, now, moved_to);
-                    other = at;
-                }
+        while other < arranged.places().min(at + REACH) && arranged.group(at).len() < PARTS {
+            let (one, two) = (arranged.group(at), arranged.group(other));
+            let alike = two.len() == 1
+                && units[one[0]].key.is_some()
+                && units[one[0]].key == units[two[0]].key
+                && tails[one[0]] == tails[two[0]];
+            if let Some(moved_to) = alike.then(|| arranged.bring_together(at, other)).flatten() {
+                (at, other) = (moved_to, moved_to);
             }
             other += 1;
         }
         at += 1;
     }
+    let mut order = arranged.done();
+
     for group in &mut order {
         group.sort_by_key(|u| Reverse(call(&units[*u]).map_or(0, |call| read_by_a_row(graph, call))));
     }
@@ -115,60 +116,6 @@ fn tails(units: &[Unit]) -> Vec<usize> {
         }
     }
     tails
-}
-
-/// What stands between the groups `at` and `other` and needs the first moves behind both. `None` where the second
-/// needs it, too. With the new place of the group.
-fn bring_together(
-    units: &[Unit],
-    order: &[Vec<usize>],
-    at: usize,
-    other: usize,
-) -> Option<(Vec<Vec<usize>>, usize)> {
-    let mut made: BTreeSet<Value> = order[at].iter().flat_map(|u| units[*u].makes.iter().copied()).collect();
-    let (mut before, mut behind) = (Vec::new(), Vec::new());
-    for group in &order[at + 1..=other] {
-        let needs = group.iter().any(|u| !units[*u].reads.is_disjoint(&made));
-        if needs {
-            made.extend(group.iter().flat_map(|u| units[*u].makes.iter().copied()));
-            behind.push(group.clone());
-        } else {
-            before.push(group.clone());
-        }
-    }
-    // The last one that need not wait is the partner; else it depends on the first.
-    let partner = before.pop().filter(|group| *group == order[other])?;
-    let mut tried = order[..at].to_vec();
-    tried.extend(before);
-    let moved_to = tried.len();
-    tried.push([order[at].as_slice(), &partner].concat());
-    tried.extend(behind);
-    tried.extend_from_slice(&order[other + 1..]);
-    Some((tried, moved_to))
-}
-
-/// The largest sum of live bytes.
-fn peak(graph: &Graph, units: &[Unit], order: &[Vec<usize>], kept: &BTreeSet<Value>) -> usize {
-    let mut last: BTreeMap<Value, usize> = BTreeMap::new();
-    for (at, group) in order.iter().enumerate() {
-        for value in group.iter().flat_map(|u| units[*u].reads.iter().chain(&units[*u].makes)) {
-            last.insert(*value, at);
-        }
-    }
-    let mut dies: Vec<usize> = vec![0; order.len()];
-    let (mut live, mut most) = (0, 0);
-    let mut seen: BTreeSet<Value> = BTreeSet::new();
-    for (at, group) in order.iter().enumerate() {
-        for value in group.iter().flat_map(|u| units[*u].makes.iter()).filter(|v| seen.insert(**v)) {
-            live += graph.info(*value).bytes();
-            if !kept.contains(value) {
-                dies[last[value]] += graph.info(*value).bytes();
-            }
-        }
-        most = most.max(live + group.iter().map(|u| units[*u].inside).sum::<usize>());
-        live -= dies[at];
-    }
-    most
 }
 
 fn unit(graph: &Graph, views: &Views<'_>, stmt: FusedStmt, notes: &mut Vec<Note>) -> Unit {
@@ -253,7 +200,7 @@ fn path<'g>(graph: &'g Graph, call: &Call) -> &'g str {
     &graph.info(call.write).path
 }
 
-/// Views and joins follow what they look into.
+/// Views and joins follow what they look into, in their own order, each as soon as all of that is there.
 fn with_looks(stmts: Vec<FusedStmt>, looks: Vec<FusedStmt>) -> Vec<FusedStmt> {
     let made_by = |stmt: &FusedStmt| match stmt {
         FusedStmt::Call(call) => vec![call.write],
@@ -262,32 +209,44 @@ fn with_looks(stmts: Vec<FusedStmt>, looks: Vec<FusedStmt>) -> Vec<FusedStmt> {
             l.carried.iter().map(|c| c.result).chain(l.collected.iter().map(|c| c.stack)).collect()
         }
     };
-    let mut missing: BTreeSet<Value> = stmts.iter().chain(&looks).flat_map(made_by).collect();
+    let made_here: BTreeSet<Value> = stmts.iter().chain(&looks).flat_map(made_by).collect();
+    // Of every value the looks that wait for it, and of every look how many values it waits for.
+    let mut waiting: BTreeMap<Value, Vec<usize>> = BTreeMap::new();
+    let mut missing = vec![0; looks.len()];
+    for (at, look) in looks.iter().enumerate() {
+        if let FusedStmt::View(op) | FusedStmt::Join(op) = look {
+            let inputs: BTreeSet<Value> =
+                op.inputs.iter().filter(|v| made_here.contains(v)).copied().collect();
+            missing[at] = inputs.len();
+            inputs.into_iter().for_each(|v| waiting.entry(v).or_default().push(at));
+        }
+    }
+    let mut ready: BTreeSet<usize> = (0..looks.len()).filter(|at| missing[*at] == 0).collect();
     let mut looks: Vec<Option<FusedStmt>> = looks.into_iter().map(Some).collect();
     let mut out = Vec::with_capacity(stmts.len() + looks.len());
+    let mut push = |stmt: FusedStmt, ready: &mut BTreeSet<usize>| {
+        for look in made_by(&stmt).iter().flat_map(|v| waiting.remove(v).unwrap_or_default()) {
+            missing[look] -= 1;
+            if missing[look] == 0 {
+                ready.insert(look);
+            }
+        }
+        out.push(stmt);
+    };
     let mut next = stmts.into_iter().peekable();
     loop {
         // Parts of a launch stay together.
-        let within = matches!(next.peek(), Some(FusedStmt::Call(call)) if call.joined);
-        for look in looks.iter_mut().filter(|_| !within) {
-            let ready = match look {
-                Some(FusedStmt::View(op) | FusedStmt::Join(op)) => {
-                    op.inputs.iter().all(|v| !missing.contains(v))
-                }
-                _ => false,
-            };
-            if let Some(stmt) = look.take_if(|_| ready) {
-                made_by(&stmt).iter().for_each(|v| {
-                    missing.remove(v);
-                });
-                out.push(stmt);
+        if !matches!(next.peek(), Some(FusedStmt::Call(call)) if call.joined) {
+            let mut from = 0;
+            while let Some(at) = ready.range(from..).next().copied() {
+                ready.remove(&at);
+                from = at + 1;
+                looks[at].take().into_iter().for_each(|look| push(look, &mut ready));
             }
         }
-        looks.retain(Option::is_some);
-        let Some(stmt) = next.next() else { return out };
-        made_by(&stmt).iter().for_each(|v| {
-            missing.remove(v);
-        });
-        out.push(stmt);
+        match next.next() {
+            Some(stmt) => push(stmt, &mut ready),
+            None => return out,
+        }
     }
 }

@@ -7,12 +7,12 @@ use zoetrope_model_spec::lang::{Count, Def, Value};
 use crate::fused::{Fused, FusedStmt};
 use crate::view::Views;
 
-/// Splits off the calls that read nothing but weights, tables and each other. Calls inside loops of fixed count
-/// stay: their weights change from turn to turn.
-pub fn hoist(mut fused: Fused) -> (Vec<FusedStmt>, Fused) {
+/// Moves the calls that read nothing but weights, tables and each other to [`Fused::load`]. Calls inside loops of
+/// fixed count stay: their weights change from turn to turn.
+pub fn hoist(mut fused: Fused) -> Fused {
     let body = std::mem::take(&mut fused.body);
     let mut resident: BTreeSet<Value> = BTreeSet::new();
-    let mut load = Vec::new();
+    let mut load = std::mem::take(&mut fused.load);
     let outputs: Vec<Value> = fused.graph.outputs.iter().map(|o| o.value).collect();
     let stays = {
         let views = Views::new(&fused.graph, &body);
@@ -33,8 +33,8 @@ pub fn hoist(mut fused: Fused) -> (Vec<FusedStmt>, Fused) {
         };
         split(&body, &mut constant, &mut load)
     };
-    fused.body = stays;
-    (load, fused)
+    (fused.load, fused.body) = (load, stays);
+    fused
 }
 
 fn split(

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use zoetrope_model_spec::lang::{Count, Value};
 
-use crate::fused::{Call, FusedLoop, FusedStmt, looks_into};
+use crate::fused::{Call, FusedLoop, FusedStmt, Looks};
 
 /// Why a copy stands in the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +82,8 @@ impl<'a> Linear<'a> {
     fn walk(&mut self, body: &'a [FusedStmt], span: Option<usize>, load: bool) {
         let collected = span.map_or(&[][..], |s| &self.spans[s].of.collected);
         // A view is there when what it looks into is.
-        let root = |value| looks_into(body, value);
+        let looks = Looks::of(body);
+        let root = |value| looks.root(value);
         let made_here = |value| {
             let root = root(value);
             body.iter().any(|stmt| matches!(stmt, FusedStmt::Call(call) if call.write == root))

@@ -3,11 +3,11 @@
 //! A product of q, k, v and gates leaves one row for each token; norm and rotation of q then go over its columns, and
 //! so does the attention's result. What is as large as the value itself is left to `coalesce`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use zoetrope_model_spec::lang::Value;
 
-use crate::fused::{Call, Fused, FusedStmt};
+use crate::fused::{Call, Fused, FusedStmt, Looks};
 use crate::view::Views;
 
 /// Sets [`Call::over`] where nobody reads the slice again.
@@ -30,6 +30,9 @@ fn mark(body: &mut [FusedStmt], chosen: &BTreeSet<Value>) {
     }
 }
 
+/// A read: the launch that makes it, the result that it is made for, the value.
+type Read = (usize, Option<Value>, Value);
+
 struct Lodger<'a> {
     views: Views<'a>,
     fused: &'a Fused,
@@ -40,20 +43,24 @@ struct Lodger<'a> {
 impl<'a> Lodger<'a> {
     /// `left` are the values that are wanted after the body's end.
     fn scan(&mut self, body: &'a [FusedStmt], left: Vec<Value>) {
-        let mut reads: Vec<(usize, Option<Value>, Value)> =
-            left.iter().map(|v| (body.len(), None, *v)).collect();
+        // By root: results that lie over others keep the root of what lay there.
+        let mut reads: BTreeMap<Value, Vec<Read>> = BTreeMap::new();
+        left.iter().for_each(|v| reads.entry(self.views.root(*v)).or_default().push((body.len(), None, *v)));
         let mut bound: BTreeSet<Value> = left.into_iter().collect();
         // Parts of one launch run at the same time: what one reads, another may not write over.
         let mut launch = 0;
         for (at, stmt) in body.iter().enumerate() {
             launch = if within(stmt) { launch } else { at };
             let whose = if let FusedStmt::Call(call) = stmt { Some(call.write) } else { None };
-            reads.extend(reads_of(stmt).into_iter().map(|v| (launch, whose, v)));
+            for v in reads_of(stmt) {
+                reads.entry(self.views.root(v)).or_default().push((launch, whose, v));
+            }
             if let FusedStmt::Join(join) = stmt {
                 bound.extend(&join.inputs);
             }
         }
-        let bound: BTreeSet<Value> = bound.into_iter().map(|v| crate::fused::looks_into(body, v)).collect();
+        let looks = Looks::of(body);
+        let bound: BTreeSet<Value> = bound.into_iter().map(|v| looks.root(v)).collect();
         let mut made: BTreeSet<Value> = BTreeSet::new();
         let mut here = 0;
         for (at, stmt) in body.iter().enumerate() {
@@ -70,11 +77,14 @@ impl<'a> Lodger<'a> {
                 FusedStmt::Call(call) => {
                     if let Some(over) = self.over(call).filter(|over| {
                         let root = self.views.root(*over);
-                        let wanted = |(when, whose, v): &(usize, Option<Value>, Value)| {
+                        let wanted = |(when, whose, v): &Read| {
                             *when >= here && *whose != Some(call.write) && !self.views.apart(*over, *v)
                         };
-                        made.contains(&root) && !bound.contains(&call.write) && !reads.iter().any(wanted)
+                        let late = || reads.get(&root).into_iter().flatten().any(wanted);
+                        made.contains(&root) && !bound.contains(&call.write) && !late()
                     }) {
+                        let moved = reads.remove(&call.write).unwrap_or_default();
+                        reads.entry(self.views.root(over)).or_default().extend(moved);
                         self.views.lodge(call.write, over);
                         self.chosen.insert(call.write);
                     }

@@ -10,35 +10,27 @@ use zoetrope_model_spec::lang::{Count, Def, Dtype, Graph, Op, Value, flops};
 use zoetrope_model_spec::program::Wire;
 use zoetrope_runtime::plan::{Lifetime, Repeat};
 
+use crate::FusedPhase;
 use crate::error::{Error, Result};
-use crate::fused::{Call, Fused};
+use crate::fused::Call;
 use crate::passes::coalesce::{Coalesced, coalesce};
 use crate::passes::constants::Constants;
-use crate::passes::hoist::hoist;
 use crate::passes::linear::{Action, Copied, Linear};
-use crate::passes::lodge::lodge;
 use crate::schedule::{Access, Base, Buffer, Item, Launch, Loop, Part, Phase, Port, Schedule, Segment};
 use crate::view::Views;
-
-/// A fused phase and its wiring.
-pub struct Wired {
-    pub fused: Fused,
-    pub takes: Vec<Wire>,
-    pub leaves: Vec<Wire>,
-}
 
 /// Puts all phases on one time line. With `share` off, every value keeps a buffer of its own.
 ///
 /// # Errors
 /// A view that no launch can read without moving elements; a slot that nobody fills.
-pub fn order(phases: Vec<Wired>, share: bool) -> Result<Schedule> {
+pub fn order(phases: &[FusedPhase], share: bool) -> Result<Schedule> {
     let mut schedule = Schedule::default();
     let mut constants = Constants::default();
     let mut slots: BTreeMap<String, usize> = BTreeMap::new();
-    for Wired { fused, takes, leaves } in phases {
-        let (load, fused) = hoist(lodge(fused));
+    for FusedPhase { fused, takes, leaves, .. } in phases {
+        constants.next_graph();
         let views = Views::new(&fused.graph, &fused.body);
-        let linear = Linear::of(&load, &fused.body);
+        let linear = Linear::of(&fused.load, &fused.body);
         let coalesced = coalesce(&fused.graph, &views, &linear, share);
         let first = schedule.phases.last().map_or(0, |p| p.end);
         let mut phase = Orderer {
@@ -52,7 +44,7 @@ pub fn order(phases: Vec<Wired>, share: bool) -> Result<Schedule> {
             constants: &mut constants,
             of_class: BTreeMap::new(),
         };
-        let done = phase.run(&takes, &leaves, &mut slots)?;
+        let done = phase.run(takes, leaves, &mut slots)?;
         schedule.phases.push(done);
     }
     let end = schedule.phases.last().map_or(0, |p| p.end).saturating_sub(1);

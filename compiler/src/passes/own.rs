@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use zoetrope_kernels::Kernel;
 use zoetrope_model_spec::lang::{Def, Graph, Value};
 
-use crate::fused::{Call, Fused, FusedStmt, looks_into};
+use crate::fused::{Call, Fused, FusedStmt, Looks};
 use crate::view::Views;
 
 /// Inserts the copies.
@@ -18,54 +18,52 @@ pub fn own(fused: Fused, catalog: &[Kernel]) -> Fused {
 /// state. What is not gets a copy.
 fn own_parts(mut fused: Fused, catalog: &[Kernel]) -> Fused {
     let mut taken: BTreeSet<Value> = BTreeSet::new();
-    taken.extend(fused.graph.outputs.iter().map(|o| looks_into(&fused.body, o.value)));
-    let mut body = std::mem::take(&mut fused.body);
-    own_parts_of(&mut fused.graph, &mut body, catalog, &mut taken);
-    fused.body = body;
+    let looks = Looks::of(&fused.body);
+    taken.extend(fused.graph.outputs.iter().map(|o| looks.root(o.value)));
+    let body = std::mem::take(&mut fused.body);
+    fused.body = own_parts_of(&mut fused.graph, body, catalog, &mut taken);
     fused
 }
 
 fn own_parts_of(
     graph: &mut Graph,
-    body: &mut Vec<FusedStmt>,
+    body: Vec<FusedStmt>,
     catalog: &[Kernel],
     taken: &mut BTreeSet<Value>,
-) {
+) -> Vec<FusedStmt> {
+    let looks = Looks::of(&body);
     let mut made: BTreeSet<Value> = BTreeSet::new();
-    let mut at = 0;
-    while at < body.len() {
-        let mut copies = Vec::new();
-        match &body[at] {
+    let mut out = Vec::with_capacity(body.len());
+    for mut stmt in body {
+        match &mut stmt {
             FusedStmt::View(_) => {}
             FusedStmt::Call(call) => {
                 made.insert(call.write);
             }
-            FusedStmt::Loop(_) => {
-                let FusedStmt::Loop(l) = &mut body[at] else { unreachable!("just matched") };
-                taken.extend(l.carried.iter().map(|c| looks_into(&l.body, c.next)));
-                own_parts_of(graph, &mut l.body, catalog, taken);
+            FusedStmt::Loop(l) => {
+                let inner = Looks::of(&l.body);
+                taken.extend(l.carried.iter().map(|c| inner.root(c.next)));
+                l.body = own_parts_of(graph, std::mem::take(&mut l.body), catalog, taken);
                 made.extend(l.collected.iter().map(|c| c.stack));
             }
             FusedStmt::Join(join) => {
-                let mut join = join.clone();
                 for part in &mut join.inputs {
-                    let root = looks_into(body, *part);
+                    let root = looks.root(*part);
                     let (have, want) = (graph.info(root), graph.info(*part));
                     let whole = have.elements() == want.elements();
                     let same = have.dtype == graph.info(join.output).dtype;
                     if !(whole && same && made.contains(&root) && taken.insert(root)) {
                         let copy = copy_of(graph, catalog, *part);
                         *part = copy.write;
-                        copies.push(FusedStmt::Call(copy));
+                        out.push(FusedStmt::Call(copy));
                     }
                 }
                 made.insert(join.output);
-                body[at] = FusedStmt::Join(join);
             }
         }
-        at += copies.len() + 1;
-        body.splice(at - copies.len() - 1..at - copies.len() - 1, copies);
+        out.push(stmt);
     }
+    out
 }
 
 /// An output is a whole value made by a launch: what is not gets a copy.
@@ -115,7 +113,7 @@ fn own_states_of(graph: &mut Graph, whole: &[FusedStmt], body: &mut [FusedStmt],
         }
         for i in 0..l.collected.len() {
             // What is joined is there when its last part is; a call says when.
-            let root = looks_into(&l.body, l.collected[i].value);
+            let root = Looks::of(&l.body).root(l.collected[i].value);
             if l.body.iter().any(|s| matches!(s, FusedStmt::Join(join) if join.output == root)) {
                 let copy = copy_of(graph, catalog, l.collected[i].value);
                 l.collected[i].value = copy.write;

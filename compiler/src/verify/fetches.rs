@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use zoetrope_runtime::plan::{Base, Fetch, Item, Launch, Loop, Phase, Repeat};
 
-use super::memory::Held;
+use super::held::Held;
 use super::rule;
 use crate::error::Result;
 

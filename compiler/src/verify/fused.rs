@@ -3,14 +3,16 @@
 //! 1. Every op of the graph is covered exactly once, or is a view or a join.
 //! 2. A result inside a kernel has no reader outside it.
 //! 3. What a call reads was made before it: the calls of a body form no cycle.
+//! 4. What runs once per load reads weights, tables and what is made there, and is no output.
+//! 5. A result that lies where another value lay destroys nothing that is read later (`aliases`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use petgraph::algo::is_cyclic_directed;
 use petgraph::graph::DiGraph;
-use zoetrope_model_spec::lang::Value;
+use zoetrope_model_spec::lang::{Def, Value};
 
-use super::rule;
+use super::{aliases, rule};
 use crate::error::Result;
 use crate::fused::{Fused, FusedStmt};
 
@@ -40,10 +42,48 @@ pub fn fused(fused: &Fused) -> Result<()> {
         let hidden = call.reads.iter().any(|v| inside.contains(v));
         rule(!hidden, "fused", "a result inside a kernel has no reader outside it", path)?;
     }
-    acyclic(fused, &fused.body)
+    acyclic(fused, fused.load.iter().chain(&fused.body))?;
+    load(fused)?;
+    aliases(fused)
 }
 
-fn acyclic(of: &Fused, body: &[FusedStmt]) -> Result<()> {
+/// What is made once per load has to be there whatever the host writes.
+fn load(fused: &Fused) -> Result<()> {
+    let mut looks = BTreeMap::new();
+    note_views(&fused.body, &mut looks);
+    let mut made = BTreeSet::new();
+    let outputs: Vec<Value> = fused.graph.outputs.iter().map(|o| o.value).collect();
+    for stmt in &fused.load {
+        let FusedStmt::Call(call) = stmt else {
+            return rule(false, "fused", "a load is calls alone", || fused.graph.name.clone());
+        };
+        let path = || format!("{} at {}", call.name, fused.graph.info(call.write).path);
+        let fixed = call.reads.iter().all(|v| {
+            let mut root = *v;
+            while let Some(within) = looks.get(&root) {
+                root = *within;
+            }
+            let constant = matches!(fused.graph.info(root).def, Def::Weight { .. } | Def::Constant(_));
+            constant || made.contains(&root)
+        });
+        rule(fixed, "fused", "what runs once per load reads what never changes", path)?;
+        rule(!outputs.contains(&call.write), "fused", "an output is made in every run", path)?;
+        made.insert(call.write);
+    }
+    Ok(())
+}
+
+fn note_views(body: &[FusedStmt], looks: &mut BTreeMap<Value, Value>) {
+    for stmt in body {
+        match stmt {
+            FusedStmt::View(view) => _ = looks.insert(view.output, view.inputs[0]),
+            FusedStmt::Loop(l) => note_views(&l.body, looks),
+            FusedStmt::Call(_) | FusedStmt::Join(_) => {}
+        }
+    }
+}
+
+fn acyclic<'a>(of: &Fused, body: impl IntoIterator<Item = &'a FusedStmt>) -> Result<()> {
     let mut edges = DiGraph::<(), ()>::new();
     let mut node: BTreeMap<Value, _> = BTreeMap::new();
     for stmt in body {

@@ -10,18 +10,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use zoetrope_runtime::plan::{ALIGN, Constant, Fetch, Item, Origin, Phase, Plan};
+use zoetrope_runtime::plan::{ALIGN, Phase, Plan};
 
+use super::held::{Held, held, is_table, place};
 use super::{fetches, rule};
 use crate::error::Result;
-
-/// A constant in memory: from byte, to byte, and the item of the phase that streams it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Held {
-    pub from: u64,
-    pub to: u64,
-    pub streamed_by: Option<usize>,
-}
 
 /// Checks the rules above.
 ///
@@ -29,7 +22,7 @@ pub struct Held {
 /// The first broken rule.
 pub fn memory(plan: &Plan) -> Result<()> {
     for (i, phase) in plan.phases.iter().enumerate() {
-        let mut held = read(plan, phase)?;
+        let mut held = held(plan, phase)?;
         fetches(phase, &held)?;
         kept(plan, i, &mut held)?;
         apart(plan, phase, &held)?;
@@ -39,38 +32,6 @@ pub fn memory(plan: &Plan) -> Result<()> {
     rule(fits, "plan", "memory and what is left to the driver fit into the budget", || {
         format!("{} of {} bytes", plan.peak_bytes, plan.facts.vram.unwrap_or(0))
     })
-}
-
-/// What the phase reads.
-fn read(plan: &Plan, phase: &Phase) -> Result<BTreeMap<u32, Held>> {
-    let what = |c: u32| move || format!("constant {c} in {}", phase.name);
-    let mut out = BTreeMap::new();
-    for c in phase.constants.iter() {
-        let held = place(plan, phase, *c);
-        rule(held.is_some(), "plan", "a constant has a place", what(*c))?;
-        out.extend(held.map(|h| (*c, h)));
-    }
-    for (nth, item) in phase.segments.iter().flat_map(|s| s.items.iter()).enumerate() {
-        let Item::Loop(l) = item else { continue };
-        for fetch in l.fetches.iter() {
-            let turns = fetch.iteration < l.count && (fetch.after < l.count || fetch.after == Fetch::AT_ONCE);
-            rule(turns, "plan", "a fetch names turns of its loop", || l.name.to_string())?;
-            let mut bytes = 0;
-            for c in fetch.constants.iter() {
-                let held = out.get_mut(c).filter(|_| !is_table(&plan.constants[*c as usize]));
-                let streamed_by = held.map(|h| (bytes += h.to - h.from, h.streamed_by.replace(nth)).1);
-                let alone = matches!(streamed_by, Some(None)) || streamed_by == Some(Some(nth));
-                rule(
-                    alone,
-                    "plan",
-                    "what is streamed is a weight that the phase reads, by one loop",
-                    what(*c),
-                )?;
-            }
-            rule(bytes == fetch.bytes, "plan", "a fetch says how much it moves", || l.name.to_string())?;
-        }
-    }
-    Ok(out)
 }
 
 /// Adds what the phase keeps for others.
@@ -138,14 +99,4 @@ fn counted(plan: &Plan, phase: &Phase, held: &BTreeMap<u32, Held>) -> Result<()>
         format!("{}: {weights} bytes of weights, {tables} of tables", phase.name)
     })?;
     rule(phase.peak_bytes() <= plan.peak_bytes, "plan", "a phase fits into memory", || phase.name.to_string())
-}
-
-/// Where a phase has a constant that it reads.
-fn place(plan: &Plan, phase: &Phase, c: u32) -> Option<Held> {
-    let from = *phase.places.get(phase.constants.binary_search(&c).ok()?)?;
-    Some(Held { from, to: from + plan.constants.get(c as usize)?.bytes(), streamed_by: None })
-}
-
-fn is_table(constant: &Constant) -> bool {
-    matches!(constant.origin, Origin::Table { .. })
 }

@@ -1,9 +1,11 @@
 //! The gates. Each lists its rules, and shares no code with the pass whose work it checks.
 
+mod aliases;
 mod code;
 mod fetches;
 mod fused;
 mod graph;
+mod held;
 mod lanes;
 mod memory;
 mod plan;
@@ -17,6 +19,7 @@ pub use memory::memory;
 pub use plan::plan;
 pub use schedule::schedule;
 
+use aliases::aliases;
 use fetches::fetches;
 use lanes::lanes;
 

@@ -7,6 +7,8 @@
 //! 5. What launches of different lanes touch together, they touch one after the other (`lanes`).
 //! 6. Every kernel, constant and table that a row names exists; table bytes are inside the blob.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use zoetrope_runtime::plan::{ALIGN, Base, Buffer, Item, Launch, Loop, Operand, Origin, Plan};
 
 use super::region::Region;
@@ -33,15 +35,16 @@ pub fn plan(plan: &Plan) -> Result<()> {
             rule(inside, "plan", "a table is inside the blob", || c.name.to_string())?;
         }
     }
+    let (mut alive, mut number) = (Alive::of(buffers), 0);
     for phase in plan.phases.iter() {
         lanes(phase)?;
-        let mut number = phase.first;
+        rule(phase.first == number, "plan", "launches are numbered through", || phase.name.to_string())?;
         for item in phase.segments.iter().flat_map(|s| s.items.iter()) {
             match item {
-                Item::Launch(l) => launch(plan, number, l, None)?,
+                Item::Launch(l) => launch(plan, &mut alive, number, l, None)?,
                 Item::Loop(l) => {
                     for (i, body) in l.body.iter().enumerate() {
-                        launch(plan, number + i as u32, body, Some(l))?;
+                        launch(plan, &mut alive, number + i as u32, body, Some(l))?;
                     }
                 }
             }
@@ -54,36 +57,79 @@ pub fn plan(plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-/// The first pair of buffers that are alive together and share a byte.
-pub fn first_overlap(buffers: &[Buffer]) -> Option<(usize, usize)> {
-    // Sweep over addresses: only neighbours in the order of offsets can share bytes.
-    let mut by_offset: Vec<usize> = (0..buffers.len()).filter(|i| buffers[*i].bytes > 0).collect();
-    by_offset.sort_by_key(|i| buffers[*i].offset);
-    let mut open: Vec<usize> = Vec::new();
-    for i in by_offset {
+/// A pair of buffers that are alive together and share a byte.
+fn first_overlap(buffers: &[Buffer]) -> Option<(usize, usize)> {
+    // Forwards in time. Those alive share no byte, so a new one need only be held against its neighbours in memory.
+    let mut alive: BTreeMap<u64, usize> = BTreeMap::new();
+    let mut ends: BTreeSet<(u32, usize)> = BTreeSet::new();
+    for i in in_time(buffers) {
         let b = &buffers[i];
-        open.retain(|j| buffers[*j].offset + buffers[*j].bytes > b.offset);
-        let hit = open.iter().find(|j| buffers[**j].first <= b.last && b.first <= buffers[**j].last);
-        if let Some(j) = hit {
+        while let Some((_, dead)) = ends.first().copied().filter(|(last, _)| *last < b.first) {
+            ends.pop_first();
+            alive.remove(&buffers[dead].offset);
+        }
+        let before =
+            alive.range(..=b.offset).next_back().filter(|(at, j)| *at + buffers[**j].bytes > b.offset);
+        let behind = alive.range(b.offset..b.offset + b.bytes).next();
+        if let Some((_, j)) = before.or(behind) {
             return Some((*j, i));
         }
-        open.push(i);
+        alive.insert(b.offset, i);
+        ends.insert((b.last, i));
     }
     None
 }
 
-fn launch(plan: &Plan, number: u32, launch: &Launch, of: Option<&Loop>) -> Result<()> {
+/// Buffers that hold something, the first to live first.
+fn in_time(buffers: &[Buffer]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..buffers.len()).filter(|i| buffers[*i].bytes > 0).collect();
+    order.sort_by_key(|i| buffers[*i].first);
+    order
+}
+
+/// The buffers that are alive at a launch; launches are asked for in ascending order.
+struct Alive<'p> {
+    buffers: &'p [Buffer],
+    waiting: std::iter::Peekable<std::vec::IntoIter<usize>>,
+    now: Vec<usize>,
+}
+
+impl<'p> Alive<'p> {
+    fn of(buffers: &'p [Buffer]) -> Alive<'p> {
+        Alive { buffers, waiting: in_time(buffers).into_iter().peekable(), now: Vec::new() }
+    }
+
+    fn at(&mut self, number: u32) {
+        let buffers = self.buffers;
+        while let Some(i) = self.waiting.next_if(|i| buffers[*i].first <= number) {
+            self.now.push(i);
+        }
+        self.now.retain(|i| buffers[*i].last >= number);
+    }
+
+    /// True when exactly one of them holds `region`.
+    fn holds(&self, region: Region) -> bool {
+        let holds = |i: &&usize| {
+            let b = &self.buffers[**i];
+            b.offset <= region.from && region.end() <= b.offset + b.bytes
+        };
+        self.now.iter().filter(holds).count() == 1
+    }
+}
+
+fn launch(plan: &Plan, alive: &mut Alive<'_>, number: u32, launch: &Launch, of: Option<&Loop>) -> Result<()> {
+    alive.at(number);
     let place = || format!("launch {number} at {}", launch.path());
     rule((launch.kernel as usize) < plan.kernels.len(), "plan", "a kernel exists", place)?;
     let turns = of.map_or(1, |l| u64::from(l.count));
     for turn in [0, turns - 1] {
         for part in launch.parts.iter() {
             let write = Region::of(&part.write, turn);
-            rule(owned(plan, number, write), "plan", "a write is inside one live buffer", place)?;
+            rule(alive.holds(write), "plan", "a write is inside one live buffer", place)?;
             for operand in part.reads.iter() {
                 match operand.base {
                     Base::Arena => {
-                        let inside = owned(plan, number, Region::of(operand, turn));
+                        let inside = alive.holds(Region::of(operand, turn));
                         rule(inside, "plan", "a read is inside one live buffer", place)?;
                     }
                     Base::Constant(c) => {
@@ -124,11 +170,4 @@ fn results_apart(launch: &Launch, turn: u64) -> bool {
             written && other.reads.iter().enumerate().all(apart_from)
         })
     })
-}
-
-fn owned(plan: &Plan, number: u32, region: Region) -> bool {
-    let holds = |b: &&Buffer| {
-        b.first <= number && number <= b.last && b.offset <= region.from && region.end() <= b.offset + b.bytes
-    };
-    plan.buffers.iter().filter(holds).count() == 1
 }

@@ -1,4 +1,5 @@
-//! The bytes of an operand in the arena, exactly: rows, and what lies between them.
+//! The bytes of an operand in the arena, or the elements of a value in another, exactly: rows, and what lies between
+//! them.
 
 use zoetrope_runtime::plan::Operand;
 
@@ -17,7 +18,11 @@ impl Region {
         let size = operand.dtype.bytes();
         let from = operand.offset + operand.step * turn;
         let (rows, width) = (operand.rows(), operand.cols() * size);
-        let pitch = u64::from(operand.row_stride) * size;
+        Region::rows(from, rows, width, u64::from(operand.row_stride) * size)
+    }
+
+    /// `rows` rows of `width`, `pitch` apart.
+    pub fn rows(from: u64, rows: u64, width: u64, pitch: u64) -> Region {
         if pitch == width || rows <= 1 {
             return Region { from, rows: rows.min(1), width: rows * width, pitch: rows * width };
         }
