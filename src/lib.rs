@@ -17,4 +17,5 @@ pub mod session;
 pub mod tensors;
 pub mod terminal;
 pub mod tokenize;
+mod tokenizer_json;
 pub mod verify;

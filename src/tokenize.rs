@@ -1,9 +1,14 @@
 //! From a prompt to what the text encoder reads (docs/model/text.md 1).
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use zoetrope_model_spec::ltx::config::TEXT_TOKENS;
+use zoetrope_runtime::files::{FileError, decode, read_text};
 
+use crate::tokenizer_json;
+
+/// Gemma's takes 33 MB.
+const MAX_BYTES: u64 = 500_000_000;
 const PAD: i32 = 0;
 const BOS: i32 = 2;
 
@@ -11,13 +16,8 @@ const BOS: i32 = 2;
 #[derive(Debug, thiserror::Error)]
 pub enum TokenizeError {
     /// The file cannot be read.
-    #[error("{}: cannot be read: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The file is no `tokenizer.json`.
     #[error("tokenizer.json is not readable: {0} (download it again from the Gemma folder)")]
     Format(String),
@@ -31,6 +31,9 @@ pub enum TokenizeError {
         /// Its number in Gemma's vocabulary.
         wanted: i32,
     },
+    /// There is no folder that it could be in.
+    #[error("no folder of the text encoder was given, and so no tokenizer.json")]
+    NotGiven,
     /// The library failed on a text.
     #[error("the prompt cannot be tokenized: {0}")]
     Encode(String),
@@ -38,7 +41,10 @@ pub enum TokenizeError {
 
 /// Gemma 3's tokenizer.
 #[derive(Debug)]
-pub struct Tokenizer(tokenizers::Tokenizer);
+pub struct Tokenizer {
+    library: tokenizers::Tokenizer,
+    largest_id: u32,
+}
 
 /// A prompt as the text encoder reads it: padding, then the tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,29 +63,40 @@ impl Tokenizer {
     /// # Errors
     /// The file cannot be read, is malformed, or is not Gemma's.
     pub fn from_file(path: &Path) -> Result<Tokenizer, TokenizeError> {
-        let bytes =
-            std::fs::read(path).map_err(|source| TokenizeError::Io { path: path.to_owned(), source })?;
-        Tokenizer::from_bytes(&bytes)
+        Tokenizer::from_json(&read_text(path, MAX_BYTES)?)
     }
 
     /// Reads the contents of a `tokenizer.json`.
     ///
     /// # Errors
-    /// They are malformed, or not Gemma's.
+    /// They are no text, malformed, or not Gemma's.
     pub fn from_bytes(bytes: &[u8]) -> Result<Tokenizer, TokenizeError> {
-        let format = |error: tokenizers::Error| TokenizeError::Format(error.to_string());
-        let mut tokenizer = tokenizers::Tokenizer::from_bytes(bytes).map_err(format)?;
-        // Some folders carry settings of their last user; both steps are done here.
-        tokenizer.with_padding(None);
-        tokenizer.with_truncation(None).map_err(format)?;
+        let text = decode(bytes.to_vec()).map_err(|problem| TokenizeError::Format(problem.to_string()))?;
+        Tokenizer::from_json(&text)
+    }
+
+    /// Reads the text of a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// It is malformed, or not Gemma's.
+    pub fn from_json(text: &str) -> Result<Tokenizer, TokenizeError> {
+        let checked = tokenizer_json::parse(text).map_err(TokenizeError::Format)?;
+        let library: tokenizers::Tokenizer =
+            serde_json::from_value(checked).map_err(|error| TokenizeError::Format(error.to_string()))?;
         for (token, wanted) in [("<pad>", PAD), ("<bos>", BOS)] {
-            let found = tokenizer.token_to_id(token);
+            let found = library.token_to_id(token);
             if found.and_then(|id| i32::try_from(id).ok()) != Some(wanted) {
                 let found = found.map_or("missing".to_string(), |id| id.to_string());
                 return Err(TokenizeError::Other { token, found, wanted });
             }
         }
-        Ok(Tokenizer(tokenizer))
+        let largest_id = library.get_vocab(true).into_values().max().unwrap_or(0);
+        Ok(Tokenizer { library, largest_id })
+    }
+
+    /// The largest number that a token has: an embedding needs a row for it.
+    pub fn largest_id(&self) -> u32 {
+        self.largest_id
     }
 
     /// The prompt's tokens: white space around it is dropped, the start token stands in front, its end is cut
@@ -90,9 +107,15 @@ impl Tokenizer {
     pub fn encode(&self, prompt: &str) -> Result<Encoded, TokenizeError> {
         // What Python's `strip` drops: also the four separators that Unicode does not count as white space.
         let prompt = prompt.trim_matches(|c: char| c.is_whitespace() || ('\x1c'..='\x1f').contains(&c));
-        let encoding =
-            self.0.encode_fast(prompt, true).map_err(|error| TokenizeError::Encode(error.to_string()))?;
-        // Numbers of a vocabulary that a file can hold fit.
+        let encoding = self.library.encode_fast(prompt, true);
+        let encoding = encoding.map_err(|error| TokenizeError::Encode(error.to_string()))?;
+        // What stands around a prompt has numbers of its own in the file.
+        if let Some(id) = encoding.get_ids().iter().find(|id| **id > self.largest_id) {
+            return Err(TokenizeError::Encode(format!(
+                "tokenizer.json puts a token {id} there, which it lacks"
+            )));
+        }
+        // Numbers of a checked vocabulary fit.
         let mut ids: Vec<i32> = encoding.get_ids().iter().map(|&id| id as i32).collect();
         if ids.first() != Some(&BOS) {
             ids.insert(0, BOS);
@@ -163,9 +186,21 @@ mod tests {
         let said = |bytes: &[u8]| Tokenizer::from_bytes(bytes).unwrap_err().to_string();
         assert!(said(b"{").starts_with("tokenizer.json is not readable"));
         assert!(said(b"").starts_with("tokenizer.json is not readable"));
+        let change = |path: &str, value: serde_json::Value| {
+            let mut json: serde_json::Value = serde_json::from_str(crate::demo::TOKENIZER).unwrap();
+            *json.pointer_mut(path).unwrap() = value;
+            said(json.to_string().as_bytes())
+        };
+        let precompiled = serde_json::json!({ "type": "Precompiled", "precompiled_charsmap": "AA" });
+        assert!(
+            change("/normalizer", precompiled).contains("normalizer.type is \"Precompiled\", Replace or")
+        );
+        let second = serde_json::json!({ "Sequence": { "id": "B", "type_id": 0 } });
+        assert!(change("/post_processor/single/0", second).contains("post_processor.single.0 is"));
+        assert!(change("/model/vocab/a", 1e20.into()).contains("model.vocab: \"a\" is"));
         let other = crate::demo::TOKENIZER.replace("<bos>", "<s>");
         assert_eq!(said(other.as_bytes()), "tokenizer.json is not Gemma 3's: <bos> is missing, 2 wanted");
         let missing = Tokenizer::from_file(std::path::Path::new("none/tokenizer.json")).unwrap_err();
-        assert!(matches!(missing, TokenizeError::Io { .. }));
+        assert!(matches!(missing, TokenizeError::File(_)));
     }
 }

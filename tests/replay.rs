@@ -9,7 +9,6 @@ use zoetrope::model_files::{ModelFiles, tensors_of};
 use zoetrope::run::{Finished, Guidance, Request, run};
 use zoetrope::session::{Session, Unwatched, Watch};
 use zoetrope::tensors::{Named, Tensor};
-use zoetrope::tokenize::Tokenizer;
 use zoetrope_compiler::Options;
 use zoetrope_compiler::targets::{Part, compile_part, dimensions};
 use zoetrope_model_spec::lang::Dtype;
@@ -40,7 +39,7 @@ fn clip(plan: &Plan, files: &ModelFiles, poisoned: bool) -> Finished {
 fn watched(plan: &Plan, files: &ModelFiles, poisoned: bool, watch: &mut dyn Watch) -> Finished {
     let mut session = if poisoned { Session::poisoned(plan, files) } else { Session::new(plan, files) }
         .expect("the plan fits");
-    let tokenizer = Tokenizer::from_bytes(files.tokenizer.as_deref().unwrap()).unwrap();
+    let tokenizer = files.tokenizer().unwrap();
     let encoded = |prompt: &str| tokenizer.encode(prompt).unwrap();
     // What is there for guided plans is nothing to others.
     let guidance =

@@ -5,6 +5,7 @@
 
 pub mod emit;
 pub mod error;
+pub mod file_config;
 pub mod fused;
 mod hash;
 pub mod passes;

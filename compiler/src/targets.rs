@@ -1,7 +1,6 @@
 //! From a target to its plan: where the dimensions come from, and which phases are wanted.
 
 use std::borrow::Cow;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error as ThisError;
@@ -10,18 +9,22 @@ use zoetrope_model_spec::ltx::builtin::ltx_2_3_22b;
 use zoetrope_model_spec::ltx::config::ModelConfig;
 use zoetrope_model_spec::ltx::demo::demo;
 use zoetrope_model_spec::ltx::pipeline::{PHASES, Picture, Recorder};
-use zoetrope_model_spec::ltx::read_config::{ConfigError, ConfigTexts, read_config};
+use zoetrope_model_spec::ltx::read_config::ConfigError;
 use zoetrope_model_spec::program::Program;
 use zoetrope_model_spec::target::{Model, Target, TargetError};
-use zoetrope_runtime::files::{FileError, TensorFile};
+use zoetrope_runtime::files::{FileError, TensorSet, given_text, read_text};
 use zoetrope_runtime::plan::{self, ALIGN, Facts, Plan};
 
+use crate::file_config::{MAX_CONFIG_BYTES, config_of};
 use crate::{Levels, Options, compile, levels};
 
 /// Memory of a card, as it is sold, that no plan takes: 1.75 GiB. Drivers show up to 0.7 GiB less than the box says
 /// (31.3 of 32), and 1 GiB of that is for the driver's context, the code of the kernels and a desktop. An assumption
 /// from what others report, not measured here.
 pub const RESERVE_BYTES: u64 = 1792 << 20;
+
+/// A target file has a dozen lines.
+const MAX_TARGET_BYTES: u64 = 1_000_000;
 
 /// Why a target has no plan. The variants say whose mistake it is.
 #[derive(Debug, ThisError)]
@@ -65,8 +68,8 @@ pub enum Part<'a> {
 /// # Errors
 /// The file cannot be read, or says something that cannot be compiled.
 pub fn load_target(path: &Path) -> Result<Target, CompileError> {
-    let text =
-        fs::read_to_string(path).map_err(|error| CompileError::Read { path: path.to_path_buf(), error })?;
+    let text = given_text(path, MAX_TARGET_BYTES)
+        .map_err(|error| CompileError::Read { path: path.to_path_buf(), error })?;
     let name = path.file_stem().map_or("custom".to_string(), |s| s.to_string_lossy().into_owned());
     Ok(Target::parse(&name, &text)?)
 }
@@ -86,20 +89,13 @@ pub fn dimensions(target: &Target, folder: &Path) -> Result<ModelConfig, Compile
         Model::Ltx23 => Ok(ltx_2_3_22b()),
         Model::Demo => Ok(demo()),
         Model::Files { checkpoint, text_encoder, spatial_upscaler } => {
-            let name = checkpoint.file_stem().map_or(String::new(), |n| n.to_string_lossy().into_owned());
-            let checkpoint = TensorFile::open(&beside(folder, checkpoint))?;
-            let upscaler = TensorFile::open(&beside(folder, spatial_upscaler))?;
-            let gemma_path = beside(folder, text_encoder).join("config.json");
-            let gemma = fs::read_to_string(&gemma_path)
-                .map_err(|error| CompileError::Read { path: gemma_path, error })?;
-            let texts = ConfigTexts {
-                name: &name,
-                checkpoint: checkpoint.metadata().get("config").map(String::as_str),
-                model_version: checkpoint.metadata().get("model_version").map(String::as_str),
-                gemma: Some(&gemma),
-                upscaler: upscaler.metadata().get("config").map(String::as_str),
-            };
-            Ok(read_config(&texts, &ltx_2_3_22b())?)
+            let name = checkpoint.first().and_then(|path| path.file_stem());
+            let name = name.map_or(String::new(), |name| name.to_string_lossy().into_owned());
+            let checkpoint: Vec<PathBuf> = checkpoint.iter().map(|path| beside(folder, path)).collect();
+            let checkpoint = TensorSet::open(&checkpoint, &[])?;
+            let upscaler = TensorSet::open(&[beside(folder, spatial_upscaler)], &[])?;
+            let gemma = read_text(&beside(folder, text_encoder).join("config.json"), MAX_CONFIG_BYTES)?;
+            Ok(config_of(&name, &checkpoint, Some(&gemma), &upscaler, &ltx_2_3_22b())?)
         }
     }
 }

@@ -48,8 +48,8 @@ pub enum Model {
     Ltx23,
     /// The small model that the program makes itself.
     Demo,
-    /// Whatever these files say in their headers.
-    Files { checkpoint: PathBuf, text_encoder: PathBuf, spatial_upscaler: PathBuf },
+    /// Whatever these files say in their headers; a checkpoint may be split into several.
+    Files { checkpoint: Vec<PathBuf>, text_encoder: PathBuf, spatial_upscaler: PathBuf },
 }
 
 /// What one plan is compiled for.
@@ -151,7 +151,14 @@ fn stg_blocks() -> Vec<usize> {
 #[serde(untagged)]
 enum ModelField {
     Named(String),
-    Files(BTreeMap<String, PathBuf>),
+    Files(BTreeMap<String, Paths>),
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Paths {
+    One(PathBuf),
+    Several(Vec<PathBuf>),
 }
 
 impl Target {
@@ -320,15 +327,22 @@ fn model(field: ModelField) -> Result<Model, String> {
             _ => Err(format!("model is {name:?}; wanted \"ltx-2.3-22b\", \"demo\" or a table of files")),
         },
         ModelField::Files(mut files) => {
-            let mut take = |key: &str| {
-                files.remove(key).ok_or(format!(
-                    "model has no {key}; wanted checkpoint, text_encoder and spatial_upscaler"
-                ))
+            let mut take = |key: &str| match files.remove(key) {
+                Some(Paths::One(path)) => Ok(vec![path]),
+                Some(Paths::Several(paths)) if !paths.is_empty() => Ok(paths),
+                Some(Paths::Several(_)) => Err(format!("model's {key} names no file")),
+                None => {
+                    Err(format!("model has no {key}; wanted checkpoint, text_encoder and spatial_upscaler"))
+                }
+            };
+            let one = |key: &str, mut paths: Vec<PathBuf>| match (paths.pop(), paths.is_empty()) {
+                (Some(path), true) => Ok(path),
+                _ => Err(format!("model's {key} names several files; only a checkpoint is split")),
             };
             let model = Model::Files {
                 checkpoint: take("checkpoint")?,
-                text_encoder: take("text_encoder")?,
-                spatial_upscaler: take("spatial_upscaler")?,
+                text_encoder: one("text_encoder", take("text_encoder")?)?,
+                spatial_upscaler: one("spatial_upscaler", take("spatial_upscaler")?)?,
             };
             match files.into_keys().next() {
                 Some(key) => {

@@ -21,7 +21,7 @@ use crate::device::Device;
 #[cfg(feature = "cuda")]
 use crate::device::compiled::{first_card, on_card};
 use crate::eval::Phase;
-use crate::failure::{Failure, Kind};
+use crate::failure::Failure;
 use crate::model_files::ModelFiles;
 use crate::output::{Format, Inputs, OutputFile, STREAM, check_room};
 use crate::run::{Finished, Request, noise_ports, run};
@@ -108,7 +108,7 @@ impl Eval {
     fn files_of(&mut self, target: &Target, folder: &Path) {
         if let Model::Files { checkpoint, text_encoder, spatial_upscaler } = &target.model {
             if self.model.checkpoint.is_empty() {
-                self.model.checkpoint.push(beside(folder, checkpoint));
+                self.model.checkpoint = checkpoint.iter().map(|path| beside(folder, path)).collect();
             }
             self.model.text_encoder.get_or_insert_with(|| beside(folder, text_encoder));
             self.model.spatial_upscaler.get_or_insert_with(|| beside(folder, spatial_upscaler));
@@ -126,25 +126,20 @@ impl Eval {
         }
     }
 
-    fn encoded(&self, tokenizer: &[u8]) -> Result<Encoded, Failure> {
+    fn encoded(&self, tokenizer: &Tokenizer) -> Result<Encoded, Failure> {
         let Some(prompt) = &self.prompt else {
             return Err(Failure::usage(format!(
                 "phase {} wants a prompt\n  help  --prompt TEXT",
                 self.phase
             )));
         };
-        Ok(Tokenizer::from_bytes(tokenizer)?.encode(prompt)?)
+        Ok(tokenizer.encode(prompt)?)
     }
 
     fn tokenize(&self, target: &Target) -> Result<Named, Failure> {
         let tokenizer = match &self.model.text_encoder {
-            Some(folder) => {
-                let path = folder.join("tokenizer.json");
-                std::fs::read(&path).map_err(|e| {
-                    Failure::new(Kind::ModelFiles, format!("cannot read {}: {e}", path.display()))
-                })?
-            }
-            None if target.model == Model::Demo => crate::demo::TOKENIZER.as_bytes().to_vec(),
+            Some(folder) => Tokenizer::from_file(&folder.join("tokenizer.json"))?,
+            None if target.model == Model::Demo => Tokenizer::from_json(crate::demo::TOKENIZER)?,
             None => {
                 return Err(Failure::usage("tokenize wants the Gemma folder\n  help  --text-encoder DIR"));
             }
@@ -199,10 +194,7 @@ impl Eval {
         }
         noise.retain(|name, _| name.ends_with(".noise"));
         let files = self.model.open(&plan, Some(&model))?;
-        let tokenizer = files.tokenizer.as_deref();
-        let tokenizer = tokenizer.ok_or_else(|| {
-            Failure::new(Kind::ModelFiles, "the text encoder's folder has no tokenizer.json")
-        })?;
+        let tokenizer = files.tokenizer()?;
         let encoded = self.encoded(tokenizer)?;
         let guidance = self.guidance.of(&plan, tokenizer)?;
         let request = Request { prompt: &encoded, guidance, seed: 0, noise };

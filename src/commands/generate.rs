@@ -28,7 +28,6 @@ use crate::run::{Finished, Request, noise_ports, run};
 use crate::session::Session;
 use crate::tensors::{self, Named, Values};
 use crate::terminal;
-use crate::tokenize::Tokenizer;
 
 /// Make a clip from a prompt
 #[derive(Args, Debug)]
@@ -113,10 +112,8 @@ impl Generate {
         let chosen = self.device.choose(plan)?;
         let noise = self.noise.as_deref().map_or_else(|| Ok(Named::new()), |path| load_noise(plan, path))?;
         let files = self.model.open(plan, built_in(&facts.model).as_ref())?;
-        let tokenizer = files.tokenizer.as_deref().ok_or_else(|| {
-            Failure::new(Kind::ModelFiles, "the text encoder's folder has no tokenizer.json")
-        })?;
-        let encoded = Tokenizer::from_bytes(tokenizer)?.encode(&prompt)?;
+        let tokenizer = files.tokenizer()?;
+        let encoded = tokenizer.encode(&prompt)?;
         let guidance = self.guidance.of(plan, tokenizer)?;
         if encoded.tokens > encoded.input_ids.len() {
             let (tokens, limit) = (encoded.tokens, encoded.input_ids.len());

@@ -130,13 +130,13 @@ impl GuidanceArgs {
     /// What guides a run of the plan, the negative prompt in tokens.
     ///
     /// # Errors
-    /// As [`GuidanceArgs::check`], and a tokenizer that cannot be read.
-    pub fn of(&self, plan: &Plan, tokenizer: &[u8]) -> Result<Guidance, Failure> {
+    /// As [`GuidanceArgs::check`], and a negative prompt that cannot be tokenized.
+    pub fn of(&self, plan: &Plan, tokenizer: &Tokenizer) -> Result<Guidance, Failure> {
         self.check(plan)?;
         let scales = self.scales(plan);
         let negative = if scales.contains_key("v.cfg_scale") {
             let text = self.negative_prompt.as_deref().unwrap_or(NEGATIVE_PROMPT);
-            Some(Tokenizer::from_bytes(tokenizer)?.encode(text)?)
+            Some(tokenizer.encode(text)?)
         } else {
             None
         };

@@ -11,6 +11,7 @@ use zoetrope_runtime::plan::{Plan, Source};
 use crate::demo::demo_in_memory;
 use crate::failure::{Failure, Kind};
 use crate::model_files::{ModelFiles, ModelPaths, tensors_of};
+use crate::terminal;
 use crate::verify::{Report, verify};
 
 /// Where the model's files are. The official command line's names are accepted too.
@@ -73,20 +74,21 @@ impl ModelArgs {
                 Source::SpatialUpscaler => self.spatial_upscaler.is_some(),
             };
             let reads = |source| tensors.iter().any(|t| t.source == source);
-            files.unreadable.retain(|(source, _)| given(*source) && reads(*source));
+            files.unreadable.retain(|file| given(file.source) && reads(file.source));
             files
         };
         let report = verify(&tensors, &files, built_for);
         Ok((files, report))
     }
 
-    /// As [`ModelArgs::check`], refusing files that do not fit.
+    /// As [`ModelArgs::check`], refusing files that do not fit and saying what of them is not read.
     ///
     /// # Errors
     /// Everything that keeps the plan from running on the files.
     pub fn open(&self, plan: &Plan, built_for: Option<&ModelConfig>) -> Result<ModelFiles, Failure> {
         let (files, report) = self.check(plan, built_for)?;
         if report.is_good() {
+            report.notes.iter().for_each(terminal::note);
             Ok(files)
         } else {
             Err(Failure::new(Kind::ModelFiles, report.text(false).trim_end()))

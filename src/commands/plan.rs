@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use zoetrope_runtime::files::given_text;
 use zoetrope_runtime::plan::{Detail, Plan};
 
 use super::{PlanArgs, say};
@@ -76,12 +77,15 @@ impl View {
     }
 }
 
+/// A report of a plan with a hundred thousand launches is shorter.
+const MAX_REPORT_BYTES: u64 = 1_000_000_000;
+
 /// A report of an earlier run of this command.
 fn earlier(path: &Path) -> Result<Report, Failure> {
     let refused = |why: String| {
         let help = "wanted a file written by zoetrope plan --json; write it again with the earlier binary";
         Failure::usage(format!("cannot compare with {}: {why}\n  help  {help}", path.display()))
     };
-    let text = std::fs::read_to_string(path).map_err(|e| refused(e.to_string()))?;
+    let text = given_text(path, MAX_REPORT_BYTES).map_err(|e| refused(e.to_string()))?;
     read(&text).map_err(|e| refused(e.to_string()))
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use zoetrope_compiler::select;
 use zoetrope_runtime::cuda::{Card, Cuda, DeviceError, Images, Supply};
+use zoetrope_runtime::files::given_text;
 use zoetrope_runtime::plan::{Arch, Function};
 
 use super::say;
@@ -126,10 +127,13 @@ impl SelfTest {
     }
 }
 
+/// A case is a line.
+const MAX_LINES_BYTES: u64 = 10_000_000;
+
 /// The cases of a file of lines.
 fn of_file(path: &Path) -> Result<Vec<Case>, Failure> {
     let usage = |why: String| Failure::usage(format!("{}: {why}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|e| usage(e.to_string()))?;
+    let text = given_text(path, MAX_LINES_BYTES).map_err(|e| usage(e.to_string()))?;
     let cases = sizes::lines(&text).map(sizes::case).collect::<Result<Vec<_>, _>>().map_err(usage)?;
     if cases.len() < CEILINGS {
         return Err(usage(format!("wanted {CEILINGS} lines at least: a copy and a product, the ceilings")));

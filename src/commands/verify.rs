@@ -5,8 +5,10 @@ use clap::Args;
 use super::model::built_in;
 use super::{ModelArgs, PlanArgs, say};
 use crate::failure::{Failure, Kind};
+use crate::model_files::tensors_of;
+use crate::verify::deepen;
 
-/// Check that model files fit a plan, from their headers
+/// Check that model files fit a plan, from their headers or by reading them whole
 #[derive(Args, Debug)]
 pub struct Verify {
     #[command(flatten)]
@@ -16,6 +18,9 @@ pub struct Verify {
     /// List every problem
     #[arg(long)]
     all: bool,
+    /// Read all weights, too: find numbers that are none and what a download that stopped leaves
+    #[arg(long)]
+    deep: bool,
 }
 
 impl Verify {
@@ -25,7 +30,10 @@ impl Verify {
     /// The files do not fit.
     pub fn run(self) -> Result<(), Failure> {
         let plan = self.plan.plan()?;
-        let (_, report) = self.model.check(plan, built_in(&plan.facts.model).as_ref())?;
+        let (files, mut report) = self.model.check(plan, built_in(&plan.facts.model).as_ref())?;
+        if self.deep {
+            deepen(&mut report, &tensors_of(plan), &files);
+        }
         let text = report.text(self.all);
         if report.is_good() { say(&text) } else { Err(Failure::new(Kind::ModelFiles, text.trim_end())) }
     }

@@ -17,6 +17,7 @@ use zoetrope_runtime::plan::Source;
 
 use crate::model_files::{ModelFiles, ModelPaths, Wanted};
 use crate::output::{Format, OutputError, OutputFile, OutputFolder, check_room};
+use crate::tokenize::{TokenizeError, Tokenizer};
 
 /// `tokenizer.json` of the demo model's Gemma folder.
 pub const TOKENIZER: &str = include_str!("tokenizer.json");
@@ -37,6 +38,9 @@ pub enum DemoError {
     /// A file that was just made is not readable: a mistake in this program.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The tokenizer is not readable: a mistake in this program.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizeError),
 }
 
 const CHECKPOINT: &str = "ltx-2.3-demo.safetensors";
@@ -86,7 +90,7 @@ pub fn demo_in_memory(tensors: &[Wanted]) -> Result<ModelFiles, DemoError> {
     );
     Ok(ModelFiles {
         gemma_config: Some(text(TEXTS.gemma).to_string()),
-        tokenizer: Some(TOKENIZER.as_bytes().to_vec()),
+        tokenizer: Some(Tokenizer::from_json(TOKENIZER)?),
         ..files
     })
 }

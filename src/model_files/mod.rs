@@ -3,20 +3,17 @@
 mod names;
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{self, Read};
+use std::fs;
 use std::path::{Path, PathBuf};
 
+use zoetrope_compiler::file_config::{MAX_CONFIG_BYTES, config_of};
 use zoetrope_model_spec::ltx::config::ModelConfig;
-use zoetrope_model_spec::ltx::read_config::{ConfigError, ConfigTexts, read_config};
+use zoetrope_model_spec::ltx::read_config::ConfigError;
 use zoetrope_runtime::Weights;
-use zoetrope_runtime::files::{FileError, Tensor, TensorFile, TensorSet, tensor_files};
+use zoetrope_runtime::files::{Listing, Tensor, TensorFile, TensorSet, read_text, tensor_files};
 use zoetrope_runtime::plan::{Origin, Plan, Source};
 
-/// A config text is a few kilobytes; what is longer than this is none.
-const MAX_CONFIG_BYTES: u64 = 10_000_000;
-/// Gemma's vocabulary takes 33 MB.
-const MAX_TOKENIZER_BYTES: u64 = 500_000_000;
+use crate::tokenize::{TokenizeError, Tokenizer};
 
 /// Where a model's files are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,54 +37,59 @@ pub struct ModelFiles {
     pub upscaler: TensorSet,
     /// The text of Gemma's `config.json`.
     pub gemma_config: Option<String>,
-    /// Gemma's `tokenizer.json`.
-    pub tokenizer: Option<Vec<u8>>,
-    /// Files that are needed and could not be used, with what they were given as.
-    pub unreadable: Vec<(Source, FileError)>,
+    /// The tokenizer of Gemma's folder.
+    pub tokenizer: Option<Tokenizer>,
+    /// Files that are needed and could not be used.
+    pub unreadable: Vec<Unreadable>,
+    /// What was left out or read over, in words.
+    pub notes: Vec<String>,
+}
+
+/// A file that could not be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// What it was given as.
+    pub source: Source,
+    /// True for weights: tensors that are not found may be in it.
+    pub weights: bool,
+    /// Path and reason.
+    pub message: String,
 }
 
 impl ModelFiles {
     /// Opens everything that can be opened; the rest is in [`ModelFiles::unreadable`], so that a user hears of all
     /// problems at once.
     pub fn open(paths: &ModelPaths) -> ModelFiles {
-        let mut unreadable = Vec::new();
-        let mut open = |source, paths: &[PathBuf]| {
-            let mut files = Vec::new();
-            for path in paths {
-                match tensor_files(path) {
-                    Ok(found) => files.extend(found.iter().map(|path| TensorFile::open(path))),
-                    Err(error) => files.push(Err(error)),
-                }
-            }
-            files
-                .into_iter()
-                .filter_map(|file| file.map_err(|error| unreadable.push((source, error))).ok())
-                .collect()
+        let mut opened = Opened::default();
+        let checkpoint = opened.weights(Source::Checkpoint, &paths.checkpoint);
+        let text_encoder = opened.weights(Source::TextEncoder, std::slice::from_ref(&paths.text_encoder));
+        let upscaler = opened.weights(Source::SpatialUpscaler, paths.upscaler.as_slice());
+        // Of a single weight file, its folder. Beside a folder that is not there lie files of something else.
+        let folder = match paths.text_encoder.as_path() {
+            path if path.is_dir() => Some(path),
+            path => path.parent().filter(|_| path.exists()),
         };
-        let checkpoint = open(Source::Checkpoint, &paths.checkpoint);
-        let text_encoder = open(Source::TextEncoder, std::slice::from_ref(&paths.text_encoder));
-        let upscaler = open(Source::SpatialUpscaler, paths.upscaler.as_slice());
-        // Of a single weight file, its folder.
-        let folder = match paths.text_encoder.is_dir() {
-            true => paths.text_encoder.as_path(),
-            false => paths.text_encoder.parent().unwrap_or(Path::new("")),
-        };
-        let mut read = |name: &str, limit: u64| {
-            let path = folder.join(name);
-            let bytes = read_limited(&path, limit);
-            bytes
-                .map_err(|source| unreadable.push((Source::TextEncoder, FileError::Io { path, source })))
-                .ok()
-        };
-        let gemma_config = read("config.json", MAX_CONFIG_BYTES);
-        let tokenizer = read("tokenizer.json", MAX_TOKENIZER_BYTES);
-        ModelFiles {
-            // Bytes that are no UTF-8 make no JSON either, and the reader of the config says so.
-            gemma_config: gemma_config.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
-            tokenizer,
-            unreadable,
-            ..ModelFiles::of(checkpoint, text_encoder, upscaler)
-        }
+        let tokenizer = folder.map(|folder| {
+            Tokenizer::from_file(&folder.join("tokenizer.json")).map_err(|error| match error {
+                TokenizeError::File(error) => error.to_string(),
+                // The others name the file without its folder.
+                other => format!("{}: {other}", folder.display()),
+            })
+        });
+        let config = folder.map(|folder| read_text(&folder.join("config.json"), MAX_CONFIG_BYTES));
+        let gemma_config = config.and_then(|config| opened.part(config.map_err(|error| error.to_string())));
+        let tokenizer = tokenizer.and_then(|tokenizer| opened.part(tokenizer));
+        let Opened { unreadable, notes } = opened;
+        let files = ModelFiles::of(checkpoint, text_encoder, upscaler);
+        ModelFiles { gemma_config, tokenizer, unreadable, notes, ..files }
+    }
+
+    /// The tokenizer of Gemma's folder.
+    ///
+    /// # Errors
+    /// None was given.
+    pub fn tokenizer(&self) -> Result<&Tokenizer, TokenizeError> {
+        self.tokenizer.as_ref().ok_or(TokenizeError::NotGiven)
     }
 
     /// The files of the three sources, read under official names.
@@ -120,15 +122,57 @@ impl ModelFiles {
     pub fn config(&self, fallback: &ModelConfig) -> Result<ModelConfig, ConfigError> {
         let stem = self.checkpoint.files().first().and_then(|file| file.path().file_stem());
         let name = stem.map_or(fallback.name.clone(), |stem| stem.to_string_lossy().into_owned());
-        let texts = ConfigTexts {
-            name: &name,
-            checkpoint: self.checkpoint.metadata("config"),
-            model_version: self.checkpoint.metadata("model_version"),
-            gemma: self.gemma_config.as_deref(),
-            upscaler: self.upscaler.metadata("config"),
-        };
-        read_config(&texts, fallback)
+        config_of(&name, &self.checkpoint, self.gemma_config.as_deref(), &self.upscaler, fallback)
     }
+}
+
+/// What opening left out.
+#[derive(Default)]
+struct Opened {
+    unreadable: Vec<Unreadable>,
+    notes: Vec<String>,
+}
+
+impl Opened {
+    /// The tensor files that paths stand for, each once.
+    fn weights(&mut self, source: Source, paths: &[PathBuf]) -> Vec<TensorFile> {
+        let mut seen = BTreeSet::new();
+        let mut files = Vec::new();
+        for path in paths {
+            let listing = tensor_files(path);
+            if let Ok(Listing { index: Some(index), beside, .. }) = &listing {
+                let index = index.path.display();
+                let note =
+                    |path: &PathBuf| format!("{} is not read: {index} does not name it", path.display());
+                self.notes.extend(beside.iter().map(note));
+            }
+            let opened = listing.map_or_else(|error| vec![Err(error)], |listing| listing.open());
+            for file in opened {
+                match file {
+                    Ok(file) if !seen.insert(real(file.path())) => {
+                        self.notes.push(format!("{} is given twice and read once", file.path().display()));
+                    }
+                    Ok(file) => files.push(file),
+                    Err(error) => self.refuse(source, true, error.to_string()),
+                }
+            }
+        }
+        files
+    }
+
+    /// A file of Gemma's folder beside the weights.
+    fn part<T>(&mut self, read: Result<T, String>) -> Option<T> {
+        read.map_err(|message| self.refuse(Source::TextEncoder, false, message)).ok()
+    }
+
+    fn refuse(&mut self, source: Source, weights: bool, message: String) {
+        self.unreadable.push(Unreadable { source, weights, message });
+    }
+}
+
+/// The file that a path leads to, whichever way.
+fn real(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
 impl Weights for ModelFiles {
@@ -160,15 +204,4 @@ pub fn tensors_of(plan: &Plan) -> Vec<Wanted> {
         }));
     }
     wanted.into_iter().collect()
-}
-
-/// A whole file of at most `limit` bytes.
-fn read_limited(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    // Counted while reading: the length of a pipe or a growing file is not what the system says at first.
-    File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > limit {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("longer than {limit} bytes")));
-    }
-    Ok(bytes)
 }

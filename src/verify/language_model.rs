@@ -54,6 +54,12 @@ impl LanguageModel {
     }
 }
 
+/// Rows of the embedding that a plan reads.
+pub fn rows(wanted: &[Wanted]) -> Option<usize> {
+    let embedding = wanted.iter().find(|w| w.source == Source::TextEncoder && w.tensor == EMBEDDING)?;
+    embedding.shape.first().copied()
+}
+
 /// One more than the highest layer's number.
 fn layers<'a>(names: impl Iterator<Item = &'a str>) -> usize {
     let number = |name: &str| name.strip_prefix(LAYERS)?.split('.').next()?.parse::<u32>().ok();

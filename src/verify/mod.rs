@@ -1,9 +1,12 @@
-//! Do the model files have what a plan reads? Found out from their headers, before a byte of weights is read.
+//! Do the model files have what a plan reads? Found out from their headers, before a byte of weights is read;
+//! [`deepen`] reads the weights, too.
 //!
 //! Everything that is wrong is listed, not the first thing only: a user who fetches 76 GB wants to hear it once.
 //! What a file has beyond the plan's needs is counted and no mistake: one checkpoint serves many plans.
 
 mod components;
+mod deep;
+mod doubles;
 mod language_model;
 mod text;
 
@@ -12,17 +15,21 @@ use std::path::PathBuf;
 
 use zoetrope_model_spec::ltx::builtin::ltx_2_3_22b;
 use zoetrope_model_spec::ltx::config::ModelConfig;
+use zoetrope_model_spec::ltx::read_config::differences;
 use zoetrope_runtime::Weights;
 use zoetrope_runtime::files::FileDtype;
 use zoetrope_runtime::plan::Source;
 
-use crate::model_files::{ModelFiles, Wanted};
+use crate::model_files::{ModelFiles, Unreadable, Wanted};
 
 pub use components::Unneeded;
+pub use deep::{Odd, deepen};
 pub use language_model::LanguageModel;
 
 /// The exit code of a command that stops because of model files.
 pub const EXIT_MODEL_FILES: u8 = 3;
+
+const SOURCES: [Source; 3] = [Source::Checkpoint, Source::TextEncoder, Source::SpatialUpscaler];
 
 /// Element types that weights are read from.
 const READABLE: [FileDtype; 3] = [FileDtype::Bf16, FileDtype::F16, FileDtype::F32];
@@ -68,6 +75,53 @@ pub enum Problem {
         /// The file that it is in.
         file: PathBuf,
     },
+    /// Two files hold tensors of the same name, or one holds them under two.
+    Twice {
+        /// The first of them that the plan reads.
+        wanted: Wanted,
+        /// How many more there are.
+        more: usize,
+        /// The two files.
+        files: [PathBuf; 2],
+        /// The tensor's names in them.
+        names: [String; 2],
+    },
+    /// A file holds changes of weights, which no plan takes.
+    Lora {
+        /// What it was given as.
+        source: Source,
+        /// The file.
+        file: PathBuf,
+    },
+    /// The tokenizer has tokens that the language model has no rows for.
+    Vocabulary {
+        /// The largest number of a token.
+        largest: u32,
+        /// Rows of the embedding.
+        rows: usize,
+    },
+    /// A tensor's values cannot be weights.
+    Values {
+        /// The source.
+        source: Source,
+        /// The file that it is in.
+        file: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// What is odd.
+        odd: Odd,
+    },
+    /// A file ends in zeros: what a download that stopped leaves.
+    ZeroEnd {
+        /// The source.
+        source: Source,
+        /// The file.
+        file: PathBuf,
+        /// How many zeros.
+        bytes: u64,
+        /// The first tensor that they reach into.
+        first: String,
+    },
     /// A tensor's elements cannot be read.
     Dtype {
         /// The tensor.
@@ -88,8 +142,10 @@ pub struct Report {
     pub problems: Vec<Problem>,
     /// What the files have beyond the plan's needs, by part of the model.
     pub unneeded: Vec<Unneeded>,
-    /// Tensors that an earlier file holds and a later one replaces.
-    pub replaced: usize,
+    /// What was left out or is odd, and keeps no plan from running.
+    pub notes: Vec<String>,
+    /// Bytes of weights whose values were looked at ([`deepen`]).
+    pub read_bytes: u64,
     /// What may be done about the problems.
     pub help: Vec<String>,
 }
@@ -98,29 +154,34 @@ pub struct Report {
 /// knows them: they hold numbers, such as the base of the rotations, that no tensor's shape shows.
 pub fn verify(wanted: &[Wanted], files: &ModelFiles, built_for: Option<&ModelConfig>) -> Report {
     let mut problems = Vec::new();
-    for (source, error) in &files.unreadable {
-        problems.push(Problem::Unreadable { source: *source, message: error.to_string() });
+    for Unreadable { source, message, .. } in &files.unreadable {
+        problems.push(Problem::Unreadable { source: *source, message: message.clone() });
     }
-    let sources = [Source::Checkpoint, Source::TextEncoder, Source::SpatialUpscaler];
     let reads = |source| wanted.iter().any(|w| w.source == source);
     // A tensor may be in a file that cannot be read, and all of them are in one that was not given.
-    let searchable = |source| {
-        let unreadable = files.unreadable.iter().any(|(from, _)| *from == source);
-        !unreadable && !files.source(source).files().is_empty()
-    };
-    for source in sources.into_iter().filter(|source| reads(*source)) {
-        let unreadable = files.unreadable.iter().any(|(from, _)| *from == source);
-        if files.source(source).files().is_empty() && !unreadable {
+    let unreadable = |source| files.unreadable.iter().any(|file| file.source == source && file.weights);
+    let given = |source| !files.source(source).files().is_empty();
+    for source in SOURCES.into_iter().filter(|source| reads(*source)) {
+        if !given(source) && !unreadable(source) {
             problems.push(Problem::NotGiven { source });
         }
     }
+    problems.extend(doubles::loras(files));
+    problems.extend(doubles::twice(wanted, files));
     problems.extend(config_problems(files, built_for));
+    let searchable = |source| given(source) && !unreadable(source);
     if searchable(Source::TextEncoder) && reads(Source::TextEncoder) {
         let (found, wanted) = (LanguageModel::of_files(&files.text_encoder), LanguageModel::of_plan(wanted));
         if let (Some(found), Some(wanted)) = (found, wanted)
             && found != wanted
         {
             problems.push(Problem::LanguageModel { found, wanted });
+        }
+    }
+    if let (Some(tokenizer), Some(rows)) = (&files.tokenizer, language_model::rows(wanted)) {
+        let largest = tokenizer.largest_id();
+        if largest as usize >= rows {
+            problems.push(Problem::Vocabulary { largest, rows });
         }
     }
     for wanted in wanted {
@@ -138,8 +199,9 @@ pub fn verify(wanted: &[Wanted], files: &ModelFiles, built_for: Option<&ModelCon
         }
     }
     let help = text::help(&problems, files);
-    let replaced = sources.into_iter().map(|source| files.source(source).replaced().len()).sum();
-    Report { wanted: wanted.len(), problems, unneeded: components::unneeded(wanted, files), replaced, help }
+    let notes = [files.notes.clone(), doubles::unread(wanted, files, &problems)].concat();
+    let unneeded = components::unneeded(wanted, files);
+    Report { wanted: wanted.len(), problems, unneeded, notes, read_bytes: 0, help }
 }
 
 /// What the texts in the files say that the plan is not for.
@@ -151,21 +213,8 @@ fn config_problems(files: &ModelFiles, built_for: Option<&ModelConfig>) -> Vec<P
         Err(error) => return error.problems.into_iter().map(message).collect(),
     };
     let Some(wanted) = built_for else { return Vec::new() };
-    let parts = [
-        ("transformer", found.transformer == wanted.transformer),
-        ("video connector", found.video_connector == wanted.video_connector),
-        ("audio connector", found.audio_connector == wanted.audio_connector),
-        ("text encoder", found.gemma == wanted.gemma),
-        ("video decoder", found.video_vae == wanted.video_vae),
-        ("audio decoder", found.audio_vae == wanted.audio_vae),
-        ("vocoder", found.vocoder == wanted.vocoder),
-        ("spatial upscaler", found.upscaler == wanted.upscaler),
-    ];
-    let differs = parts.into_iter().filter(|(_, same)| !same);
-    let said = |part| {
-        format!("the {part}'s configuration is not the one of {}, which this plan is for", wanted.name)
-    };
-    differs.map(|(part, _)| message(said(part))).collect()
+    let said = |line: String| message(format!("{line} (this plan is for {})", wanted.name));
+    differences(&found, wanted).into_iter().map(said).collect()
 }
 
 impl Report {

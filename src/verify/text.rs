@@ -7,7 +7,8 @@ use zoetrope_runtime::files::FileDtype;
 use zoetrope_runtime::plan::{Source, bytes_text};
 
 use super::components::component;
-use super::{Problem, Report};
+use super::doubles::is_lora;
+use super::{Odd, Problem, Report};
 use crate::model_files::ModelFiles;
 
 /// Problems of one kind that are shown unless all are asked for.
@@ -27,6 +28,9 @@ fn write(out: &mut String, report: &Report, all: bool) -> std::fmt::Result {
         1 => writeln!(out, "the model files do not fit this plan: 1 problem")?,
         n => writeln!(out, "the model files do not fit this plan: {n} problems")?,
     }
+    if report.read_bytes > 0 {
+        writeln!(out, "  all {} of weights were read", bytes_text(report.read_bytes))?;
+    }
     let mut rest = report.problems.as_slice();
     while let Some(first) = rest.first() {
         let same = rest.iter().take_while(|problem| kind(problem) == kind(first)).count();
@@ -42,12 +46,12 @@ fn write(out: &mut String, report: &Report, all: bool) -> std::fmt::Result {
     for help in &report.help {
         writeln!(out, "  help: {help}")?;
     }
-    if report.replaced > 0 {
-        writeln!(
-            out,
-            "  note: {} tensors stand in more than one file; the last file counts",
-            report.replaced
-        )?;
+    let few = if all || report.notes.len() <= FEW + 1 { report.notes.len() } else { FEW };
+    for note in &report.notes[..few] {
+        writeln!(out, "  note: {note}")?;
+    }
+    if few < report.notes.len() {
+        writeln!(out, "  … and {} more notes", report.notes.len() - few)?;
     }
     for unneeded in &report.unneeded {
         let (tensors, bytes) = (unneeded.tensors, bytes_text(unneeded.bytes));
@@ -66,11 +70,17 @@ fn kind(problem: &Problem) -> (&'static str, Option<Source>) {
         Problem::LanguageModel { .. } => ("wrong language models", None),
         Problem::Missing { wanted } => ("missing tensors", Some(wanted.source)),
         Problem::Shape { wanted, .. } => ("tensors of another shape", Some(wanted.source)),
+        Problem::Twice { .. } => ("files with the same tensors", None),
+        Problem::Lora { .. } => ("LoRAs", None),
+        Problem::Vocabulary { .. } => ("wrong vocabularies", None),
+        Problem::Values { source, .. } => ("tensors with odd values", Some(*source)),
+        Problem::ZeroEnd { .. } => ("files that end in zeros", None),
         Problem::Dtype { wanted, .. } => ("tensors of another type", Some(wanted.source)),
     }
 }
 
-fn line(problem: &Problem) -> String {
+/// A problem in one line.
+pub fn line(problem: &Problem) -> String {
     match problem {
         Problem::NotGiven { source } => format!("no {} was given", source.name()),
         Problem::Unreadable { source, message } => format!("{}: {message}", source.name()),
@@ -87,6 +97,37 @@ fn line(problem: &Problem) -> String {
                 wanted.shape
             )
         }
+        Problem::Twice { wanted, more, files: [one, other], names: [name, again] } => {
+            let (source, tensor) = (wanted.source.name(), &wanted.tensor);
+            let more = if *more > 0 { format!(" and {more} more") } else { String::new() };
+            let (one, other) = (one.display(), other.display());
+            match one.to_string() == other.to_string() {
+                true => format!("{source}: {tensor}{more} stands in {one} twice, as {name} and as {again}"),
+                false => format!("{source}: {tensor}{more} stands in {one} and in {other}"),
+            }
+        }
+        Problem::Lora { source, file } => {
+            format!("{}: {} is a LoRA, which no plan takes", source.name(), file.display())
+        }
+        Problem::Vocabulary { largest, rows } => {
+            format!("the tokenizer has a token {largest}, the language model has {rows} rows")
+        }
+        Problem::Values { source, file, tensor, odd } => {
+            let what = match odd {
+                Odd::NotFinite { nan, infinite: 0 } => format!("has {nan} values that are no numbers"),
+                Odd::NotFinite { nan: 0, infinite } => format!("has {infinite} infinite values"),
+                Odd::NotFinite { nan, infinite } => {
+                    format!("has {nan} values that are no numbers and {infinite} infinite ones")
+                }
+                Odd::Zero => "is all zeros".to_string(),
+                Odd::ZeroRuns { bytes } => format!("has long runs of zeros, {}", bytes_text(*bytes)),
+            };
+            format!("{}: {}: {tensor} {what}", source.name(), file.display())
+        }
+        Problem::ZeroEnd { source, file, bytes, first } => {
+            let (source, file, bytes) = (source.name(), file.display(), bytes_text(*bytes));
+            format!("{source}: {file}: the last {bytes} are zeros, from {first} on")
+        }
         Problem::Shape { wanted, found, file } => {
             format!("{}: {} has shape {found:?}, {:?} wanted", file.display(), wanted.tensor, wanted.shape)
         }
@@ -100,6 +141,7 @@ fn line(problem: &Problem) -> String {
 pub fn help(problems: &[Problem], files: &ModelFiles) -> Vec<String> {
     // A set: one hint for any number of tensors.
     let mut help = BTreeSet::new();
+    let loras = files.checkpoint.files().iter().any(is_lora);
     let holds = |source, sign: &str| files.source(source).iter().any(|(name, _)| name.contains(sign));
     for problem in problems {
         match problem {
@@ -110,9 +152,8 @@ pub fn help(problems: &[Problem], files: &ModelFiles) -> Vec<String> {
                 help.insert("use the folder of google/gemma-3-12b-it-qat-q4_0-unquantized");
             }
             Problem::Missing { wanted } if wanted.source == Source::Checkpoint => {
-                let lora = holds(Source::Checkpoint, ".lora_A.") || holds(Source::Checkpoint, ".lora_down.");
                 help.insert(match () {
-                    () if lora => "this is a LoRA, which comes on top of a checkpoint",
+                    () if loras => "this is a LoRA, which comes on top of a checkpoint",
                     () if holds(Source::Checkpoint, ".norm_q.") => {
                         "this file is in the diffusers format; use the original, for example \
                          ltx-2.3-22b-distilled-1.1.safetensors"
@@ -122,6 +163,15 @@ pub fn help(problems: &[Problem], files: &ModelFiles) -> Vec<String> {
             }
             Problem::Missing { wanted } if wanted.source == Source::TextEncoder => {
                 help.insert("give the whole folder of the text encoder, with every model-*.safetensors");
+            }
+            Problem::Twice { .. } => {
+                help.insert("give one of the two files, or remove the one that is not meant from its folder");
+            }
+            Problem::ZeroEnd { .. } => {
+                help.insert("download the file again: space was set aside for it, but not filled");
+            }
+            Problem::Vocabulary { .. } => {
+                help.insert("the tokenizer.json of another model lies in the text encoder's folder");
             }
             _ => {}
         }

@@ -11,7 +11,7 @@ use zoetrope::model_files::{ModelFiles, tensors_of};
 use zoetrope::run::{Guidance, Request, run};
 use zoetrope::session::{Session, Unwatched};
 use zoetrope::tensors::{Named, Tensor};
-use zoetrope::tokenize::{Encoded, Tokenizer};
+use zoetrope::tokenize::Encoded;
 use zoetrope_compiler::Options;
 use zoetrope_runtime::plan::Plan;
 
@@ -23,7 +23,7 @@ fn text_encoder(vram: Option<u64>) -> Result<Phase, EvalError> {
 }
 
 fn prompt(files: &ModelFiles) -> Encoded {
-    Tokenizer::from_bytes(files.tokenizer.as_deref().unwrap()).unwrap().encode("a red ball").unwrap()
+    files.tokenizer().unwrap().encode("a red ball").unwrap()
 }
 
 fn bits<'t>(tensors: impl IntoIterator<Item = &'t Tensor>) -> Vec<u32> {

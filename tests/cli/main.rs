@@ -89,8 +89,17 @@ fn files_of_the_demo_model_give_the_clip_of_the_built_in_one() {
     let clip = folder.path().join("from-files.mp4");
     let mut args = vec!["generate", "x", "-q", "--output-path", text(&clip)];
     files.iter().for_each(|(flag, path)| args.extend([*flag, text(path)]));
+    // An index says which file counts, and what does not is said.
+    let gemma = &files[1].1;
+    let index = r#"{"weight_map": {"language_model.model.norm.weight": "model.safetensors"}}"#;
+    fs::write(gemma.join("model.safetensors.index.json"), index).unwrap();
+    for stale in ["old.safetensors", "._model.safetensors"] {
+        fs::write(gemma.join(stale), b"").unwrap();
+    }
     let output = zoetrope(&args);
     assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("old.safetensors is not read: "), "{}", stderr(&output));
+    assert!(!stderr(&output).contains("._model"));
     assert!(fs::read(&clip).unwrap() == *built_in());
 
     // One byte less is said before anything runs, and leaves nothing.
@@ -119,6 +128,10 @@ fn bad_requests_are_refused_in_words() {
         2,
         &["none.safetensors"],
     );
+    // Of a misspelt folder nothing else is said than that it is not there.
+    let output = zoetrope(&["verify", "--text-encoder", text(&folder.path().join("gema"))]);
+    refused(&output, 3, &["gema: cannot be read"]);
+    assert!(!stderr(&output).contains("config.json"), "{}", stderr(&output));
     assert!(fs::read_dir(folder.path()).unwrap().next().is_none(), "nothing is left behind");
 }
 

@@ -7,7 +7,6 @@ use zoetrope::model_files::ModelFiles;
 use zoetrope::run::{Finished, Guidance, Request, run};
 use zoetrope::session::{Session, Unwatched};
 use zoetrope::tensors::Named;
-use zoetrope::tokenize::Tokenizer;
 use zoetrope_runtime::cuda::{Card, DeviceError, Images};
 use zoetrope_runtime::plan::{Arch, Code, Function, Plan};
 use zoetrope_runtime::{Cpu, Executor};
@@ -27,7 +26,7 @@ impl Images for ByName {
 
 /// A clip, as far as the plan has phases for it.
 pub fn clip<E: Executor>(plan: &Plan, files: &ModelFiles, session: &mut Session<'_, E>) -> Finished {
-    let tokenizer = Tokenizer::from_bytes(files.tokenizer.as_deref().unwrap()).unwrap();
+    let tokenizer = files.tokenizer().unwrap();
     let request = Request {
         prompt: &tokenizer.encode("a red ball").unwrap(),
         guidance: Guidance::default(),

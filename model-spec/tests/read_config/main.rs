@@ -5,7 +5,8 @@ mod robustness;
 use serde_json::{Value, json};
 use zoetrope_model_spec::ltx::builtin::ltx_2_3_22b;
 use zoetrope_model_spec::ltx::config::ModelConfig;
-use zoetrope_model_spec::ltx::read_config::{ConfigTexts, read_config};
+use zoetrope_model_spec::ltx::demo::demo;
+use zoetrope_model_spec::ltx::read_config::{ConfigTexts, differences, merge_configs, read_config};
 
 const CHECKPOINT: &str = include_str!("data/ltx-2.3-22b.config.json");
 const GEMMA: &str = include_str!("data/gemma-3-12b.config.json");
@@ -25,6 +26,59 @@ fn read(checkpoint: &str, gemma: &str, upscaler: &str) -> Result<ModelConfig, Ve
 #[test]
 fn the_published_configs_are_the_built_in_model() {
     assert_eq!(read(CHECKPOINT, GEMMA, UPSCALER), Ok(ltx_2_3_22b()));
+}
+
+#[test]
+fn a_byte_order_mark_is_read_over() {
+    let [checkpoint, gemma, upscaler] = [CHECKPOINT, GEMMA, UPSCALER].map(|text| format!("\u{feff}{text}"));
+    assert_eq!(read(&checkpoint, &gemma, &upscaler), Ok(ltx_2_3_22b()));
+}
+
+#[test]
+fn what_differs_is_named_with_both_values() {
+    let ours = ltx_2_3_22b();
+    assert_eq!(differences(&ours, &ModelConfig { name: "another".to_string(), ..ours.clone() }), [""; 0]);
+    let demo = differences(&demo(), &ours);
+    let said = |line: &str| assert!(demo.iter().any(|said| said == line), "{line}: {demo:#?}");
+    said("transformer.num_layers is 2, 48 wanted");
+    assert!(demo.iter().all(|line| line.contains(" is ") && line.ends_with(" wanted")), "{demo:#?}");
+    // Every value of a text that is read: its line has the key's last part and both values.
+    for (pointer, value) in [
+        ("/transformer/positional_embedding_theta", json!(9000.0)),
+        ("/transformer/connector_num_layers", json!(7)),
+        ("/vae/decoder_blocks/0", json!(["res_x", 5])),
+        ("/vae/decoder_blocks/1/1/multiplier", json!(4)),
+        ("/audio_vae/model/params/ddconfig/num_res_blocks", json!(3)),
+        ("/vocoder/bwe/apply_final_activation", json!(true)),
+    ] {
+        let mut config: Value = serde_json::from_str(CHECKPOINT).unwrap();
+        *config.pointer_mut(pointer).unwrap() = value.clone();
+        let lines = differences(&read(&config.to_string(), GEMMA, UPSCALER).unwrap(), &ours);
+        let key = pointer.trim_start_matches('/').trim_end_matches("/1/multiplier").replace('/', ".");
+        assert!(
+            !lines.is_empty() && lines.iter().all(|line| line.contains(&key[..8])),
+            "{pointer}: {lines:?}"
+        );
+    }
+}
+
+#[test]
+fn configs_of_parts_are_joined() {
+    let parts = |texts: &[(&str, &str)]| merge_configs(texts).map_err(|error| error.problems);
+    assert_eq!(parts(&[]), Ok(None));
+    assert_eq!(parts(&[("a", "{"), ("b", "{")]), Ok(Some("{".to_string())), "one text is left as it is");
+    assert_eq!(
+        parts(&[("a", r#"{"x":{"n":1}}"#), ("b", r#"{"y":2,"x":{"n":1}}"#)]),
+        Ok(Some(r#"{"x":{"n":1},"y":2}"#.to_string()))
+    );
+    let differ = parts(&[("a", r#"{"x":{"n":1,"m":[2]}}"#), ("b", r#"{"x":{"n":3,"m":[2]}}"#), ("c", "[]")]);
+    assert_eq!(
+        differ,
+        Err(vec![
+            "x.n is 1 in a and 3 in b".to_string(),
+            "the config of c is [], an object wanted".to_string()
+        ])
+    );
 }
 
 #[test]

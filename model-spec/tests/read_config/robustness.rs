@@ -1,9 +1,19 @@
-//! Configs with random changes: read or refused, never a panic.
+//! Configs and target files with random changes: read or refused, never a panic.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use zoetrope_model_spec::ltx::read_config::merge_configs;
+use zoetrope_model_spec::target::{Model, Target};
+
 use crate::{CHECKPOINT, GEMMA, UPSCALER, read};
+
+const TARGET: &str = "width = 64\nheight = 64\nframes = 9\nfps = 24.0\npipeline = \"one-stage\"\ndtype = \"f32\"\n\
+    text_tokens = 16\ntimestep_classes = 2\nattention_mask = true\npreview = true\nvram = \"24GiB\"\n\
+    guidance = { uncond = true, stg_blocks = [1, 28], modality = false }\n\
+    model = MODEL\n";
+const MODEL: &str =
+    "{ checkpoint = [\"a.safetensors\", \"b\"], text_encoder = \"gemma\", spatial_upscaler = \"u\" }";
 
 /// Every pointer into a document.
 fn pointers(value: &Value, at: String, all: &mut Vec<String>) {
@@ -33,6 +43,24 @@ fn any_value() -> impl Strategy<Value = Value> {
     ]
 }
 
+#[test]
+fn a_checkpoint_may_be_split() {
+    let model = |checkpoint: &str, encoder: &str| {
+        let files =
+            format!("{{ checkpoint = {checkpoint}, text_encoder = {encoder}, spatial_upscaler = 'u' }}");
+        Target::parse("my", &TARGET.replace("MODEL", &files)).map(|target| target.model)
+    };
+    let files = |checkpoint: &[&str]| Model::Files {
+        checkpoint: checkpoint.iter().map(Into::into).collect(),
+        text_encoder: "g".into(),
+        spatial_upscaler: "u".into(),
+    };
+    assert_eq!(model("'a'", "'g'"), Ok(files(&["a"])));
+    assert_eq!(model("['a', 'b']", "'g'"), Ok(files(&["a", "b"])));
+    assert!(model("[]", "'g'").unwrap_err().to_string().contains("checkpoint names no file"));
+    assert!(model("'a'", "['g', 'h']").unwrap_err().to_string().contains("text_encoder names several"));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(600))]
 
@@ -58,5 +86,42 @@ proptest! {
     fn any_text_is_read_or_refused(text in ".*") {
         prop_assert!(read(&text, GEMMA, UPSCALER).is_err());
         prop_assert!(read(CHECKPOINT, &text, UPSCALER).is_err());
+    }
+
+    #[test]
+    fn configs_of_parts_are_merged_or_refused(first in any_value(), second in any_value(), key in "[a-c]{0,2}") {
+        let texts = [json!({ "a": first }), json!({ key: second })].map(|config| config.to_string());
+        let merged = merge_configs(&[("one", &texts[0]), ("two", &texts[1])]);
+        match merged {
+            Ok(merged) => prop_assert!(merged.is_some()),
+            Err(error) => prop_assert!(error.problems.iter().all(|problem| problem.contains("one"))),
+        }
+    }
+
+    #[test]
+    fn changed_targets_are_read_or_refused(
+        words in proptest::collection::vec((any::<usize>(), prop_oneof![
+            Just("-1".to_string()), Just("0".to_string()), Just("nan".to_string()), Just("1e308".to_string()), Just("[]".to_string()),
+            Just("{}".to_string()), Just("\"\"".to_string()), Just("9223372036854775807".to_string()), Just("'".to_string()),
+            any::<u16>().prop_map(|n| n.to_string()), any::<f64>().prop_map(|x| format!("{x:?}")), ".{0,8}",
+        ]), 1..4),
+        cut in any::<usize>(),
+    ) {
+        let text = TARGET.replace("MODEL", MODEL);
+        let mut pieces: Vec<String> = text.split_inclusive(['=', ',', '\n', '{', '[', ']', '}']).map(str::to_string).collect();
+        for (at, word) in words {
+            let at = at % pieces.len();
+            let end = pieces[at].pop().unwrap_or_default();
+            pieces[at] = format!(" {word} {end}");
+        }
+        let text = pieces.concat();
+        let end = if cut % 3 == 0 { (0..=text.len()).rev().skip(cut % 100).find(|end| text.is_char_boundary(*end)) } else { None };
+        match Target::parse("my", &text[..end.unwrap_or(text.len())]) {
+            Ok(target) => {
+                let tokens = target.size.video_tokens().checked_mul(target.text_tokens);
+                prop_assert!(tokens.is_some() && target.size.audio_tokens() > 0);
+            }
+            Err(error) => prop_assert!(!error.problems.is_empty()),
+        }
     }
 }

@@ -84,6 +84,11 @@ impl FileDtype {
         Self::ALL.iter().copied().find(|dtype| dtype.name() == name)
     }
 
+    /// The type as the format's library calls it; `None` for one that this program does not know.
+    pub(super) fn of(dtype: safetensors::Dtype) -> Option<FileDtype> {
+        FileDtype::from_name(&dtype.to_string())
+    }
+
     /// Bytes of `elements` packed elements, if they fill whole bytes and the number fits.
     pub fn bytes_of(self, elements: usize) -> Option<usize> {
         let bits = elements.checked_mul(self.bits())?;

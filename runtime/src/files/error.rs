@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::FileDtype;
+use super::{FileDtype, Instead};
 
 /// Why a model file, or a tensor in it, cannot be used.
 #[derive(Debug, Error)]
@@ -24,6 +24,22 @@ pub enum FileError {
         path: PathBuf,
         /// What is wrong with it.
         problem: HeaderError,
+    },
+    /// A text file is none, or says something that cannot be.
+    #[error("{}: {problem}", path.display())]
+    Text {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Files of a model that was split do not belong together.
+    #[error("{}: {problem}", path.display())]
+    Split {
+        /// The index, or the folder.
+        path: PathBuf,
+        /// What is missing or said twice.
+        problem: String,
     },
     /// A folder was given that holds no weights.
     #[error("{}: no *.safetensors file in this folder (give the folder that holds the weights)", path.display())]
@@ -69,6 +85,8 @@ impl FileError {
         match self {
             FileError::Io { path, .. }
             | FileError::Header { path, .. }
+            | FileError::Text { path, .. }
+            | FileError::Split { path, .. }
             | FileError::EmptyFolder { path }
             | FileError::Conversion { path, .. }
             | FileError::Place { path, .. } => path,
@@ -80,13 +98,8 @@ impl FileError {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum HeaderError {
     /// It is something else.
-    #[error("this is {found}, not a safetensors file ({help})")]
-    OtherFormat {
-        /// What it looks like.
-        found: &'static str,
-        /// What to do about it.
-        help: &'static str,
-    },
+    #[error("this is {}, not a safetensors file ({})", .0.found, .0.help)]
+    OtherFormat(Instead),
     /// The length in the first eight bytes cannot be true.
     #[error(
         "no safetensors file: its first 8 bytes say a header of {length} bytes, but the format allows {max}"

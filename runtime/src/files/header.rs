@@ -1,16 +1,18 @@
 //! The header of a safetensors file: eight bytes of length, then JSON; and everything that has to be true of it.
 //!
-//! The rules are those of the format's own library, so that a file which passes here is readable everywhere: the
-//! tensors tile the data section without gap or overlap, and the file ends with the last one. The checks are ours
-//! because an owner of a 46 GB file deserves to hear which of them failed, with numbers.
+//! The format's own library reads the entries and has the last word (`Metadata::new`): the tensors tile the data
+//! section without gap or overlap. The checks before it are ours, because an owner of a 46 GB file deserves to hear
+//! which of them failed, with names and numbers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
 
+use safetensors::tensor::{Metadata, TensorInfo};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 
-use super::{FileDtype, HeaderError};
+use super::unique::Texts;
+use super::{FileDtype, HeaderError, Instead};
 
 /// The longest header that the format allows.
 pub const MAX_HEADER_BYTES: usize = 100_000_000;
@@ -21,14 +23,18 @@ const LENGTH_BYTES: usize = 8;
 #[derive(Debug)]
 pub(super) struct Header {
     pub metadata: BTreeMap<String, String>,
-    pub tensors: BTreeMap<String, Entry>,
+    /// Tensors that are offered, in the order of their names.
+    pub names: BTreeSet<String>,
+    tensors: Metadata,
+    /// Where the data section begins.
+    data_start: usize,
 }
 
 /// One tensor; `place` is a range of the whole file, inside its bounds.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct Entry<'a> {
     pub dtype: FileDtype,
-    pub shape: Vec<usize>,
+    pub shape: &'a [usize],
     pub place: Range<usize>,
 }
 
@@ -36,15 +42,16 @@ impl Header {
     /// Reads and checks the header of a whole file.
     pub fn parse(file: &[u8]) -> Result<Header, HeaderError> {
         let actual = file.len() as u64;
+        if let Some(instead) = Instead::of(file) {
+            return Err(HeaderError::OtherFormat(instead));
+        }
         let Some((length, rest)) = file.split_first_chunk::<LENGTH_BYTES>() else {
             return Err(HeaderError::Truncated { expected: LENGTH_BYTES as u64, actual });
         };
-        if let Some((found, help)) = other_format(file) {
-            return Err(HeaderError::OtherFormat { found, help });
-        }
         let length = u64::from_le_bytes(*length);
         if length > MAX_HEADER_BYTES as u64 {
-            return Err(HeaderError::HeaderLength { length, max: MAX_HEADER_BYTES });
+            let message = Instead::message(file).map(HeaderError::OtherFormat);
+            return Err(message.unwrap_or(HeaderError::HeaderLength { length, max: MAX_HEADER_BYTES }));
         }
         let data_start = LENGTH_BYTES + length as usize;
         let Some(json) = rest.get(..length as usize) else {
@@ -56,88 +63,68 @@ impl Header {
         if json.first() != Some(&b'{') {
             return Err(HeaderError::Json("it does not begin with {".to_string()));
         }
-        let raw: RawHeader =
+        let mut raw: RawHeader =
             serde_json::from_slice(&json).map_err(|e| HeaderError::Json(shown(&e.to_string())))?;
-        let places = raw.tensors.into_iter().map(place).collect::<Result<Vec<_>, _>>()?;
-        let tensors = tile(places, data_start as u64, actual)?;
-        Ok(Header { metadata: raw.metadata, tensors })
+        raw.tensors.sort_by_key(|(_, tensor)| tensor.data_offsets);
+        raw.tensors.iter().try_for_each(|(name, tensor)| size(name, tensor))?;
+        tile(&raw.tensors, data_start as u64, actual)?;
+        let names = raw.tensors.iter().map(|(name, _)| name.clone()).collect();
+        let tensors =
+            Metadata::new(None, raw.tensors).map_err(|e| HeaderError::Json(shown(&e.to_string())))?;
+        Ok(Header { metadata: raw.metadata, names, tensors, data_start })
+    }
+
+    /// The tensor of this name, if it is offered.
+    pub fn entry(&self, name: &str) -> Option<(&str, Entry<'_>)> {
+        let name = self.names.get(name)?;
+        let info = self.tensors.info(name)?;
+        let (begin, end) = info.data_offsets;
+        let dtype = FileDtype::of(info.dtype)?;
+        Some((
+            name,
+            Entry { dtype, shape: &info.shape, place: self.data_start + begin..self.data_start + end },
+        ))
     }
 }
 
-/// Files that are often there in place of the weights.
-fn other_format(file: &[u8]) -> Option<(&'static str, &'static str)> {
-    const DOWNLOAD: &str = "download it again; the address must be that of the file, not of its page";
-    const CONVERT: &str = "download the .safetensors version of the model";
-    let signs: [(&[u8], _, _); 6] = [
-        (b"version https://git-lfs", "a Git LFS pointer", "run `git lfs pull` in its repository"),
-        (b"<!DOCTYPE", "a web page", DOWNLOAD),
-        (b"<!doctype", "a web page", DOWNLOAD),
-        (b"<html", "a web page", DOWNLOAD),
-        (b"GGUF", "a GGUF file", CONVERT),
-        (b"PK\x03\x04", "a zip archive, perhaps of PyTorch", CONVERT),
-    ];
-    signs.into_iter().find(|(sign, ..)| file.starts_with(sign)).map(|(_, found, help)| (found, help))
-}
-
-/// A tensor whose size is that of its place, which is still relative to the data section.
-struct Placed {
-    name: String,
-    dtype: FileDtype,
-    shape: Vec<usize>,
-    begin: u64,
-    end: u64,
-}
-
-fn place((name, raw): (String, RawEntry)) -> Result<Placed, HeaderError> {
-    let (begin, end) = raw.data_offsets;
-    let Some(dtype) = FileDtype::from_name(&raw.dtype) else {
-        return Err(HeaderError::Dtype { tensor: shown(&name), dtype: shown(&raw.dtype) });
+/// Checks that a tensor's place has the size that its shape and type say.
+fn size(name: &str, tensor: &TensorInfo) -> Result<(), HeaderError> {
+    let TensorInfo { dtype, shape, data_offsets: (begin, end) } = tensor;
+    let Some(dtype) = FileDtype::of(*dtype) else {
+        return Err(HeaderError::Dtype { tensor: shown(name), dtype: dtype.to_string() });
     };
-    let text = shown(&format!("{:?}", raw.shape));
-    let shape: Option<Vec<usize>> = raw.shape.iter().map(|&n| usize::try_from(n).ok()).collect();
-    let elements = shape.iter().flatten().try_fold(1usize, |product, &n| product.checked_mul(n));
-    let wanted = elements.and_then(|elements| dtype.bytes_of(elements));
-    let (Some(shape), Some(wanted)) = (shape, wanted) else {
-        return Err(HeaderError::Shape { tensor: shown(&name), dtype, shape: text });
+    let text = shown(&format!("{shape:?}"));
+    let elements = shape.iter().try_fold(1usize, |product, &n| product.checked_mul(n));
+    let Some(wanted) = elements.and_then(|elements| dtype.bytes_of(elements)) else {
+        return Err(HeaderError::Shape { tensor: shown(name), dtype, shape: text });
     };
-    if end.checked_sub(begin) != Some(wanted as u64) {
-        return Err(HeaderError::Size { tensor: shown(&name), dtype, shape: text, wanted, begin, end });
+    if end.checked_sub(*begin) != Some(wanted) {
+        let (begin, end) = (*begin as u64, *end as u64);
+        return Err(HeaderError::Size { tensor: shown(name), dtype, shape: text, wanted, begin, end });
     }
-    Ok(Placed { name, dtype, shape, begin, end })
+    Ok(())
 }
 
-/// Checks that the tensors fill the file from `data_start` to its end, each byte once.
-fn tile(
-    mut placed: Vec<Placed>,
-    data_start: u64,
-    actual: u64,
-) -> Result<BTreeMap<String, Entry>, HeaderError> {
-    placed.sort_by_key(|tensor| (tensor.begin, tensor.end));
-    let (mut filled, mut last) = (0, None);
-    for tensor in &placed {
-        if tensor.begin < filled {
-            let first = last.map_or_else(String::new, shown);
-            return Err(HeaderError::Overlap { first, second: shown(&tensor.name), at: tensor.begin });
+/// Checks that the tensors, sorted by their places, fill the file from `data_start` to its end, each byte once.
+fn tile(tensors: &[(String, TensorInfo)], data_start: u64, actual: u64) -> Result<(), HeaderError> {
+    let (mut filled, mut last) = (0, "");
+    for (name, TensorInfo { data_offsets: (begin, end), .. }) in tensors {
+        let (begin, end) = (*begin as u64, *end as u64);
+        if begin < filled {
+            return Err(HeaderError::Overlap { first: shown(last), second: shown(name), at: begin });
         }
-        if tensor.begin > filled {
-            return Err(HeaderError::Gap { tensor: shown(&tensor.name), bytes: tensor.begin - filled });
+        if begin > filled {
+            return Err(HeaderError::Gap { tensor: shown(name), bytes: begin - filled });
         }
-        filled = tensor.end;
-        last = Some(tensor.name.as_str());
+        (filled, last) = (end, name);
     }
     let expected = data_start.saturating_add(filled);
     match actual {
-        _ if actual < expected => return Err(HeaderError::Truncated { expected, actual }),
-        _ if actual > expected => return Err(HeaderError::Trailing { expected, actual }),
-        _ => {}
+        _ if actual < expected => Err(HeaderError::Truncated { expected, actual }),
+        _ if actual > expected => Err(HeaderError::Trailing { expected, actual }),
+        // Every offset is now at most the length of a byte slice.
+        _ => Ok(()),
     }
-    // Every offset is now at most the length of a byte slice, hence a usize.
-    let in_file = |offset: u64| (data_start + offset) as usize;
-    let entries = placed.into_iter().map(|tensor| {
-        let place = in_file(tensor.begin)..in_file(tensor.end);
-        (tensor.name, Entry { dtype: tensor.dtype, shape: tensor.shape, place })
-    });
-    Ok(entries.collect())
 }
 
 /// A name from a file as it may stand in a message: no control characters, and not endless.
@@ -150,17 +137,10 @@ pub(super) fn shown(name: &str) -> String {
     text
 }
 
-/// The header as it is written, with duplicate names refused.
+/// The header as it is written, with duplicate names refused: the library lets the last of them win.
 struct RawHeader {
     metadata: BTreeMap<String, String>,
-    tensors: Vec<(String, RawEntry)>,
-}
-
-#[derive(serde::Deserialize)]
-struct RawEntry {
-    dtype: String,
-    shape: Vec<u64>,
-    data_offsets: (u64, u64),
+    tensors: Vec<(String, TensorInfo)>,
 }
 
 impl<'de> Deserialize<'de> for RawHeader {
@@ -180,40 +160,16 @@ impl<'de> Deserialize<'de> for RawHeader {
                         return Err(A::Error::custom(format!("{name} stands there twice")));
                     }
                     match name.as_str() {
-                        "__metadata__" => metadata = map.next_value::<Option<Metadata>>()?,
-                        _ => tensors.push((name, map.next_value()?)),
+                        "__metadata__" => metadata = map.next_value::<Option<Texts>>()?,
+                        _ => match map.next_value() {
+                            Ok(tensor) => tensors.push((name, tensor)),
+                            Err(error) => return Err(A::Error::custom(format!("tensor {name}: {error}"))),
+                        },
                     }
                 }
-                Ok(RawHeader { metadata: metadata.map(|m| m.0).unwrap_or_default(), tensors })
+                Ok(RawHeader { metadata: metadata.map(|texts| texts.0).unwrap_or_default(), tensors })
             }
         }
         deserializer.deserialize_map(Tensors)
-    }
-}
-
-/// Text by name, with duplicate names refused.
-struct Metadata(BTreeMap<String, String>);
-
-impl<'de> Deserialize<'de> for Metadata {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Metadata, D::Error> {
-        struct Texts;
-        impl<'de> Visitor<'de> for Texts {
-            type Value = Metadata;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object of texts")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Metadata, A::Error> {
-                let mut texts = BTreeMap::new();
-                while let Some((key, text)) = map.next_entry::<String, String>()? {
-                    if texts.insert(key.clone(), text).is_some() {
-                        return Err(A::Error::custom(format!("metadata {key} stands there twice")));
-                    }
-                }
-                Ok(Metadata(texts))
-            }
-        }
-        deserializer.deserialize_map(Texts)
     }
 }

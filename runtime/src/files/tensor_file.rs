@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::header::{Entry, Header};
+use super::header::Header;
+use super::text::regular;
 use super::{FileDtype, FileError};
 use crate::map::Map;
 
@@ -52,6 +53,7 @@ impl TensorFile {
     /// # Errors
     /// The file cannot be read, or is not a complete and consistent safetensors file.
     pub fn open(path: &Path) -> Result<TensorFile, FileError> {
+        regular(path)?;
         let map = Map::open(path).map_err(FileError::io(path))?;
         TensorFile::new(path, Bytes::Mapped(map))
     }
@@ -82,23 +84,38 @@ impl TensorFile {
 
     /// The tensor of this name.
     pub fn get(&self, name: &str) -> Option<Tensor<'_>> {
-        self.header.tensors.get_key_value(name).map(|entry| self.tensor(entry))
+        let (name, entry) = self.header.entry(name)?;
+        let bytes = &self.bytes[entry.place];
+        Some(Tensor { file: &self.path, name, dtype: entry.dtype, shape: entry.shape, bytes })
     }
 
     /// All tensors, by name.
     pub fn iter(&self) -> impl Iterator<Item = Tensor<'_>> {
-        self.header.tensors.iter().map(|entry| self.tensor(entry))
+        self.header.names.iter().filter_map(|name| self.get(name))
     }
 
-    fn tensor<'a>(&'a self, (name, entry): (&'a String, &'a Entry)) -> Tensor<'a> {
-        let bytes = &self.bytes[entry.place.clone()];
-        Tensor { file: &self.path, name, dtype: entry.dtype, shape: &entry.shape, bytes }
+    /// Offers only the tensors whose names `keep` accepts, as if the file had no others.
+    pub fn retain(&mut self, keep: impl FnMut(&String) -> bool) {
+        self.header.names.retain(keep);
+    }
+
+    /// How many bytes of the file lie behind the last one of a tensor.
+    pub fn bytes_behind(&self, name: &str) -> Option<usize> {
+        Some(self.bytes.len() - self.header.entry(name)?.1.place.end)
+    }
+
+    /// How many bytes of the file lie behind its last byte that is not zero.
+    pub fn zeros_at_the_end(&self) -> usize {
+        let zeros = |bytes: &&[u8]| bytes.iter().all(|byte| *byte == 0);
+        let blocks: usize = self.bytes.rchunks(1 << 16).take_while(zeros).map(<[u8]>::len).sum();
+        let before = &self.bytes[..self.bytes.len() - blocks];
+        blocks + before.iter().rev().take_while(|byte| **byte == 0).count()
     }
 }
 
 impl fmt::Debug for TensorFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let tensors = self.header.tensors.len();
+        let tensors = self.header.names.len();
         f.debug_struct("TensorFile")
             .field("path", &self.path)
             .field("tensors", &tensors)

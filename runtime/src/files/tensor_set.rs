@@ -1,9 +1,10 @@
 //! Several tensor files as one, under the names that the model uses.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::collections::btree_map::Entry;
+use std::path::Path;
 
-use super::{FileError, Tensor, TensorFile};
+use super::{FileError, Tensor, TensorFile, tensor_files};
 
 /// How a file that was written with other names is read: in a file that has a tensor whose name begins with `sign`,
 /// names that begin with `from` count as if they began with `to`.
@@ -20,13 +21,14 @@ pub struct Rename {
     pub to: &'static str,
 }
 
-/// The union of tensor files. A tensor that two files hold is taken from the later one.
+/// The union of tensor files. Of a tensor that they hold twice the first counts, and [`TensorSet::doubles`] says so.
 #[derive(Debug, Default)]
 pub struct TensorSet {
     files: Vec<TensorFile>,
     /// By the model's name: the file's index and the name in it.
     index: BTreeMap<String, (usize, String)>,
-    replaced: Vec<String>,
+    /// By the model's name, as in `index`: what was there already.
+    doubles: Vec<(String, usize, String)>,
 }
 
 impl TensorSet {
@@ -39,8 +41,9 @@ impl TensorSet {
             for tensor in file.iter() {
                 let name = renamed(tensor.name, &renames);
                 let place = (number, tensor.name.to_string());
-                if set.index.insert(name.clone(), place).is_some() {
-                    set.replaced.push(name);
+                match set.index.entry(name) {
+                    Entry::Vacant(vacant) => drop(vacant.insert(place)),
+                    Entry::Occupied(there) => set.doubles.push((there.key().clone(), place.0, place.1)),
                 }
             }
         }
@@ -48,15 +51,15 @@ impl TensorSet {
         set
     }
 
-    /// Opens `paths` (files, or folders of which every `*.safetensors` counts) as one set.
+    /// Opens what `paths` stand for ([`tensor_files`]) as one set.
     ///
     /// # Errors
     /// The first file that cannot be used.
     pub fn open<P: AsRef<Path>>(paths: &[P], renames: &[Rename]) -> Result<TensorSet, FileError> {
         let mut files = Vec::new();
         for path in paths {
-            for path in tensor_files(path.as_ref())? {
-                files.push(TensorFile::open(&path)?);
+            for file in tensor_files(path.as_ref())?.open() {
+                files.push(file?);
             }
         }
         Ok(TensorSet::new(files, renames))
@@ -80,14 +83,16 @@ impl TensorSet {
         &self.files
     }
 
-    /// The names that more than one file holds, once for every file that lost.
-    pub fn replaced(&self) -> &[String] {
-        &self.replaced
+    /// The model's name of every tensor that is there a second time, with the one that counts and the other one.
+    pub fn doubles(&self) -> impl Iterator<Item = (&str, Tensor<'_>, Tensor<'_>)> {
+        self.doubles.iter().filter_map(|(name, file, stored)| {
+            Some((name.as_str(), self.get(name)?, self.files[*file].get(stored)?))
+        })
     }
 
-    /// A text of the files' metadata, from the last file that has it.
-    pub fn metadata(&self, key: &str) -> Option<&str> {
-        self.files.iter().rev().find_map(|file| file.metadata().get(key)).map(String::as_str)
+    /// A text of the files' metadata, from every file that has it.
+    pub fn texts(&self, key: &str) -> impl Iterator<Item = (&Path, &str)> {
+        self.files.iter().filter_map(move |file| Some((file.path(), file.metadata().get(key)?.as_str())))
     }
 }
 
@@ -100,32 +105,10 @@ fn renamed(name: &str, renames: &[&Rename]) -> String {
     name.to_string()
 }
 
-/// The tensor files that a path stands for: itself, or all `*.safetensors` of a folder in the order of their names.
-///
-/// # Errors
-/// The path cannot be read, or is a folder without weights.
-pub fn tensor_files(path: &Path) -> Result<Vec<PathBuf>, FileError> {
-    if !path.metadata().map_err(FileError::io(path))?.is_dir() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let mut files = Vec::new();
-    for entry in path.read_dir().map_err(FileError::io(path))? {
-        let file = entry.map_err(FileError::io(path))?.path();
-        if file.extension().is_some_and(|extension| extension == "safetensors") {
-            files.push(file);
-        }
-    }
-    files.sort();
-    match files.is_empty() {
-        true => Err(FileError::EmptyFolder { path: path.to_owned() }),
-        false => Ok(files),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Rename, TensorSet, tensor_files};
-    use crate::files::{FileDtype, FileError, NewTensor, TensorFile, write_tensors};
+    use super::{Rename, TensorSet};
+    use crate::files::{FileDtype, NewTensor, TensorFile, write_tensors};
 
     fn bytes(names: &[(&str, u8)], metadata: &[(&str, &str)]) -> Vec<u8> {
         let values: Vec<[u8; 1]> = names.iter().map(|&(_, value)| [value]).collect();
@@ -146,16 +129,22 @@ mod tests {
     }
 
     #[test]
-    fn later_files_win_and_that_is_reported() {
+    fn what_stands_there_twice_is_reported() {
         let set =
             TensorSet::new(vec![file("a", &[("x", 1), ("y", 2)]), file("b", &[("y", 3), ("z", 4)])], &[]);
-        assert_eq!(["x", "y", "z", "w"].map(|name| value(&set, name)), [Some(1), Some(3), Some(4), None]);
-        assert_eq!(set.replaced(), ["y"]);
-        assert_eq!(set.metadata("from"), Some("b"));
+        assert_eq!(["x", "y", "z", "w"].map(|name| value(&set, name)), [Some(1), Some(2), Some(4), None]);
+        let doubles: Vec<_> = set.doubles().map(|(name, a, b)| (name, a.bytes[0], b.bytes[0])).collect();
+        assert_eq!(doubles, [("y", 2, 3)]);
+        assert_eq!(set.texts("from").map(|(_, text)| text).collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(
             set.iter().map(|(name, t)| (name, t.bytes[0])).collect::<Vec<_>>(),
-            [("x", 1), ("y", 3), ("z", 4)]
+            [("x", 1), ("y", 2), ("z", 4)]
         );
+        // One name with a prefix and one without.
+        let rename = [Rename { sign: "m.", from: "m.", to: "" }];
+        let set = TensorSet::new(vec![file("a", &[("m.x", 1), ("x", 2)])], &rename);
+        let doubles: Vec<_> = set.doubles().map(|(name, a, b)| (name, a.name, b.name)).collect();
+        assert_eq!(doubles, [("x", "m.x", "x")]);
     }
 
     #[test]
@@ -171,22 +160,5 @@ mod tests {
         assert_eq!(names, ["keep.x", "model.blocks.0", "model.other", "model.proj", "proj"]);
         assert_eq!(set.get("model.proj").unwrap().name, "proj");
         assert_eq!(value(&set, "proj"), Some(5));
-    }
-
-    #[test]
-    fn a_folder_is_its_weights_in_the_order_of_their_names() {
-        let folder = tempfile::tempdir().unwrap();
-        let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
-        assert!(matches!(tensor_files(folder.path()), Err(FileError::EmptyFolder { .. })));
-        write("model-2.safetensors", &bytes(&[("b", 2), ("c", 3)], &[]));
-        write("model-1.safetensors", &bytes(&[("a", 1), ("b", 1)], &[]));
-        write("config.json", b"{}");
-        let set = TensorSet::open(&[folder.path()], &[]).unwrap();
-        assert_eq!(["a", "b", "c"].map(|name| value(&set, name)), [Some(1), Some(2), Some(3)]);
-        let missing = TensorSet::open(&[folder.path().join("none.safetensors")], &[]).unwrap_err();
-        assert!(missing.to_string().contains("none.safetensors: cannot be read"), "{missing}");
-        write("model-3.safetensors", b"");
-        let broken = TensorSet::open(&[folder.path()], &[]).unwrap_err();
-        assert!(broken.to_string().contains("truncated: 8 bytes wanted, 0 found"), "{broken}");
     }
 }

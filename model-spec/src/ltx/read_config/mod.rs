@@ -6,8 +6,10 @@
 //! matters here. What is wrong is collected, all of it, and said in words for the owner of the files.
 
 mod audio_vae;
+mod differences;
 mod gemma;
 mod generation;
+mod merge;
 mod section;
 mod transformer;
 mod upscaler;
@@ -20,6 +22,9 @@ use serde_json::Value;
 
 use self::section::{Problems, Section};
 use super::config::{AudioVae, Connector, ModelConfig, Transformer, VideoVae, Vocoder};
+
+pub use self::differences::differences;
+pub use self::merge::merge_configs;
 
 /// The texts that describe a model, as far as its files have them.
 #[derive(Clone, Copy, Debug, Default)]
@@ -124,7 +129,8 @@ impl Checkpoint {
 }
 
 fn parse(text: &str, what: &str, problems: &Problems) -> Option<Value> {
-    match serde_json::from_str(text) {
+    // Some editors put a byte order mark in front.
+    match serde_json::from_str(text.trim_start_matches('\u{feff}')) {
         Ok(value) => Some(value),
         Err(error) => {
             problems.add(format!("{what} is not JSON: {error}"));

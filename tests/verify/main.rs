@@ -1,7 +1,10 @@
 //! Model files against what a plan reads: everything wrong is found and said, nothing more.
 
-#[path = "demo/documented.rs"]
+mod command;
+mod deep;
+#[path = "../demo/documented.rs"]
 mod documented;
+mod files;
 
 use std::fs;
 use std::path::Path;
@@ -152,10 +155,14 @@ fn another_generation_is_said() {
 fn settings_that_no_shape_shows_count_too() {
     let mut other = demo();
     other.transformer.theta = 500.0;
+    other.gemma.rope_factor = 4.0;
     let report = verify(&wanted(), &demo_in_memory(&wanted()).unwrap(), Some(&other));
-    let message =
-        "the transformer's configuration is not the one of demo, which this plan is for".to_string();
-    assert_eq!(report.problems, [Problem::Config { message }]);
+    let lines = [
+        "transformer.positional_embedding_theta is 10000.0, 500.0 wanted (this plan is for demo)",
+        "Gemma's config.json: text_config.rope_scaling.factor is 8.0, 4.0 wanted (this plan is for demo)",
+    ];
+    let config = |message: &str| Problem::Config { message: message.to_string() };
+    assert_eq!(report.problems, lines.map(config));
 }
 
 #[test]
@@ -177,49 +184,4 @@ fn what_a_file_is_instead_is_said() {
     assert!(lora.contains("help: this is a LoRA"), "{lora}");
     let diffusers = said("transformer_blocks.0.attn1.norm_q.weight", FileDtype::Bf16, &[2]);
     assert!(diffusers.contains("help: this file is in the diffusers format"), "{diffusers}");
-}
-
-#[test]
-fn a_checkpoint_may_come_in_parts_and_a_part_twice() {
-    let folder = tempfile::tempdir().unwrap();
-    let paths = on_disk(folder.path());
-    let whole = TensorFile::open(&paths.checkpoint[0]).unwrap();
-    let part = |name: &str, prefix: &str, belongs: &dyn Fn(&str) -> bool| {
-        let tensors: Vec<NewTensor<'_>> = whole
-            .iter()
-            .filter(|t| belongs(t.name))
-            .map(|t| NewTensor {
-                name: t.name.strip_prefix(prefix).unwrap(),
-                dtype: t.dtype,
-                shape: t.shape,
-                bytes: t.bytes,
-            })
-            .collect();
-        let path = folder.path().join(name);
-        fs::write(&path, write_tensors(&[], &tensors)).unwrap();
-        path
-    };
-    let starts = |prefix: &'static str| move |name: &str| name.starts_with(prefix);
-    let checkpoint = vec![
-        part("transformer.safetensors", "model.diffusion_model.", &|name| {
-            name.starts_with("model.diffusion_model.") && !name.contains("_connector.")
-        }),
-        part("connectors.safetensors", "model.", &|name| name.contains("_connector.")),
-        part("projections.safetensors", "text_embedding_projection.", &starts("text_embedding_projection.")),
-        part("vae.safetensors", "vae.", &starts("vae.")),
-        part("audio_vae.safetensors", "audio_vae.", &starts("audio_vae.")),
-        part("vocoder.safetensors", "vocoder.", &starts("vocoder.")),
-    ];
-    let parts = ModelPaths { checkpoint, ..paths };
-    let report = verify(&wanted(), &ModelFiles::open(&parts), Some(&demo()));
-    assert!(report.is_good(), "{report}");
-    assert!(report.unneeded.is_empty(), "{report}");
-    let mut twice = parts;
-    twice.checkpoint.push(twice.checkpoint[3].clone());
-    let report = verify(&wanted(), &ModelFiles::open(&twice), Some(&demo()));
-    assert!(report.is_good() && report.replaced > 0);
-    assert!(
-        report.to_string().contains("tensors stand in more than one file; the last file counts"),
-        "{report}"
-    );
 }

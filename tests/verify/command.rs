@@ -1,0 +1,95 @@
+//! Model files as a user gives them to the commands.
+
+use std::fs;
+use std::process::{Command, Output};
+
+use zoetrope_runtime::files::{TensorFile, write_tensors};
+
+use crate::deep::rewrite;
+use crate::on_disk;
+
+fn zoetrope(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_zoetrope")).args(args).output().expect("the binary runs")
+}
+
+#[test]
+fn the_command_reads_weights_only_when_it_is_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = on_disk(folder.path());
+    let upscaler = paths.upscaler.unwrap();
+    rewrite(&upscaler, &folder.path().join("nan"), |name, bytes| {
+        if name == "final_conv.weight" {
+            bytes[..2].copy_from_slice(&[0xff, 0xff]);
+        }
+    });
+    fs::rename(folder.path().join("nan"), &upscaler).unwrap();
+    let [checkpoint, encoder, upscaler] =
+        [&paths.checkpoint[0], &paths.text_encoder, &upscaler].map(|path| path.to_str().unwrap());
+    let args =
+        ["verify", "--checkpoint", checkpoint, "--text-encoder", encoder, "--spatial-upscaler", upscaler];
+    assert!(zoetrope(&args).status.success());
+    let output = zoetrope(&[&args[..], &["--deep"]].concat());
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{text}");
+    assert!(text.contains("final_conv.weight has 1 values that are no numbers"), "{text}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_refused_and_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe.safetensors");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let pipe = pipe.to_str().unwrap();
+    for args in [
+        &["verify", "--checkpoint", pipe][..],
+        &["verify", "--text-encoder", folder.path().to_str().unwrap()],
+        &["generate", "x", "-o", "clip.mp4", "--noise", pipe],
+    ] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_zoetrope"))
+            .args(args)
+            .current_dir(folder.path())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let waited = (0..200).find_map(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            child.try_wait().unwrap()
+        });
+        child.kill().ok();
+        let text = String::from_utf8_lossy(&child.wait_with_output().unwrap().stderr).into_owned();
+        assert!(waited.is_some_and(|status| matches!(status.code(), Some(2 | 3))), "{args:?}: {text}");
+        assert!(text.contains("not a regular file"), "{text}");
+    }
+}
+
+#[test]
+fn a_target_may_name_the_parts_of_a_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = on_disk(folder.path());
+    let whole = TensorFile::open(&paths.checkpoint[0]).unwrap();
+    let write = |name: &str, metadata: &[(&str, &str)]| {
+        fs::write(folder.path().join(name), write_tensors(metadata, &[])).unwrap();
+    };
+    write("a.safetensors", &[("license", "free")]);
+    write("b.safetensors", &[("config", &whole.metadata()["config"])]);
+    let target = folder.path().join("my.toml");
+    let show = |checkpoint: &str| {
+        // With a byte order mark, as some editors write it.
+        let text = format!(
+            "\u{feff}width = 64\nheight = 64\nframes = 9\nfps = 24\npipeline = \"distilled\"\ndtype = \"f32\"\n\
+             model = {{ checkpoint = {checkpoint}, text_encoder = \"gemma-3-demo\", \
+             spatial_upscaler = \"ltx-2.3-demo-spatial-upscaler-x2.safetensors\" }}\n"
+        );
+        fs::write(&target, text).unwrap();
+        let args = ["show", target.to_str().unwrap(), "--only", "phase denoise"];
+        Command::new(env!("CARGO_BIN_EXE_zoetropec")).args(args).output().expect("the binary runs")
+    };
+    let one = show("\"ltx-2.3-demo.safetensors\"");
+    assert!(one.status.success(), "{}", String::from_utf8_lossy(&one.stderr));
+    let two = show("[\"a.safetensors\", \"b.safetensors\"]");
+    assert_eq!(one.stdout, two.stdout, "{}", String::from_utf8_lossy(&two.stderr));
+    let none = show("[\"a.safetensors\", \"c.safetensors\"]");
+    assert_eq!(none.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&none.stderr).contains("c.safetensors: cannot be read"));
+}
