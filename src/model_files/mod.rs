@@ -64,20 +64,21 @@ impl ModelFiles {
         let checkpoint = opened.weights(Source::Checkpoint, &paths.checkpoint);
         let text_encoder = opened.weights(Source::TextEncoder, std::slice::from_ref(&paths.text_encoder));
         let upscaler = opened.weights(Source::SpatialUpscaler, paths.upscaler.as_slice());
-        // Of a single weight file, its folder.
-        let folder = match paths.text_encoder.is_dir() {
-            true => paths.text_encoder.as_path(),
-            false => paths.text_encoder.parent().unwrap_or(Path::new("")),
+        // Of a single weight file, its folder. Beside a folder that is not there lie files of something else.
+        let folder = match paths.text_encoder.as_path() {
+            path if path.is_dir() => Some(path),
+            path => path.parent().filter(|_| path.exists()),
         };
-        let path = folder.join("tokenizer.json");
-        let tokenizer = Tokenizer::from_file(&path).map_err(|error| match error {
-            TokenizeError::File(error) => error.to_string(),
-            // The others name the file without its folder.
-            other => format!("{}: {other}", folder.display()),
+        let tokenizer = folder.map(|folder| {
+            Tokenizer::from_file(&folder.join("tokenizer.json")).map_err(|error| match error {
+                TokenizeError::File(error) => error.to_string(),
+                // The others name the file without its folder.
+                other => format!("{}: {other}", folder.display()),
+            })
         });
-        let config = read_text(&folder.join("config.json"), MAX_CONFIG_BYTES);
-        let gemma_config = opened.part(config.map_err(|error| error.to_string()));
-        let tokenizer = opened.part(tokenizer);
+        let config = folder.map(|folder| read_text(&folder.join("config.json"), MAX_CONFIG_BYTES));
+        let gemma_config = config.and_then(|config| opened.part(config.map_err(|error| error.to_string())));
+        let tokenizer = tokenizer.and_then(|tokenizer| opened.part(tokenizer));
         let Opened { unreadable, notes } = opened;
         let files = ModelFiles::of(checkpoint, text_encoder, upscaler);
         ModelFiles { gemma_config, tokenizer, unreadable, notes, ..files }

@@ -98,9 +98,9 @@ fn files_of_the_demo_model_give_the_clip_of_the_built_in_one() {
     }
     let output = zoetrope(&args);
     assert!(output.status.success(), "{}", stderr(&output));
-    assert!(fs::read(&clip).unwrap() == *built_in());
     assert!(stderr(&output).contains("old.safetensors is not read: "), "{}", stderr(&output));
     assert!(!stderr(&output).contains("._model"));
+    assert!(fs::read(&clip).unwrap() == *built_in());
 
     // One byte less is said before anything runs, and leaves nothing.
     let bytes = fs::read(&files[0].1).unwrap();
@@ -128,6 +128,10 @@ fn bad_requests_are_refused_in_words() {
         2,
         &["none.safetensors"],
     );
+    // Of a misspelt folder nothing else is said than that it is not there.
+    let output = zoetrope(&["verify", "--text-encoder", text(&folder.path().join("gema"))]);
+    refused(&output, 3, &["gema: cannot be read"]);
+    assert!(!stderr(&output).contains("config.json"), "{}", stderr(&output));
     assert!(fs::read_dir(folder.path()).unwrap().next().is_none(), "nothing is left behind");
 }
 
