@@ -15,7 +15,7 @@ const LORA: [&str; 8] =
 
 /// Whether a file holds changes of weights instead of weights.
 pub fn is_lora(file: &TensorFile) -> bool {
-    file.iter().any(|tensor| LORA.iter().any(|sign| tensor.name.contains(sign)))
+    file.names().any(|name| LORA.iter().any(|sign| name.contains(sign)))
 }
 
 /// The LoRAs among the files.

@@ -101,6 +101,11 @@ impl TensorFile {
         Some(Tensor { file: &self.path, name, dtype: entry.dtype, shape: entry.shape, bytes })
     }
 
+    /// The names of all tensors, in their order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.header.names.iter().map(String::as_str)
+    }
+
     /// All tensors, by name.
     pub fn iter(&self) -> impl Iterator<Item = Tensor<'_>> {
         self.header.names.iter().filter_map(|name| self.get(name))

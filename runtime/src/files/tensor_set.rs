@@ -36,12 +36,11 @@ impl TensorSet {
     pub fn new(files: Vec<TensorFile>, renames: &[Rename]) -> TensorSet {
         let mut set = TensorSet::default();
         for (number, file) in files.iter().enumerate() {
-            let signed = |rename: &&Rename| file.iter().any(|tensor| tensor.name.starts_with(rename.sign));
+            let signed = |rename: &&Rename| file.names().any(|name| name.starts_with(rename.sign));
             let renames: Vec<&Rename> = renames.iter().filter(signed).collect();
-            for tensor in file.iter() {
-                let name = renamed(tensor.name, &renames);
-                let place = (number, tensor.name.to_string());
-                match set.index.entry(name) {
+            for stored in file.names() {
+                let place = (number, stored.to_string());
+                match set.index.entry(renamed(stored, &renames)) {
                     Entry::Vacant(vacant) => drop(vacant.insert(place)),
                     Entry::Occupied(there) => set.doubles.push((there.key().clone(), place.0, place.1)),
                 }
