@@ -245,7 +245,7 @@ fn constant_tables(rows: &mut String, plan: &Plan) {
             Number::Int(i) => format!("Number::Int({i})"),
             Number::Real(x) => format!("Number::Real(f32::from_bits({:#x}))", x.to_bits()),
         });
-        format!("kernel({:?}, &[{}]),", k.name, attrs.collect::<Vec<_>>().join(", "))
+        format!("kernel({:?}, {:?}, &[{}]),", k.name, k.attrs_text, attrs.collect::<Vec<_>>().join(", "))
     });
     table(rows, "KERNELS", "Kernel", kernels, plan.kernels.len());
     let buffers = plan.buffers.iter().map(|b| {

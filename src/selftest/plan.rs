@@ -16,7 +16,11 @@ pub fn plan(cases: &[Case]) -> Plan {
     let arena_bytes = phases.iter().map(|phase| phase.arena_bytes).max().unwrap_or(0);
     let kernel = |case: &Case| {
         let attrs = case.meaning.attrs().into_iter().map(Number::from);
-        plan::Kernel { name: Cow::Borrowed(case.kernel), attrs: attrs.collect() }
+        plan::Kernel {
+            name: Cow::Borrowed(case.kernel),
+            attrs: attrs.collect(),
+            attrs_text: Cow::Owned(case.meaning.attrs_text()),
+        }
     };
     Plan {
         name: Cow::Borrowed("selftest"),

@@ -204,7 +204,11 @@ impl Lowering<'_> {
         let next = self.kernels.len() as u32;
         let id = *self.by_kernel.entry(key).or_insert(next);
         if id == next {
-            self.kernels.push(plan::Kernel { name: Cow::Borrowed(launch.kernel), attrs: Cow::Owned(attrs) });
+            self.kernels.push(plan::Kernel {
+                name: Cow::Borrowed(launch.kernel),
+                attrs: Cow::Owned(attrs),
+                attrs_text: Cow::Owned(launch.meaning.attrs_text()),
+            });
         }
         id
     }

@@ -67,6 +67,9 @@ pub struct Kernel {
     pub name: Text,
     /// The attributes of the ops of its meaning, one list after the other.
     pub attrs: List<Number>,
+    /// Those that are not part of the name, for people, each with the name that it is declared under:
+    /// `eps=1e-6 groups=16`.
+    pub attrs_text: Text,
 }
 
 /// Which model file a weight comes from.

@@ -54,9 +54,13 @@ pub const fn fetch(after: u32, turn: u32, bytes: u64, constants: &'static [u32])
     Fetch { after, turn, constants: Cow::Borrowed(constants), bytes }
 }
 
-/// A kernel with its attributes.
-pub const fn kernel(name: &'static str, attrs: &'static [Number]) -> super::Kernel {
-    super::Kernel { name: Cow::Borrowed(name), attrs: Cow::Borrowed(attrs) }
+/// A kernel with its attributes, as numbers and as text.
+pub const fn kernel(name: &'static str, attrs_text: &'static str, attrs: &'static [Number]) -> super::Kernel {
+    super::Kernel {
+        name: Cow::Borrowed(name),
+        attrs: Cow::Borrowed(attrs),
+        attrs_text: Cow::Borrowed(attrs_text),
+    }
 }
 
 /// Tensors of a model file.
