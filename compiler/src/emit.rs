@@ -192,8 +192,8 @@ fn inner_loop(rows: &mut String, name: &str, l: &Loop) {
 
 fn launch(l: &Launch) -> String {
     let parts: Vec<_> = l.parts.iter().map(part).collect();
-    let (kernel, lane, waits) = (l.kernel, l.lane, dims(&l.waits));
-    format!("launch({kernel:>3}, {lane}, {waits}, const {{ &[{}] }})", parts.join(", "))
+    let (kernel, queue, waits) = (l.kernel, l.queue, dims(&l.waits));
+    format!("launch({kernel:>3}, {queue}, {waits}, const {{ &[{}] }})", parts.join(", "))
 }
 
 fn part(p: &Part) -> String {

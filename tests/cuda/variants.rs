@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use zoetrope::selftest;
-use zoetrope_compiler::targets::compile_target;
+use zoetrope_compiler::frontend::compile_target;
 use zoetrope_compiler::{Class, select};
 use zoetrope_kernels::cuda::Variant;
 use zoetrope_model_spec::target::Target;

@@ -190,10 +190,10 @@ pub struct Part {
 pub struct Launch {
     /// By place in [`Plan::kernels`].
     pub kernel: u32,
-    /// Launches of one lane run one after the other, those of different lanes side by side.
-    pub lane: u8,
-    /// Launches of other lanes that must be done before this one begins. A loop's turn, and everything outside loops
-    /// that stands before or behind one, waits for all lanes.
+    /// Launches of one queue run one after the other, those of different queues side by side.
+    pub queue: u8,
+    /// Launches of other queues that must be done before this one begins. A loop's turn, and everything outside loops
+    /// that stands before or behind one, waits for all queues.
     pub waits: List<u32>,
     pub parts: List<Part>,
 }

@@ -149,10 +149,10 @@ impl Plan {
     ) -> fmt::Result {
         let waits: Vec<_> = launch.waits.iter().map(u32::to_string).collect();
         let waits = if waits.is_empty() { String::new() } else { format!(" after {}", waits.join(",")) };
-        let lane = if launch.lane > 0 { format!("|{} ", launch.lane) } else { String::new() };
+        let queue = if launch.queue > 0 { format!("|{} ", launch.queue) } else { String::new() };
         for (i, part) in launch.parts.iter().enumerate() {
             let head = match i {
-                0 => format!("{number:>4}  {lane}{}{waits}", self.kernels[launch.kernel as usize].name),
+                0 => format!("{number:>4}  {queue}{}{waits}", self.kernels[launch.kernel as usize].name),
                 _ => "   +".to_string(),
             };
             let reads: Vec<_> = part.reads.iter().map(|o| self.operand_text(o, of, detail)).collect();

@@ -45,8 +45,8 @@ pub const fn part(
 }
 
 /// One launch.
-pub const fn launch(kernel: u32, lane: u8, waits: &'static [u32], parts: &'static [Part]) -> Launch {
-    Launch { kernel, lane, waits: Cow::Borrowed(waits), parts: Cow::Borrowed(parts) }
+pub const fn launch(kernel: u32, queue: u8, waits: &'static [u32], parts: &'static [Part]) -> Launch {
+    Launch { kernel, queue, waits: Cow::Borrowed(waits), parts: Cow::Borrowed(parts) }
 }
 
 /// Streamed weights of one turn.
