@@ -1,10 +1,10 @@
 //! Where a prompt comes from: the command line, or a file.
 
-use std::fs::File;
-use std::io::Read;
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use zoetrope_runtime::files::{decode, given_text};
 
 use crate::failure::Failure;
 use crate::output::STREAM;
@@ -50,21 +50,21 @@ impl PromptArgs {
 }
 
 fn read(path: &Path) -> Result<String, Failure> {
-    let refused =
-        |why: String| Failure::usage(format!("cannot read the prompt from {}: {why}", path.display()));
+    let text = if path.as_os_str() == STREAM { piped() } else { given_text(path, MAX_BYTES) };
+    let text = text.and_then(|text| match text.trim() {
+        "" => Err(io::Error::new(ErrorKind::InvalidData, "it holds no text")),
+        text => Ok(text.to_string()),
+    });
+    text.map_err(|e| Failure::usage(format!("cannot read the prompt from {}: {e}", path.display())))
+}
+
+fn piped() -> io::Result<String> {
     let mut bytes = Vec::new();
-    let mut limited = |from: &mut dyn Read| from.take(MAX_BYTES + 1).read_to_end(&mut bytes);
-    let read = match path.as_os_str() == STREAM {
-        true => limited(&mut std::io::stdin().lock()),
-        false => File::open(path).and_then(|mut file| limited(&mut file)),
-    };
-    read.map_err(|e| refused(e.to_string()))?;
+    io::stdin().lock().take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_BYTES {
-        return Err(refused(format!("it is longer than {MAX_BYTES} bytes")));
+        return Err(io::Error::new(ErrorKind::InvalidData, format!("longer than {MAX_BYTES} bytes")));
     }
-    let text = String::from_utf8(bytes).map_err(|_| refused("it is no UTF-8 text".to_string()))?;
-    let text = text.trim_start_matches('\u{feff}').trim();
-    if text.is_empty() { Err(refused("it holds no text".to_string())) } else { Ok(text.to_string()) }
+    decode(bytes).map_err(|problem| io::Error::new(ErrorKind::InvalidData, problem))
 }
 
 #[cfg(test)]

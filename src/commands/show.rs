@@ -90,7 +90,7 @@ impl Show {
             let dir = OutputFolder::open(dir)?;
             for (i, level) in Level::value_variants().iter().enumerate() {
                 let name = format!("{}.{level:?}.txt", i + 1).to_lowercase();
-                dir.file(&name, Format::Text)?.replace(text(&levels, *level)?.as_bytes())?;
+                dir.file(&name, Format::Own)?.replace(text(&levels, *level)?.as_bytes())?;
             }
         } else {
             let only = self.only.unwrap_or_default();

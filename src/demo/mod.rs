@@ -16,7 +16,7 @@ use zoetrope_runtime::files::{FileDtype, FileError, NewTensor, TensorFile, write
 use zoetrope_runtime::plan::Source;
 
 use crate::model_files::{ModelFiles, ModelPaths, Wanted};
-use crate::output::{Format, OutputError, OutputFile, OutputFolder, check_room};
+use crate::output::{Format, OutputError, OutputFolder, check_room};
 use crate::tokenize::{TokenizeError, Tokenizer};
 
 /// `tokenizer.json` of the demo model's Gemma folder.
@@ -56,20 +56,29 @@ pub fn write_demo_model(dir: &Path, tensors: &[Wanted]) -> Result<ModelPaths, De
     let outer = OutputFolder::open(dir)?;
     let folder = dir.join(TEXT_ENCODER);
     let inner = OutputFolder::open(&folder)?;
-    let open = |folder: &OutputFolder, name| folder.file(name, Format::Text);
-    let files: [(OutputFile, &dyn Fn() -> Result<Vec<u8>, DemoError>); 6] = [
-        (open(&outer, CHECKPOINT)?, &|| weights(Source::Checkpoint, tensors)),
-        (open(&inner, "config.json")?, &|| Ok(text(TEXTS.gemma).as_bytes().to_vec())),
-        (open(&inner, "tokenizer.json")?, &|| Ok(TOKENIZER.as_bytes().to_vec())),
-        (open(&inner, "tokenizer_config.json")?, &|| Ok(TOKENIZER_CONFIG.as_bytes().to_vec())),
-        (open(&inner, "model.safetensors")?, &|| weights(Source::TextEncoder, tensors)),
-        (open(&outer, UPSCALER)?, &|| weights(Source::SpatialUpscaler, tensors)),
+    let names = [
+        (&outer, CHECKPOINT),
+        (&inner, "config.json"),
+        (&inner, "tokenizer.json"),
+        (&inner, "tokenizer_config.json"),
+        (&inner, "model.safetensors"),
+        (&outer, UPSCALER),
     ];
+    let files = names.map(|(folder, name)| folder.file(name, Format::Own));
+    let files = files.into_iter().collect::<Result<Vec<_>, _>>()?;
     // No element has more than four bytes.
     let bytes = tensors.iter().map(|wanted| 4 * wanted.shape.iter().product::<usize>() as u64).sum();
     check_room(&[(dir, bytes)])?;
-    for (file, make) in files {
-        file.replace(&make()?)?;
+    let contents = [
+        weights(Source::Checkpoint, tensors)?,
+        text(TEXTS.gemma).as_bytes().to_vec(),
+        TOKENIZER.as_bytes().to_vec(),
+        TOKENIZER_CONFIG.as_bytes().to_vec(),
+        weights(Source::TextEncoder, tensors)?,
+        weights(Source::SpatialUpscaler, tensors)?,
+    ];
+    for (file, bytes) in files.iter().zip(contents) {
+        file.replace(&bytes)?;
     }
     let [checkpoint, upscaler] = [CHECKPOINT, UPSCALER].map(|name| dir.join(name));
     Ok(ModelPaths { checkpoint: vec![checkpoint], text_encoder: folder, upscaler: Some(upscaler) })

@@ -18,8 +18,8 @@ pub enum Format {
     Safetensors,
     /// A page for a browser.
     Html,
-    /// A text under a name that the program chose.
-    Text,
+    /// Whatever the program itself has named.
+    Own,
 }
 
 impl Format {
@@ -30,7 +30,7 @@ impl Format {
             Format::Png => "a preview",
             Format::Safetensors => "tensors",
             Format::Html => "a page",
-            Format::Text => "a text",
+            Format::Own => "a file",
         }
     }
 
@@ -40,7 +40,7 @@ impl Format {
             Format::Png => "PNG",
             Format::Safetensors => "safetensors",
             Format::Html => "HTML",
-            Format::Text => "text",
+            Format::Own => "such",
         }
     }
 
@@ -50,7 +50,7 @@ impl Format {
             Format::Png => "now.png",
             Format::Safetensors => "out.safetensors",
             Format::Html => "plan.html",
-            Format::Text => "out.txt",
+            Format::Own => "file",
         }
     }
 
@@ -61,7 +61,7 @@ impl Format {
             Format::Png => &["png"],
             Format::Safetensors => &["safetensors"],
             Format::Html => &["html", "htm"],
-            Format::Text => &[],
+            Format::Own => &[],
         }
     }
 

@@ -62,6 +62,7 @@ fn a_prompt_becomes_a_clip() {
     for phase in ["denoise-1", "upscale", "denoise-2"] {
         assert!(dump.join(format!("{phase}.safetensors")).is_file(), "{phase}");
     }
+    refused(&zoetrope(&args), 2, &["latents", "denoise-1.safetensors", "another run"]);
     // The same clip from the noise of a file, and the same bytes from the same seed.
     let again = folder.path().join("again.mp4");
     assert!(zoetrope(&["generate", "a red ball", "-q", "-o", text(&again), "--seed", "3"]).status.success());

@@ -144,7 +144,7 @@ fn broken_reports_are_refused() {
         fs::write(&old, text).unwrap();
         refused(&plan(&["--diff", old.to_str().unwrap()]), &["old.json", word, "help"]);
     }
-    fs::write(&old, [0xff, 0xfe]).unwrap();
+    fs::write(&old, [b'{', 0xff]).unwrap();
     refused(&plan(&["--diff", old.to_str().unwrap()]), &["old.json", "UTF-8"]);
     refused(&plan(&["--diff", "none.json"]), &["none.json"]);
     refused(&plan(&["--json", "--memory"]), &["--json", "--memory"]);
