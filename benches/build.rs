@@ -10,7 +10,7 @@ use std::time::Instant;
 use std::{env, fs};
 
 use zoetrope_compiler::emit::emit;
-use zoetrope_compiler::targets::compile_target;
+use zoetrope_compiler::frontend::compile_target;
 use zoetrope_model_spec::target::{PRESETS, Target};
 
 /// The preset whose build is timed.

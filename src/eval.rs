@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use thiserror::Error as ThisError;
 use zoetrope_compiler::Options;
-use zoetrope_compiler::targets::{CompileError, Part, compile_part};
+use zoetrope_compiler::frontend::{CompileError, Part, compile_part};
 use zoetrope_model_spec::ltx::config::ModelConfig;
 use zoetrope_model_spec::ltx::pipeline::PREVIEW;
 use zoetrope_model_spec::target::Target;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use zoetrope_compiler::Error as CompilerError;
-use zoetrope_compiler::targets::CompileError;
+use zoetrope_compiler::frontend::CompileError;
 use zoetrope_runtime::Error as RuntimeError;
 use zoetrope_runtime::files::FileError;
 

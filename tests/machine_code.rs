@@ -3,7 +3,7 @@
 
 #![cfg(feature = "cuda")]
 
-use zoetrope_compiler::targets::compile_target;
+use zoetrope_compiler::frontend::compile_target;
 use zoetrope_compiler::{Class, select};
 use zoetrope_kernels::cuda::{ARCHS, Arch, Compiler, Variant};
 use zoetrope_model_spec::lang::Dtype;

@@ -3,8 +3,8 @@
 //!
 //! `INSTA_UPDATE=always cargo test --test plans` writes them anew; the change's text states what moved and why.
 
+use zoetrope_compiler::frontend::compile_target;
 use zoetrope_compiler::plan_hash;
-use zoetrope_compiler::targets::compile_target;
 use zoetrope_model_spec::target::Target;
 use zoetrope_runtime::plan::{Detail, Plan};
 

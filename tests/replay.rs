@@ -15,7 +15,7 @@ use zoetrope::session::{Session, Unwatched, Watch};
 use zoetrope::tensors::{Named, Tensor};
 use zoetrope::tokenize::Tokenizer;
 use zoetrope_compiler::Options;
-use zoetrope_compiler::targets::{Part, compile_part, dimensions};
+use zoetrope_compiler::frontend::{Part, compile_part, dimensions};
 use zoetrope_model_spec::lang::Dtype;
 use zoetrope_model_spec::ltx::guidance::SCALES;
 use zoetrope_model_spec::ltx::pipeline::Picture;

@@ -192,8 +192,8 @@ fn inner_loop(rows: &mut String, name: &str, l: &Loop) {
 
 fn launch(l: &Launch) -> String {
     let parts: Vec<_> = l.parts.iter().map(part).collect();
-    let (kernel, lane, waits) = (l.kernel, l.lane, dims(&l.waits));
-    format!("launch({kernel:>3}, {lane}, {waits}, const {{ &[{}] }})", parts.join(", "))
+    let (kernel, queue, waits) = (l.kernel, l.queue, dims(&l.waits));
+    format!("launch({kernel:>3}, {queue}, {waits}, const {{ &[{}] }})", parts.join(", "))
 }
 
 fn part(p: &Part) -> String {
@@ -245,7 +245,7 @@ fn constant_tables(rows: &mut String, plan: &Plan) {
             Number::Int(i) => format!("Number::Int({i})"),
             Number::Real(x) => format!("Number::Real(f32::from_bits({:#x}))", x.to_bits()),
         });
-        format!("kernel({:?}, &[{}]),", k.name, attrs.collect::<Vec<_>>().join(", "))
+        format!("kernel({:?}, {:?}, &[{}]),", k.name, k.attrs_text, attrs.collect::<Vec<_>>().join(", "))
     });
     table(rows, "KERNELS", "Kernel", kernels, plan.kernels.len());
     let buffers = plan.buffers.iter().map(|b| {

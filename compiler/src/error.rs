@@ -3,7 +3,7 @@
 use thiserror::Error as ThisError;
 use zoetrope_runtime::plan::{bytes_text, memory_text};
 
-/// An error of the compiler. A failed gate is our mistake, not the user's.
+/// An error of the compiler. A failed verifier is our mistake, not the user's.
 #[derive(Debug, ThisError)]
 pub enum Error {
     #[error(
@@ -19,9 +19,9 @@ pub enum Error {
     #[error("{op} at {path} does not go frame by frame, so its phase cannot be cut into chunks of time")]
     Chunk { op: String, path: String },
     #[error(
-        "the gate after {level} found a broken rule: {rule}\n  where {what}\n  help  this is a mistake in the compiler; please report it with the target file"
+        "the verifier of {level} found a broken rule: {rule}\n  where {what}\n  help  this is a mistake in the compiler; please report it with the target file"
     )]
-    Gate { level: &'static str, rule: &'static str, what: String },
+    Verifier { level: &'static str, rule: &'static str, what: String },
     #[error(
         "target {target} does not fit into {}\n  have  phase {phase} takes {} at least: arena {}, weights {}, tables {}; the driver keeps {}\n  help  the smallest budget that does is {smallest_gib} GiB",
         memory_text(*vram), bytes_text(arena + weights + tables), bytes_text(*arena), bytes_text(*weights),

@@ -1,16 +1,16 @@
 //! The compiler: a recorded program goes in, a plan comes out.
 //!
 //! [`compile`] reads top to bottom. A level is a noun with a text form; a pass is a verb in a file of its own; behind
-//! every level stands a gate ([`verify`]) that shares no code with the pass before it.
+//! every level stands a verifier ([`verify`]) that shares no code with the pass before it.
 
 pub mod emit;
 pub mod error;
 pub mod file_config;
+pub mod frontend;
 pub mod fused;
 mod hash;
 pub mod passes;
 pub mod schedule;
-pub mod targets;
 pub mod verify;
 mod view;
 
@@ -61,7 +61,7 @@ pub struct FusedPhase {
 /// Lowers a program to a plan.
 ///
 /// # Errors
-/// An op without a kernel, a slot that nobody fills, or a gate that found a broken rule.
+/// An op without a kernel, a slot that nobody fills, or a verifier that found a broken rule.
 pub fn compile(program: Program, name: &str, facts: Facts, options: Options) -> Result<Plan> {
     levels(program, name, facts, options).map(|levels| levels.plan)
 }
@@ -83,10 +83,10 @@ fn fuse_phase(phase: Phase, catalog: &[Kernel]) -> Result<FusedPhase> {
     if let Some(frames) = phase.chunk {
         graph = passes::chunk(passes::fuse(passes::unroll(graph), catalog)?, frames)?;
     }
-    let graph = passes::widen(graph, catalog);
+    let graph = passes::merge_linears(graph, catalog);
     verify::graph(&graph)?;
-    let fused = passes::group(passes::own(passes::fuse(graph.clone(), catalog)?, catalog));
-    let fused = passes::lodge(passes::hoist(fused));
+    let fused = passes::group(passes::insert_copies(passes::fuse(graph.clone(), catalog)?, catalog));
+    let fused = passes::alias_in_place(passes::hoist(fused));
     verify::fused(&fused)?;
     Ok(FusedPhase { graph, fused, takes: phase.takes, leaves: phase.leaves, recorded })
 }
@@ -100,7 +100,7 @@ fn plan_phases(
     options: Options,
 ) -> Result<Levels> {
     let recorded: String = phases.iter().map(|phase| phase.recorded.as_str()).collect();
-    let schedule = passes::lanes(passes::order(&phases, options.share)?);
+    let schedule = passes::queues(passes::order(&phases, options.share)?);
     verify::schedule(&schedule)?;
     let plan = passes::lower(&schedule, name, made_by(&recorded, catalog), facts, options.share)?;
     verify::plan(&plan)?;
@@ -111,7 +111,7 @@ fn plan_phases(
 /// The code of a plan for CUDA devices of a class.
 ///
 /// # Errors
-/// A launch that no CUDA kernel can do, or a gate that found a broken rule.
+/// A launch that no CUDA kernel can do, or a verifier that found a broken rule.
 pub fn select(plan: &Plan, class: Class) -> Result<Selected> {
     let selected = passes::select(plan, class)?;
     verify::code(plan, &selected.code)?;

@@ -1,4 +1,4 @@
-//! The Schedule level: launches in order, values as buffers with lives, but no addresses yet.
+//! The Schedule level: launches in order, values as buffers with live ranges, but no addresses yet.
 
 use std::fmt;
 
@@ -72,9 +72,9 @@ pub struct Part {
 pub struct Launch {
     pub kernel: &'static str,
     pub meaning: Meaning,
-    /// Launches of one lane run one after the other, those of different lanes side by side.
-    pub lane: u8,
-    /// Launches of other lanes, of the same run of launches or turn of a loop, that must be done before.
+    /// Launches of one queue run one after the other, those of different queues side by side.
+    pub queue: u8,
+    /// Launches of other queues, of the same run of launches or turn of a loop, that must be done before.
     pub waits: Vec<usize>,
     pub parts: Vec<Part>,
 }
@@ -211,12 +211,12 @@ impl fmt::Display for Schedule {
                     };
                     for (number, launch, _) in launches.by_ref().take(lines) {
                         let kernel = launch.kernel;
-                        let lane =
-                            if launch.lane > 0 { format!(" lane {}", launch.lane) } else { String::new() };
+                        let queue =
+                            if launch.queue > 0 { format!(" queue {}", launch.queue) } else { String::new() };
                         for (i, part) in launch.parts.iter().enumerate() {
                             let reads: Vec<_> = part.reads.iter().map(Access::to_string).collect();
                             let head = if i == 0 {
-                                format!("{number:>4} {kernel}{lane}")
+                                format!("{number:>4} {kernel}{queue}")
                             } else {
                                 "   +".to_string()
                             };

@@ -161,7 +161,7 @@ impl<'a> Views<'a> {
     }
 
     /// From now on `value` lies where `operand` lay.
-    pub fn lodge(&mut self, value: Value, operand: Value) {
+    pub fn alias(&mut self, value: Value, operand: Value) {
         self.looks.insert(value, Look::Over(operand));
     }
 

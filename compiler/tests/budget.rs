@@ -1,5 +1,5 @@
 //! Plans for a memory budget: random loops and budgets give the bits of the plan that has all weights in memory, and
-//! the gate refuses plans whose fetches were changed.
+//! the verifier refuses plans whose fetches were changed.
 
 use std::collections::BTreeSet;
 use std::ops::Range;

@@ -1,7 +1,7 @@
-//! The code of a plan for both classes of devices: which kernels are chosen, and tensor maps that the gate refuses.
+//! The code of a plan for both classes of devices: which kernels are chosen, and tensor maps that the verifier refuses.
 
 use zoetrope_compiler::emit::{emit, emit_code};
-use zoetrope_compiler::targets::compile_target;
+use zoetrope_compiler::frontend::compile_target;
 use zoetrope_compiler::{Class, Error, Selected, select, verify};
 use zoetrope_model_spec::target::Target;
 use zoetrope_runtime::plan::{Code, Item, Launch, Map, Plan};
@@ -46,18 +46,18 @@ fn what_is_emitted_is_rust() {
 /// What is wrong with a tensor map.
 type Change = fn(&mut Map);
 
-/// What the gate says of code with one map changed.
+/// What the verifier says of code with one map changed.
 fn refused(plan: &Plan, code: &Code, change: Change) -> &'static str {
     let mut code = code.clone();
     change(&mut code.maps.to_mut()[1]);
     match verify::code(plan, &code) {
-        Err(Error::Gate { rule, .. }) => rule,
+        Err(Error::Verifier { rule, .. }) => rule,
         other => panic!("not refused: {other:?}"),
     }
 }
 
 #[test]
-fn the_gate_refuses_changed_maps() {
+fn the_verifier_refuses_changed_maps() {
     let plan = plan();
     let code = select(&plan, Class::Hopper).unwrap().code;
     let changes: [(Change, &str); 9] = [
@@ -102,7 +102,7 @@ fn each_launch(plan: &mut Plan, mut change: impl FnMut(u32, &mut Launch)) {
 
 /// Kernels with tensor maps move sixteen bytes of their results at once.
 #[test]
-fn the_gate_refuses_results_between_sixteens() {
+fn the_verifier_refuses_results_between_sixteens() {
     let mut plan = plan();
     let code = select(&plan, Class::Hopper).unwrap().code;
     let mapped = code.calls.iter().position(|call| call.maps.1 > 0).unwrap() as u32;
@@ -113,7 +113,7 @@ fn the_gate_refuses_results_between_sixteens() {
         }
     });
     match verify::code(&plan, &code) {
-        Err(Error::Gate { rule, .. }) => assert!(rule.contains("has aligned rows"), "{rule:?}"),
+        Err(Error::Verifier { rule, .. }) => assert!(rule.contains("has aligned rows"), "{rule:?}"),
         other => panic!("not refused: {other:?}"),
     }
 }

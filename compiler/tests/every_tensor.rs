@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use zoetrope_compiler::targets::compile_target;
+use zoetrope_compiler::frontend::compile_target;
 use zoetrope_model_spec::target::Target;
 use zoetrope_runtime::plan::{Origin, Plan, Source};
 

@@ -1,7 +1,7 @@
 //! The operations of the plans are those of the formulas in docs/model: written here from the documents, not from the
 //! spec. They count products and convolutions; a plan counts the elementwise rest too, which is below the tolerance.
 
-use zoetrope_compiler::targets::compile_target;
+use zoetrope_compiler::frontend::compile_target;
 use zoetrope_model_spec::target::{Model, PRESETS, Target};
 use zoetrope_runtime::plan::{Item, Plan, Repeat};
 

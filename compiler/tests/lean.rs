@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use zoetrope_compiler::emit::emit;
-use zoetrope_compiler::targets::compile_target;
+use zoetrope_compiler::frontend::compile_target;
 use zoetrope_model_spec::target::{PRESETS, Target};
 use zoetrope_runtime::plan::{Item, Loop, Phase, Plan};
 
@@ -74,10 +74,10 @@ fn the_audio_stream_runs_beside_the_video_stream() {
         for launch in blocks(phase).body.iter().filter(|l| l.parts.len() == 1) {
             let path = launch.path();
             if ["audio_attn1", "audio_attn2", "audio_ff"].iter().any(|part| path.contains(part)) {
-                assert_eq!(launch.lane, 1, "{path}");
+                assert_eq!(launch.queue, 1, "{path}");
             }
             if [".attn1", ".attn2", ".ff"].iter().any(|part| path.contains(part)) {
-                assert_eq!(launch.lane, 0, "{path}");
+                assert_eq!(launch.queue, 0, "{path}");
             }
         }
     }

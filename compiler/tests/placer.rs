@@ -4,9 +4,9 @@
 use std::ops::Range;
 
 use proptest::prelude::*;
+use zoetrope_compiler::frontend::compile_target;
 use zoetrope_compiler::passes::{lower_bound, place};
 use zoetrope_compiler::schedule::Buffer;
-use zoetrope_compiler::targets::compile_target;
 use zoetrope_model_spec::target::{PRESETS, Target};
 use zoetrope_runtime::plan::Lifetime;
 

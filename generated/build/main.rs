@@ -17,7 +17,7 @@ use std::{env, fs};
 
 use machine_code::MachineCode;
 
-use zoetrope_compiler::targets::{compile_target, load_target};
+use zoetrope_compiler::frontend::{compile_target, load_target};
 use zoetrope_model_spec::target::{PRESETS, Target, parse_vram};
 
 fn main() {

@@ -1,5 +1,7 @@
 //! What a kernel computes, as a small graph of ops over its operands.
 
+use std::collections::BTreeMap;
+
 use zoetrope_model_spec::lang::{Attr, Dtype, Graph, Op, Stmt};
 
 /// Where an op of a meaning finds an input.
@@ -77,6 +79,24 @@ impl Meaning {
     /// The attributes of all ops, one list after the other, as a plan stores them.
     pub fn attrs(&self) -> Vec<Attr> {
         self.ops.iter().flat_map(|op| op.op.attrs()).collect()
+    }
+
+    /// The attributes that a match binds, for people: `eps=1e-6 groups=16`. Names are those of the ops' fields; where
+    /// several ops have a field of that name, the op's stands before it, and a second op of a kind has a number.
+    pub fn attrs_text(&self) -> String {
+        let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut all: Vec<(String, &str, String)> = Vec::new();
+        for op in self.ops.iter().map(|op| &op.op) {
+            let nth = seen.entry(op.name()).and_modify(|n| *n += 1).or_insert(1);
+            let of = if *nth == 1 { op.name().to_string() } else { format!("{}_{nth}", op.name()) };
+            let free = op.fields().into_iter().filter(|(field, _)| !op.pins(field));
+            all.extend(free.map(|(field, value)| (of.clone(), field, value)));
+        }
+        let alone = |field: &str| all.iter().filter(|(_, other, _)| *other == field).count() == 1;
+        let word = |(op, field, value): &(String, &str, String)| {
+            if alone(field) { format!("{field}={value}") } else { format!("{op}.{field}={value}") }
+        };
+        all.iter().map(word).collect::<Vec<_>>().join(" ")
     }
 
     /// The same structure with the attributes of a plan's row. `None` when the list does not fit.

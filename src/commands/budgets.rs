@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rayon::prelude::*;
 use zoetrope_compiler::Error;
-use zoetrope_compiler::targets::{CompileError, RESERVE_BYTES, compile_target};
+use zoetrope_compiler::frontend::{CompileError, RESERVE_BYTES, compile_target};
 use zoetrope_model_spec::target::{Model, PRESETS, Target};
 use zoetrope_runtime::plan::{Fetch, Plan, Repeat, bytes_text};
 

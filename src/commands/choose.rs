@@ -107,7 +107,7 @@ fn size(plan: &Plan) -> ClipSize {
 
 #[cfg(test)]
 mod tests {
-    use zoetrope_compiler::targets::compile_target;
+    use zoetrope_compiler::frontend::compile_target;
     use zoetrope_model_spec::target::Target;
 
     use super::*;

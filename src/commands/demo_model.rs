@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use zoetrope_compiler::targets::compile_target;
+use zoetrope_compiler::frontend::compile_target;
 use zoetrope_model_spec::target::Target;
 
 use crate::demo::write_demo_model;

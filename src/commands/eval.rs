@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use zoetrope_compiler::Options;
 #[cfg(feature = "cuda")]
-use zoetrope_compiler::targets::CompileError;
-use zoetrope_compiler::targets::{Part, beside, compile_part, decode_chunk, dimensions};
+use zoetrope_compiler::frontend::CompileError;
+use zoetrope_compiler::frontend::{Part, beside, compile_part, decode_chunk, dimensions};
 use zoetrope_model_spec::ltx::pipeline::Picture;
 use zoetrope_model_spec::target::{Model, Target, parse_vram};
 #[cfg(not(feature = "cuda"))]

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use zoetrope_compiler::targets::{Part, compile_part, compile_run, dimensions, load_target};
+use zoetrope_compiler::frontend::{Part, compile_part, compile_run, dimensions, load_target};
 use zoetrope_compiler::{Class, Levels, Options, select};
 use zoetrope_model_spec::ltx::pipeline::Picture;
 use zoetrope_model_spec::target::{Target, parse_vram};

@@ -148,7 +148,7 @@ fn row(
     LaunchReport {
         number,
         kernel: plan.kernels[launch.kernel as usize].name.to_string(),
-        lane: launch.lane,
+        queue: launch.queue,
         segment: segment.name.to_string(),
         of: of.map(|l| l.name.to_string()),
         count,

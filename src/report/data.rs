@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error as ThisError;
 
 /// The version of the format; it grows when a field changes its meaning or goes away.
-pub const VERSION: u64 = 1;
+pub const VERSION: u64 = 2;
 
 /// A plan in figures. Operations, bytes and seconds are those of a whole run: loop turns and denoising steps count.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -102,7 +102,7 @@ pub struct LoopReport {
 pub struct LaunchReport {
     pub number: u32,
     pub kernel: String,
-    pub lane: u8,
+    pub queue: u8,
     pub segment: String,
     #[serde(rename = "loop")]
     pub of: Option<String>,

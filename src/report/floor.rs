@@ -41,15 +41,15 @@ pub fn streamed(l: &Loop) -> u64 {
     l.fetches.iter().filter(|f| f.after != Fetch::AT_ONCE).map(|f| f.bytes).sum()
 }
 
-/// Launches that wait for nothing else: a lane takes as long as its launches together, and all lanes share one card.
+/// Launches that wait for nothing else: a queue takes as long as its launches together, and all queues share one card.
 fn stretch<'a>(card: &Card, launches: impl Iterator<Item = &'a Launch>) -> f64 {
-    let (mut lanes, mut busy, mut moving) = (BTreeMap::<u8, f64>::new(), 0.0, 0.0);
+    let (mut queues, mut busy, mut moving) = (BTreeMap::<u8, f64>::new(), 0.0, 0.0);
     for l in launches {
-        *lanes.entry(l.lane).or_default() += launch(card, l);
+        *queues.entry(l.queue).or_default() += launch(card, l);
         busy += arithmetic(card, l);
         moving += traffic(card, l);
     }
-    lanes.into_values().fold(f64::max(busy, moving), f64::max)
+    queues.into_values().fold(f64::max(busy, moving), f64::max)
 }
 
 /// A launch that touches bf16 gets the ceiling of the tensor cores, every other that of f32 arithmetic.

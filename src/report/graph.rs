@@ -56,8 +56,8 @@ fn write_graph(plan: &Plan, out: &mut String) -> fmt::Result {
 
 fn node(plan: &Plan, number: u32, launch: &Launch, pad: &str, out: &mut String) -> fmt::Result {
     let kernel = &plan.kernels[launch.kernel as usize].name;
-    let lane = if launch.lane > 0 { format!(", lane {}", launch.lane) } else { String::new() };
-    let cost = format!("{}, {}{lane}", flops_text(launch.flops()), bytes_text(launch.bytes()));
+    let queue = if launch.queue > 0 { format!(", queue {}", launch.queue) } else { String::new() };
+    let cost = format!("{}, {}{queue}", flops_text(launch.flops()), bytes_text(launch.bytes()));
     writeln!(
         out,
         "{pad}l{number} [label={}]",

@@ -16,7 +16,11 @@ pub fn plan(cases: &[Case]) -> Plan {
     let arena_bytes = phases.iter().map(|phase| phase.arena_bytes).max().unwrap_or(0);
     let kernel = |case: &Case| {
         let attrs = case.meaning.attrs().into_iter().map(Number::from);
-        plan::Kernel { name: Cow::Borrowed(case.kernel), attrs: attrs.collect() }
+        plan::Kernel {
+            name: Cow::Borrowed(case.kernel),
+            attrs: attrs.collect(),
+            attrs_text: Cow::Owned(case.meaning.attrs_text()),
+        }
     };
     Plan {
         name: Cow::Borrowed("selftest"),
@@ -49,7 +53,7 @@ fn phase(number: usize, case: &Case) -> Phase {
     let (flops, bytes, path) = (case.flops, case.bytes, Cow::Owned(case.name.clone()));
     let part = Part { reads: reads.into(), write, in_place: None, path, flops, bytes };
     let launch =
-        Launch { kernel: number as u32, lane: 0, waits: Cow::Borrowed(&[]), parts: Cow::Owned(vec![part]) };
+        Launch { kernel: number as u32, queue: 0, waits: Cow::Borrowed(&[]), parts: Cow::Owned(vec![part]) };
     let items = Cow::Owned(vec![Item::Launch(launch)]);
     Phase {
         name: number.to_string().into(),

@@ -111,12 +111,13 @@ fn line(out: &mut String, row: &[&Outcome], ceilings: Ceilings) {
     );
     for outcome in row.iter().filter(|o| !o.passed()) {
         let shapes: Vec<_> = outcome.case.reads.iter().map(|read| format!("{:?}", read.shape)).collect();
-        let attrs: Vec<_> = outcome.case.meaning.attrs().iter().map(|attr| format!("{attr:?}")).collect();
+        let attrs = outcome.case.meaning.attrs_text();
+        let with = if attrs.is_empty() { attrs } else { format!(" with {attrs}") };
         let what = match &outcome.measured {
             Ok(measured) => format!("error {:.1e}", measured.error),
             Err(why) => why.replace('\n', " "),
         };
-        let _ = writeln!(out, "    of {} with ({}): {what}", shapes.join(" "), attrs.join(", "));
+        let _ = writeln!(out, "    of {}{with}: {what}", shapes.join(" "));
     }
 }
 

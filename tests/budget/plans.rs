@@ -1,7 +1,7 @@
 //! The demo model with so many layers that they weigh more than the decoders, on the smallest clip: with a budget its
 //! weights are streamed.
 
-use zoetrope_compiler::targets::{CompileError, Part, compile_part, dimensions};
+use zoetrope_compiler::frontend::{CompileError, Part, compile_part, dimensions};
 use zoetrope_compiler::{Error, Options};
 use zoetrope_model_spec::ltx::config::ModelConfig;
 use zoetrope_model_spec::ltx::pipeline::Picture;

@@ -43,7 +43,7 @@ fn wrong_waits_and_operands_show() {
     stand_in.set("seed", 5);
     assert_eq!(demo.outputs(plan, code, "denoise-2", &step).unwrap(), right, "another order, other bits");
 
-    // Lanes that do not wait for each other: some order shows it.
+    // Queues that do not wait for each other: some order shows it.
     let hasty = changed(plan, &|launch| launch.waits = Vec::new().into());
     let seen = (1..=4).any(|seed| {
         stand_in.set("seed", seed);

@@ -6,7 +6,7 @@ use zoetrope::demo::demo_in_memory;
 use zoetrope::model_files::{ModelFiles, tensors_of};
 use zoetrope::session::{Session, Unwatched};
 use zoetrope::tensors::{Named, Tensor};
-use zoetrope_compiler::targets::{compile_target, load_target};
+use zoetrope_compiler::frontend::{compile_target, load_target};
 use zoetrope_compiler::{Class, Selected, select};
 use zoetrope_runtime::Result;
 use zoetrope_runtime::cuda::{Card, Cuda, Supply};

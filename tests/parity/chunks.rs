@@ -4,7 +4,7 @@ use zoetrope::demo::demo_in_memory;
 use zoetrope::model_files::tensors_of;
 use zoetrope::session::{Session, Unwatched};
 use zoetrope::tensors::{Named, Tensor};
-use zoetrope_compiler::targets::{Part, compile_part, dimensions};
+use zoetrope_compiler::frontend::{Part, compile_part, dimensions};
 use zoetrope_compiler::{Options, compile};
 use zoetrope_model_spec::ltx::config::ModelConfig;
 use zoetrope_model_spec::ltx::pipeline::{Picture, Recorder};

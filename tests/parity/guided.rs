@@ -2,14 +2,16 @@
 
 use zoetrope::session::{Session, Unwatched};
 use zoetrope::tensors::{Named, Tensor};
-use zoetrope_compiler::targets::{Part, compile_part, dimensions};
+use zoetrope_compiler::frontend::{Part, compile_part, dimensions};
 use zoetrope_compiler::{Options, compile};
 use zoetrope_model_spec::lang::{Builder, Dtype, Value};
 use zoetrope_model_spec::ltx::attention::bias_of;
 use zoetrope_model_spec::ltx::config::ModelConfig;
 use zoetrope_model_spec::ltx::guidance::{Guidance, Guided, Pass};
 use zoetrope_model_spec::ltx::rope::Axis;
-use zoetrope_model_spec::ltx::transformer::{Both, Positions, Stream, Way, one_class, velocities, velocity};
+use zoetrope_model_spec::ltx::transformer::{
+    PassInput, PerStream, Positions, Stream, one_class, velocities, velocity,
+};
 use zoetrope_model_spec::program::{Phase, Program};
 use zoetrope_model_spec::target::Target;
 use zoetrope_test_support::golden::Case;
@@ -55,7 +57,7 @@ fn four_passes_in_one_evaluation() {
     let out = recorded(&inputs, |b, model, target| {
         let t = &model.transformer;
         let port = |name: &str, rows: usize, width: usize| b.input(name, Dtype::F32, &[rows, width]);
-        let contexts = |end: &str| Both {
+        let contexts = |end: &str| PerStream {
             video: port(&format!("v.{end}"), 37, t.video.width()),
             audio: port(&format!("a.{end}"), 37, t.audio.width()),
         };
@@ -67,13 +69,13 @@ fn four_passes_in_one_evaluation() {
         };
         let (video, audio) =
             (stream("v", target.size.video_tokens()), stream("a", target.size.audio_tokens()));
-        let way = |pass: &Pass| Way {
+        let pass_input = |pass: &Pass| PassInput {
             pass: *pass,
             context: if *pass == Pass::Uncond { negative } else { positive },
         };
-        let ways: Vec<Way> = passes.iter().map(way).collect();
-        let made = velocities(b, t, &Positions::of(&target.size, t), video, audio, &ways, &[1]);
-        let all = |of: fn(&Both) -> Value| b.concat(&made.iter().map(of).collect::<Vec<_>>());
+        let pass_inputs: Vec<PassInput> = passes.iter().map(pass_input).collect();
+        let made = velocities(b, t, &Positions::of(&target.size, t), video, audio, &pass_inputs, &[1]);
+        let all = |of: fn(&PerStream) -> Value| b.concat(&made.iter().map(of).collect::<Vec<_>>());
         b.output("v.velocity", all(|x| x.video));
         b.output("a.velocity", all(|x| x.audio));
     });
@@ -138,7 +140,7 @@ fn weights_of_attention() {
         };
         let [video_context, audio_context] = [("v.context", t.video.width()), ("a.context", t.audio.width())]
             .map(|(name, width)| port(name, &[37, width]));
-        let context = Both { video: video_context, audio: audio_context };
+        let context = PerStream { video: video_context, audio: audio_context };
         let made = velocity(b, t, &positions, video, audio, context);
         b.output("v.velocity", b.reshape(made.video, &[1, tokens, 128]));
         b.output("a.velocity", b.reshape(made.audio, &[1, 17, 128]));

@@ -7,7 +7,7 @@ use zoetrope::device::Device;
 use zoetrope::eval::Phase;
 use zoetrope::tensors::{Named, Tensor, Values};
 use zoetrope_compiler::Options;
-use zoetrope_compiler::targets::dimensions;
+use zoetrope_compiler::frontend::dimensions;
 use zoetrope_model_spec::target::Target;
 use zoetrope_runtime::Weights;
 use zoetrope_runtime::files::{Tensor as FileTensor, TensorSet};

@@ -7,7 +7,7 @@ use zoetrope::session::{Session, Unwatched};
 use zoetrope::tensors::{Named, Tensor};
 use zoetrope::tokenize::Tokenizer;
 use zoetrope_compiler::Options;
-use zoetrope_compiler::targets::{Part, compile_part, dimensions};
+use zoetrope_compiler::frontend::{Part, compile_part, dimensions};
 use zoetrope_model_spec::ltx::pipeline::Picture;
 use zoetrope_runtime::plan::Plan;
 use zoetrope_test_support::golden::{Case, rel_l2};

@@ -2,7 +2,7 @@
 
 use zoetrope::tokenize::Tokenizer;
 use zoetrope_compiler::Options;
-use zoetrope_compiler::targets::{Part, compile_part, dimensions};
+use zoetrope_compiler::frontend::{Part, compile_part, dimensions};
 use zoetrope_model_spec::lang::{Constant, Def, Graph, Op, Value};
 use zoetrope_model_spec::ltx::schedule::{DISTILLED_SIGMAS, GUIDED_TOKENS, STAGE_2_SIGMAS, ltx2};
 use zoetrope_model_spec::ltx::sizes::Size;

@@ -5,7 +5,9 @@
 
 Two cases: one step of the transformer and one decode of a video. Both sides take turns, each turn is a warm-up and
 a few timed runs, loading is excluded on both sides, and medians are compared. Before any ratio is printed the two
-results must agree. Without `--zoetropec` only PyTorch is measured. `README.md` beside this file says how to
+results must agree. Beside the ratio stand both sides' shares of the machine's own product rate: of the fastest of
+some large float32 products, by PyTorch and, with `--cpu-speed target/release/examples/cpu_speed`, by the library that
+our products are made of. Without `--zoetropec` only PyTorch is measured. `README.md` beside this file says how to
 install what it needs.
 """
 
@@ -250,15 +252,34 @@ def differences(ours: Tensors, theirs: Tensors) -> dict[str, float]:
     return found
 
 
-def describe(side: str, seconds: list[float], shares: list[float], work: float) -> float:
+def product_rate(cpu_speed: Path | None) -> float:
+    """Operations per second of the fastest large product that the machine is seen to make."""
+    left, right = (torch.randn(2048, 2048) for _ in range(2))
+    torch.mm(left, right)
+    seconds = []
+    for _ in range(9):
+        start = time.perf_counter()
+        torch.mm(left, right)
+        seconds.append(time.perf_counter() - start)
+    rates = {"PyTorch": 2 * 2048**3 / statistics.median(seconds)}
+    if cpu_speed:
+        done = subprocess.run([cpu_speed], stdout=subprocess.PIPE, text=True, check=True)
+        words = [line.split() for line in done.stdout.splitlines() if " library " in line]
+        rates["the library"] = max(float(line[line.index("library") + 1]) for line in words) * 1e9
+    print("large products: " + ", ".join(f"{rate / 1e9:.1f} GFLOP/s by {by}" for by, rate in rates.items()), flush=True)
+    return max(rates.values())
+
+
+def describe(side: str, seconds: list[float], shares: list[float], work: float, products: float) -> float:
     median = statistics.median(seconds)
-    print(f"  {side}: {median:.3f} s median of {len(seconds)}, {work / median / 1e9:.1f} GFLOP/s, "
+    rate = work / median
+    print(f"  {side}: {median:.3f} s median of {len(seconds)}, {rate / 1e9:.1f} GFLOP/s, {rate / products:.2f} of products, "
           f"{min(seconds):.3f} to {max(seconds):.3f} s; others had {100 * statistics.median(shares):.0f} % of the "
           f"cores, {100 * max(shares):.0f} % in the worst of {len(shares)} turns", flush=True)
     return median
 
 
-def measure(case: Case, ours: Ours | None, rounds: int, runs: int, patience: float) -> bool:
+def measure(case: Case, ours: Ours | None, products: float, rounds: int, runs: int, patience: float) -> bool:
     """Prints what was measured; whether both sides computed the same."""
     work = flops(case)
     shapes = ", ".join(f"{name} {tuple(t.shape)}" for name, t in case.inputs.items() if name.endswith("latent"))
@@ -272,10 +293,10 @@ def measure(case: Case, ours: Ours | None, rounds: int, runs: int, patience: flo
         share, (seconds, their_outputs) = OtherWork.quiet_turn(lambda: pytorch(case, runs), patience)
         their_seconds += seconds
         their_shares.append(share)
-    their_median = describe("PyTorch", their_seconds, their_shares, work)
+    their_median = describe("PyTorch", their_seconds, their_shares, work, products)
     if ours is None:
         return True
-    our_median = describe("ours   ", our_seconds, our_shares, work)
+    our_median = describe("ours   ", our_seconds, our_shares, work, products)
     differ = differences(our_outputs, their_outputs)
     same = all(difference <= TOLERANCE for difference in differ.values())
     for name, difference in differ.items():
@@ -285,7 +306,8 @@ def measure(case: Case, ours: Ours | None, rounds: int, runs: int, patience: flo
     elif max(statistics.median(our_shares), statistics.median(their_shares)) > QUIET:
         print("  other work on the machine disturbed most turns of a side: no ratio; try --patience")
     else:
-        print(f"  ours / PyTorch: {our_median / their_median:.3f}")
+        shares = [work / median / products for median in (our_median, their_median)]
+        print(f"  ours / PyTorch: {our_median / their_median:.3f}, at {shares[0]:.2f} and {shares[1]:.2f} of the machine's products")
     return same
 
 
@@ -299,6 +321,7 @@ def machine() -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--zoetropec", type=Path, help="the compiler; without it only PyTorch is measured")
+    parser.add_argument("--cpu-speed", type=Path, help="the example of this name, which times our library's products")
     parser.add_argument("--phase", choices=["velocity", "video-decode"], help="only this one")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each side")
     parser.add_argument("--runs", type=int, default=3, help="timed runs of a turn")
@@ -318,12 +341,13 @@ def main() -> int:
             "video-decode": lambda rng: video_decode(files, rng, args.channels_last),
         }
         print(machine(), flush=True)
+        products = product_rate(args.cpu_speed)
         same = True
         for phase, make in cases.items():
             if args.phase in (None, phase):
                 case = make(torch.Generator().manual_seed(7))
                 ours = args.zoetropec and Ours(args.zoetropec, case, files, folder)
-                same &= measure(case, ours, args.rounds, args.runs, args.patience)
+                same &= measure(case, ours, products, args.rounds, args.runs, args.patience)
     return 0 if same else 1
 
 

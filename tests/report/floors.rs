@@ -1,4 +1,4 @@
-//! Floors where they are not a sum of launches: lanes that overlap, weights that stream.
+//! Floors where they are not a sum of launches: queues that overlap, weights that stream.
 
 use std::borrow::Cow;
 
@@ -45,9 +45,9 @@ fn streamed_weights_take_the_time_of_the_link() {
 
 #[test]
 fn lanes_overlap_but_share_the_card() {
-    let one = Report::of(&changed(|l| l.body.to_mut().iter_mut().for_each(|launch| launch.lane = 0)));
+    let one = Report::of(&changed(|l| l.body.to_mut().iter_mut().for_each(|launch| launch.queue = 0)));
     let many = Report::of(&changed(|l| {
-        l.body.to_mut().iter_mut().enumerate().for_each(|(i, launch)| launch.lane = i as u8);
+        l.body.to_mut().iter_mut().enumerate().for_each(|(i, launch)| launch.queue = i as u8);
     }));
     let (one, many, cards) = (phase(&one), phase(&many), &many.cards);
     for (i, card) in cards.iter().enumerate() {
@@ -60,6 +60,6 @@ fn lanes_overlap_but_share_the_card() {
     let rows = |p: &PhaseReport| p.rows.iter().map(|r| r.seconds[0]).sum::<f64>();
     assert!(
         (rows(one) - one.seconds[0]).abs() < 1e-4 * one.seconds[0],
-        "one lane is the sum of its launches"
+        "one queue is the sum of its launches"
     );
 }

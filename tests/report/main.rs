@@ -32,7 +32,7 @@ fn list<'a>(value: &'a Value, field: &str) -> &'a [Value] {
 #[test]
 fn figures_follow_from_the_buffers_and_rows() {
     let report: Value = serde_json::from_str(&said(&["--json"])).unwrap();
-    assert_eq!(number(&report, "version"), 1);
+    assert_eq!(number(&report, "version"), 2);
     assert_eq!(report["target"], "res-tiny");
     let cards = list(&report, "cards").len();
     let mut peak = 0;
@@ -130,12 +130,12 @@ fn broken_reports_are_refused() {
     let old = folder.path().join("old.json");
     let json = said(&["--json"]);
     let cases = [
-        ("{\"version\": 1".to_string(), "not JSON"),
+        ("{\"version\": 2".to_string(), "not JSON"),
         (json[..json.len() / 2].to_string(), "cut off"),
         ("[1, 2]".to_string(), "no version"),
         ("{}".to_string(), "no version"),
-        ("{\"version\": 1}".to_string(), "missing"),
-        ("{\"version\": 2}".to_string(), "version 2"),
+        ("{\"version\": 2}".to_string(), "missing"),
+        ("{\"version\": 3}".to_string(), "version 3"),
         ("{\"version\": \"new\"}".to_string(), "version \"new\""),
         (json.replacen("\"arena_bytes\": ", "\"arena_bytes\": -", 1), "another kind"),
         ("[".repeat(100_000), "not JSON"),

@@ -12,7 +12,7 @@ use crate::view::Views;
 
 /// First and last entry at which a value must be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Life {
+pub struct LiveRange {
     pub first: usize,
     pub last: usize,
 }
@@ -20,7 +20,7 @@ pub struct Life {
 /// The answer: classes of values, and the copies that are still needed.
 pub struct Coalesced {
     parent: Vec<usize>,
-    pub lives: BTreeMap<Value, Life>,
+    pub live_ranges: BTreeMap<Value, LiveRange>,
     /// Where every value is defined: the entry, and the loop that it belongs to.
     births: BTreeMap<Value, (usize, Option<usize>)>,
     /// One flag per entry.
@@ -44,19 +44,19 @@ impl Coalesced {
         self.parent[a.max(b)] = a.min(b);
     }
 
-    /// Lives of all members of a class.
-    fn members(&self, class: usize) -> Vec<(Value, Life)> {
-        self.lives.iter().filter(|(v, _)| self.class(**v) == class).map(|(v, l)| (*v, *l)).collect()
+    /// Live ranges of all members of a class.
+    fn members(&self, class: usize) -> Vec<(Value, LiveRange)> {
+        self.live_ranges.iter().filter(|(v, _)| self.class(**v) == class).map(|(v, l)| (*v, *l)).collect()
     }
 }
 
 /// Decides sharing. With `share` off every value keeps a buffer of its own, and only loops write over their state.
 pub fn coalesce(graph: &Graph, views: &Views<'_>, linear: &Linear<'_>, share: bool) -> Coalesced {
     let births = births(graph, views, linear);
-    let lives = lives(graph, views, linear, &births);
+    let live_ranges = live_ranges(graph, views, linear, &births);
     let kept = vec![true; linear.entries.len()];
     let loaded = linear.entries.iter().filter(|e| e.load).map(|e| e.write()).collect();
-    let mut done = Coalesced { parent: (0..graph.values.len()).collect(), lives, births, kept, loaded };
+    let mut done = Coalesced { parent: (0..graph.values.len()).collect(), live_ranges, births, kept, loaded };
     for span in &linear.spans {
         span.of.carried.iter().for_each(|c| done.join(c.inner, c.result));
     }
@@ -110,20 +110,20 @@ fn births(graph: &Graph, views: &Views<'_>, linear: &Linear<'_>) -> BTreeMap<Val
     births
 }
 
-fn lives(
+fn live_ranges(
     graph: &Graph,
     views: &Views<'_>,
     linear: &Linear<'_>,
     births: &BTreeMap<Value, (usize, Option<usize>)>,
-) -> BTreeMap<Value, Life> {
-    let mut lives: BTreeMap<Value, Life> =
-        births.iter().map(|(v, (at, _))| (*v, Life { first: *at, last: *at })).collect();
+) -> BTreeMap<Value, LiveRange> {
+    let mut live_ranges: BTreeMap<Value, LiveRange> =
+        births.iter().map(|(v, (at, _))| (*v, LiveRange { first: *at, last: *at })).collect();
     let mut read = |value: Value, at: usize, span: Option<usize>| {
         let root = views.root(value);
-        if let (Some(life), Some((_, born_in))) = (lives.get_mut(&root), births.get(&root)) {
+        if let (Some(range), Some((_, born_in))) = (live_ranges.get_mut(&root), births.get(&root)) {
             // What a loop reads from outside must be there in every turn.
             let until = linear.below(span, *born_in).map_or(at, |s| linear.spans[s].end - 1);
-            life.last = life.last.max(until);
+            range.last = range.last.max(until);
         }
     };
     for (at, entry) in linear.entries.iter().enumerate() {
@@ -133,7 +133,7 @@ fn lives(
         }
     }
     graph.outputs.iter().for_each(|o| read(o.value, linear.entries.len(), None));
-    lives
+    live_ranges
 }
 
 fn write_in_place(graph: &Graph, views: &Views<'_>, linear: &Linear<'_>, done: &mut Coalesced) {
@@ -149,7 +149,7 @@ fn write_in_place(graph: &Graph, views: &Views<'_>, linear: &Linear<'_>, done: &
         let same = views.is_whole(*over) && graph.info(root).bytes() == graph.info(call.write).bytes();
         let dtype = graph.info(root).dtype == graph.info(call.write).dtype;
         let once = call.reads.iter().filter(|v| views.root(**v) == root).count() == 1;
-        let dies = done.lives.get(&root).is_some_and(|l| l.last == at);
+        let dies = done.live_ranges.get(&root).is_some_and(|l| l.last == at);
         // What was made outside this loop is wanted again in the next turn.
         let here = done.births.get(&root).is_some_and(|(_, born_in)| *born_in == entry.span);
         // Parts of one launch run at the same time.

@@ -9,7 +9,7 @@ use zoetrope_runtime::plan::{self, ALIGN, Facts, Number, Plan};
 
 use crate::error::Result;
 use crate::passes::place::{lower_bound, place};
-use crate::passes::reside::reside;
+use crate::passes::place_constants::place_constants;
 use crate::schedule::{Access, Base, Item, Launch, Loop, Origin, Part, Phase, Port, Schedule, Segment};
 
 /// Places the buffers and the constants, and writes the plan.
@@ -22,7 +22,7 @@ pub fn lower(schedule: &Schedule, name: &str, made_by: String, facts: Facts, sha
     let (constants, tables) = constants(schedule);
     let mut lowering = Lowering { offsets: &offsets, kernels: Vec::new(), by_kernel: BTreeMap::new() };
     let mut phases = schedule.phases.iter().map(|p| lowering.phase(schedule, p)).collect::<Vec<_>>();
-    let peak_bytes = reside(&constants, &mut phases, name, &facts)?;
+    let peak_bytes = place_constants(&constants, &mut phases, name, &facts)?;
     let buffers: Vec<_> = schedule
         .buffers
         .iter()
@@ -178,7 +178,7 @@ impl Lowering<'_> {
     fn launch(&mut self, launch: &Launch) -> plan::Launch {
         plan::Launch {
             kernel: self.kernel(launch),
-            lane: launch.lane,
+            queue: launch.queue,
             waits: launch.waits.iter().map(|n| *n as u32).collect(),
             parts: launch.parts.iter().map(|p| self.part(p)).collect(),
         }
@@ -204,7 +204,11 @@ impl Lowering<'_> {
         let next = self.kernels.len() as u32;
         let id = *self.by_kernel.entry(key).or_insert(next);
         if id == next {
-            self.kernels.push(plan::Kernel { name: Cow::Borrowed(launch.kernel), attrs: Cow::Owned(attrs) });
+            self.kernels.push(plan::Kernel {
+                name: Cow::Borrowed(launch.kernel),
+                attrs: Cow::Owned(attrs),
+                attrs_text: Cow::Owned(launch.meaning.attrs_text()),
+            });
         }
         id
     }

@@ -1,4 +1,4 @@
-//! Calls become launches on one time line; values become buffers with lives.
+//! Calls become launches on one time line; values become buffers with live ranges.
 //!
 //! Phases follow each other; inside one, launches keep the order of the spec, which is an order of the dependencies.
 //! A phase is cut into segments where the host gets control: around a loop whose count the host decides.
@@ -112,9 +112,9 @@ impl Orderer<'_> {
 
     fn make_buffers(&mut self, takes: &[Wire], slots: &BTreeMap<String, usize>) -> Result<()> {
         let derived: Vec<Value> = self.linear.entries.iter().filter(|e| e.load).map(|e| e.write()).collect();
-        for (value, life) in &self.coalesced.lives {
+        for (value, range) in &self.coalesced.live_ranges {
             let info = self.graph.info(*value);
-            let (mut first, mut last) = (self.number(life.first), self.last_number(life.last));
+            let (mut first, mut last) = (self.number(range.first), self.last_number(range.last));
             let mut lifetime = Lifetime::Scratch;
             for span in &self.linear.spans {
                 if span.of.carried.iter().any(|c| c.inner == *value) {
@@ -285,7 +285,7 @@ impl Orderer<'_> {
             }
         };
         let parts = entries.iter().map(|at| self.part(*at, rows.as_deref_mut())).collect::<Result<_>>()?;
-        Ok(Launch { kernel, meaning, lane: 0, waits: Vec::new(), parts })
+        Ok(Launch { kernel, meaning, queue: 0, waits: Vec::new(), parts })
     }
 
     fn part(&mut self, at: usize, mut rows: Option<&mut Vec<Vec<usize>>>) -> Result<Part> {

@@ -1,4 +1,4 @@
-//! The gate behind results that lie where a slice of a larger value lay.
+//! The verifier of results that lie where a slice of a larger value lay.
 //!
 //! 1. The slice has the result's type, and a kernel that may write over it.
 //! 2. The larger value is made in the same body, so that every turn of a loop has it anew.
@@ -249,7 +249,7 @@ mod tests {
     use super::*;
     use crate::error::Error;
     use crate::fused::Call;
-    use crate::passes::{fuse, group, hoist, lodge, own};
+    use crate::passes::{alias_in_place, fuse, group, hoist, insert_copies};
 
     /// A product whose halves are normalised where they lie, and a factor that depends on a weight alone.
     fn halves() -> Fused {
@@ -261,7 +261,7 @@ mod tests {
         b.output("y", b.mul(sum, b.sigmoid(b.weight("scale", &[8]))));
         let catalog = catalog();
         let fused = fuse(b.finish().expect("shapes fit"), &catalog).expect("covered");
-        lodge(hoist(group(own(fused, &catalog))))
+        alias_in_place(hoist(group(insert_copies(fused, &catalog))))
     }
 
     fn calls(fused: &mut Fused) -> Vec<&mut Call> {
@@ -276,7 +276,7 @@ mod tests {
         let mut fused = halves();
         change(&mut fused);
         match aliases(&fused) {
-            Err(Error::Gate { rule, .. }) => rule.to_string(),
+            Err(Error::Verifier { rule, .. }) => rule.to_string(),
             other => panic!("not refused: {other:?}"),
         }
     }

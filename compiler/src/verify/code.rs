@@ -1,4 +1,4 @@
-//! The gate behind the code of a plan: arguments are read back byte by byte and compared with the plan's rows.
+//! The verifier of the code of a plan: arguments are read back byte by byte and compared with the plan's rows.
 //!
 //! 1. Every launch has a call of a function that exists, whose argument is inside the table.
 //! 2. The parts of an argument have the row strides and extents of the plan's operands, and its addresses are empty.

@@ -1,4 +1,4 @@
-//! The gate behind streamed weights: the fetches of a phase, replayed.
+//! The verifier of streamed weights: the fetches of a phase, replayed.
 //!
 //! What a fetch brings is there from the turn that waits for it; what lay in its way is gone when the fetch begins.
 //! Before every turn, all that it reads must be there. Where steps repeat, two of them are replayed: the second

@@ -1,4 +1,4 @@
-//! The gate behind the Fused level.
+//! The verifier of the Fused level.
 //!
 //! 1. Every op of the graph is covered exactly once, or is a view or a join.
 //! 2. A result inside a kernel has no reader outside it.

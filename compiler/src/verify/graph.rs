@@ -1,4 +1,4 @@
-//! The gate behind the Graph level.
+//! The verifier of the Graph level.
 //!
 //! 1. Every value is defined before it is read, and in a body that encloses the reader.
 //! 2. Every op's result has the shape that its inputs give.

@@ -1,4 +1,4 @@
-//! The gate behind constants in memory.
+//! The verifier of constants in memory.
 //!
 //! 1. Every constant that a phase reads has an aligned place behind its arena, inside memory.
 //! 2. Constants that stay through a phase, read or kept, share no byte with any other; streamed ones share bytes only

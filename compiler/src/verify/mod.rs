@@ -1,4 +1,4 @@
-//! The gates. Each lists its rules, and shares no code with the pass whose work it checks.
+//! The verifiers. Each lists its rules, and shares no code with the pass whose work it checks.
 
 mod aliases;
 mod code;
@@ -6,9 +6,9 @@ mod fetches;
 mod fused;
 mod graph;
 mod held;
-mod lanes;
 mod memory;
 mod plan;
+mod queues;
 mod region;
 mod schedule;
 
@@ -21,11 +21,11 @@ pub use schedule::schedule;
 
 use aliases::aliases;
 use fetches::fetches;
-use lanes::lanes;
+use queues::queues;
 
 use crate::error::{Error, Result};
 
-/// Passes when `holds`; otherwise the gate behind `level` says which rule is broken, and where.
+/// Passes when `holds`; otherwise the verifier of `level` says which rule is broken, and where.
 fn rule(holds: bool, level: &'static str, rule: &'static str, what: impl FnOnce() -> String) -> Result<()> {
-    if holds { Ok(()) } else { Err(Error::Gate { level, rule, what: what() }) }
+    if holds { Ok(()) } else { Err(Error::Verifier { level, rule, what: what() }) }
 }

@@ -1,10 +1,10 @@
-//! The gate behind the Plan level: the checker that trusts no placer.
+//! The verifier of the Plan level: the checker that trusts no placer.
 //!
 //! 1. No two buffers that are alive at the same launch share a byte.
 //! 2. Every buffer is aligned and inside the arena.
 //! 3. Every operand in the arena lies inside exactly one buffer that is alive at its launch, in every turn.
 //! 4. A result shares no byte with an operand, except the one that it is written over, which it covers.
-//! 5. What launches of different lanes touch together, they touch one after the other (`lanes`).
+//! 5. What launches of different queues touch together, they touch one after the other (`queues`).
 //! 6. Every kernel, constant and table that a row names exists; table bytes are inside the blob.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use zoetrope_runtime::plan::{ALIGN, Base, Buffer, Item, Launch, Loop, Operand, Origin, Plan};
 
 use super::region::Region;
-use super::{lanes, rule};
+use super::{queues, rule};
 use crate::error::Result;
 
 /// Checks the rules above.
@@ -37,7 +37,7 @@ pub fn plan(plan: &Plan) -> Result<()> {
     }
     let (mut alive, mut number) = (Alive::of(buffers), 0);
     for phase in plan.phases.iter() {
-        lanes(phase)?;
+        queues(phase)?;
         rule(phase.first == number, "plan", "launches are numbered through", || phase.name.to_string())?;
         for item in phase.segments.iter().flat_map(|s| s.items.iter()) {
             match item {

@@ -1,4 +1,4 @@
-//! The gate behind the Schedule level. It replays the launches over a model of memory that knows which launch wrote
+//! The verifier of the Schedule level. It replays the launches over a model of memory that knows which launch wrote
 //! every buffer last, loop turns included.
 //!
 //! 1. What a launch reads lies inside its buffer, is alive, and was written by an earlier launch or by the host.
@@ -68,7 +68,7 @@ fn check(
                     rule(inside(access, buffer.bytes), "schedule", "a read lies inside its buffer", place)?;
                     let alive = buffer.first <= number && number <= buffer.last;
                     rule(alive, "schedule", "a read buffer is alive", place)?;
-                    // Where rows of one buffer interleave, the plan's gate looks at bytes.
+                    // Where rows of one buffer interleave, the plan's verifier looks at bytes.
                     let over = |(q, write): &(usize, &Access)| {
                         let whole = write.base == access.base && write.bytes() == buffer.bytes;
                         whole && !(*q == p && part.in_place == Some(i))

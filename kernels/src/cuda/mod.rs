@@ -165,7 +165,7 @@ impl Kernel {
         Kernel { cuda: Some(cuda), ..self }
     }
 
-    /// Adds a case of the CUDA kernel: attributes as listings print them (`1e-6 0.0 16`), and the shapes of all operands.
+    /// Adds a case of the CUDA kernel: all attributes of its ops as numbers, in order (`1e-6 0.0 16`), and the shapes of all operands.
     ///
     /// # Panics
     /// When the attributes do not fit the meaning: a mistake in the declaration.

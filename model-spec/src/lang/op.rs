@@ -289,6 +289,15 @@ impl Op {
         }
     }
 
+    /// True for an attribute that [`Op::stands_for`] compares: what a kernel is made for and named after.
+    pub fn pins(&self, field: &str) -> bool {
+        match self {
+            Op::Unary { .. } | Op::Binary { .. } => true,
+            Op::Attention { .. } => field == "causal",
+            _ => false,
+        }
+    }
+
     /// True when the operands may be exchanged.
     pub fn commutes(&self) -> bool {
         matches!(self, Op::Binary { f: BinaryFn::Add | BinaryFn::Mul })

@@ -6,7 +6,7 @@ use super::config::Transformer;
 use super::guidance::{Guided, Pass, RESCALE};
 use super::pipeline::{NEGATIVE, PREVIEW, Recorded, Recorder, audio_tokens, picture, video_tokens};
 use super::sizes::Size;
-use super::transformer::{Both, Positions, Stream, Way, one_class, velocities};
+use super::transformer::{PassInput, PerStream, Positions, Stream, one_class, velocities};
 use super::video_vae;
 use crate::lang::{Builder, Dtype, Value};
 
@@ -57,8 +57,12 @@ impl Prediction {
 type Scales = BTreeMap<&'static str, Value>;
 
 /// The ports of a stream that say how much each of its passes counts.
-fn scales(b: &Builder, stream: &str, ways: &[Way]) -> Scales {
-    let names = ways.iter().filter_map(|way| way.pass.scale()).map(|(name, _)| name).chain([RESCALE]);
+fn scales(b: &Builder, stream: &str, pass_inputs: &[PassInput]) -> Scales {
+    let names = pass_inputs
+        .iter()
+        .filter_map(|pass_input| pass_input.pass.scale())
+        .map(|(name, _)| name)
+        .chain([RESCALE]);
     names.map(|name| (name, b.input(&format!("{stream}.{name}"), Dtype::F32, &[1]))).collect()
 }
 
@@ -71,9 +75,9 @@ impl Recorder<'_> {
         let [frames, rows, cols] = size.latent();
         let (n_v, n_a) = (size.video_tokens(), size.audio_tokens());
         let bins = self.model.audio_vae.latent_bins;
-        let ways = self.ways(&b, text_tokens);
+        let pass_inputs = self.pass_inputs(&b, text_tokens);
         let scales =
-            self.target.guidance.as_ref().map(|_| ["v", "a"].map(|stream| scales(&b, stream, &ways)));
+            self.target.guidance.as_ref().map(|_| ["v", "a"].map(|stream| scales(&b, stream, &pass_inputs)));
         let noise = |port: &str, n: usize, channels: usize| {
             b.reshape(b.input(port, b.dtype(), &[1, n, channels]), &[n, channels])
         };
@@ -95,8 +99,8 @@ impl Recorder<'_> {
             let sigmas = b.step_input("sigmas", Dtype::F32, &[2]);
             let (sigma, next) = (b.slice(sigmas, 0, 0, 1), b.slice(sigmas, 0, 1, 1));
             let levels = Levels { sigma, d_sigma: b.sub(next, sigma) };
-            let now = Both { video: x[0], audio: x[1] };
-            let [v, a] = self.predictions(&b, &size, &ways, scales.as_ref(), now, sigma);
+            let now = PerStream { video: x[0], audio: x[1] };
+            let [v, a] = self.predictions(&b, &size, &pass_inputs, scales.as_ref(), now, sigma);
             let preview = x.get(2).map(|_| {
                 let x0 = v.x0(&b, x[0], sigma, frames / 2 * rows * cols, rows * cols);
                 self.preview(&b, &size, x0)
@@ -114,20 +118,22 @@ impl Recorder<'_> {
     }
 
     /// The passes of a step, each with its prompt's contexts. All but the one of the negative prompt have the prompt's.
-    fn ways(&self, b: &Builder, text_tokens: usize) -> Vec<Way> {
+    fn pass_inputs(&self, b: &Builder, text_tokens: usize) -> Vec<PassInput> {
         let t = &self.model.transformer;
         let context = |end: &str| {
             let port = |name: &str, width: usize| {
                 let whole = b.input(&format!("{name}{end}"), b.dtype(), &[1, text_tokens, width]);
                 b.reshape(whole, &[text_tokens, width])
             };
-            Both { video: port("v.context", t.video.width()), audio: port("a.context", t.audio.width()) }
+            PerStream { video: port("v.context", t.video.width()), audio: port("a.context", t.audio.width()) }
         };
         let positive = context("");
         let passes = self.target.guidance.as_ref().map_or(vec![Pass::Cond], |guidance| guidance.passes());
-        let way =
-            |pass| Way { pass, context: if pass == Pass::Uncond { context(NEGATIVE) } else { positive } };
-        passes.into_iter().map(way).collect()
+        let pass_input = |pass| PassInput {
+            pass,
+            context: if pass == Pass::Uncond { context(NEGATIVE) } else { positive },
+        };
+        passes.into_iter().map(pass_input).collect()
     }
 
     /// What a step predicts of both streams: by one pass, or by several and the scales of video and audio.
@@ -135,9 +141,9 @@ impl Recorder<'_> {
         &self,
         b: &Builder,
         size: &Size,
-        ways: &[Way],
+        pass_inputs: &[PassInput],
         scales: Option<&[Scales; 2]>,
-        x: Both,
+        x: PerStream,
         sigma: Value,
     ) -> [Prediction; 2] {
         let t = &self.model.transformer;
@@ -147,15 +153,15 @@ impl Recorder<'_> {
         };
         let (video, audio) = (stream(x.video, "v.class"), stream(x.audio, "a.class"));
         let velocities =
-            velocities(b, t, &Positions::of(size, t), video, audio, ways, &self.stg_blocks(b, t));
+            velocities(b, t, &Positions::of(size, t), video, audio, pass_inputs, &self.stg_blocks(b, t));
         let Some([scales_v, scales_a]) = scales else {
             return [velocities[0].video, velocities[0].audio].map(Prediction::Velocity);
         };
-        let guided = |of: fn(&Both) -> Value, scales: &Scales| {
-            let x0 = |(way, velocity): (&Way, &Both)| {
-                (way.pass, b.round(b.sub(of(&x), b.mul(of(velocity), sigma))))
+        let guided = |of: fn(&PerStream) -> Value, scales: &Scales| {
+            let x0 = |(pass_input, velocity): (&PassInput, &PerStream)| {
+                (pass_input.pass, b.round(b.sub(of(&x), b.mul(of(velocity), sigma))))
             };
-            let passes: Vec<_> = ways.iter().zip(&velocities).map(x0).collect();
+            let passes: Vec<_> = pass_inputs.iter().zip(&velocities).map(x0).collect();
             Prediction::Guided(Guided::new(b, &passes, |name| scales[name]))
         };
         [guided(|both| both.video, scales_v), guided(|both| both.audio, scales_a)]

@@ -6,7 +6,7 @@ use super::attention::bias_of;
 use super::config::{ModelConfig, TEXT_TOKENS};
 use super::denoise::Start;
 use super::sizes::Size;
-use super::transformer::{Both, Positions, Stream, velocity};
+use super::transformer::{PerStream, Positions, Stream, velocity};
 use super::{audio_vae, connector, text_encoder, upscaler, video_vae, vocoder};
 use crate::lang::{Builder, Dtype, Graph, Op, ShapeError, Value};
 use crate::program::{Phase, Program};
@@ -185,7 +185,7 @@ impl Recorder<'_> {
             let weights = b.input("v.attention_mask", b.dtype(), &[1, tokens, tokens]);
             video.bias = Some(bias_of(&b, b.reshape(weights, &[tokens, tokens])));
         }
-        let context = Both { video: context_v, audio: context_a };
+        let context = PerStream { video: context_v, audio: context_a };
         let made = velocity(&b, t, &Positions::of(&size, t), video, audio, context);
         b.output("v.velocity", b.reshape(made.video, &[1, size.video_tokens(), t.video_channels]));
         b.output("a.velocity", b.reshape(made.audio, &[1, size.audio_tokens(), t.audio_channels]));

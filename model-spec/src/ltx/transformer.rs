@@ -27,17 +27,17 @@ pub struct Stream {
 
 /// A value of each stream.
 #[derive(Clone, Copy, Debug)]
-pub struct Both {
+pub struct PerStream {
     pub video: Value,
     pub audio: Value,
 }
 
 /// One pass through the blocks among those of an evaluation, which have latents and noise levels in common.
 #[derive(Clone, Copy, Debug)]
-pub struct Way {
+pub struct PassInput {
     pub pass: Pass,
     /// The text context [text tokens, width].
-    pub context: Both,
+    pub context: PerStream,
 }
 
 /// Where tokens are: midpoints of what they cover, each distinct one once (docs/model/transformer.md 3).
@@ -125,12 +125,12 @@ pub fn velocity(
     at: &Positions,
     video: Stream,
     audio: Stream,
-    context: Both,
-) -> Both {
-    velocities(b, cfg, at, video, audio, &[Way { pass: Pass::Cond, context }], &[])[0]
+    context: PerStream,
+) -> PerStream {
+    velocities(b, cfg, at, video, audio, &[PassInput { pass: Pass::Cond, context }], &[])[0]
 }
 
-/// Velocities of every pass in `ways`, in their order, the conditional one first; `stg_blocks` are those that
+/// Velocities of every pass in `pass_inputs`, in their order, the conditional one first; `stg_blocks` are those that
 /// [`Pass::Perturbed`] perturbs.
 ///
 /// A perturbed pass is the conditional one up to its first perturbed block, so it begins there, with what the
@@ -141,9 +141,9 @@ pub fn velocities(
     at: &Positions,
     video: Stream,
     audio: Stream,
-    ways: &[Way],
+    pass_inputs: &[PassInput],
     stg_blocks: &[usize],
-) -> Vec<Both> {
+) -> Vec<PerStream> {
     b.component(Source::Checkpoint, "model.diffusion_model", || {
         let ropes = ropes(b, cfg, at);
         let common = |names: &Names, own: Stream, other_sigma| {
@@ -158,23 +158,23 @@ pub fn velocities(
             }
         };
         let (v, a) = (common(&VIDEO, video, audio.sigma), common(&AUDIO, audio, video.sigma));
-        let begin = Both {
+        let begin = PerStream {
             video: b.tap("v.patchify", b.linear("patchify_proj", video.latent, cfg.video.width())),
             audio: b.tap("a.patchify", b.linear("audio_patchify_proj", audio.latent, cfg.audio.width())),
         };
         let blocks = Blocks { cfg, ropes: &ropes, v: &v, a: &a };
-        let mut states = vec![begin; ways.len()];
+        let mut states = vec![begin; pass_inputs.len()];
         for stretch in stretches(cfg.layers, stg_blocks) {
-            let begun = |way: &Way| way.pass != Pass::Perturbed || stretch.begun;
-            let (at, here): (Vec<usize>, Vec<Way>) =
-                ways.iter().copied().enumerate().filter(|(_, way)| begun(way)).unzip();
-            let before: Vec<Both> = at.iter().map(|i| states[*i]).collect();
+            let begun = |pass_input: &PassInput| pass_input.pass != Pass::Perturbed || stretch.begun;
+            let (at, here): (Vec<usize>, Vec<PassInput>) =
+                pass_inputs.iter().copied().enumerate().filter(|(_, pass_input)| begun(pass_input)).unzip();
+            let before: Vec<PerStream> = at.iter().map(|i| states[*i]).collect();
             let after = blocks.run(b, &stretch, &here, &before);
             // Passes that have not begun are still the conditional one.
             states.fill(after[0]);
             at.iter().zip(after).for_each(|(i, x)| states[*i] = x);
         }
-        let velocity = |x: &Both| Both {
+        let velocity = |x: &PerStream| PerStream {
             video: head(b, cfg, &v, x.video, cfg.video_channels),
             audio: head(b, cfg, &a, x.audio, cfg.audio_channels),
         };
@@ -192,21 +192,27 @@ struct Blocks<'a> {
 
 impl Blocks<'_> {
     /// Takes every pass from its state through the blocks of a stretch: one loop, whose body has a block for each.
-    fn run(&self, b: &Builder, stretch: &Stretch, ways: &[Way], states: &[Both]) -> Vec<Both> {
+    fn run(
+        &self,
+        b: &Builder,
+        stretch: &Stretch,
+        pass_inputs: &[PassInput],
+        states: &[PerStream],
+    ) -> Vec<PerStream> {
         let (v, a) = (self.v.sums.of(b, &stretch.blocks), self.a.sums.of(b, &stretch.blocks));
         let flat: Vec<Value> = states.iter().flat_map(|x| [x.video, x.audio]).collect();
-        let pairs = |flat: &[Value]| -> Vec<Both> {
-            flat.chunks_exact(2).map(|x| Both { video: x[0], audio: x[1] }).collect()
+        let pairs = |flat: &[Value]| -> Vec<PerStream> {
+            flat.chunks_exact(2).map(|x| PerStream { video: x[0], audio: x[1] }).collect()
         };
         let out = b.scope("transformer_blocks.*", || {
             b.repeat("transformer_blocks", stretch.blocks.clone(), &flat, |x| {
-                let passes = ways.iter().zip(pairs(x)).map(|(way, x)| {
-                    let v = Stage { common: self.v, sums: &v, context: way.context.video };
-                    let a = Stage { common: self.a, sums: &a, context: way.context.audio };
-                    let perturbed = stretch.perturbed && way.pass == Pass::Perturbed;
-                    block(b, self, &v, &a, perturbed, way.pass != Pass::Isolated, x)
+                let passes = pass_inputs.iter().zip(pairs(x)).map(|(pass_input, x)| {
+                    let v = Stage { common: self.v, sums: &v, context: pass_input.context.video };
+                    let a = Stage { common: self.a, sums: &a, context: pass_input.context.audio };
+                    let perturbed = stretch.perturbed && pass_input.pass == Pass::Perturbed;
+                    block(b, self, &v, &a, perturbed, pass_input.pass != Pass::Isolated, x)
                 });
-                let after: Vec<Both> = passes.collect();
+                let after: Vec<PerStream> = passes.collect();
                 if let [only] = after[..] {
                     b.tap("block*.v", only.video);
                     b.tap("block*.a", only.audio);
@@ -372,20 +378,20 @@ fn block(
     a: &Stage<'_>,
     perturbed: bool,
     crosses: bool,
-    x: Both,
-) -> Both {
+    x: PerStream,
+) -> PerStream {
     let Blocks { cfg, ropes, .. } = blocks;
     let eps = cfg.norm_eps;
     let (m_v, m_a) = (v.sums.main.here(b), a.sums.main.here(b));
     let [rope_v, rope_a] = [&ropes.video, &ropes.audio].map(|rope| (!perturbed).then_some(rope));
-    let mut x = Both {
+    let mut x = PerStream {
         video: self_and_text(b, eps, v, &m_v, rope_v, x.video),
         audio: self_and_text(b, eps, a, &m_a, rope_a, x.audio),
     };
     if crosses {
         x = across(b, cfg, ropes, v, a, x);
     }
-    Both { video: mlp(b, eps, v, &m_v, x.video), audio: mlp(b, eps, a, &m_a, x.audio) }
+    PerStream { video: mlp(b, eps, v, &m_v, x.video), audio: mlp(b, eps, a, &m_a, x.audio) }
 }
 
 /// Self-attention, or what stands for it where there is no `rope` because it is perturbed; then attention to the text.
@@ -406,7 +412,14 @@ fn self_and_text(b: &Builder, eps: f32, s: &Stage<'_>, m: &Rows, rope: Option<&R
 }
 
 /// Attention between the streams; both directions read the states from before either.
-fn across(b: &Builder, cfg: &Transformer, r: &Ropes, v: &Stage<'_>, a: &Stage<'_>, x: Both) -> Both {
+fn across(
+    b: &Builder,
+    cfg: &Transformer,
+    r: &Ropes,
+    v: &Stage<'_>,
+    a: &Stage<'_>,
+    x: PerStream,
+) -> PerStream {
     let eps = cfg.norm_eps;
     let rows = |s: &Stage<'_>| (s.sums.cross.here(b), s.sums.gate.here(b).row(b, 0));
     let ((rows_v, gate_v), (rows_a, gate_a)) = (rows(v), rows(a));
@@ -421,7 +434,7 @@ fn across(b: &Builder, cfg: &Transformer, r: &Ropes, v: &Stage<'_>, a: &Stage<'_
     let audio = Places { q: video.k, k: video.q, bias: None };
     let into_v = b.scope("audio_to_video_attn", || gated(b, inner, eps, q_v, kv_a, video));
     let into_a = b.scope("video_to_audio_attn", || gated(b, inner, eps, q_a, kv_v, audio));
-    Both { video: b.add(x.video, b.mul(into_v, gate_v)), audio: b.add(x.audio, b.mul(into_a, gate_a)) }
+    PerStream { video: b.add(x.video, b.mul(into_v, gate_v)), audio: b.add(x.audio, b.mul(into_a, gate_a)) }
 }
 
 fn mlp(b: &Builder, eps: f32, s: &Stage<'_>, m: &Rows, x: Value) -> Value {

@@ -224,9 +224,9 @@ struct Draft<'a, 's> {
     pieces: Vec<Piece<'a>>,
     graph: Graph,
     empty: bool,
-    /// The last launches of each lane: what its next one stands behind.
+    /// The last launches of each queue: what its next one stands behind.
     tails: BTreeMap<u8, Vec<Node>>,
-    /// What the first launch of a lane stands behind that has none since lanes met.
+    /// What the first launch of a queue stands behind that has none since queues met.
     joined: Vec<Node>,
     /// By number, in the current iteration.
     nodes: BTreeMap<u32, Node>,
@@ -246,18 +246,18 @@ impl<'a, 's> Draft<'a, 's> {
         blocks: u32,
         argument: &mut [u8],
     ) -> std::result::Result<(), DeviceError> {
-        let mut behind = self.tails.get(&launch.lane).unwrap_or(&self.joined).clone();
+        let mut behind = self.tails.get(&launch.queue).unwrap_or(&self.joined).clone();
         behind.extend(launch.waits.iter().filter_map(|number| self.nodes.get(number)));
         behind.sort_unstable();
         behind.dedup();
         let node = self.graph.add(kernel, blocks, argument, &behind)?;
         self.empty = false;
-        self.tails.insert(launch.lane, vec![node]);
+        self.tails.insert(launch.queue, vec![node]);
         self.nodes.insert(number, node);
         Ok(())
     }
 
-    /// All lanes meet.
+    /// All queues meet.
     fn join(&mut self) {
         if !self.tails.is_empty() {
             self.joined = std::mem::take(&mut self.tails).into_values().flatten().collect();

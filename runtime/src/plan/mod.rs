@@ -67,6 +67,9 @@ pub struct Kernel {
     pub name: Text,
     /// The attributes of the ops of its meaning, one list after the other.
     pub attrs: List<Number>,
+    /// Those that are not part of the name, for people, each with the name that it is declared under:
+    /// `eps=1e-6 groups=16`.
+    pub attrs_text: Text,
 }
 
 /// Which model file a weight comes from.
@@ -187,10 +190,10 @@ pub struct Part {
 pub struct Launch {
     /// By place in [`Plan::kernels`].
     pub kernel: u32,
-    /// Launches of one lane run one after the other, those of different lanes side by side.
-    pub lane: u8,
-    /// Launches of other lanes that must be done before this one begins. An iteration of a loop, and everything outside loops
-    /// that stands before or behind one, waits for all lanes.
+    /// Launches of one queue run one after the other, those of different queues side by side.
+    pub queue: u8,
+    /// Launches of other queues that must be done before this one begins. An iteration of a loop, and everything outside loops
+    /// that stands before or behind one, waits for all queues.
     pub waits: List<u32>,
     pub parts: List<Part>,
 }

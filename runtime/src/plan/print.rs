@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use super::{Base, Fetch, Item, Launch, Loop, Number, Operand, Phase, Plan, Port, Repeat};
+use super::{Base, Fetch, Item, Launch, Loop, Operand, Phase, Plan, Port, Repeat};
 
 /// How much of a plan is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +73,8 @@ impl Plan {
             "memory {peak} {budget}   beside it {reserve} for the driver   latent frames decoded together: {chunk}"
         )?;
         for (i, kernel) in self.kernels.iter().enumerate() {
-            writeln!(out, "kernel {i} {}", kernel_text(kernel))?;
+            let gap = if kernel.attrs_text.is_empty() { "" } else { " " };
+            writeln!(out, "kernel {i} {}{gap}{}", kernel.name, kernel.attrs_text)?;
         }
         for phase in self.phases.iter() {
             let waste = phase.arena_bytes as f64 / phase.lower_bound_bytes.max(1) as f64;
@@ -148,10 +149,10 @@ impl Plan {
     ) -> fmt::Result {
         let waits: Vec<_> = launch.waits.iter().map(u32::to_string).collect();
         let waits = if waits.is_empty() { String::new() } else { format!(" after {}", waits.join(",")) };
-        let lane = if launch.lane > 0 { format!("|{} ", launch.lane) } else { String::new() };
+        let queue = if launch.queue > 0 { format!("|{} ", launch.queue) } else { String::new() };
         for (i, part) in launch.parts.iter().enumerate() {
             let head = match i {
-                0 => format!("{number:>4}  {lane}{}{waits}", self.kernels[launch.kernel as usize].name),
+                0 => format!("{number:>4}  {queue}{}{waits}", self.kernels[launch.kernel as usize].name),
                 _ => "   +".to_string(),
             };
             let reads: Vec<_> = part.reads.iter().map(|o| self.operand_text(o, of, detail)).collect();
@@ -189,18 +190,6 @@ impl Plan {
             if operand.rows() > 1 && stride != operand.cols() { format!("/{stride}") } else { String::new() };
         format!("{place}{type_text}{apart}{step}")
     }
-}
-
-fn kernel_text(kernel: &super::Kernel) -> String {
-    let attrs: Vec<_> = kernel
-        .attrs
-        .iter()
-        .map(|a| match a {
-            Number::Int(i) => i.to_string(),
-            Number::Real(x) => format!("{x:?}"),
-        })
-        .collect();
-    format!("{} ({})", kernel.name, attrs.join(" "))
 }
 
 fn port_text(port: &Port, detail: Detail) -> String {

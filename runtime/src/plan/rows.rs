@@ -45,8 +45,8 @@ pub const fn part(
 }
 
 /// One launch.
-pub const fn launch(kernel: u32, lane: u8, waits: &'static [u32], parts: &'static [Part]) -> Launch {
-    Launch { kernel, lane, waits: Cow::Borrowed(waits), parts: Cow::Borrowed(parts) }
+pub const fn launch(kernel: u32, queue: u8, waits: &'static [u32], parts: &'static [Part]) -> Launch {
+    Launch { kernel, queue, waits: Cow::Borrowed(waits), parts: Cow::Borrowed(parts) }
 }
 
 /// Streamed weights of one iteration.
@@ -54,9 +54,13 @@ pub const fn fetch(after: u32, iteration: u32, bytes: u64, constants: &'static [
     Fetch { after, iteration, constants: Cow::Borrowed(constants), bytes }
 }
 
-/// A kernel with its attributes.
-pub const fn kernel(name: &'static str, attrs: &'static [Number]) -> super::Kernel {
-    super::Kernel { name: Cow::Borrowed(name), attrs: Cow::Borrowed(attrs) }
+/// A kernel with its attributes, as numbers and as text.
+pub const fn kernel(name: &'static str, attrs_text: &'static str, attrs: &'static [Number]) -> super::Kernel {
+    super::Kernel {
+        name: Cow::Borrowed(name),
+        attrs: Cow::Borrowed(attrs),
+        attrs_text: Cow::Borrowed(attrs_text),
+    }
 }
 
 /// Tensors of a model file.

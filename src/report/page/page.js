@@ -32,7 +32,7 @@ const pathOf = row => [row.path, ...(row.more_paths || [])].join(', ');
 function launchText(row) {
   const loop = row.loop ? `, loop ${row.loop}` : '';
   return `launch ${row.number}: ${row.kernel}\n${pathOf(row) || '(no path)'}\n` +
-    `segment ${row.segment}${loop}, lane ${row.lane}, executed ${row.count} times\n` +
+    `segment ${row.segment}${loop}, queue ${row.queue}, executed ${row.count} times\n` +
     `${flopsText(row.flops)}, ${bytesText(row.bytes)}, at least ${timeText(row.seconds[view.card])} on ${report.cards[view.card].name}`;
 }
 

@@ -3,7 +3,7 @@
 //!
 //! Addresses of device memory are numbers. A wrong one can spoil what is in device memory or make a launch fail; it
 //! cannot reach the memory of this process, which is why launching is safe here. That addresses are right is shown by
-//! the compiler's gates.
+//! the compiler's verifiers.
 
 #![allow(unsafe_code)]
 

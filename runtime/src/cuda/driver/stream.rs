@@ -86,7 +86,7 @@ impl Stream {
     pub fn launch(&self, kernel: &Kernel, blocks: u32, argument: &mut [u8]) -> Result<()> {
         let mut arguments = [argument.as_mut_ptr().cast::<c_void>()];
         let (threads, shared) = (kernel.threads, kernel.shared);
-        // SAFETY: the function takes one argument of `argument.len()` bytes (the compiler's gate, and the check of
+        // SAFETY: the function takes one argument of `argument.len()` bytes (the compiler's verifier, and the check of
         // parameter layouts in kernels/tests/nvrtc.rs); the driver copies it during the call.
         unsafe {
             let list = arguments.as_mut_ptr();

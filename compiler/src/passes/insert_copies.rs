@@ -10,22 +10,22 @@ use crate::fused::{Call, Fused, FusedStmt, Looks};
 use crate::view::Views;
 
 /// Inserts the copies.
-pub fn own(fused: Fused, catalog: &[Kernel]) -> Fused {
-    own_states(own_outputs(own_parts(fused, catalog), catalog), catalog)
+pub fn insert_copies(fused: Fused, catalog: &[Kernel]) -> Fused {
+    copy_states(copy_outputs(copy_parts(fused, catalog), catalog), catalog)
 }
 
 /// What is joined is made in its place: a whole value of the same body, in one join only, and nobody's output or
 /// state. What is not gets a copy.
-fn own_parts(mut fused: Fused, catalog: &[Kernel]) -> Fused {
+fn copy_parts(mut fused: Fused, catalog: &[Kernel]) -> Fused {
     let mut taken: BTreeSet<Value> = BTreeSet::new();
     let looks = Looks::of(&fused.body);
     taken.extend(fused.graph.outputs.iter().map(|o| looks.root(o.value)));
     let body = std::mem::take(&mut fused.body);
-    fused.body = own_parts_of(&mut fused.graph, body, catalog, &mut taken);
+    fused.body = copy_parts_of(&mut fused.graph, body, catalog, &mut taken);
     fused
 }
 
-fn own_parts_of(
+fn copy_parts_of(
     graph: &mut Graph,
     body: Vec<FusedStmt>,
     catalog: &[Kernel],
@@ -43,7 +43,7 @@ fn own_parts_of(
             FusedStmt::Loop(l) => {
                 let inner = Looks::of(&l.body);
                 taken.extend(l.carried.iter().map(|c| inner.root(c.next)));
-                l.body = own_parts_of(graph, std::mem::take(&mut l.body), catalog, taken);
+                l.body = copy_parts_of(graph, std::mem::take(&mut l.body), catalog, taken);
                 made.extend(l.collected.iter().map(|c| c.stack));
             }
             FusedStmt::Join(join) => {
@@ -67,7 +67,7 @@ fn own_parts_of(
 }
 
 /// An output is a whole value made by a launch: what is not gets a copy.
-fn own_outputs(mut fused: Fused, catalog: &[Kernel]) -> Fused {
+fn copy_outputs(mut fused: Fused, catalog: &[Kernel]) -> Fused {
     for i in 0..fused.graph.outputs.len() {
         let value = fused.graph.outputs[i].value;
         let views = Views::new(&fused.graph, &fused.body);
@@ -86,18 +86,18 @@ fn own_outputs(mut fused: Fused, catalog: &[Kernel]) -> Fused {
 
 /// A loop's next state is a whole value made in its body, one for every piece: what is not gets a copy, so that
 /// pieces may change places.
-fn own_states(mut fused: Fused, catalog: &[Kernel]) -> Fused {
+fn copy_states(mut fused: Fused, catalog: &[Kernel]) -> Fused {
     let mut body = std::mem::take(&mut fused.body);
     let whole = body.clone();
-    own_states_of(&mut fused.graph, &whole, &mut body, catalog);
+    copy_states_of(&mut fused.graph, &whole, &mut body, catalog);
     fused.body = body;
     fused
 }
 
-fn own_states_of(graph: &mut Graph, whole: &[FusedStmt], body: &mut [FusedStmt], catalog: &[Kernel]) {
+fn copy_states_of(graph: &mut Graph, whole: &[FusedStmt], body: &mut [FusedStmt], catalog: &[Kernel]) {
     for stmt in body {
         let FusedStmt::Loop(l) = stmt else { continue };
-        own_states_of(graph, whole, &mut l.body, catalog);
+        copy_states_of(graph, whole, &mut l.body, catalog);
         for i in 0..l.carried.len() {
             let (next, inner) = (l.carried[i].next, l.carried[i].inner);
             let views = Views::new(graph, whole);

@@ -32,7 +32,12 @@ struct Group {
 ///
 /// # Errors
 /// The budget of `facts` is too small for a phase.
-pub fn reside(constants: &[Constant], phases: &mut [Phase], name: &str, facts: &Facts) -> Result<u64, Error> {
+pub fn place_constants(
+    constants: &[Constant],
+    phases: &mut [Phase],
+    name: &str,
+    facts: &Facts,
+) -> Result<u64, Error> {
     let limit = facts.vram.map(|vram| vram.saturating_sub(facts.reserve_bytes));
     let streams = match limit {
         Some(limit) => streams(constants, phases, limit)

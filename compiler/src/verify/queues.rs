@@ -1,7 +1,7 @@
-//! The gate behind lanes: launches that may run at the same time touch nothing that one of them writes.
+//! The verifier of queues: launches that may run at the same time touch nothing that one of them writes.
 //!
-//! What is certain of the order: launches of a lane follow each other; a launch that waits begins after what it waits
-//! for; a turn of a loop, and a run of launches between loops, begins when all lanes are done.
+//! What is certain of the order: launches of a queue follow each other; a launch that waits begins after what it waits
+//! for; a turn of a loop, and a run of launches between loops, begins when all queues are done.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::error::Result;
 ///
 /// # Errors
 /// Two launches that race, or a wait for a launch that does not come before.
-pub fn lanes(phase: &Phase) -> Result<()> {
+pub fn queues(phase: &Phase) -> Result<()> {
     let mut number = phase.first;
     for segment in phase.segments.iter() {
         let mut run: Vec<(u32, &Launch)> = Vec::new();
@@ -39,22 +39,22 @@ pub fn lanes(phase: &Phase) -> Result<()> {
 }
 
 fn together(run: &[(u32, &Launch)], of: Option<&Loop>) -> Result<()> {
-    let lanes = run.iter().map(|(_, l)| usize::from(l.lane) + 1).max().unwrap_or(0);
-    if lanes <= 1 {
+    let queues = run.iter().map(|(_, l)| usize::from(l.queue) + 1).max().unwrap_or(0);
+    if queues <= 1 {
         return rule(
             run.iter().all(|(_, l)| l.waits.is_empty()),
             "plan",
-            "one lane waits for none",
+            "one queue waits for none",
             String::new,
         );
     }
-    // Of every launch, how many launches of each lane are certainly done when it begins.
+    // Of every launch, how many launches of each queue are certainly done when it begins.
     let mut done: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
-    let mut last: Vec<Vec<usize>> = vec![vec![0; lanes]; lanes];
+    let mut last: Vec<Vec<usize>> = vec![vec![0; queues]; queues];
     let mut place: BTreeMap<u32, (usize, usize)> = BTreeMap::new();
     for (number, launch) in run {
-        let lane = usize::from(launch.lane);
-        let mut known = last[lane].clone();
+        let queue = usize::from(launch.queue);
+        let mut known = last[queue].clone();
         for wait in launch.waits.iter() {
             let Some((other, nth)) = place.get(wait).copied() else {
                 return rule(false, "plan", "a launch waits for an earlier one", || {
@@ -64,20 +64,20 @@ fn together(run: &[(u32, &Launch)], of: Option<&Loop>) -> Result<()> {
             known.iter_mut().zip(&done[wait]).for_each(|(k, d)| *k = (*k).max(*d));
             known[other] = known[other].max(nth + 1);
         }
-        place.insert(*number, (lane, known[lane]));
+        place.insert(*number, (queue, known[queue]));
         done.insert(*number, known.clone());
-        known[lane] += 1;
-        last[lane] = known;
+        known[queue] += 1;
+        last[queue] = known;
     }
     let turns = of.map_or(1, |l| u64::from(l.count));
     for (i, (number, launch)) in run.iter().enumerate() {
         for (earlier, other) in &run[..i] {
-            let (lane, nth) = place[earlier];
-            if done[number][lane] > nth {
+            let (queue, nth) = place[earlier];
+            if done[number][queue] > nth {
                 continue;
             }
             let free = [0, turns - 1].iter().all(|turn| !race(launch, other, *turn));
-            rule(free, "plan", "what lanes touch together they touch in order", || {
+            rule(free, "plan", "what queues touch together they touch in order", || {
                 format!("launches {earlier} ({}) and {number} ({})", other.path(), launch.path())
             })?;
         }

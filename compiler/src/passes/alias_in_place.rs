@@ -11,11 +11,11 @@ use crate::fused::{Call, Fused, FusedStmt, Looks};
 use crate::view::Views;
 
 /// Sets [`Call::over`] where nobody reads the slice again.
-pub fn lodge(mut fused: Fused) -> Fused {
-    let mut lodger =
-        Lodger { views: Views::new(&fused.graph, &fused.body), fused: &fused, chosen: BTreeSet::new() };
-    lodger.scan(&fused.body, fused.graph.outputs.iter().map(|o| o.value).collect());
-    let chosen = lodger.chosen;
+pub fn alias_in_place(mut fused: Fused) -> Fused {
+    let mut aliaser =
+        Aliaser { views: Views::new(&fused.graph, &fused.body), fused: &fused, chosen: BTreeSet::new() };
+    aliaser.scan(&fused.body, fused.graph.outputs.iter().map(|o| o.value).collect());
+    let chosen = aliaser.chosen;
     mark(&mut fused.body, &chosen);
     fused
 }
@@ -33,14 +33,14 @@ fn mark(body: &mut [FusedStmt], chosen: &BTreeSet<Value>) {
 /// A read: the launch that makes it, the result that it is made for, the value.
 type Read = (usize, Option<Value>, Value);
 
-struct Lodger<'a> {
+struct Aliaser<'a> {
     views: Views<'a>,
     fused: &'a Fused,
     /// Results that lie over their operand's slice.
     chosen: BTreeSet<Value>,
 }
 
-impl<'a> Lodger<'a> {
+impl<'a> Aliaser<'a> {
     /// `left` are the values that are wanted after the body's end.
     fn scan(&mut self, body: &'a [FusedStmt], left: Vec<Value>) {
         // By root: results that lie over others keep the root of what lay there.
@@ -85,7 +85,7 @@ impl<'a> Lodger<'a> {
                     }) {
                         let moved = reads.remove(&call.write).unwrap_or_default();
                         reads.entry(self.views.root(over)).or_default().extend(moved);
-                        self.views.lodge(call.write, over);
+                        self.views.alias(call.write, over);
                         self.chosen.insert(call.write);
                     }
                     made.insert(call.write);

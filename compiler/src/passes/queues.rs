@@ -1,13 +1,13 @@
-//! Independent work side by side: launches get lanes, and wait for each other where they must.
+//! Independent work side by side: launches get queues, and wait for each other where they must.
 //!
-//! Where a body carries several pieces of state (a video and an audio stream), the largest is the main lane's and smaller
-//! ones are the side lane's. Equally large ones (the video in several passes) are one lane's: each fills the card, and side
-//! by side they would take memory for all of them. A launch runs in the lane of what it transforms, its first operand;
-//! what starts from outside runs in the lane of its first reader. A launch with parts of both lanes is the main lane's.
+//! Where a body carries several pieces of state (a video and an audio stream), the largest is the main queue's and smaller
+//! ones are the side queue's. Equally large ones (the video in several passes) are one queue's: each fills the card, and side
+//! by side they would take memory for all of them. A launch runs in the queue of what it transforms, its first operand;
+//! what starts from outside runs in the queue of its first reader. A launch with parts of both queues is the main queue's.
 //!
-//! A launch waits for those of the other lane that touch what it writes, or write what it touches. Between two waits a
-//! side launch may run at any time, so what it touches lives through all launches of the main lane beside which it may
-//! run: lives are widened to that window, and the placer need not know of lanes.
+//! A launch waits for those of the other queue that touch what it writes, or write what it touches. Between two waits a
+//! side launch may run at any time, so what it touches lives through all launches of the main queue beside which it may
+//! run: live ranges are widened to that window, and the placer need not know of queues.
 
 use std::collections::BTreeMap;
 
@@ -15,11 +15,11 @@ use zoetrope_runtime::plan::Repeat;
 
 use crate::schedule::{Access, Base, Buffer, Item, Launch, Part, Schedule, Segment};
 
-/// The main lane and the side lane.
-const LANES: usize = 2;
+/// The main queue and the side queue.
+const QUEUES: usize = 2;
 
-/// Gives launches lanes and waits, and widens the lives of what the side lane touches.
-pub fn lanes(mut schedule: Schedule) -> Schedule {
+/// Gives launches queues and waits, and widens the live ranges of what the side queue touches.
+pub fn queues(mut schedule: Schedule) -> Schedule {
     for phase in &mut schedule.phases {
         let mut number = phase.first;
         for segment in &mut phase.segments {
@@ -56,13 +56,13 @@ fn one_segment(segment: &mut Segment, mut number: usize, buffers: &mut [Buffer])
         if !of_buffer.is_empty() {
             assign(&mut run, &mut of_buffer);
             let done = wait(&mut run, number);
-            widen(&run, &done, number, buffers);
+            extend_live_ranges(&run, &done, number, buffers);
         }
         number += run.len();
     }
 }
 
-/// The lanes of the pieces of state: what is read before it is written. Nothing where there are not several.
+/// The queues of the pieces of state: what is read before it is written. Nothing where there are not several.
 fn by_state(launches: &[&Launch], buffers: &[Buffer]) -> BTreeMap<usize, u8> {
     let mut read_first: BTreeMap<usize, bool> = BTreeMap::new();
     let mut states: Vec<usize> = Vec::new();
@@ -92,53 +92,53 @@ fn buffer(access: &Access) -> Option<usize> {
 }
 
 fn assign(run: &mut [&mut Launch], of_buffer: &mut BTreeMap<usize, u8>) {
-    let mut lanes: Vec<Vec<Option<u8>>> = Vec::with_capacity(run.len());
+    let mut queues: Vec<Vec<Option<u8>>> = Vec::with_capacity(run.len());
     for launch in run.iter() {
         let of = |part: &Part| {
             let from = part.reads.first().and_then(buffer)?;
             of_buffer.get(&from).copied()
         };
         let known: Vec<Option<u8>> = launch.parts.iter().map(of).collect();
-        for (part, lane) in launch.parts.iter().zip(&known) {
-            if let (Some(b), Some(lane)) = (buffer(&part.write), lane) {
-                of_buffer.insert(b, *lane);
+        for (part, queue) in launch.parts.iter().zip(&known) {
+            if let (Some(b), Some(queue)) = (buffer(&part.write), queue) {
+                of_buffer.insert(b, *queue);
             }
         }
-        lanes.push(known);
+        queues.push(known);
     }
     for at in (0..run.len()).rev() {
         for p in 0..run[at].parts.len() {
-            if lanes[at][p].is_none() {
+            if queues[at][p].is_none() {
                 let made = buffer(&run[at].parts[p].write);
                 let reads = |q: &Part| q.reads.iter().any(|r| buffer(r) == made);
                 let reader = (at + 1..run.len()).find_map(|later| {
                     let q = run[later].parts.iter().position(reads)?;
-                    lanes[later][q]
+                    queues[later][q]
                 });
-                lanes[at][p] = Some(reader.unwrap_or(0));
-                if let (Some(b), Some(lane)) = (made, reader) {
-                    of_buffer.insert(b, lane);
+                queues[at][p] = Some(reader.unwrap_or(0));
+                if let (Some(b), Some(queue)) = (made, reader) {
+                    of_buffer.insert(b, queue);
                 }
             }
         }
     }
-    for (launch, lanes) in run.iter_mut().zip(lanes) {
-        launch.lane = lanes.iter().flatten().copied().min().unwrap_or(0);
+    for (launch, queues) in run.iter_mut().zip(queues) {
+        launch.queue = queues.iter().flatten().copied().min().unwrap_or(0);
     }
 }
 
-/// For every launch, how many launches of each lane are certainly done when it begins.
-fn wait(run: &mut [&mut Launch], number: usize) -> Vec<[usize; LANES]> {
-    let mut done: Vec<[usize; LANES]> = Vec::with_capacity(run.len());
-    // Of every lane: what is done when its next launch begins, and where its launches stand.
-    let mut known = [[0; LANES]; LANES];
-    let mut stand: [Vec<usize>; LANES] = Default::default();
+/// For every launch, how many launches of each queue are certainly done when it begins.
+fn wait(run: &mut [&mut Launch], number: usize) -> Vec<[usize; QUEUES]> {
+    let mut done: Vec<[usize; QUEUES]> = Vec::with_capacity(run.len());
+    // Of every queue: what is done when its next launch begins, and where its launches stand.
+    let mut known = [[0; QUEUES]; QUEUES];
+    let mut stand: [Vec<usize>; QUEUES] = Default::default();
     for at in 0..run.len() {
-        let lane = usize::from(run[at].lane);
-        let mut certain = known[lane];
+        let queue = usize::from(run[at].queue);
+        let mut certain = known[queue];
         let mut waits = Vec::new();
-        for other in (0..LANES).filter(|l| *l != lane) {
-            // The last one that matters: those before it in its lane are done with it.
+        for other in (0..QUEUES).filter(|l| *l != queue) {
+            // The last one that matters: those before it in its queue are done with it.
             let last = (certain[other]..stand[other].len())
                 .rev()
                 .find(|nth| conflict(run[at], run[stand[other][*nth]]));
@@ -151,9 +151,9 @@ fn wait(run: &mut [&mut Launch], number: usize) -> Vec<[usize; LANES]> {
         }
         run[at].waits = waits;
         done.push(certain);
-        stand[lane].push(at);
-        certain[lane] = stand[lane].len();
-        known[lane] = certain;
+        stand[queue].push(at);
+        certain[queue] = stand[queue].len();
+        known[queue] = certain;
     }
     done
 }
@@ -182,17 +182,17 @@ fn meets(a: &Access, b: &Access) -> bool {
     !(rows_alike && (p.1 <= q.0 || q.1 <= p.0))
 }
 
-fn widen(run: &[&mut Launch], done: &[[usize; LANES]], number: usize, buffers: &mut [Buffer]) {
-    let main: Vec<usize> = (0..run.len()).filter(|at| run[*at].lane == 0).collect();
-    let side: Vec<usize> = (0..run.len()).filter(|at| run[*at].lane > 0).collect();
+fn extend_live_ranges(run: &[&mut Launch], done: &[[usize; QUEUES]], number: usize, buffers: &mut [Buffer]) {
+    let main: Vec<usize> = (0..run.len()).filter(|at| run[*at].queue == 0).collect();
+    let side: Vec<usize> = (0..run.len()).filter(|at| run[*at].queue > 0).collect();
     for (nth, at) in side.iter().enumerate() {
         let after = done[*at][0].checked_sub(1).map_or(0, |m| main[m] + 1);
         let before = main.iter().find(|m| done[**m][1] > nth).copied().unwrap_or(run.len());
         for part in &run[*at].parts {
             for b in part.reads.iter().chain([&part.write]).filter_map(buffer) {
-                let life = &mut buffers[b];
-                life.first = life.first.min(number + after);
-                life.last = life.last.max(number + before - 1);
+                let range = &mut buffers[b];
+                range.first = range.first.min(number + after);
+                range.last = range.last.max(number + before - 1);
             }
         }
     }

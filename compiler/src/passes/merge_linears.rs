@@ -8,12 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use zoetrope_kernels::{Kernel, Ref};
 use zoetrope_model_spec::lang::{Constant, Def, Graph, Info, Note, Op, OpStmt, Stmt, Tensor, Value};
 
-/// Widens products in every body.
-pub fn widen(mut graph: Graph, catalog: &[Kernel]) -> Graph {
+/// Merges products in every body.
+pub fn merge_linears(mut graph: Graph, catalog: &[Kernel]) -> Graph {
     let epilogues = epilogues(catalog);
     let body = std::mem::take(&mut graph.body);
     let readers = readers(&body);
-    graph.body = widen_body(&mut graph, body, &readers, &epilogues);
+    graph.body = merge_body(&mut graph, body, &readers, &epilogues);
     graph
 }
 
@@ -48,7 +48,7 @@ fn readers(body: &[Stmt]) -> BTreeMap<Value, Vec<Op>> {
 /// What products must have in common: the input, the file, the number of the first turn, a bias.
 type Key = (Value, usize, bool, String);
 
-fn widen_body(
+fn merge_body(
     graph: &mut Graph,
     body: Vec<Stmt>,
     readers: &BTreeMap<Value, Vec<Op>>,
@@ -76,7 +76,7 @@ fn widen_body(
             Stmt::Op(op) if member.contains(&op.output) => {}
             Stmt::Op(op) => out.push(Stmt::Op(op)),
             Stmt::Loop(mut l) => {
-                l.body = widen_body(graph, l.body, readers, epilogues);
+                l.body = merge_body(graph, l.body, readers, epilogues);
                 out.push(Stmt::Loop(l));
             }
         }

@@ -190,7 +190,7 @@ fn decoder(target: &Target, model: &ModelConfig, frames: usize) -> Result<(Fused
 /// Compiles a part of a target, keeping every level. `taps` are inner values that become outputs.
 ///
 /// # Errors
-/// Unknown phases and taps, a run whose clip cannot be written, dimensions that do not fit together, or a compiler's gate.
+/// Unknown phases and taps, a run whose clip cannot be written, dimensions that do not fit together, or a compiler's verifier.
 pub fn compile_part(
     target: &Target,
     model: &ModelConfig,
