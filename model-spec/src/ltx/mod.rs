@@ -11,6 +11,7 @@ mod denoise;
 pub mod feed_forward;
 mod generator;
 pub mod guidance;
+pub mod pass_input;
 pub mod pipeline;
 pub mod read_config;
 pub mod rope;

@@ -6,6 +6,7 @@ use super::attention::{Places, gated, perturbed};
 use super::config::{Heads, Transformer};
 use super::feed_forward::feed_forward;
 use super::guidance::{Pass, Stretch, stretches};
+pub use super::pass_input::{PassInput, PerStream};
 use super::rope::{Axis, Rotary, axial};
 use super::sizes::Size;
 use crate::lang::{Builder, Op, Source, Value};
@@ -23,21 +24,6 @@ pub struct Stream {
     pub sigma: Value,
     /// What is added to the scores of its self-attention, f32 [tokens, tokens] ([`super::attention::bias_of`]).
     pub bias: Option<Value>,
-}
-
-/// A value of each stream.
-#[derive(Clone, Copy, Debug)]
-pub struct PerStream {
-    pub video: Value,
-    pub audio: Value,
-}
-
-/// One pass through the blocks among those of an evaluation, which have latents and noise levels in common.
-#[derive(Clone, Copy, Debug)]
-pub struct PassInput {
-    pub pass: Pass,
-    /// The text context [text tokens, width].
-    pub context: PerStream,
 }
 
 /// Where tokens are: midpoints of what they cover, each distinct one once (docs/model/transformer.md 3).
@@ -130,7 +116,7 @@ pub fn velocity(
     velocities(b, cfg, at, video, audio, &[PassInput { pass: Pass::Cond, context }], &[])[0]
 }
 
-/// Velocities of every pass in `pass_inputs`, in their order, the conditional one first; `stg_blocks` are those that
+/// Velocities of every pass in `inputs`, in their order, the conditional one first; `stg_blocks` are those that
 /// [`Pass::Perturbed`] perturbs.
 ///
 /// A perturbed pass is the conditional one up to its first perturbed block, so it begins there, with what the
@@ -141,7 +127,7 @@ pub fn velocities(
     at: &Positions,
     video: Stream,
     audio: Stream,
-    pass_inputs: &[PassInput],
+    inputs: &[PassInput],
     stg_blocks: &[usize],
 ) -> Vec<PerStream> {
     b.component(Source::Checkpoint, "model.diffusion_model", || {
@@ -163,11 +149,11 @@ pub fn velocities(
             audio: b.tap("a.patchify", b.linear("audio_patchify_proj", audio.latent, cfg.audio.width())),
         };
         let blocks = Blocks { cfg, ropes: &ropes, v: &v, a: &a };
-        let mut states = vec![begin; pass_inputs.len()];
+        let mut states = vec![begin; inputs.len()];
         for stretch in stretches(cfg.layers, stg_blocks) {
-            let begun = |pass_input: &PassInput| pass_input.pass != Pass::Perturbed || stretch.begun;
+            let begun = |input: &PassInput| input.pass != Pass::Perturbed || stretch.begun;
             let (at, here): (Vec<usize>, Vec<PassInput>) =
-                pass_inputs.iter().copied().enumerate().filter(|(_, pass_input)| begun(pass_input)).unzip();
+                inputs.iter().copied().enumerate().filter(|(_, input)| begun(input)).unzip();
             let before: Vec<PerStream> = at.iter().map(|i| states[*i]).collect();
             let after = blocks.run(b, &stretch, &here, &before);
             // Passes that have not begun are still the conditional one.
@@ -196,7 +182,7 @@ impl Blocks<'_> {
         &self,
         b: &Builder,
         stretch: &Stretch,
-        pass_inputs: &[PassInput],
+        inputs: &[PassInput],
         states: &[PerStream],
     ) -> Vec<PerStream> {
         let (v, a) = (self.v.sums.of(b, &stretch.blocks), self.a.sums.of(b, &stretch.blocks));
@@ -206,11 +192,11 @@ impl Blocks<'_> {
         };
         let out = b.scope("transformer_blocks.*", || {
             b.repeat("transformer_blocks", stretch.blocks.clone(), &flat, |x| {
-                let passes = pass_inputs.iter().zip(pairs(x)).map(|(pass_input, x)| {
-                    let v = Stage { common: self.v, sums: &v, context: pass_input.context.video };
-                    let a = Stage { common: self.a, sums: &a, context: pass_input.context.audio };
-                    let perturbed = stretch.perturbed && pass_input.pass == Pass::Perturbed;
-                    block(b, self, &v, &a, perturbed, pass_input.pass != Pass::Isolated, x)
+                let passes = inputs.iter().zip(pairs(x)).map(|(input, x)| {
+                    let v = Stage { common: self.v, sums: &v, context: input.context.video };
+                    let a = Stage { common: self.a, sums: &a, context: input.context.audio };
+                    let perturbed = stretch.perturbed && input.pass == Pass::Perturbed;
+                    block(b, self, &v, &a, perturbed, input.pass != Pass::Isolated, x)
                 });
                 let after: Vec<PerStream> = passes.collect();
                 if let [only] = after[..] {
