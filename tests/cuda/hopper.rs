@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use zoetrope::session::Session;
 use zoetrope_runtime::plan::{Code, Plan};
+use zoetrope_test_support::asks_for_long;
 
 use crate::phase::Demo;
 use crate::run::{clip, distance, errors_of};
@@ -37,6 +38,9 @@ fn latents_on_hopper_equal_the_cpu_executors() {
 
 #[test]
 fn every_launch_on_hopper_equals_the_cpu_executors() {
+    if !asks_for_long("every launch for itself on Hopper") {
+        return;
+    }
     let demo = Demo::new();
     let plan = without_decoders(&demo.plan);
     let Some(stand_in) = StandIn::open() else { return };

@@ -10,6 +10,7 @@ use zoetrope::tensors::Named;
 use zoetrope_runtime::cuda::{Card, DeviceError, Images};
 use zoetrope_runtime::plan::{Arch, Code, Function, Plan};
 use zoetrope_runtime::{Cpu, Executor};
+use zoetrope_test_support::asks_for_long;
 
 use crate::launches::{Beside, LaunchError};
 use crate::phase::Demo;
@@ -83,6 +84,9 @@ pub fn errors_of(demo: &Demo, plan: &Plan, code: &Code) -> Vec<LaunchError> {
 /// Tells which launch makes an error.
 #[test]
 fn every_launch_equals_the_cpu_executors() {
+    if !asks_for_long("every launch for itself") {
+        return;
+    }
     let demo = Demo::new();
     let Some(_stand_in) = StandIn::open() else { return };
     let errors = errors_of(&demo, &demo.plan, &demo.selected.code);

@@ -28,12 +28,12 @@ fn changed(plan: &Plan, change: &dyn Fn(&mut Vec<Fetch>)) -> Plan {
 
 /// Runs the phase `runs` times on one executor, of which every run but the first reads what the last fetches of the one
 /// before it brought: the bits of all.
-fn bits(demo: &Demo, plan: &Plan, mode: Mode, runs: usize) -> Vec<Vec<u32>> {
+fn bits(demo: &Demo, plan: &Plan, mode: Mode, sigmas: &[f32], runs: usize) -> Vec<Vec<u32>> {
     let mut cuda = demo.cuda(plan, &demo.selected.code).unwrap();
     cuda.set_mode(mode);
     let (mut session, phase) = (Session::on(cuda), plan.phase(PHASE).unwrap());
     let run = |_| {
-        session.run(PHASE, &inputs(phase), &SIGMAS, &mut Unwatched).unwrap();
+        session.run(PHASE, &inputs(phase), sigmas, &mut Unwatched).unwrap();
         let outputs =
             phase.outputs.iter().flat_map(|port| session.output(PHASE, &port.name).unwrap().reals());
         outputs.map(f32::to_bits).collect()
@@ -50,17 +50,18 @@ fn streamed_weights_give_the_bits_of_resident_ones() {
     let want = |sigmas| resident.outputs(&resident.plan, &resident.selected.code, PHASE, sigmas).unwrap();
     let after_both = want(&SIGMAS);
     assert!(after_both.iter().all(|bits| f32::from_bits(*bits).is_finite()));
-    for (seed, mode, runs) in [(2, Mode::Graphs, 2), (3, Mode::Single, 1)] {
+    let step = &SIGMAS[..2];
+    let after_one = want(step);
+    for (seed, mode, sigmas, runs) in [(2, Mode::Graphs, &SIGMAS[..], 1), (3, Mode::Single, step, 2)] {
         stand_in.set("seed", seed);
-        assert!(bits(&streamed, plan, mode, runs).iter().all(|have| *have == after_both), "{mode:?}");
+        let want = if sigmas == step { &after_one } else { &after_both };
+        assert!(bits(&streamed, plan, mode, sigmas, runs).iter().all(|have| have == want), "{mode:?}");
     }
 
     // A step alone is enough to show what is wrong with a fetch, in some order of some.
-    let step = &SIGMAS[..2];
-    let after_one = want(step);
     let shows = |change: &dyn Fn(&mut Vec<Fetch>)| {
         let plan = changed(plan, change);
-        (1..=6).any(|seed| {
+        [3, 1, 2, 4, 5, 6].into_iter().any(|seed| {
             stand_in.set("seed", seed);
             streamed.outputs(&plan, &streamed.selected.code, PHASE, step).unwrap() != after_one
         })

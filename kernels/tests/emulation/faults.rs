@@ -4,6 +4,7 @@ use std::sync::Mutex;
 
 use zoetrope_kernels::catalog;
 use zoetrope_kernels::cuda::{Class, Variant};
+use zoetrope_test_support::asks_for_long;
 
 use crate::cases::{Arrangement, Bound, Case, Rows, Storage, dtypes};
 use crate::planted::{FAULTS, HOPPER_FAULTS, TRACELESS};
@@ -79,6 +80,9 @@ fn none_is_missed(count: usize, build: Build, plant: impl Fn(usize) -> Option<St
 
 #[test]
 fn faults_are_caught() {
+    if !asks_for_long("planted faults") {
+        return;
+    }
     let portable = FAULTS.iter().map(|fault| (Class::Portable, fault));
     let all: Vec<_> = portable.chain(HOPPER_FAULTS.iter().map(|fault| (Class::Hopper, fault))).collect();
     none_is_missed(all.len() + 1, Build::Plain, |i| {

@@ -2,7 +2,7 @@
 //!
 //! [`recipe`] builds the model files of `tests/fixtures/gamma` bit for bit, [`golden`] loads what the
 //! official code computes on them and compares a candidate with it, [`picture`] is its way to pictures of
-//! 8 bit, [`tensor`] reads and writes the tensor files of both. `tests/fixtures/gamma/README.md` says where
+//! 8 bit, [`tensor`] reads and writes the tensor files of both. [`asks_for_long`] tells which tests run. `tests/fixtures/gamma/README.md` says where
 //! the numbers come from.
 
 pub mod golden;
@@ -51,6 +51,15 @@ impl Error {
     fn format(path: &Path, reason: impl ToString) -> Error {
         Error::Format { path: path.to_owned(), reason: reason.to_string() }
     }
+}
+
+/// Whether tests that take long run: with ZOETROPE_TESTS=long, as `.ci/run` has it. Says that `what` is skipped otherwise.
+pub fn asks_for_long(what: &str) -> bool {
+    let long = std::env::var("ZOETROPE_TESTS").is_ok_and(|value| value == "long");
+    if !long {
+        println!("skipped: {what}, which takes long: ZOETROPE_TESTS=long");
+    }
+    long
 }
 
 /// The folder of the reference values: `tests/fixtures/gamma`.
