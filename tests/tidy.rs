@@ -153,7 +153,10 @@ fn crates_are_compiled_once() {
             if unit["mode"] == "build" && library {
                 let (id, how) = (&unit["pkg_id"], (&unit["features"], &unit["profile"]));
                 let other = seen.insert(id.to_string(), how);
-                assert!(other.is_none(), "{profile}: {id} is compiled as {how:?} and as {other:?}: Cargo.toml");
+                assert!(
+                    other.is_none(),
+                    "{profile}: {id} is compiled as {how:?} and as {other:?}: Cargo.toml"
+                );
             }
         }
         assert!(seen.len() > 50);
