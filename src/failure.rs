@@ -113,7 +113,7 @@ impl From<DemoError> for Failure {
 impl From<MediaError> for Failure {
     fn from(error: MediaError) -> Failure {
         let kind = match error {
-            MediaError::Size { .. } | MediaError::FrameRate(_) | MediaError::NoSoundEncoder => Kind::Usage,
+            MediaError::Size { .. } | MediaError::FrameRate(_) | MediaError::NoAudioEncoder => Kind::Usage,
             _ => Kind::Failure,
         };
         Failure::new(kind, error.to_string())

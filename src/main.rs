@@ -11,7 +11,7 @@ use zoetrope::commands::parse;
 use zoetrope::commands::plan::ShowPlan;
 use zoetrope::commands::verify::Verify;
 
-/// Clips with sound from prompts, by LTX-2.3, compiled ahead of time
+/// Clips with audio from prompts, by LTX-2.3, compiled ahead of time
 #[derive(Parser)]
 #[command(version, arg_required_else_help = true)]
 struct Cli {

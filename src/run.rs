@@ -1,4 +1,4 @@
-//! A whole run: the phases of a plan in order, from tokens to picture and sound.
+//! A whole run: the phases of a plan in order, from tokens to frames and audio.
 
 use std::collections::BTreeMap;
 

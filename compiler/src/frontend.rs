@@ -58,7 +58,7 @@ impl CompileError {
 /// Which part of a target is compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part<'a> {
-    /// Prompt to picture and sound.
+    /// Prompt to frames and audio.
     Run(Picture),
     /// One phase, with its ports in the shapes of docs/phases.md.
     Phase(&'a str),
@@ -190,7 +190,8 @@ fn decoder(target: &Target, model: &ModelConfig, frames: usize) -> Result<(Fused
 /// Compiles a part of a target, keeping every level. `taps` are inner values that become outputs.
 ///
 /// # Errors
-/// Unknown phases and taps, a run whose clip cannot be written, dimensions that do not fit together, or a compiler's verifier.
+/// Unknown phases and taps, a run whose clip cannot be written, dimensions that do not fit together, or a compiler's
+/// verifier.
 pub fn compile_part(
     target: &Target,
     model: &ModelConfig,

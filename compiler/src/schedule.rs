@@ -44,7 +44,7 @@ pub enum Base {
 pub struct Access {
     pub base: Base,
     pub offset: u64,
-    /// Bytes added with every turn of the enclosing loop.
+    /// Bytes added with every iteration of the enclosing loop.
     pub step: u64,
     pub dtype: Dtype,
     pub shape: Vec<usize>,
@@ -74,7 +74,7 @@ pub struct Launch {
     pub meaning: Meaning,
     /// Launches of one queue run one after the other, those of different queues side by side.
     pub queue: u8,
-    /// Launches of other queues, of the same run of launches or turn of a loop, that must be done before.
+    /// Launches of other queues, of the same run of launches or iteration of a loop, that must be done before.
     pub waits: Vec<usize>,
     pub parts: Vec<Part>,
 }
@@ -83,7 +83,7 @@ pub struct Launch {
 pub struct Loop {
     pub name: String,
     pub count: usize,
-    /// One list of constants per turn.
+    /// One list of constants per iteration.
     pub rows: Vec<Vec<usize>>,
     pub body: Vec<Launch>,
 }
@@ -184,7 +184,7 @@ impl fmt::Display for Access {
             write!(f, "+{}", self.offset)?;
         }
         if self.step > 0 {
-            write!(f, "+{}*turn", self.step)?;
+            write!(f, "+{}*iteration", self.step)?;
         }
         let dims: Vec<_> = self.shape.iter().map(usize::to_string).collect();
         write!(f, ":{}[{}]", self.dtype, dims.join(","))

@@ -13,7 +13,7 @@ pub struct View {
     pub offset: usize,
     pub shape: Vec<usize>,
     strides: Vec<usize>,
-    /// Elements added with every turn of the enclosing loop.
+    /// Elements added with every iteration of the enclosing loop.
     pub step: usize,
 }
 
@@ -76,8 +76,8 @@ impl View {
         }
     }
 
-    /// The entry of the current turn.
-    fn turn(&self) -> View {
+    /// The entry of the current iteration.
+    fn iteration(&self) -> View {
         let (shape, strides) = (self.shape[1..].to_vec(), self.strides[1..].to_vec());
         View { shape, strides, step: self.strides[0], ..self.clone() }
     }
@@ -185,7 +185,7 @@ impl<'a> Views<'a> {
                 match &stmt.op {
                     Op::Slice { axis, start, len } => Some(inner.slice(*axis, *start, *len)),
                     Op::Reshape { shape } => inner.reshape(shape),
-                    Op::Turn {} => Some(inner.turn()),
+                    Op::Iteration {} => Some(inner.iteration()),
                     _ => None,
                 }
             }

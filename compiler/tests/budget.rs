@@ -32,8 +32,8 @@ fn models() -> impl Strategy<Value = Model> {
         .prop_map(|(layers, blocks, more, rows)| Model { layers, blocks, more, rows })
 }
 
-/// A turn: the state, changed by every weight of the turn and by one that all turns share.
-fn turn(b: &Builder, of: &str, model: &Model, x: Value, shared: Value) -> Value {
+/// An iteration: the state, changed by every weight of the iteration and by one that all iterations share.
+fn iteration(b: &Builder, of: &str, model: &Model, x: Value, shared: Value) -> Value {
     let table = b.constant("table", &[COLS], vec![0.25; COLS]);
     let mix = |x: Value, (i, rows): (usize, &usize)| {
         let weight = b.weight(&format!("{of}.*.w{i}"), &[*rows, COLS]);
@@ -48,7 +48,7 @@ fn program(model: &Model) -> Program {
         let b = Builder::new(name, Dtype::F32);
         let x = b.input("x", Dtype::F32, &[5, COLS]);
         let shared = b.weight("shared", &[COLS]);
-        let out = b.repeat(of, 0..count, &[x], |s| vec![turn(&b, of, model, s[0], shared)]);
+        let out = b.repeat(of, 0..count, &[x], |s| vec![iteration(&b, of, model, s[0], shared)]);
         b.output("y", out[0]);
         Phase::alone(b.finish().expect("shapes fit"))
     };
@@ -56,8 +56,8 @@ fn program(model: &Model) -> Program {
         let b = Builder::new(name, Dtype::F32);
         let x = b.input("x", Dtype::F32, &[5, COLS]);
         let shared = b.weight("shared", &[COLS]);
-        let some = |turns: Range<usize>, s: &[Value]| {
-            b.repeat("blocks", turns, s, |s| vec![turn(&b, "blocks", model, s[0], shared)])
+        let some = |iterations: Range<usize>, s: &[Value]| {
+            b.repeat("blocks", iterations, s, |s| vec![iteration(&b, "blocks", model, s[0], shared)])
         };
         let out = b.steps("step", &[b.silu(x)], |s| match model.more {
             0 => some(0..model.blocks, s),
@@ -226,7 +226,7 @@ fn changed_fetches_are_refused() {
                 assert!(told.is_err(), "{phase}: fetch {i} {what}");
             };
             refused("is missing", &|f, _| _ = f.remove(i));
-            refused("is for another turn", &|f, n| f[i].iteration = (f[i].iteration + 1) % n);
+            refused("is for another iteration", &|f, n| f[i].iteration = (f[i].iteration + 1) % n);
             refused("brings half", &|f, _| _ = f[i].constants.to_mut().pop());
             let after = ring(&mut good.clone(), phase).1.fetches[i].after;
             if after != Fetch::AT_ONCE && after > 0 {

@@ -63,21 +63,23 @@ fn record(b: &Builder, values: &mut Vec<Value>, steps: &[Step]) {
     }
 }
 
-fn program(before: &[Step], body: &[Step], after: &[Step], turns: usize) -> Graph {
+fn program(before: &[Step], body: &[Step], after: &[Step], iterations: usize) -> Graph {
     let b = Builder::new("random", Dtype::F32);
     let mut values = vec![b.input("x", Dtype::F32, &[ROWS, COLS]), b.input("y", Dtype::F32, &[ROWS, COLS])];
     record(&b, &mut values, before);
     let state = [values[values.len() - 1], values[values.len() / 2]];
     let outside = values.clone();
-    let rows: Vec<Value> = (0..turns)
-        .map(|turn| b.constant(&format!("row.{turn}"), &[1, COLS], vec![turn as f32 / 4.0; COLS]))
+    let rows: Vec<Value> = (0..iterations)
+        .map(|iteration| {
+            b.constant(&format!("row.{iteration}"), &[1, COLS], vec![iteration as f32 / 4.0; COLS])
+        })
         .collect();
     let mut stack = None;
-    let out = b.repeat("turns", 0..turns, &state, |s| {
+    let out = b.repeat("iterations", 0..iterations, &state, |s| {
         let mut inner = outside.clone();
         inner.extend_from_slice(s);
         inner.push(b.add(s[0], b.per_iteration("row", &rows)));
-        inner.push(b.mul(s[1], b.turn(b.slice(outside[0], 0, 0, turns))));
+        inner.push(b.mul(s[1], b.iteration(b.slice(outside[0], 0, 0, iterations))));
         record(&b, &mut inner, body);
         stack = Some(b.collect("kept", inner[inner.len() / 2]));
         let one = b.affine(inner[inner.len() - 1], 0.5, 0.1);
@@ -174,9 +176,9 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
     #[test]
     fn neither_sharing_nor_unrolling_changes_a_bit(
-        before in steps(12), body in steps(10), after in steps(12), turns in 1usize..4,
+        before in steps(12), body in steps(10), after in steps(12), iterations in 1usize..4,
     ) {
-        let looped = program(&before, &body, &after, turns);
+        let looped = program(&before, &body, &after, iterations);
         let (shared, private) = (plan_of(&looped, true), plan_of(&looped, false));
         let straight = plan_of(&unroll(looped), true);
         let expected = outputs(&private, false);

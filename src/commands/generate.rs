@@ -95,7 +95,7 @@ impl Generate {
         ];
         // All that will be written is tried first: nobody wants to hear after minutes of work that it has no place.
         let mut writer = Mp4Writer::new(facts.width as usize, facts.height as usize, facts.fps, &metadata)?;
-        writer.expect_sound()?;
+        writer.expect_audio()?;
         let mut outputs = Outputs::open(
             plan,
             writer.likely_bytes(facts.frames as usize),
@@ -186,7 +186,7 @@ fn encode(mut writer: Mp4Writer, frames: usize, finished: &Finished) -> Result<M
     }
     let wave = finished.waveform.reals();
     let (left, right) = wave.split_at(wave.len() / 2);
-    writer.push_sound(left, right)?;
+    writer.push_audio(left, right)?;
     Ok(writer.finish()?)
 }
 

@@ -10,9 +10,9 @@ use zoetrope_runtime::plan::{Plan, Source};
 
 use crate::demo::demo_in_memory;
 use crate::failure::{Failure, Kind};
+use crate::model_check::{Report, verify};
 use crate::model_files::{ModelFiles, ModelPaths, tensors_of};
 use crate::terminal;
-use crate::verify::{Report, verify};
 
 /// Where the model's files are. The official command line's names are accepted too.
 #[derive(Args, Clone, Debug, Default)]

@@ -5,8 +5,8 @@ use clap::Args;
 use super::model::built_in;
 use super::{ModelArgs, PlanArgs, say};
 use crate::failure::{Failure, Kind};
+use crate::model_check::deepen;
 use crate::model_files::tensors_of;
-use crate::verify::deepen;
 
 /// Check that model files fit a plan, from their headers or by reading them whole
 #[derive(Args, Debug)]

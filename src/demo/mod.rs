@@ -1,6 +1,6 @@
 //! A model that the program makes itself: the architecture of LTX-2.3 with small numbers and seeded weights.
 //!
-//! It shows moving patterns and sound, not what a prompt asks for. What it is good for: every part of the program
+//! It shows moving patterns and audio, not what a prompt asks for. What it is good for: every part of the program
 //! runs, on any machine, without a download. Names, formats and configs are those of the official files, and the
 //! weights come from integer arithmetic, so the bytes are the same on every machine.
 

@@ -35,7 +35,7 @@ pub enum MediaError {
         /// Bytes wanted.
         wanted: usize,
     },
-    /// The two channels of a piece of sound differ in length.
+    /// The two channels of a piece of audio differ in length.
     #[error("the left channel has {left} samples and the right one {right}: wanted the same number in both")]
     Channels {
         /// Samples in the left channel.
@@ -56,12 +56,12 @@ pub enum MediaError {
         /// What the encoder said, or what was missing in its output.
         reason: String,
     },
-    /// The sound encoder failed.
-    #[error("the AAC encoder failed: {0}; write the clip without sound to keep the pictures")]
-    Sound(String),
-    /// This build has no sound encoder.
-    #[error("this build cannot write sound: it was made without the feature aac-fdk; rebuild with it")]
-    NoSoundEncoder,
+    /// The audio encoder failed.
+    #[error("the AAC encoder failed: {0}; write the clip without audio to keep the pictures")]
+    Audio(String),
+    /// This build has no audio encoder.
+    #[error("this build cannot write audio: it was made without the feature aac-fdk; rebuild with it")]
+    NoAudioEncoder,
     /// The movie does not fit the tables of an MP4 file.
     #[error("the MP4 tables could not be written: {0}; shorten the clip or its metadata")]
     Tables(String),

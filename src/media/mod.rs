@@ -1,21 +1,22 @@
-//! Finished frames to MP4 files: H.264 video (4:2:0, BT.709, limited range) and AAC-LC sound.
+//! Finished frames to MP4 files: H.264 video (4:2:0, BT.709, limited range) and AAC-LC audio.
 //!
 //! Everything runs inside the process: OpenH264 and FDK-AAC are compiled in, no external program is started.
-//! [`Mp4Writer`] takes frames as planes of 8 bit, one at a time. The same input gives the same bytes: encoders run on one
-//! thread and the file holds no dates.
+//! [`Mp4Writer`] takes frames as planes of 8 bit, one at a time. The same input gives the same bytes: encoders run on
+//! one thread and the file holds no dates.
 //!
-//! The compressed clip stays in memory until all frames are in; [`Mp4`] is the finished file, which [`crate::output`] writes.
+//! The compressed clip stays in memory until all frames are in; [`Mp4`] is the finished file, which [`crate::output`]
+//! writes.
 
+#[cfg(feature = "aac-fdk")]
+mod audio;
+#[cfg(not(feature = "aac-fdk"))]
+#[path = "audio_off.rs"]
+mod audio;
 mod error;
 mod movie;
 mod mp4;
 mod quiet;
 mod rate;
-#[cfg(feature = "aac-fdk")]
-mod sound;
-#[cfg(not(feature = "aac-fdk"))]
-#[path = "sound_off.rs"]
-mod sound;
 mod tables;
 mod video;
 mod writer;
@@ -25,5 +26,5 @@ pub use mp4::Mp4;
 pub use rate::{FrameRate, video_bit_rate};
 pub use writer::Mp4Writer;
 
-/// Sound samples per second and channel, in every written file.
+/// Audio samples per second and channel, in every written file.
 pub const SAMPLE_RATE: u32 = 48_000;

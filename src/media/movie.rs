@@ -22,7 +22,7 @@ pub(super) struct VideoTrack {
 }
 
 /// AAC frames at [`super::SAMPLE_RATE`], stereo.
-pub(super) struct SoundTrack {
+pub(super) struct AudioTrack {
     /// AudioSpecificConfig, ISO/IEC 14496-3.
     pub(super) config: Vec<u8>,
     /// Samples per channel in a frame.
@@ -42,13 +42,13 @@ pub(super) struct SoundTrack {
 /// Everything a file holds.
 pub(super) struct Movie {
     pub(super) video: VideoTrack,
-    pub(super) sound: Option<SoundTrack>,
+    pub(super) audio: Option<AudioTrack>,
     pub(super) metadata: Vec<(String, String)>,
 }
 
 /// Consecutive frames of one track that lie together in the file.
 pub(super) struct Chunk {
-    pub(super) sound: bool,
+    pub(super) audio: bool,
     /// Number of frames, video or AAC.
     pub(super) frames: u32,
     pub(super) bytes: u64,

@@ -57,9 +57,9 @@ impl Mp4 {
     pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         out.write_all(&self.head)?;
         let mut video = &self.movie.video.data[..];
-        let mut sound = self.movie.sound.as_ref().map_or(&[][..], |s| &s.data);
+        let mut audio = self.movie.audio.as_ref().map_or(&[][..], |s| &s.data);
         for chunk in &self.chunks {
-            let track = if chunk.sound { &mut sound } else { &mut video };
+            let track = if chunk.audio { &mut audio } else { &mut video };
             let (now, later) = track.split_at(chunk.bytes as usize);
             out.write_all(now)?;
             *track = later;
@@ -68,17 +68,17 @@ impl Mp4 {
     }
 }
 
-/// Half a second of pictures, the sound of that time, and so on, so that a player reads the file front to back.
+/// Half a second of pictures, the audio of that time, and so on, so that a player reads the file front to back.
 fn interleave(movie: &Movie) -> Vec<Chunk> {
     let rate = movie.video.rate;
     let per_chunk = (rate.fps() / 2.0).ceil() as usize;
     let mut chunks = Vec::new();
-    let mut sound = movie.sound.as_ref().map(|s| (s, &s.sizes[..]));
+    let mut audio = movie.audio.as_ref().map(|s| (s, &s.sizes[..]));
     let mut frames_done = 0;
     for pictures in movie.video.sizes.chunks(per_chunk) {
         chunks.push(chunk(false, pictures));
         frames_done += pictures.len();
-        if let Some((track, left)) = &mut sound {
+        if let Some((track, left)) = &mut audio {
             let until = rate.time(frames_done as u64, SAMPLE_RATE) + u64::from(track.priming);
             let wanted = until.div_ceil(u64::from(track.frame_length)) as usize;
             let done = track.sizes.len() - left.len();
@@ -94,8 +94,8 @@ fn interleave(movie: &Movie) -> Vec<Chunk> {
     chunks
 }
 
-fn chunk(sound: bool, sizes: &[u32]) -> Chunk {
-    Chunk { sound, frames: sizes.len() as u32, bytes: sizes.iter().map(|s| u64::from(*s)).sum() }
+fn chunk(audio: bool, sizes: &[u32]) -> Chunk {
+    Chunk { audio, frames: sizes.len() as u32, bytes: sizes.iter().map(|s| u64::from(*s)).sum() }
 }
 
 /// The bytes of a box.
@@ -106,7 +106,7 @@ fn bytes(part: &impl Encode) -> Result<Vec<u8>, MediaError> {
 #[cfg(test)]
 mod tests {
     use super::super::FrameRate;
-    use super::super::movie::{SoundTrack, VideoTrack};
+    use super::super::movie::{AudioTrack, VideoTrack};
     use super::*;
 
     fn movie(fps: f64, frames: usize, samples: u64) -> Movie {
@@ -121,7 +121,7 @@ mod tests {
             data: vec![1; 10 * frames],
         };
         let count = (samples + 2048).div_ceil(1024) as usize;
-        let sound = (samples > 0).then(|| SoundTrack {
+        let audio = (samples > 0).then(|| AudioTrack {
             config: vec![0x11, 0x90],
             frame_length: 1024,
             priming: 2048,
@@ -130,7 +130,7 @@ mod tests {
             sizes: vec![3; count],
             data: vec![2; 3 * count],
         });
-        Movie { video, sound, metadata: Vec::new() }
+        Movie { video, audio, metadata: Vec::new() }
     }
 
     #[test]
@@ -140,22 +140,22 @@ mod tests {
             let movie = movie(24.0, frames, samples);
             let chunks = interleave(&movie);
             let count =
-                |sound| chunks.iter().filter(|c| c.sound == sound).map(|c| c.frames as usize).sum::<usize>();
+                |audio| chunks.iter().filter(|c| c.audio == audio).map(|c| c.frames as usize).sum::<usize>();
             assert_eq!(count(false), frames);
-            assert_eq!(count(true), movie.sound.as_ref().map_or(0, |s| s.sizes.len()));
+            assert_eq!(count(true), movie.audio.as_ref().map_or(0, |s| s.sizes.len()));
             assert!(chunks.iter().all(|c| c.frames > 0));
-            assert!(chunks.windows(2).all(|w| !(w[0].sound && w[1].sound)));
-            let bytes = movie.video.data.len() + movie.sound.as_ref().map_or(0, |s| s.data.len());
+            assert!(chunks.windows(2).all(|w| !(w[0].audio && w[1].audio)));
+            let bytes = movie.video.data.len() + movie.audio.as_ref().map_or(0, |s| s.data.len());
             assert_eq!(chunks.iter().map(|c| c.bytes).sum::<u64>(), bytes as u64);
         }
     }
 
     #[test]
-    fn sound_is_never_far_from_its_pictures() {
+    fn audio_is_never_far_from_its_pictures() {
         let movie = movie(24.0, 240, 480_000);
         let (mut pictures, mut frames) = (0u64, 0u64);
         for chunk in interleave(&movie) {
-            if chunk.sound {
+            if chunk.audio {
                 frames += u64::from(chunk.frames);
                 let heard = frames as f64 * 1024.0 / 48_000.0 - 2048.0 / 48_000.0;
                 assert!((heard - pictures as f64 / 24.0).abs() < 0.05, "{heard} {pictures}");

@@ -13,12 +13,12 @@ use shiguredo_mp4::descriptors::{
 };
 use shiguredo_mp4::{BoxSize, BoxType, Either, Encode, FixedPointNumber, Mp4FileTime, Uint};
 
-use super::movie::{Chunk, Movie, SoundTrack, VideoTrack};
+use super::movie::{AudioTrack, Chunk, Movie, VideoTrack};
 use super::{MediaError, SAMPLE_RATE};
 
 const VIDEO_ID: u32 = 1;
 const SOUND_ID: u32 = 2;
-/// Ticks per second of the movie: with those of the sound, its edit list is exact.
+/// Ticks per second of the movie: with those of the audio, its edit list is exact.
 const MOVIE_CLOCK: u32 = SAMPLE_RATE;
 const ONE: NonZeroU32 = NonZeroU32::MIN;
 
@@ -27,9 +27,9 @@ const ONE: NonZeroU32 = NonZeroU32::MIN;
 pub(super) fn moov(movie: &Movie, chunks: &[Chunk], start: u64, wide: bool) -> Result<MoovBox, MediaError> {
     let mut traks = vec![video_trak(&movie.video, placed(chunks, start, false), wide)?];
     let mut duration = traks[0].tkhd_box.duration;
-    if let Some(sound) = &movie.sound {
-        traks.push(sound_trak(sound, placed(chunks, start, true), wide)?);
-        duration = duration.max(sound.samples);
+    if let Some(audio) = &movie.audio {
+        traks.push(audio_trak(audio, placed(chunks, start, true), wide)?);
+        duration = duration.max(audio.samples);
     }
     Ok(MoovBox {
         mvhd_box: MvhdBox {
@@ -49,11 +49,11 @@ pub(super) fn moov(movie: &Movie, chunks: &[Chunk], start: u64, wide: bool) -> R
 }
 
 /// Frames per chunk and offset in the file, for the chunks of one track.
-fn placed(chunks: &[Chunk], start: u64, sound: bool) -> Vec<(u32, u64)> {
+fn placed(chunks: &[Chunk], start: u64, audio: bool) -> Vec<(u32, u64)> {
     let mut offset = start;
     let mut placed = Vec::new();
     for chunk in chunks {
-        if chunk.sound == sound {
+        if chunk.audio == audio {
             placed.push((chunk.frames, offset));
         }
         offset += chunk.bytes;
@@ -112,7 +112,7 @@ fn video_trak(track: &VideoTrack, chunks: Vec<(u32, u64)>, wide: bool) -> Result
     Ok(TrakBox { tkhd_box: tkhd, edts_box: None, mdia_box: media.with(stbl)?, unknown_boxes: Vec::new() })
 }
 
-fn sound_trak(track: &SoundTrack, chunks: Vec<(u32, u64)>, wide: bool) -> Result<TrakBox, MediaError> {
+fn audio_trak(track: &AudioTrack, chunks: Vec<(u32, u64)>, wide: bool) -> Result<TrakBox, MediaError> {
     let frames = track.sizes.len() as u32;
     let entry = Mp4aBox {
         audio: AudioSampleEntryFields {
@@ -150,7 +150,7 @@ fn sound_trak(track: &SoundTrack, chunks: Vec<(u32, u64)>, wide: bool) -> Result
         clock: SAMPLE_RATE,
         ticks: u64::from(frames) * u64::from(track.frame_length),
         handler: HdlrBox::HANDLER_TYPE_SOUN,
-        name: b"SoundHandler\0",
+        name: b"AudioHandler\0",
         header: Either::A(SmhdBox { balance: SmhdBox::DEFAULT_BALANCE }),
     };
     // Playback starts after the priming and ends with the last real sample.
@@ -324,7 +324,7 @@ mod tests {
 
     #[test]
     fn offsets_count_the_other_track() {
-        let chunk = |sound, frames, bytes| Chunk { sound, frames, bytes };
+        let chunk = |audio, frames, bytes| Chunk { audio, frames, bytes };
         let chunks = [chunk(false, 12, 1000), chunk(true, 24, 50), chunk(false, 3, 7), chunk(true, 2, 1)];
         assert_eq!(placed(&chunks, 100, false), [(12, 100), (3, 1150)]);
         assert_eq!(placed(&chunks, 100, true), [(24, 1100), (2, 1157)]);

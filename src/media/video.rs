@@ -20,7 +20,7 @@ const KEY_FRAME_SECONDS: f64 = 2.0;
 
 /// The bit rate is kept on average only, and pictures of noise take more.
 const NOISE: f64 = 2.0;
-/// Bytes of sound in a second.
+/// Bytes of audio in a second.
 const SOUND_BYTES: f64 = 24_000.0;
 /// Bytes of tables for a frame.
 const TABLE_BYTES: u64 = 32;

@@ -1,18 +1,18 @@
-//! Frames and sound in, one at a time; a finished file out.
+//! Frames and audio in, one at a time; a finished file out.
 
+use super::audio::AudioEncoder;
 use super::movie::Movie;
 use super::mp4::Mp4;
-use super::sound::SoundEncoder;
 use super::video::VideoEncoder;
 use super::{FrameRate, MediaError};
 
 /// Makes an MP4 file from frames pushed one at a time.
 ///
 /// Frames are encoded as they come, so memory holds the compressed clip only: about 2 MB per second at 1920x1080.
-/// Sound may be pushed before, between or after the frames; it is interleaved with them at the end.
+/// Audio may be pushed before, between or after the frames; it is interleaved with them at the end.
 pub struct Mp4Writer {
     video: VideoEncoder,
-    sound: Option<SoundEncoder>,
+    audio: Option<AudioEncoder>,
     metadata: Vec<(String, String)>,
 }
 
@@ -24,8 +24,8 @@ impl Mp4Writer {
     ///
     /// # Errors
     ///
-    /// Odd sides, sides under 16 pixels or over what the encoder takes, rates outside 1..=60, and empty metadata keys: so a
-    /// clip is refused before it is computed.
+    /// Odd sides, sides under 16 pixels or over what the encoder takes, rates outside 1..=60, and empty metadata keys:
+    /// so a clip is refused before it is computed.
     pub fn new(
         width: usize,
         height: usize,
@@ -36,16 +36,16 @@ impl Mp4Writer {
             return Err(MediaError::EmptyKey(value.chars().take(40).collect()));
         }
         let video = VideoEncoder::new(width, height, FrameRate::new(fps)?)?;
-        Ok(Self { video, sound: None, metadata: metadata.to_vec() })
+        Ok(Self { video, audio: None, metadata: metadata.to_vec() })
     }
 
-    /// Makes the sound encoder now, so that a build without one is known before there is sound.
+    /// Makes the audio encoder now, so that a build without one is known before there is audio.
     ///
     /// # Errors
     ///
     /// There is none, or it does not start.
-    pub fn expect_sound(&mut self) -> Result<(), MediaError> {
-        self.sound_encoder().map(|_| ())
+    pub fn expect_audio(&mut self) -> Result<(), MediaError> {
+        self.audio_encoder().map(|_| ())
     }
 
     /// Width and height of the pictures in the file.
@@ -68,34 +68,34 @@ impl Mp4Writer {
         self.video.push(planes)
     }
 
-    /// Appends stereo sound at [`SAMPLE_RATE`](super::SAMPLE_RATE) in -1..1. Nothing is done for empty channels.
+    /// Appends stereo audio at [`SAMPLE_RATE`](super::SAMPLE_RATE) in -1..1. Nothing is done for empty channels.
     ///
     /// # Errors
     ///
-    /// Channels of different lengths, a build without sound encoder, or a failure of the encoder.
-    pub fn push_sound(&mut self, left: &[f32], right: &[f32]) -> Result<(), MediaError> {
+    /// Channels of different lengths, a build without audio encoder, or a failure of the encoder.
+    pub fn push_audio(&mut self, left: &[f32], right: &[f32]) -> Result<(), MediaError> {
         if left.len() != right.len() {
             return Err(MediaError::Channels { left: left.len(), right: right.len() });
         }
         if left.is_empty() {
             return Ok(());
         }
-        self.sound_encoder()?.push(left, right)
+        self.audio_encoder()?.push(left, right)
     }
 
-    fn sound_encoder(&mut self) -> Result<&mut SoundEncoder, MediaError> {
-        let sound = self.sound.take().map_or_else(SoundEncoder::new, Ok)?;
-        Ok(self.sound.insert(sound))
+    fn audio_encoder(&mut self) -> Result<&mut AudioEncoder, MediaError> {
+        let audio = self.audio.take().map_or_else(AudioEncoder::new, Ok)?;
+        Ok(self.audio.insert(audio))
     }
 
-    /// The finished file; without sound if none was pushed.
+    /// The finished file; without audio if none was pushed.
     ///
     /// # Errors
     ///
-    /// No frames, or a failure of the sound encoder.
+    /// No frames, or a failure of the audio encoder.
     pub fn finish(self) -> Result<Mp4, MediaError> {
-        let sound = self.sound.map(SoundEncoder::finish).transpose()?.filter(|track| track.samples > 0);
-        let movie = Movie { video: self.video.finish(), sound, metadata: self.metadata };
+        let audio = self.audio.map(AudioEncoder::finish).transpose()?.filter(|track| track.samples > 0);
+        let movie = Movie { video: self.video.finish(), audio, metadata: self.metadata };
         if movie.video.sizes.is_empty() {
             return Err(MediaError::NoFrames);
         }

@@ -6,7 +6,8 @@ use thiserror::Error as ThisError;
 /// The version of the format; it grows when a field changes its meaning or goes away.
 pub const VERSION: u64 = 2;
 
-/// A plan in figures. Operations, bytes and seconds are those of a whole run: loop turns and denoising steps count.
+/// A plan in figures. Operations, bytes and seconds are those of a whole run: loop iterations and denoising steps
+/// count.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     pub version: u64,
@@ -89,7 +90,7 @@ pub struct LoopReport {
     pub name: String,
     pub first: u32,
     pub last: u32,
-    /// Turns of one pass.
+    /// Iterations of one pass.
     pub count: u64,
     /// Passes of a run.
     pub passes: u64,

@@ -26,8 +26,8 @@ pub fn phase(card: &Card, phase: &Phase) -> f64 {
                 Item::Loop(l) => {
                     seconds += stretch(card, between.drain(..));
                     let link = card.host_gb_per_second * 1e9;
-                    let turns = f64::from(l.count) * stretch(card, l.body.iter());
-                    seconds += turns.max(streamed(l) as f64 / link);
+                    let iterations = f64::from(l.count) * stretch(card, l.body.iter());
+                    seconds += iterations.max(streamed(l) as f64 / link);
                 }
             }
         }

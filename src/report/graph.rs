@@ -1,4 +1,5 @@
-//! The launches as a graph for Graphviz: a box per phase and loop, an arrow from who wrote bytes last to who reads them.
+//! The launches as a graph for Graphviz: a box per phase and loop, an arrow from who wrote bytes last to who reads
+//! them.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
@@ -33,7 +34,7 @@ fn write_graph(plan: &Plan, out: &mut String) -> fmt::Result {
                     let label = quoted(&format!("{} x{}", l.name, l.count));
                     writeln!(out, "    subgraph cluster_{p}_{loops} {{\n      label={label}")?;
                     loops += 1;
-                    // The second time around, the body reads what the turn before has left.
+                    // The second time around, the body reads what the iteration before has left.
                     for (n, launch) in (number..).zip(l.body.iter()) {
                         node(plan, n, launch, "      ", out)?;
                         edges.add(n, launch, Some(l));
@@ -84,7 +85,7 @@ struct Edges<'p> {
     written: BTreeMap<usize, Vec<Written>>,
     /// Of every buffer that a loop's body reads, the readers; kept for the loop that is walked.
     readers: Vec<(u32, usize, u64, u64)>,
-    /// From, to, and whether it is only from one turn to the next.
+    /// From, to, and whether it is only from one iteration to the next.
     all: BTreeMap<(u32, u32), bool>,
 }
 
@@ -124,7 +125,7 @@ impl<'p> Edges<'p> {
         }
     }
 
-    /// Arrows to readers of the body from those writers of it that come later: their bytes are read a turn on.
+    /// Arrows to readers of the body from those writers of it that come later: their bytes are read an iteration on.
     fn next_turn(&mut self, first: u32, l: &Loop) {
         let last = first + l.body.len() as u32;
         for (reader, buffer, from, to) in
@@ -139,8 +140,8 @@ impl<'p> Edges<'p> {
     }
 }
 
-/// The bytes that an operand touches in all turns.
+/// The bytes that an operand touches in all iterations.
 fn span(operand: &Operand, of: Option<&Loop>) -> (u64, u64) {
-    let turns = of.map_or(0, |l| u64::from(l.count).saturating_sub(1));
-    (operand.offset, operand.offset + operand.step * turns + operand.extent())
+    let iterations = of.map_or(0, |l| u64::from(l.count).saturating_sub(1));
+    (operand.offset, operand.offset + operand.step * iterations + operand.extent())
 }

@@ -36,6 +36,6 @@ fn bad_pieces_are_refused() {
     let mut writer = Mp4Writer::new(32, 32, 24.0, &[]).unwrap();
     let error = writer.push_frame(&[0; 32 * 34 / 2 * 3]).unwrap_err();
     assert!(matches!(error, MediaError::FrameLength { frame: 0, got: 1632, wanted: 1536 }), "{error}");
-    let error = writer.push_sound(&tones(10), &[]).unwrap_err();
+    let error = writer.push_audio(&tones(10), &[]).unwrap_err();
     assert!(matches!(error, MediaError::Channels { left: 20, right: 0 }), "{error}");
 }

@@ -50,7 +50,7 @@ fn save(clip: &Mp4, path: &Path) {
     std::fs::write(path, bytes).unwrap();
 }
 
-/// A clip in memory; sound is [2, samples], or nothing.
+/// A clip in memory; audio is [2, samples], or nothing.
 struct Clip<'a> {
     width: usize,
     height: usize,
@@ -63,7 +63,7 @@ impl Clip<'_> {
     fn try_write(&self, path: &Path, metadata: &[(String, String)]) -> Result<(), MediaError> {
         let mut writer = Mp4Writer::new(self.width, self.height, self.fps, metadata)?;
         let (left, right) = self.waveform.split_at(self.waveform.len() / 2);
-        writer.push_sound(left, right)?;
+        writer.push_audio(left, right)?;
         for frame in yuv420_bytes(self.rgb, self.width, self.height).chunks(self.width * self.height / 2 * 3)
         {
             writer.push_frame(frame)?;
@@ -92,7 +92,7 @@ fn pictures_come_back() {
     Clip { width, height, fps: 23.976, rgb: &rgb, waveform: &[] }.write(&path);
 
     let read = Read::file(&path);
-    assert_eq!(read.mp4.tracks().len(), 1, "no sound, no sound track");
+    assert_eq!(read.mp4.tracks().len(), 1, "no audio, no audio track");
     let pictures = read.pictures();
     assert_eq!(pictures.len(), frames);
     let wanted = yuv420_bytes(&rgb, width, height);
@@ -158,23 +158,23 @@ fn video_track_says_what_it_is() {
 
 #[cfg(feature = "aac-fdk")]
 #[test]
-fn sound_comes_back() {
+fn audio_comes_back() {
     let (_folder, path) = folder();
     let (rgb, samples) = (smooth(64, 64, 48), 96_000);
     Clip { width: 64, height: 64, fps: 24.0, rgb: &rgb, waveform: &tones(samples) }.write(&path);
     let read = Read::file(&path);
-    let track = read.sound();
+    let track = read.audio();
     assert_eq!(track.timescale, 48_000);
     let elst = track.trak(&read.mp4).edts.as_ref().unwrap().elst.as_ref().unwrap();
     let (priming, real) = (elst.entries[0].media_time as usize, elst.entries[0].segment_duration as usize);
     assert_eq!((elst.entries.len(), real), (1, samples));
     assert!(track.duration as usize >= priming + samples);
-    assert_eq!(read.sound_config(), (2, 3, 2), "AAC-LC, 48 kHz, stereo");
+    assert_eq!(read.audio_config(), (2, 3, 2), "AAC-LC, 48 kHz, stereo");
 
-    let sound = read.decoded_sound();
-    assert_eq!(sound.len(), track.samples.len() * 2048, "a whole frame for every packet");
+    let audio = read.decoded_audio();
+    assert_eq!(audio.len(), track.samples.len() * 2048, "a whole frame for every packet");
     for (channel, hertz) in [(0, 440.0), (1, 1000.0)] {
-        let wave: Vec<i16> = sound.iter().skip(channel).step_by(2).copied().collect();
+        let wave: Vec<i16> = audio.iter().skip(channel).step_by(2).copied().collect();
         let middle = &wave[24_000..72_000];
         let crossings = middle.windows(2).filter(|w| (w[0] < 0) != (w[1] < 0)).count() as f64;
         assert!((crossings / 2.0 - hertz).abs() < 2.0, "{crossings} zero crossings for {hertz} Hz");
@@ -185,7 +185,7 @@ fn sound_comes_back() {
 
 #[cfg(feature = "aac-fdk")]
 #[test]
-fn sound_may_be_shorter_or_longer_than_the_pictures() {
+fn audio_may_be_shorter_or_longer_than_the_pictures() {
     let (_folder, path) = folder();
     let rgb = smooth(32, 32, 24);
     for samples in [1, 10_000, 48_000, 100_000] {
@@ -193,7 +193,7 @@ fn sound_may_be_shorter_or_longer_than_the_pictures() {
         let read = Read::file(&path);
         assert_eq!(read.mp4.moov.mvhd.duration, samples.max(48_000) as u64);
         assert_eq!(read.pictures().len(), 24);
-        assert!(!read.decoded_sound().is_empty());
+        assert!(!read.decoded_audio().is_empty());
     }
 }
 
@@ -208,15 +208,15 @@ fn the_same_clip_gives_the_same_bytes_in_any_order() {
 
     let mut writer = Mp4Writer::new(64, 32, 25.0, &[]).unwrap();
     let (left, right) = waveform.split_at(40_000);
-    let mut sound = left.chunks(1234).zip(right.chunks(1234));
+    let mut audio = left.chunks(1234).zip(right.chunks(1234));
     for frame in yuv420_bytes(&rgb, 64, 32).chunks(64 * 32 / 2 * 3) {
         writer.push_frame(frame).unwrap();
-        if let Some((left, right)) = sound.next() {
-            writer.push_sound(left, right).unwrap();
+        if let Some((left, right)) = audio.next() {
+            writer.push_audio(left, right).unwrap();
         }
     }
-    for (left, right) in sound {
-        writer.push_sound(left, right).unwrap();
+    for (left, right) in audio {
+        writer.push_audio(left, right).unwrap();
     }
     save(&writer.finish().unwrap(), &path);
     assert!(std::fs::read(&path).unwrap() == whole);
@@ -224,13 +224,13 @@ fn the_same_clip_gives_the_same_bytes_in_any_order() {
 
 #[cfg(not(feature = "aac-fdk"))]
 #[test]
-fn sound_is_refused_without_an_encoder() {
+fn audio_is_refused_without_an_encoder() {
     let (_folder, path) = folder();
     let (rgb, waveform) = (smooth(32, 32, 1), tones(2000));
     let clip = Clip { width: 32, height: 32, fps: 24.0, rgb: &rgb, waveform: &waveform };
     let error = clip.try_write(&path, &[]).unwrap_err();
     assert!(error.to_string().contains("aac-fdk"), "{error}");
-    // Known before there is sound.
+    // Known before there is audio.
     let mut writer = Mp4Writer::new(32, 32, 24.0, &[]).unwrap();
-    assert!(matches!(writer.expect_sound(), Err(MediaError::NoSoundEncoder)));
+    assert!(matches!(writer.expect_audio(), Err(MediaError::NoAudioEncoder)));
 }

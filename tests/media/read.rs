@@ -72,34 +72,34 @@ impl Read {
 
 #[cfg(feature = "aac-fdk")]
 impl Read {
-    pub fn sound(&self) -> &Track {
+    pub fn audio(&self) -> &Track {
         self.track(TrackKind::Audio)
     }
 
     /// Object type, index of the sampling frequency and channels.
-    pub fn sound_config(&self) -> (u8, u8, u8) {
-        let StsdBoxContent::Mp4a(entry) = &self.sound().trak(&self.mp4).mdia.minf.stbl.stsd.contents else {
+    pub fn audio_config(&self) -> (u8, u8, u8) {
+        let StsdBoxContent::Mp4a(entry) = &self.audio().trak(&self.mp4).mdia.minf.stbl.stsd.contents else {
             panic!("not mp4a");
         };
         let config = &entry.esds.as_ref().unwrap().es_desc.dec_config.dec_specific;
         (config.profile, config.freq_index, config.chan_conf)
     }
 
-    /// All sound, decoded and interleaved.
-    pub fn decoded_sound(&self) -> Vec<i16> {
-        let (profile, frequency, channels) = self.sound_config();
+    /// All audio, decoded and interleaved.
+    pub fn decoded_audio(&self) -> Vec<i16> {
+        let (profile, frequency, channels) = self.audio_config();
         let config = u16::from(profile) << 11 | u16::from(frequency) << 7 | u16::from(channels) << 3;
         let mut decoder = fdk_aac::dec::Decoder::new(fdk_aac::dec::Transport::Raw);
         decoder.config_raw(&config.to_be_bytes()).unwrap();
-        let mut sound = Vec::new();
-        for sample in &self.sound().samples {
+        let mut audio = Vec::new();
+        for sample in &self.audio().samples {
             let packet = &self.bytes[sample.byte_range()];
             assert_eq!(decoder.fill(packet).unwrap(), packet.len());
             let mut frame = [0; 2048];
             decoder.decode_frame(&mut frame).unwrap();
-            sound.extend(frame);
+            audio.extend(frame);
         }
-        sound
+        audio
     }
 }
 

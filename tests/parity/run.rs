@@ -1,4 +1,4 @@
-//! From prompt to final latents, picture and sound.
+//! From prompt to final latents, frames and audio.
 
 use std::collections::BTreeMap;
 
@@ -89,8 +89,8 @@ fn prompt_to_clip_f32() {
     distilled("f32", 1.0, 1e-6, 1e-3);
 }
 
-/// In bf16 the picture's last rounding differs: RGB is stored after the map to 0..1, while the encoder's numbers are made
-/// of what was stored before it.
+/// In bf16 the picture's last rounding differs: RGB is stored after the map to 0..1, while the encoder's numbers are
+/// made of what was stored before it.
 #[test]
 fn prompt_to_clip_bf16() {
     distilled("bf16", 50.0, 5e-3, 1.0);

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use zoetrope::model_check::{EXIT_MODEL_FILES, Problem, deepen, verify};
 use zoetrope::model_files::ModelFiles;
-use zoetrope::verify::{EXIT_MODEL_FILES, Problem, deepen, verify};
 use zoetrope_model_spec::ltx::demo::demo;
 use zoetrope_runtime::files::{NewTensor, TensorFile, write_tensors};
 

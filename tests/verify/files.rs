@@ -2,8 +2,8 @@
 
 use std::fs;
 
+use zoetrope::model_check::{Problem, verify};
 use zoetrope::model_files::{ModelFiles, ModelPaths};
-use zoetrope::verify::{Problem, verify};
 use zoetrope_model_spec::ltx::demo::{TEXTS, demo};
 use zoetrope_runtime::files::{FileDtype, NewTensor, TensorFile, write_tensors};
 

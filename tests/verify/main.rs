@@ -10,8 +10,8 @@ use std::fs;
 use std::path::Path;
 
 use zoetrope::demo::{demo_in_memory, write_demo_model};
+use zoetrope::model_check::{EXIT_MODEL_FILES, LanguageModel, Problem, verify};
 use zoetrope::model_files::{ModelFiles, ModelPaths, Wanted};
-use zoetrope::verify::{EXIT_MODEL_FILES, LanguageModel, Problem, verify};
 use zoetrope_model_spec::ltx::builtin::ltx_2_3_22b;
 use zoetrope_model_spec::ltx::demo::{TEXTS, demo};
 use zoetrope_runtime::files::{FileDtype, NewTensor, TensorFile, write_tensors};

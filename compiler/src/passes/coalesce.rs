@@ -1,7 +1,7 @@
 //! Which values share one buffer, and which copies that saves.
 //!
-//! A loop's state is one buffer: what a turn leaves lies where the next turn looks. A result may be written over an
-//! operand that nobody reads again. Everything else gets a buffer of its own.
+//! A loop's state is one buffer: what an iteration leaves lies where the next iteration looks. A result may be written
+//! over an operand that nobody reads again. Everything else gets a buffer of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -121,7 +121,7 @@ fn live_ranges(
     let mut read = |value: Value, at: usize, span: Option<usize>| {
         let root = views.root(value);
         if let (Some(range), Some((_, born_in))) = (live_ranges.get_mut(&root), births.get(&root)) {
-            // What a loop reads from outside must be there in every turn.
+            // What a loop reads from outside must be there in every iteration.
             let until = linear.below(span, *born_in).map_or(at, |s| linear.spans[s].end - 1);
             range.last = range.last.max(until);
         }
@@ -150,7 +150,7 @@ fn write_in_place(graph: &Graph, views: &Views<'_>, linear: &Linear<'_>, done: &
         let dtype = graph.info(root).dtype == graph.info(call.write).dtype;
         let once = call.reads.iter().filter(|v| views.root(**v) == root).count() == 1;
         let dies = done.live_ranges.get(&root).is_some_and(|l| l.last == at);
-        // What was made outside this loop is wanted again in the next turn.
+        // What was made outside this loop is wanted again in the next iteration.
         let here = done.births.get(&root).is_some_and(|(_, born_in)| *born_in == entry.span);
         // Parts of one launch run at the same time.
         let alone = linear

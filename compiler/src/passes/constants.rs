@@ -42,11 +42,12 @@ impl Constants {
         self.hashes.clear();
     }
 
-    /// Where a launch finds `value`. In a loop (`rows` given), a constant that changes from turn to turn becomes a
-    /// column of the loop's rows.
+    /// Where a launch finds `value`. In a loop (`rows` given), a constant that changes from iteration to iteration
+    /// becomes a column of the loop's rows.
     ///
     /// # Errors
-    /// Says why `value` has no place: it changes from turn to turn, and the launch is in no loop of fixed count.
+    /// Says why `value` has no place: it changes from iteration to iteration, and the launch is in no loop of fixed
+    /// count.
     pub fn base(
         &mut self,
         graph: &Graph,
@@ -57,16 +58,17 @@ impl Constants {
         let per_turn: Vec<usize> = match (&info.def, &rows) {
             (Def::PerIteration(values), Some(rows)) => {
                 if values.len() != rows.len() {
-                    return Err(format!("{} constants for {} turns", values.len(), rows.len()));
+                    return Err(format!("{} constants for {} iterations", values.len(), rows.len()));
                 }
                 values.iter().map(|v| self.intern(graph, *v, None)).collect::<Result<_, _>>()?
             }
-            (Def::Weight { tensors, .. }, Some(rows)) if tensors.iter().any(|t| t.name.contains('*')) => {
-                (0..rows.len()).map(|turn| self.intern(graph, value, Some(turn))).collect::<Result<_, _>>()?
-            }
+            (Def::Weight { tensors, .. }, Some(rows)) if tensors.iter().any(|t| t.name.contains('*')) => (0
+                ..rows.len())
+                .map(|iteration| self.intern(graph, value, Some(iteration)))
+                .collect::<Result<_, _>>()?,
             _ => return self.intern(graph, value, None).map(Base::Constant),
         };
-        let rows = rows.ok_or("it changes from turn to turn outside a loop")?;
+        let rows = rows.ok_or("it changes from iteration to iteration outside a loop")?;
         let columns = rows.first().map_or(0, Vec::len);
         let same = (0..columns).find(|c| rows.iter().zip(&per_turn).all(|(row, id)| row[*c] == *id));
         if same.is_none() {
@@ -75,21 +77,22 @@ impl Constants {
         Ok(Base::Column(same.unwrap_or(columns)))
     }
 
-    fn intern(&mut self, graph: &Graph, value: Value, turn: Option<usize>) -> Result<usize, String> {
+    fn intern(&mut self, graph: &Graph, value: Value, iteration: Option<usize>) -> Result<usize, String> {
         let info = graph.info(value);
         let number = match &info.def {
             Def::Weight { tensors, first, .. } if tensors.iter().any(|t| t.name.contains('*')) => {
-                let turn =
-                    turn.ok_or_else(|| format!("{} changes from turn to turn outside a loop", info.path))?;
-                Some((first + turn).to_string())
+                let iteration = iteration.ok_or_else(|| {
+                    format!("{} changes from iteration to iteration outside a loop", info.path)
+                })?;
+                Some((first + iteration).to_string())
             }
             _ => None,
         };
         let with = |text: &str| number.as_ref().map_or(text.to_string(), |n| text.replacen('*', n, 1));
         let bytes = match &info.def {
             Def::Weight { source, tensors, channels_last, .. } => {
-                let of_turn = |t: &Tensor| Tensor { name: with(&t.name), rows: t.rows };
-                let tensors = tensors.iter().map(of_turn).collect();
+                let of_iteration = |t: &Tensor| Tensor { name: with(&t.name), rows: t.rows };
+                let tensors = tensors.iter().map(of_iteration).collect();
                 Bytes::Weight { source: *source, tensors, channels_last: *channels_last }
             }
             Def::Constant(constant) => {

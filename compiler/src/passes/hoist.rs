@@ -8,7 +8,7 @@ use crate::fused::{Fused, FusedStmt};
 use crate::view::Views;
 
 /// Moves the calls that read nothing but weights, tables and each other to [`Fused::load`]. Calls inside loops of
-/// fixed count stay: their weights change from turn to turn.
+/// fixed count stay: their weights change from iteration to iteration.
 pub fn hoist(mut fused: Fused) -> Fused {
     let body = std::mem::take(&mut fused.body);
     let mut resident: BTreeSet<Value> = BTreeSet::new();

@@ -13,7 +13,7 @@ pub enum Copied {
     Init,
     /// A loop's state takes its next value.
     Next,
-    /// A value of one turn is kept.
+    /// A value of one iteration is kept.
     Collect,
 }
 
@@ -92,7 +92,7 @@ impl<'a> Linear<'a> {
         let keep = |linear: &mut Self, c: &zoetrope_model_spec::lang::Collected| {
             push(linear, Action::Copy { from: c.value, to: c.stack, why: Copied::Collect }, span);
         };
-        // What a turn starts with is kept before the turn may write over it.
+        // What an iteration starts with is kept before the iteration may write over it.
         collected.iter().filter(|c| !made_here(c.value)).for_each(|c| keep(self, c));
         let mut kept: Vec<&zoetrope_model_spec::lang::Collected> = Vec::new();
         for stmt in body {

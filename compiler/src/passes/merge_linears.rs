@@ -45,7 +45,7 @@ fn readers(body: &[Stmt]) -> BTreeMap<Value, Vec<Op>> {
     out
 }
 
-/// What products must have in common: the input, the file, the number of the first turn, a bias.
+/// What products must have in common: the input, the file, the number of the first iteration, a bias.
 type Key = (Value, usize, bool, String);
 
 fn merge_body(

@@ -303,7 +303,7 @@ impl Orderer<'_> {
             }
             Action::Copy { from, why, .. } => {
                 if *why == Copied::Collect {
-                    // One turn's place in the stack.
+                    // One iteration's place in the stack.
                     write.shape.clone_from(&self.graph.info(*from).shape);
                     write.row_stride = write.shape.last().copied().unwrap_or(1);
                     write.step = write.bytes();

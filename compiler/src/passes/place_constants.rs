@@ -100,8 +100,8 @@ fn too_small(
     }
 }
 
-/// What comes and goes together: constants that the same phases read, a turn of a loop apart from the next, so that
-/// a part of a loop can be kept. What is streamed in one phase comes anew in every other.
+/// What comes and goes together: constants that the same phases read, an iteration of a loop apart from the next, so
+/// that a part of a loop can be kept. What is streamed in one phase comes anew in every other.
 fn groups(constants: &[Constant], phases: &[Phase], streams: &[Vec<Stream>]) -> Vec<Group> {
     let rings: Vec<BTreeSet<u32>> = phases
         .iter()
@@ -109,10 +109,10 @@ fn groups(constants: &[Constant], phases: &[Phase], streams: &[Vec<Stream>]) -> 
         .map(|(phase, rings)| rings.iter().flat_map(|r| r.places(phase)).map(|(c, _)| c).collect())
         .collect();
     let streamed: BTreeSet<u32> = rings.iter().flatten().copied().collect();
-    let mut turns: BTreeMap<u32, usize> = BTreeMap::new();
+    let mut iterations: BTreeMap<u32, usize> = BTreeMap::new();
     for (_, _, l) in phases.iter().flat_map(loops) {
-        for (turn, row) in l.rows.chunks(l.columns.max(1) as usize).enumerate() {
-            row.iter().for_each(|c| _ = turns.entry(*c).or_insert(turn));
+        for (iteration, row) in l.rows.chunks(l.columns.max(1) as usize).enumerate() {
+            row.iter().for_each(|c| _ = iterations.entry(*c).or_insert(iteration));
         }
     }
     let mut readers: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
@@ -125,7 +125,7 @@ fn groups(constants: &[Constant], phases: &[Phase], streams: &[Vec<Stream>]) -> 
     for (c, readers) in readers {
         let alone = if streamed.contains(&c) { 1 } else { readers.len() };
         for readers in readers.chunks(alone) {
-            together.entry((readers.to_vec(), turns.get(&c).copied())).or_default().push(c);
+            together.entry((readers.to_vec(), iterations.get(&c).copied())).or_default().push(c);
         }
     }
     let bytes = |list: &[u32]| list.iter().map(|c| room(&constants[*c as usize])).sum();

@@ -22,7 +22,7 @@ fn absorb_casts(mut graph: Graph) -> Graph {
     graph
 }
 
-/// What loops read in one turn or another.
+/// What loops read in one iteration or another.
 fn per_turn(graph: &Graph) -> impl Iterator<Item = Value> + '_ {
     graph
         .values

@@ -1,10 +1,10 @@
 //! Which weights of a phase are not there all the time, where they take turns, and when they are fetched.
 //!
 //! Where the constants of a phase do not fit beside its arena, the loop that holds the most weights is streamed: as
-//! many turns as possible keep their own places, the others share a ring of slots, the i-th of them in slot i modulo
-//! the number of slots. They are spread evenly over the loop, so that copies run while other turns compute. When such
-//! a turn has ended, its slot takes the next one that belongs there. Where all turns of that loop are not enough, the
-//! loop that holds the most after it is streamed, too, with a ring of its own.
+//! many iterations as possible keep their own places, the others share a ring of slots, the i-th of them in slot i
+//! modulo the number of slots. They are spread evenly over the loop, so that copies run while other iterations compute.
+//! When such an iteration has ended, its slot takes the next one that belongs there. Where all iterations of that loop
+//! are not enough, the loop that holds the most after it is streamed, too, with a ring of its own.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ pub struct Stream {
     segment: usize,
     item: usize,
     /// In ascending order.
-    turns: Vec<u32>,
+    iterations: Vec<u32>,
     slots: usize,
     slot_bytes: u64,
     /// For every column that is streamed, where its constant lies in a slot.
@@ -44,41 +44,43 @@ impl Stream {
     /// Every streamed constant, and where it lies in the ring.
     pub fn places(&self, phase: &Phase) -> Vec<(u32, u64)> {
         let of = of(phase, self.segment, self.item);
-        let turn = |(i, turn): (usize, &u32)| {
+        let iteration = |(i, iteration): (usize, &u32)| {
             let slot = (i % self.slots) as u64 * self.slot_bytes;
-            let row = row(of, *turn);
+            let row = row(of, *iteration);
             self.columns.iter().map(move |(c, at)| (row[*c], slot + at)).collect::<Vec<_>>()
         };
-        self.turns.iter().enumerate().flat_map(turn).collect()
+        self.iterations.iter().enumerate().flat_map(iteration).collect()
     }
 
-    /// Writes the fetches into the loop: the first turns' when the phase begins, every other when its slot is free.
+    /// Writes the fetches into the loop: the first iterations' when the phase begins, every other when its slot is
+    /// free.
     pub fn fetch(&self, constants: &[Constant], phase: &mut Phase) {
         let wraps = phase.segments[self.segment].repeat == Repeat::Steps;
         let Item::Loop(l) = &mut phase.segments.to_mut()[self.segment].items.to_mut()[self.item] else {
             return;
         };
-        let of = |after, turn| {
-            let row = row(l, turn);
+        let of = |after, iteration| {
+            let row = row(l, iteration);
             let list: Vec<u32> = self.columns.iter().map(|(c, _)| row[*c]).collect();
             let bytes = list.iter().map(|c| constants[*c as usize].bytes()).sum();
-            Fetch { after, iteration: turn, constants: list.into(), bytes }
+            Fetch { after, iteration: iteration, constants: list.into(), bytes }
         };
-        let (n, turns) = (self.turns.len(), &self.turns);
-        let first = turns.iter().take(self.slots).map(|turn| of(Fetch::AT_ONCE, *turn));
+        let (n, iterations) = (self.iterations.len(), &self.iterations);
+        let first = iterations.iter().take(self.slots).map(|iteration| of(Fetch::AT_ONCE, *iteration));
         let next = (0..n).map(|i| (i, i + self.slots)).filter(|(_, next)| wraps || *next < n);
-        let fetches: Vec<_> = first.chain(next.map(|(i, next)| of(turns[i], turns[next % n]))).collect();
+        let fetches: Vec<_> =
+            first.chain(next.map(|(i, next)| of(iterations[i], iterations[next % n]))).collect();
         l.fetches = fetches.into();
     }
 }
 
 /// What of a phase must be streamed so that it fits into `budget` bytes; nothing where all of it fits.
 ///
-/// The fewest turns that do are streamed, with three slots where that takes no more turns than with two: a third lets
-/// copies run further ahead.
+/// The fewest iterations that do are streamed, with three slots where that takes no more iterations than with two: a
+/// third lets copies run further ahead.
 ///
 /// # Errors
-/// Not even two slots a loop fit, with every turn that may be streamed.
+/// Not even two slots a loop fit, with every iteration that may be streamed.
 pub fn stream(constants: &[Constant], phase: &Phase, budget: u64) -> Result<Vec<Stream>, Tight> {
     let sum = |weights| {
         let counted = phase.constants.iter().map(|c| &constants[*c as usize]);
@@ -114,20 +116,21 @@ fn one_loop(
     let mut least: Option<(Stream, u64)> = None;
     let l = of(phase, segment, item);
     let count = l.count as usize;
-    let turn_bytes =
-        |turn: u32| columns.iter().map(|c| room(&constants[row(l, turn)[*c] as usize])).sum::<u64>();
+    let iteration_bytes = |iteration: u32| {
+        columns.iter().map(|c| room(&constants[row(l, iteration)[*c] as usize])).sum::<u64>()
+    };
     for n in 3..=count {
-        // One turn in n, the last of every n-th part of the loop.
-        let turns: Vec<u32> = (1..=n).map(|i| (i * count / n - 1) as u32).collect();
-        let (columns, slot_bytes) = slot(constants, l, &turns, columns);
-        let resident = whole - turns.iter().map(|t| turn_bytes(*t)).sum::<u64>();
-        // In a step that follows another, a turn must find its weights in the slot that it found them in before.
+        // One iteration in n, the last of every n-th part of the loop.
+        let iterations: Vec<u32> = (1..=n).map(|i| (i * count / n - 1) as u32).collect();
+        let (columns, slot_bytes) = slot(constants, l, &iterations, columns);
+        let resident = whole - iterations.iter().map(|t| iteration_bytes(*t)).sum::<u64>();
+        // In a step that follows another, an iteration must find its weights in the slot that it found them in before.
         let wraps = phase.segments[segment].repeat == Repeat::Steps;
         for slots in [3, 2].into_iter().filter(|s| *s < n && !(wraps && n % s > 0)) {
             let bytes = resident + slots as u64 * slot_bytes;
             if bytes < least.as_ref().map_or(whole, |(_, bytes)| *bytes) {
-                let (turns, columns) = (turns.clone(), columns.clone());
-                least = Some((Stream { segment, item, turns, slots, slot_bytes, columns }, bytes));
+                let (iterations, columns) = (iterations.clone(), columns.clone());
+                least = Some((Stream { segment, item, iterations, slots, slot_bytes, columns }, bytes));
             }
             if bytes <= budget {
                 return least;
@@ -138,7 +141,7 @@ fn one_loop(
 }
 
 /// The loops that have streamable columns, those first whose hold the most bytes, and those columns: weights that one
-/// turn reads and nothing else in the phase does.
+/// iteration reads and nothing else in the phase does.
 fn heaviest(constants: &[Constant], phase: &Phase) -> Vec<(usize, usize, Vec<usize>)> {
     let mut readers: BTreeMap<u32, usize> = BTreeMap::new();
     let mut read = |c: u32| *readers.entry(c).or_default() += 1;
@@ -152,13 +155,13 @@ fn heaviest(constants: &[Constant], phase: &Phase) -> Vec<(usize, usize, Vec<usi
     let loops: Vec<_> = loops(phase).collect();
     loops.iter().flat_map(|(_, _, l)| l.rows.iter()).for_each(|c| read(*c));
     let streamable = |l: &Loop, column: usize| {
-        let mut of = (0..l.count).map(|turn| row(l, turn)[column]);
+        let mut of = (0..l.count).map(|iteration| row(l, iteration)[column]);
         of.all(|c| readers[&c] == 1 && is_weight(&constants[c as usize]))
     };
     let weigh = |(segment, item, l): (usize, usize, &Loop)| {
         let columns: Vec<usize> = (0..l.columns as usize).filter(|c| streamable(l, *c)).collect();
-        let of_turn = |turn| columns.iter().map(move |c| (turn, *c)).collect::<Vec<_>>();
-        let each = (0..l.count).flat_map(of_turn).map(|(turn, c)| row(l, turn)[c]);
+        let of_iteration = |iteration| columns.iter().map(move |c| (iteration, *c)).collect::<Vec<_>>();
+        let each = (0..l.count).flat_map(of_iteration).map(|(iteration, c)| row(l, iteration)[c]);
         (each.map(|c| room(&constants[c as usize])).sum::<u64>(), (segment, item, columns))
     };
     let mut weighed: Vec<_> = loops.into_iter().map(weigh).filter(|(bytes, _)| *bytes > 0).collect();
@@ -166,12 +169,13 @@ fn heaviest(constants: &[Constant], phase: &Phase) -> Vec<(usize, usize, Vec<usi
     weighed.into_iter().map(|(_, found)| found).collect()
 }
 
-/// Where the constants of a turn lie in a slot, and how large it is: a column takes what its largest constant does.
-fn slot(constants: &[Constant], l: &Loop, turns: &[u32], columns: &[usize]) -> (Vec<(usize, u64)>, u64) {
+/// Where the constants of an iteration lie in a slot, and how large it is: a column takes what its largest constant
+/// does.
+fn slot(constants: &[Constant], l: &Loop, iterations: &[u32], columns: &[usize]) -> (Vec<(usize, u64)>, u64) {
     let mut end = 0;
     let place = |column: &usize| {
         let at = end;
-        end += turns.iter().map(|t| room(&constants[row(l, *t)[*column] as usize])).max().unwrap_or(0);
+        end += iterations.iter().map(|t| room(&constants[row(l, *t)[*column] as usize])).max().unwrap_or(0);
         (*column, at)
     };
     (columns.iter().map(place).collect(), end)
@@ -194,9 +198,9 @@ fn of(phase: &Phase, segment: usize, item: usize) -> &Loop {
     }
 }
 
-fn row(l: &Loop, turn: u32) -> &[u32] {
+fn row(l: &Loop, iteration: u32) -> &[u32] {
     let columns = l.columns as usize;
-    &l.rows[turn as usize * columns..(turn as usize + 1) * columns]
+    &l.rows[iteration as usize * columns..(iteration as usize + 1) * columns]
 }
 
 fn is_weight(constant: &Constant) -> bool {

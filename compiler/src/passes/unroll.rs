@@ -1,7 +1,8 @@
-//! Loops of fixed count become straight statements, for passes that treat every turn in its own way.
+//! Loops of fixed count become straight statements, for passes that treat every iteration in its own way.
 //!
-//! A weight with `*` in its name becomes one weight per turn, a value per iteration the one of its turn, the entry of
-//! a turn a slice; what a turn leaves is what the next one reads. Loops whose count the host decides stay loops.
+//! A weight with `*` in its name becomes one weight per iteration, a value per iteration the one of its iteration, the
+//! entry of an iteration a slice; what an iteration leaves is what the next one reads. Loops whose count the host
+//! decides stay loops.
 
 use std::collections::BTreeMap;
 
@@ -29,42 +30,42 @@ struct Unroller<'a> {
     values: Vec<Info>,
     /// What stands for a value where the unrolling is.
     now: BTreeMap<Value, Value>,
-    /// Weights of turns.
+    /// Weights of iterations.
     weights: BTreeMap<(Value, usize), Value>,
 }
 
 impl Unroller<'_> {
-    fn body(&mut self, stmts: &[Stmt], turn: Option<usize>) -> Vec<Stmt> {
+    fn body(&mut self, stmts: &[Stmt], iteration: Option<usize>) -> Vec<Stmt> {
         let mut out = Vec::with_capacity(stmts.len());
         for stmt in stmts {
             match stmt {
                 Stmt::Op(stmt) => {
-                    let mut inputs: Vec<_> = stmt.inputs.iter().map(|v| self.value(*v, turn)).collect();
+                    let mut inputs: Vec<_> = stmt.inputs.iter().map(|v| self.value(*v, iteration)).collect();
                     let mut kind = stmt.op.clone();
-                    if let (Op::Turn {}, Some(start)) = (&kind, turn) {
+                    if let (Op::Iteration {}, Some(start)) = (&kind, iteration) {
                         inputs[0] = self.entry(inputs[0], start, &mut out);
                         kind = Op::Reshape { shape: self.from.info(stmt.output).shape.clone() };
                     }
-                    out.push(op(kind, inputs, self.define(stmt.output, turn)));
+                    out.push(op(kind, inputs, self.define(stmt.output, iteration)));
                 }
                 Stmt::Loop(l) => match l.count {
-                    Count::Fixed(count) => self.turns(l, count, turn, &mut out),
-                    Count::Runtime => out.push(Stmt::Loop(self.kept(l, turn))),
+                    Count::Fixed(count) => self.iterations(l, count, iteration, &mut out),
+                    Count::Runtime => out.push(Stmt::Loop(self.kept(l, iteration))),
                 },
             }
         }
         out
     }
 
-    fn turns(&mut self, l: &Loop, count: usize, outer: Option<usize>, out: &mut Vec<Stmt>) {
+    fn iterations(&mut self, l: &Loop, count: usize, outer: Option<usize>, out: &mut Vec<Stmt>) {
         let mut state: Vec<Value> = l.carried.iter().map(|c| self.value(c.init, outer)).collect();
         let mut rows = vec![Vec::with_capacity(count); l.collected.len()];
-        for turn in 0..count {
+        for iteration in 0..count {
             self.now.extend(l.carried.iter().zip(&state).map(|(c, v)| (c.inner, *v)));
-            out.extend(self.body(&l.body, Some(turn)));
-            state = l.carried.iter().map(|c| self.value(c.next, Some(turn))).collect();
+            out.extend(self.body(&l.body, Some(iteration)));
+            state = l.carried.iter().map(|c| self.value(c.next, Some(iteration))).collect();
             for (c, rows) in l.collected.iter().zip(&mut rows) {
-                let value = self.value(c.value, Some(turn));
+                let value = self.value(c.value, Some(iteration));
                 let shape = [&[1], self.values[value.index()].shape.as_slice()].concat();
                 let row = self.push(Info {
                     shape: shape.clone(),
@@ -92,43 +93,46 @@ impl Unroller<'_> {
         entry
     }
 
-    fn kept(&mut self, l: &Loop, turn: Option<usize>) -> Loop {
-        let state = l.carried.iter().map(|c| (self.value(c.init, turn), self.define(c.inner, turn)));
+    fn kept(&mut self, l: &Loop, iteration: Option<usize>) -> Loop {
+        let state =
+            l.carried.iter().map(|c| (self.value(c.init, iteration), self.define(c.inner, iteration)));
         let state: Vec<_> = state.collect();
-        let body = self.body(&l.body, turn);
+        let body = self.body(&l.body, iteration);
         let carried = l.carried.iter().zip(state).map(|(c, (init, inner))| Carried {
             init,
             inner,
-            next: self.value(c.next, turn),
-            result: self.define(c.result, turn),
+            next: self.value(c.next, iteration),
+            result: self.define(c.result, iteration),
         });
         let carried = carried.collect();
-        let collected = l
-            .collected
-            .iter()
-            .map(|c| Collected { value: self.value(c.value, turn), stack: self.define(c.stack, turn) });
+        let collected = l.collected.iter().map(|c| Collected {
+            value: self.value(c.value, iteration),
+            stack: self.define(c.stack, iteration),
+        });
         let collected = collected.collect();
         Loop { name: l.name.clone(), count: l.count, carried, collected, body }
     }
 
-    /// What a reader in turn `turn` of the innermost loop of fixed count sees as `value`.
-    fn value(&mut self, value: Value, turn: Option<usize>) -> Value {
-        match (&self.from.info(value).def, turn) {
-            (Def::PerIteration(values), Some(turn)) => self.value(values[turn], None),
-            (Def::Weight { tensors, .. }, Some(turn)) if tensors.iter().any(|t| t.name.contains('*')) => {
-                let known = self.weights.get(&(value, turn)).copied();
-                let weight = known.unwrap_or_else(|| self.define(value, Some(turn)));
-                *self.weights.entry((value, turn)).or_insert(weight)
+    /// What a reader in iteration `iteration` of the innermost loop of fixed count sees as `value`.
+    fn value(&mut self, value: Value, iteration: Option<usize>) -> Value {
+        match (&self.from.info(value).def, iteration) {
+            (Def::PerIteration(values), Some(iteration)) => self.value(values[iteration], None),
+            (Def::Weight { tensors, .. }, Some(iteration))
+                if tensors.iter().any(|t| t.name.contains('*')) =>
+            {
+                let known = self.weights.get(&(value, iteration)).copied();
+                let weight = known.unwrap_or_else(|| self.define(value, Some(iteration)));
+                *self.weights.entry((value, iteration)).or_insert(weight)
             }
-            _ => self.now.get(&value).copied().unwrap_or_else(|| self.define(value, turn)),
+            _ => self.now.get(&value).copied().unwrap_or_else(|| self.define(value, iteration)),
         }
     }
 
-    /// A new value that stands for `value` from here on, named after its turn.
-    fn define(&mut self, value: Value, turn: Option<usize>) -> Value {
+    /// A new value that stands for `value` from here on, named after its iteration.
+    fn define(&mut self, value: Value, iteration: Option<usize>) -> Value {
         let mut info = self.from.info(value).clone();
-        if let Some(turn) = turn {
-            let mut number = turn;
+        if let Some(iteration) = iteration {
+            let mut number = iteration;
             if let Def::Weight { first, .. } = &mut info.def {
                 number += std::mem::take(first);
             }

@@ -1,7 +1,7 @@
 //! The verifier of results that lie where a slice of a larger value lay.
 //!
 //! 1. The slice has the result's type, and a kernel that may write over it.
-//! 2. The larger value is made in the same body, so that every turn of a loop has it anew.
+//! 2. The larger value is made in the same body, so that every iteration of a loop has it anew.
 //! 3. Nobody reads a byte of the slice from that launch on, but through the result.
 //! 4. The result is no output, no state of a loop, and no part of what is joined: those are whole.
 

@@ -1,8 +1,8 @@
 //! The verifier of streamed weights: the fetches of a phase, replayed.
 //!
-//! What a fetch brings is there from the turn that waits for it; what lay in its way is gone when the fetch begins.
-//! Before every turn, all that it reads must be there. Where steps repeat, two of them are replayed: the second
-//! begins as every later one does.
+//! What a fetch brings is there from the iteration that waits for it; what lay in its way is gone when the fetch
+//! begins. Before every iteration, all that it reads must be there. Where steps repeat, two of them are replayed: the
+//! second begins as every later one does.
 
 use std::collections::BTreeMap;
 
@@ -26,12 +26,12 @@ pub fn fetches(phase: &Phase, held: &BTreeMap<u32, Held>) -> Result<()> {
             match item {
                 Item::Launch(launch) => memory.read(phase, launch, None)?,
                 Item::Loop(l) => {
-                    for turn in 0..l.count {
-                        memory.arrive(first + i, turn);
+                    for iteration in 0..l.count {
+                        memory.arrive(first + i, iteration);
                         for launch in l.body.iter() {
-                            memory.read(phase, launch, Some((l, turn)))?;
+                            memory.read(phase, launch, Some((l, iteration)))?;
                         }
-                        l.fetches.iter().filter(|f| f.after == turn).for_each(|f| memory.fetch(f));
+                        l.fetches.iter().filter(|f| f.after == iteration).for_each(|f| memory.fetch(f));
                     }
                 }
             }
@@ -41,7 +41,7 @@ pub fn fetches(phase: &Phase, held: &BTreeMap<u32, Held>) -> Result<()> {
     Ok(())
 }
 
-/// Streamed constants: those that are there, and those on the way with the turn that waits for them.
+/// Streamed constants: those that are there, and those on the way with the iteration that waits for them.
 struct Memory<'h> {
     held: &'h BTreeMap<u32, Held>,
     streamed: BTreeMap<u32, Option<u32>>,
@@ -57,9 +57,9 @@ impl Memory<'_> {
         }
     }
 
-    fn arrive(&mut self, item: usize, turn: u32) {
+    fn arrive(&mut self, item: usize, iteration: u32) {
         let waited = |(c, on_the_way): &(&u32, &mut Option<u32>)| {
-            self.held[c].streamed_by == Some(item) && **on_the_way == Some(turn)
+            self.held[c].streamed_by == Some(item) && **on_the_way == Some(iteration)
         };
         self.streamed.iter_mut().filter(waited).for_each(|(_, on_the_way)| *on_the_way = None);
     }
@@ -68,15 +68,18 @@ impl Memory<'_> {
         for operand in launch.parts.iter().flat_map(|p| p.reads.iter()) {
             let c = match (operand.base, row) {
                 (Base::Constant(c), _) => c,
-                (Base::Column(column), Some((l, turn))) => l.rows[(turn * l.columns + column) as usize],
+                (Base::Column(column), Some((l, iteration))) => {
+                    l.rows[(iteration * l.columns + column) as usize]
+                }
                 _ => continue,
             };
             let there = self.held.get(&c).is_some_and(|h| {
                 h.streamed_by.is_none() || self.streamed.get(&c).is_some_and(Option::is_none)
             });
-            rule(there, "plan", "a weight is there before the turn that reads it", || {
-                let turn = row.map_or(String::new(), |(l, turn)| format!(", turn {turn} of {}", l.name));
-                format!("{} in {}{turn}", launch.path(), phase.name)
+            rule(there, "plan", "a weight is there before the iteration that reads it", || {
+                let iteration = row
+                    .map_or(String::new(), |(l, iteration)| format!(", iteration {iteration} of {}", l.name));
+                format!("{} in {}{iteration}", launch.path(), phase.name)
             })?;
         }
         Ok(())

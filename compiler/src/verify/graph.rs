@@ -2,7 +2,7 @@
 //!
 //! 1. Every value is defined before it is read, and in a body that encloses the reader.
 //! 2. Every op's result has the shape that its inputs give.
-//! 3. A loop's state keeps its type from turn to turn; a collected value is the stack of all turns.
+//! 3. A loop's state keeps its type from iteration to iteration; a collected value is the stack of all iterations.
 //! 4. Every tensor of a file is one weight.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -94,7 +94,7 @@ fn repeated(graph: &Graph, l: &Loop, known: &mut BTreeSet<Value>) -> Result<()> 
             return rule(false, "graph", "values are collected in loops of fixed count", name);
         };
         let stacked = [&[count], graph.info(c.value).shape.as_slice()].concat();
-        rule(graph.info(c.stack).shape == stacked, "graph", "a stack holds every turn", name)?;
+        rule(graph.info(c.stack).shape == stacked, "graph", "a stack holds every iteration", name)?;
     }
     known.extend(l.carried.iter().map(|c| c.result));
     known.extend(l.collected.iter().map(|c| c.stack));

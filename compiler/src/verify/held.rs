@@ -30,8 +30,9 @@ pub fn held(plan: &Plan, phase: &Phase) -> Result<BTreeMap<u32, Held>> {
     for (nth, item) in phase.segments.iter().flat_map(|s| s.items.iter()).enumerate() {
         let Item::Loop(l) = item else { continue };
         for fetch in l.fetches.iter() {
-            let turns = fetch.iteration < l.count && (fetch.after < l.count || fetch.after == Fetch::AT_ONCE);
-            rule(turns, "plan", "a fetch names turns of its loop", || l.name.to_string())?;
+            let iterations =
+                fetch.iteration < l.count && (fetch.after < l.count || fetch.after == Fetch::AT_ONCE);
+            rule(iterations, "plan", "a fetch names iterations of its loop", || l.name.to_string())?;
             let mut bytes = 0;
             for c in fetch.constants.iter() {
                 let held = out.get_mut(c).filter(|_| !is_table(&plan.constants[*c as usize]));

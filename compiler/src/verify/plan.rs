@@ -2,7 +2,7 @@
 //!
 //! 1. No two buffers that are alive at the same launch share a byte.
 //! 2. Every buffer is aligned and inside the arena.
-//! 3. Every operand in the arena lies inside exactly one buffer that is alive at its launch, in every turn.
+//! 3. Every operand in the arena lies inside exactly one buffer that is alive at its launch, in every iteration.
 //! 4. A result shares no byte with an operand, except the one that it is written over, which it covers.
 //! 5. What launches of different queues touch together, they touch one after the other (`queues`).
 //! 6. Every kernel, constant and table that a row names exists; table bytes are inside the blob.
@@ -121,15 +121,15 @@ fn launch(plan: &Plan, alive: &mut Alive<'_>, number: u32, launch: &Launch, of: 
     alive.at(number);
     let place = || format!("launch {number} at {}", launch.path());
     rule((launch.kernel as usize) < plan.kernels.len(), "plan", "a kernel exists", place)?;
-    let turns = of.map_or(1, |l| u64::from(l.count));
-    for turn in [0, turns - 1] {
+    let iterations = of.map_or(1, |l| u64::from(l.count));
+    for iteration in [0, iterations - 1] {
         for part in launch.parts.iter() {
-            let write = Region::of(&part.write, turn);
+            let write = Region::of(&part.write, iteration);
             rule(alive.holds(write), "plan", "a write is inside one live buffer", place)?;
             for operand in part.reads.iter() {
                 match operand.base {
                     Base::Arena => {
-                        let inside = alive.holds(Region::of(operand, turn));
+                        let inside = alive.holds(Region::of(operand, iteration));
                         rule(inside, "plan", "a read is inside one live buffer", place)?;
                     }
                     Base::Constant(c) => {
@@ -138,15 +138,21 @@ fn launch(plan: &Plan, alive: &mut Alive<'_>, number: u32, launch: &Launch, of: 
                         rule(fits, "plan", "a read is inside its constant", place)?;
                     }
                     Base::Column(column) => {
-                        let row = of.and_then(|l| l.rows.get((turn as u32 * l.columns + column) as usize));
+                        let row =
+                            of.and_then(|l| l.rows.get((iteration as u32 * l.columns + column) as usize));
                         let constant = row.and_then(|c| plan.constants.get(*c as usize));
                         let fits = constant.is_some_and(|c| reach(operand) <= c.bytes());
-                        rule(fits, "plan", "a read is inside its turn's constant", place)?;
+                        rule(fits, "plan", "a read is inside its iteration's constant", place)?;
                     }
                 }
             }
         }
-        rule(results_apart(launch, turn), "plan", "a result shares no byte with another operand", place)?;
+        rule(
+            results_apart(launch, iteration),
+            "plan",
+            "a result shares no byte with another operand",
+            place,
+        )?;
     }
     Ok(())
 }
@@ -157,16 +163,16 @@ fn reach(operand: &Operand) -> u64 {
 }
 
 /// No part's result touches what this or another part reads or writes, but for the operand that it is written over.
-fn results_apart(launch: &Launch, turn: u64) -> bool {
+fn results_apart(launch: &Launch, iteration: u64) -> bool {
     launch.parts.iter().enumerate().all(|(p, part)| {
-        let write = Region::of(&part.write, turn);
+        let write = Region::of(&part.write, iteration);
         launch.parts.iter().enumerate().all(|(q, other)| {
             let apart_from = |(i, operand): (usize, &Operand)| {
-                let read = Region::of(operand, turn);
+                let read = Region::of(operand, iteration);
                 let over = p == q && part.in_place == Some(i as u32) && read == write;
                 operand.base != Base::Arena || over || !read.meets(&write)
             };
-            let written = p == q || !Region::of(&other.write, turn).meets(&write);
+            let written = p == q || !Region::of(&other.write, iteration).meets(&write);
             written && other.reads.iter().enumerate().all(apart_from)
         })
     })

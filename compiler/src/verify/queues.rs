@@ -1,7 +1,7 @@
 //! The verifier of queues: launches that may run at the same time touch nothing that one of them writes.
 //!
 //! What is certain of the order: launches of a queue follow each other; a launch that waits begins after what it waits
-//! for; a turn of a loop, and a run of launches between loops, begins when all queues are done.
+//! for; an iteration of a loop, and a run of launches between loops, begins when all queues are done.
 
 use std::collections::BTreeMap;
 
@@ -69,14 +69,14 @@ fn together(run: &[(u32, &Launch)], of: Option<&Loop>) -> Result<()> {
         known[queue] += 1;
         last[queue] = known;
     }
-    let turns = of.map_or(1, |l| u64::from(l.count));
+    let iterations = of.map_or(1, |l| u64::from(l.count));
     for (i, (number, launch)) in run.iter().enumerate() {
         for (earlier, other) in &run[..i] {
             let (queue, nth) = place[earlier];
             if done[number][queue] > nth {
                 continue;
             }
-            let free = [0, turns - 1].iter().all(|turn| !race(launch, other, *turn));
+            let free = [0, iterations - 1].iter().all(|iteration| !race(launch, other, *iteration));
             rule(free, "plan", "what queues touch together they touch in order", || {
                 format!("launches {earlier} ({}) and {number} ({})", other.path(), launch.path())
             })?;
@@ -85,11 +85,11 @@ fn together(run: &[(u32, &Launch)], of: Option<&Loop>) -> Result<()> {
     Ok(())
 }
 
-fn race(a: &Launch, b: &Launch, turn: u64) -> bool {
-    let writes = |l: &Launch| l.parts.iter().map(|p| Region::of(&p.write, turn)).collect::<Vec<_>>();
+fn race(a: &Launch, b: &Launch, iteration: u64) -> bool {
+    let writes = |l: &Launch| l.parts.iter().map(|p| Region::of(&p.write, iteration)).collect::<Vec<_>>();
     let reads = |l: &Launch| {
         let arena = l.parts.iter().flat_map(|p| p.reads.iter()).filter(|o| o.base == Base::Arena);
-        arena.map(|o| Region::of(o, turn)).collect::<Vec<_>>()
+        arena.map(|o| Region::of(o, iteration)).collect::<Vec<_>>()
     };
     let meet = |x: &[Region], y: &[Region]| x.iter().any(|p| y.iter().any(|q| p.meets(q)));
     let (of_a, of_b) = (writes(a), writes(b));

@@ -13,10 +13,10 @@ pub struct Region {
 }
 
 impl Region {
-    /// What `operand` covers in a turn of its loop.
-    pub fn of(operand: &Operand, turn: u64) -> Region {
+    /// What `operand` covers in an iteration of its loop.
+    pub fn of(operand: &Operand, iteration: u64) -> Region {
         let size = operand.dtype.bytes();
-        let from = operand.offset + operand.step * turn;
+        let from = operand.offset + operand.step * iteration;
         let (rows, width) = (operand.rows(), operand.cols() * size);
         Region::rows(from, rows, width, u64::from(operand.row_stride) * size)
     }

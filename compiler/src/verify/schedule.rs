@@ -1,9 +1,9 @@
 //! The verifier of the Schedule level. It replays the launches over a model of memory that knows which launch wrote
-//! every buffer last, loop turns included.
+//! every buffer last, loop iterations included.
 //!
 //! 1. What a launch reads lies inside its buffer, is alive, and was written by an earlier launch or by the host.
 //! 2. A launch writes inside its buffer, while it is alive, and over an operand only where it says so.
-//! 3. Every loop has one row of constants per turn, and every column of a row is there.
+//! 3. Every loop has one row of constants per iteration, and every column of a row is there.
 
 use std::collections::BTreeSet;
 
@@ -50,12 +50,12 @@ fn check(
             launch.parts.first().map_or("", |p| &p.path)
         )
     };
-    let turns = of.map_or(1, |l| l.count) as u64;
+    let iterations = of.map_or(1, |l| l.count) as u64;
     let inside = |access: &Access, bytes: u64| {
         let rows: usize = access.shape.iter().rev().skip(1).product();
         let cols = access.shape.last().copied().unwrap_or(1);
         let span = ((rows.max(1) - 1) * access.row_stride + cols) * access.dtype.bytes();
-        access.offset + access.step * (turns - 1) + span as u64 <= bytes
+        access.offset + access.step * (iterations - 1) + span as u64 <= bytes
     };
     let overwritten: Vec<(usize, &Access)> =
         launch.parts.iter().enumerate().map(|(p, q)| (p, &q.write)).collect();
@@ -83,8 +83,8 @@ fn check(
                 }
                 Base::Column(c) => {
                     let rows = of.map_or(&[][..], |l| &l.rows);
-                    let there = rows.len() == turns as usize && rows.iter().all(|row| c < row.len());
-                    rule(there, "schedule", "every turn has a row with every column", place)?;
+                    let there = rows.len() == iterations as usize && rows.iter().all(|row| c < row.len());
+                    rule(there, "schedule", "every iteration has a row with every column", place)?;
                 }
             }
         }

@@ -141,7 +141,7 @@ pub(crate) fn reads_rows(op: &Op, input: usize, shapes: &[&[usize]]) -> bool {
         | Op::Normal { .. }
         | Op::Reshape { .. }
         | Op::Slice { .. }
-        | Op::Turn {}
+        | Op::Iteration {}
         | Op::OuterAdd {}
         | Op::Permute { .. }
         | Op::Concat {} => false,

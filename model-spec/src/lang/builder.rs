@@ -26,7 +26,7 @@ pub struct Builder {
 struct Body {
     /// Name and count of the loop; `None` for the phase itself.
     of: Option<(String, Count)>,
-    /// The number that the checkpoint gives the loop's turn 0.
+    /// The number that the checkpoint gives the loop's iteration 0.
     first: usize,
     stmts: Vec<Stmt>,
     collected: Vec<Collected>,
@@ -46,7 +46,7 @@ impl Builder {
         }
     }
 
-    /// Asks for inner values by the names that [`Builder::tap`] gives them; `*` stands for a loop's turn.
+    /// Asks for inner values by the names that [`Builder::tap`] gives them; `*` stands for a loop's iteration.
     pub fn with_taps(mut self, taps: &[String]) -> Builder {
         self.taps = taps.to_vec();
         self
@@ -142,7 +142,7 @@ impl Builder {
         self.define(name.to_string(), dtype, shape.to_vec(), Def::Input { per_step: false })
     }
 
-    /// A value that the host writes before every turn of the enclosing run-time loop.
+    /// A value that the host writes before every iteration of the enclosing run-time loop.
     pub fn step_input(&self, name: &str, dtype: Dtype, shape: &[usize]) -> Value {
         self.define(name.to_string(), dtype, shape.to_vec(), Def::Input { per_step: true })
     }
@@ -167,24 +167,26 @@ impl Builder {
         self.define(path, self.dtype(), shape.to_vec(), def)
     }
 
-    /// Outside the loop `of`: the tensors `name` of its turns 0 to `count`, one after the other, `shape` each.
-    pub fn weight_of_turns(&self, of: &str, count: usize, name: &str, shape: &[usize]) -> Value {
+    /// Outside the loop `of`: the tensors `name` of its iterations 0 to `count`, one after the other, `shape` each.
+    pub fn weight_of_iterations(&self, of: &str, count: usize, name: &str, shape: &[usize]) -> Value {
         let (source, prefix) = self.component.borrow().clone();
-        let full = |turn: &str| {
-            let path = self.full_path(&format!("{of}.{turn}.{name}"));
+        let full = |iteration: &str| {
+            let path = self.full_path(&format!("{of}.{iteration}.{name}"));
             if prefix.is_empty() { path } else { format!("{prefix}.{path}") }
         };
-        let tensors =
-            (0..count).map(|turn| Tensor { name: full(&turn.to_string()), rows: shape[0] }).collect();
+        let tensors = (0..count)
+            .map(|iteration| Tensor { name: full(&iteration.to_string()), rows: shape[0] })
+            .collect();
         let stacked = [&[count * shape[0]], &shape[1..]].concat();
         let path = self.full_path(&format!("{of}.{name}"));
         let def = Def::Weight { source, tensors, first: 0, channels_last: false };
         self.define(path, self.dtype(), stacked, def)
     }
 
-    /// In a loop: the current turn's entry of `stack`, which has one entry for every turn along its first axis.
-    pub fn turn(&self, stack: Value) -> Value {
-        self.op(Op::Turn {}, &[stack])
+    /// In a loop: the current iteration's entry of `stack`, which has one entry for every iteration along its first
+    /// axis.
+    pub fn iteration(&self, stack: Value) -> Value {
+        self.op(Op::Iteration {}, &[stack])
     }
 
     /// Real numbers known at build time, row-major, stored as f32.
@@ -203,7 +205,7 @@ impl Builder {
         self.define(self.full_path(name), Dtype::I32, shape.to_vec(), Def::Constant(Constant::Int(values)))
     }
 
-    /// In a loop: the value of the current turn out of one per turn (all constants of one shape).
+    /// In a loop: the value of the current iteration out of one per iteration (all constants of one shape).
     pub fn per_iteration(&self, name: &str, values: &[Value]) -> Value {
         let info = self.graph.borrow().info(values[0]).clone();
         self.define(self.full_path(name), info.dtype, info.shape, Def::PerIteration(values.to_vec()))
@@ -217,9 +219,9 @@ impl Builder {
     }
 
     /// Names an inner value; it becomes an output when it was asked for. In a loop the name holds one `*` and the
-    /// output is the stack of all turns.
+    /// output is the stack of all iterations.
     pub fn tap(&self, name: &str, value: Value) -> Value {
-        // The turns of a run-time loop are not counted at build time, so their values cannot be kept.
+        // The iterations of a run-time loop are not counted at build time, so their values cannot be kept.
         let counted = |body: &Body| !matches!(body.of, Some((_, Count::Runtime)));
         if !self.open.borrow().iter().all(counted) {
             return value;
@@ -235,19 +237,19 @@ impl Builder {
 
     // -- loops ------------------------------------------------------------------------------------------------
 
-    /// Records `body` once, to be executed for every number of `turns`; `state` goes round. The body names weights of its
-    /// turn with `*` in the path: the checkpoint's numbers are those of `turns`.
+    /// Records `body` once, to be executed for every number of `iterations`; `state` goes round. The body names weights
+    /// of its iteration with `*` in the path: the checkpoint's numbers are those of `iterations`.
     pub fn repeat(
         &self,
         name: &str,
-        turns: Range<usize>,
+        iterations: Range<usize>,
         state: &[Value],
         body: impl FnOnce(&[Value]) -> Vec<Value>,
     ) -> Vec<Value> {
-        self.record_loop((name, Count::Fixed(turns.len()), turns.start), state, body)
+        self.record_loop((name, Count::Fixed(iterations.len()), iterations.start), state, body)
     }
 
-    /// As [`Builder::repeat`], with the number of turns decided by the host: the denoising steps.
+    /// As [`Builder::repeat`], with the number of iterations decided by the host: the denoising steps.
     pub fn steps(
         &self,
         name: &str,
@@ -290,7 +292,7 @@ impl Builder {
         result
     }
 
-    /// In a loop of fixed count: keeps `value` of every turn; the result, `[count, ..]`, is there after the loop.
+    /// In a loop of fixed count: keeps `value` of every iteration; the result, `[count, ..]`, is there after the loop.
     pub fn collect(&self, name: &str, value: Value) -> Value {
         let count = match self.open.borrow().last().and_then(|b| b.of.as_ref()) {
             Some((_, Count::Fixed(n))) => *n,

@@ -47,7 +47,7 @@ pub enum Constant {
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Def {
-    /// Written by the host before the phase; with `per_step`, before every turn of the enclosing run-time loop.
+    /// Written by the host before the phase; with `per_step`, before every iteration of the enclosing run-time loop.
     Input { per_step: bool },
     /// Tensors of a model file, one after the other along the first axis (usually one), converted to the value's
     /// dtype at load. In a loop the names hold one `*` each, which stands for the iteration; `first` is the number
@@ -56,13 +56,13 @@ pub enum Def {
     Weight { source: Source, tensors: Vec<Tensor>, first: usize, channels_last: bool },
     /// Known at build time.
     Constant(Constant),
-    /// The constant of the current iteration: one value per turn of the enclosing loop.
+    /// The constant of the current iteration: one value per iteration of the enclosing loop.
     PerIteration(Vec<Value>),
     /// Made by an op statement.
     Op,
-    /// The state of a loop as its body sees it at the start of a turn, or as the loop leaves it.
+    /// The state of a loop as its body sees it at the start of an iteration, or as the loop leaves it.
     Carried,
-    /// The values of all turns of a loop, stacked along a new first axis.
+    /// The values of all iterations of a loop, stacked along a new first axis.
     Collected,
 }
 
@@ -103,7 +103,7 @@ pub struct OpStmt {
     pub output: Value,
 }
 
-/// How often a loop turns.
+/// How often a loop runs its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Count {
     /// Decided at build time.
@@ -119,13 +119,13 @@ pub struct Carried {
     pub init: Value,
     /// What the body reads.
     pub inner: Value,
-    /// What the body leaves for the next turn.
+    /// What the body leaves for the next iteration.
     pub next: Value,
     /// The value after the loop.
     pub result: Value,
 }
 
-/// A value of the body kept from every turn.
+/// A value of the body kept from every iteration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Collected {
     pub value: Value,

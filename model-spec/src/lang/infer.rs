@@ -30,7 +30,7 @@ fn arity(op: &Op) -> (usize, usize) {
         | Op::Reshape { .. }
         | Op::Slice { .. }
         | Op::Permute { .. }
-        | Op::Turn {}
+        | Op::Iteration {}
         | Op::Copy {} => (1, 1),
         Op::RmsNorm { .. } => (1, 2),
         Op::Binary { .. }
@@ -224,8 +224,8 @@ fn result_shape(op: &Op, s: &[&[usize]]) -> Result<Shape, ShapeError> {
             out[*axis] = *len;
             Ok(out)
         }
-        Op::Turn {} => {
-            want(x.len() > 1, || format!("{x:?} has no entries of turns"))?;
+        Op::Iteration {} => {
+            want(x.len() > 1, || format!("{x:?} has no entries of iterations"))?;
             Ok(x[1..].to_vec())
         }
         Op::OuterAdd {} => {

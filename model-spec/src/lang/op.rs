@@ -248,8 +248,8 @@ ops! {
     /// one (docs/model/video-vae.md 4).
     Unpatchify "unpatchify" { patch: usize }
     /// `(x [t, h, w, 3])` → `[t, 3h/2, w]`: RGB in 0..1 becomes the planes of 4:2:0, luma over blue over red
-    /// difference, BT.709 in limited range: lines 0 to h − 1 of a frame are luma, and each line behind them holds two of
-    /// a chroma plane, whose numbers are means of 2×2 pixels (docs/model/pipelines.md 2.6).
+    /// difference, BT.709 in limited range: lines 0 to h − 1 of a frame are luma, and each line behind them holds two
+    /// of a chroma plane, whose numbers are means of 2×2 pixels (docs/model/pipelines.md 2.6).
     Yuv420 "yuv420" {}
     /// `(x [h, w, c])` → `[2h, 2w, c]`, nearest.
     Upsample "upsample" {}
@@ -267,8 +267,9 @@ ops! {
     Reshape "reshape" { shape: Vec<usize> }
     /// `(x)`: `len` entries of one axis from `start`. A view.
     Slice "slice" { axis: usize, start: usize, len: usize }
-    /// `(x)`, in a loop with one turn for every entry of the first axis of x: the entry of the current turn. A view.
-    Turn "turn" {}
+    /// `(x)`, in a loop with one iteration for every entry of the first axis of x: the entry of the current iteration.
+    /// A view.
+    Iteration "iteration" {}
     /// `(x)`: axis i of the result is axis `axes[i]` of x.
     Permute "permute" { axes: Vec<usize> }
     /// `(x, y, ..)`: joined along the first axis.
@@ -305,7 +306,7 @@ impl Op {
 
     /// True when the result is another look at the operand's memory.
     pub fn is_view(&self) -> bool {
-        matches!(self, Op::Reshape { .. } | Op::Slice { .. } | Op::Turn {})
+        matches!(self, Op::Reshape { .. } | Op::Slice { .. } | Op::Iteration {})
     }
 
     /// The name with the function, for text forms: `unary` says nothing, `silu` does.

@@ -71,7 +71,7 @@ impl Recorder<'_> {
         Some(graph.map(|graph| Phase::alone(graph).chunked(chunk)))
     }
 
-    /// The whole run: prompt to picture and sound.
+    /// The whole run: prompt to frames and audio.
     ///
     /// # Errors
     /// As [`Recorder::phase`].

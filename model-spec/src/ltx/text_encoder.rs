@@ -98,7 +98,7 @@ impl Reach {
         })
     }
 
-    /// Of the current turn of the loop over `layers`.
+    /// Of the current iteration of the loop over `layers`.
     fn of_turn(b: &Builder, layers: &[Reach]) -> Reach {
         let pick = |name: &str, part: fn(&Reach) -> Value| {
             b.per_iteration(name, &layers.iter().map(part).collect::<Vec<_>>())

@@ -291,7 +291,7 @@ impl Sums {
 
     /// Those of the current block.
     fn here(&self, b: &Builder) -> Rows {
-        Rows { sum: b.turn(self.all), width: self.width }
+        Rows { sum: b.iteration(self.all), width: self.width }
     }
 }
 
@@ -318,7 +318,7 @@ impl BlockSums {
     fn new(b: &Builder, cfg: &Transformer, names: &Names, m: &Modulation) -> BlockSums {
         let width = names.heads(cfg).width();
         let tables =
-            |name: &str, rows| b.weight_of_turns("transformer_blocks", cfg.layers, name, &[rows, width]);
+            |name: &str, rows| b.weight_of_iterations("transformer_blocks", cfg.layers, name, &[rows, width]);
         let Names { prefix, stream, .. } = names;
         let main = tables(&format!("{prefix}scale_shift_table"), 9);
         let prompt = tables(&format!("{prefix}prompt_scale_shift_table"), 2);

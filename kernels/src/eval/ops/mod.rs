@@ -63,6 +63,6 @@ pub(super) fn prepare<'a>(setup: &Setup<'a, '_>) -> Prepared<'a> {
         Op::Permute { ref axes } => moves::permute(setup, axes),
         Op::Concat {} => moves::concat(setup),
         Op::OuterAdd {} => pointwise::outer_add(setup),
-        Op::Turn {} => Err(EvalError::Shape("the entry of a turn is a view".to_string())),
+        Op::Iteration {} => Err(EvalError::Shape("the entry of an iteration is a view".to_string())),
     }
 }

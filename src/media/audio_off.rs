@@ -1,23 +1,23 @@
-//! Stands in for the sound encoder in builds without one: it can be asked for, but never exists.
+//! Stands in for the audio encoder in builds without one: it can be asked for, but never exists.
 
 use std::convert::Infallible;
 
 use super::MediaError;
-use super::movie::SoundTrack;
+use super::movie::AudioTrack;
 
 /// No value of this type can be made.
-pub(super) struct SoundEncoder(Infallible);
+pub(super) struct AudioEncoder(Infallible);
 
-impl SoundEncoder {
+impl AudioEncoder {
     pub(super) fn new() -> Result<Self, MediaError> {
-        Err(MediaError::NoSoundEncoder)
+        Err(MediaError::NoAudioEncoder)
     }
 
     pub(super) fn push(&mut self, _: &[f32], _: &[f32]) -> Result<(), MediaError> {
         match self.0 {}
     }
 
-    pub(super) fn finish(self) -> Result<SoundTrack, MediaError> {
+    pub(super) fn finish(self) -> Result<AudioTrack, MediaError> {
         match self.0 {}
     }
 }

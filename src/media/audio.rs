@@ -2,22 +2,22 @@
 
 use fdk_aac::enc::{AudioObjectType, BitRate, ChannelMode, Encoder, EncoderParams, Transport};
 
-use super::movie::SoundTrack;
+use super::movie::AudioTrack;
 use super::{MediaError, SAMPLE_RATE};
 
-/// Bits per second for both channels: transparent for most sound, small next to the pictures.
+/// Bits per second for both channels: transparent for most audio, small next to the pictures.
 const BIT_RATE: u32 = 192_000;
 
 /// Takes planar samples in pieces, gives a track of AAC frames.
-pub(super) struct SoundEncoder {
+pub(super) struct AudioEncoder {
     encoder: Encoder,
     /// Interleaved 16-bit samples that do not fill a frame yet.
     pending: Vec<i16>,
     packet: Vec<u8>,
-    track: SoundTrack,
+    track: AudioTrack,
 }
 
-impl SoundEncoder {
+impl AudioEncoder {
     pub(super) fn new() -> Result<Self, MediaError> {
         let params = EncoderParams {
             bit_rate: BitRate::Cbr(BIT_RATE),
@@ -30,9 +30,9 @@ impl SoundEncoder {
         let info = encoder.info().map_err(failed)?;
         let config = info.confBuf.get(..info.confSize as usize).unwrap_or_default().to_vec();
         if config.is_empty() || info.frameLength == 0 {
-            return Err(MediaError::Sound("it gave no configuration".into()));
+            return Err(MediaError::Audio("it gave no configuration".into()));
         }
-        let track = SoundTrack {
+        let track = AudioTrack {
             config,
             frame_length: info.frameLength,
             priming: info.nDelay,
@@ -60,7 +60,7 @@ impl SoundEncoder {
 
     /// The finished track. Silence is appended until the last sample has left the encoder, which lags behind its
     /// input.
-    pub(super) fn finish(mut self) -> Result<SoundTrack, MediaError> {
+    pub(super) fn finish(mut self) -> Result<AudioTrack, MediaError> {
         let frame = 2 * self.track.frame_length as usize;
         let wanted = (self.track.samples + u64::from(self.track.priming))
             .div_ceil(u64::from(self.track.frame_length)) as usize;
@@ -75,7 +75,7 @@ impl SoundEncoder {
         }
         if self.track.sizes.len() < wanted {
             let got = self.track.sizes.len();
-            return Err(MediaError::Sound(format!("it gave {got} frames of sound, wanted {wanted}")));
+            return Err(MediaError::Audio(format!("it gave {got} frames of audio, wanted {wanted}")));
         }
         Ok(self.track)
     }
@@ -87,7 +87,7 @@ impl SoundEncoder {
                 self.track.sizes.push(done.output_size as u32);
                 self.track.data.extend_from_slice(&self.packet[..done.output_size]);
             } else if done.input_consumed == 0 {
-                return Err(MediaError::Sound("it neither took samples nor gave any sound".into()));
+                return Err(MediaError::Audio("it neither took samples nor gave any audio".into()));
             }
             samples = &samples[done.input_consumed..];
         }
@@ -96,7 +96,7 @@ impl SoundEncoder {
 }
 
 fn failed(e: fdk_aac::enc::EncoderError) -> MediaError {
-    MediaError::Sound(e.to_string())
+    MediaError::Audio(e.to_string())
 }
 
 /// Clips to -1..=1, scales by 32767 and truncates towards 0; NaN becomes 0.
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn packets_cover_all_samples() {
         for (samples, piece) in [(1, 1), (1023, 100), (1024, 1024), (48_000, 777), (48_000, 48_000)] {
-            let mut encoder = SoundEncoder::new().unwrap();
+            let mut encoder = AudioEncoder::new().unwrap();
             let wave: Vec<f32> = (0..samples).map(|i| (i as f32 * 0.05).sin() * 0.5).collect();
             for part in wave.chunks(piece) {
                 encoder.push(part, part).unwrap();
@@ -151,7 +151,7 @@ mod tests {
     fn pieces_do_not_change_the_bytes() {
         let wave: Vec<f32> = (0..10_000).map(|i| (i as f32 * 0.03).sin() * 0.7).collect();
         let encode = |piece: usize| {
-            let mut encoder = SoundEncoder::new().unwrap();
+            let mut encoder = AudioEncoder::new().unwrap();
             wave.chunks(piece).for_each(|part| encoder.push(part, part).unwrap());
             encoder.finish().unwrap().data
         };
