@@ -63,7 +63,7 @@ impl Stream {
             let row = row(l, iteration);
             let list: Vec<u32> = self.columns.iter().map(|(c, _)| row[*c]).collect();
             let bytes = list.iter().map(|c| constants[*c as usize].bytes()).sum();
-            Fetch { after, iteration: iteration, constants: list.into(), bytes }
+            Fetch { after, iteration, constants: list.into(), bytes }
         };
         let (n, iterations) = (self.iterations.len(), &self.iterations);
         let first = iterations.iter().take(self.slots).map(|iteration| of(Fetch::AT_ONCE, *iteration));
