@@ -4,6 +4,7 @@
 use zoetrope::session::{Session, Unwatched};
 use zoetrope_runtime::cuda::Mode;
 use zoetrope_runtime::plan::{Fetch, Item, Plan};
+use zoetrope_test_support::asks_for_long;
 
 use crate::budget::{assert_streams, resident_and_streamed};
 use crate::phase::{Demo, inputs};
@@ -58,6 +59,9 @@ fn streamed_weights_give_the_bits_of_resident_ones() {
         assert!(bits(&streamed, plan, mode, sigmas, runs).iter().all(|have| have == want), "{mode:?}");
     }
 
+    if !asks_for_long("faults in fetches") {
+        return;
+    }
     // A step alone is enough to show what is wrong with a fetch, in some order of some.
     let shows = |change: &dyn Fn(&mut Vec<Fetch>)| {
         let plan = changed(plan, change);
