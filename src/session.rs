@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use zoetrope_model_spec::ltx::pipeline::PREVIEW;
-use zoetrope_runtime::plan::{Launch, Phase, Plan, Port, Repeat, Segment};
+use zoetrope_runtime::plan::{Launch, Phase, Plan, Port, Repeat, Role, Segment};
 use zoetrope_runtime::{Cpu, Error, Executor, Observer, Result, Weights, replay};
 
-use crate::tensors::Tensor;
+use crate::steps;
+use crate::tensors::{Named, Tensor};
 
 /// What is told while a phase runs. Returning an error stops the replay.
 pub trait Watch {
@@ -168,13 +168,9 @@ impl<'w> Feed<'w> {
             Ok((port, bytes_for(port, tensor)?))
         };
         let inputs = inputs.iter().map(input).collect::<Result<_>>()?;
-        let ports = || phase.inputs.iter().filter(|p| p.per_step);
-        let step = |levels: &[f32]| {
-            let levels = Tensor::real(&[2], levels.to_vec());
-            ports().map(|port| Ok((port, bytes_for(port, &levels)?))).collect()
-        };
-        let steps = sigmas.windows(2).map(step).collect::<Result<_>>()?;
-        let preview = phase.outputs.iter().find(|port| port.name == PREVIEW && watch.wants_previews());
+        let step = |step: &Named| step.iter().map(input).collect::<Result<_>>();
+        let steps = steps::inputs(phase, sigmas).iter().map(step).collect::<Result<_>>()?;
+        let preview = phase.outputs.iter().find(|p| p.role == Role::Preview && watch.wants_previews());
         Ok(Feed { inputs, steps, preview, watch })
     }
 

@@ -9,9 +9,9 @@ pub use code::{EmittedCode, emit_code};
 use std::fmt::Write;
 
 use proc_macro2::{Literal, TokenStream};
-use quote::{format_ident, quote};
+use quote::{ToTokens, format_ident, quote};
 use zoetrope_runtime::plan::{
-    Base, Dtype, Item, Launch, Loop, Number, Operand, Origin, Part, Phase, Plan, Port, Segment,
+    Base, Dtype, Item, Launch, Levels, Loop, Number, Operand, Origin, Part, Phase, Plan, Port, Role, Segment,
 };
 
 use crate::error::{Error, Result};
@@ -58,7 +58,8 @@ pub fn emit(plan: &Plan, tables_file: &str) -> Result<Emitted> {
         use std::borrow::Cow;
         use zoetrope_runtime::plan::rows::*;
         use zoetrope_runtime::plan::{
-            Buffer, Constant, Facts, Fetch, Item, Kernel, Launch, Lifetime, Loop, Number, Phase, Plan, Repeat, Segment, Source,
+            Buffer, Constant, Facts, Fetch, Item, Kernel, Launch, Levels, Lifetime, Loop, Number, Phase, Plan, Repeat, Role,
+            Segment, Source,
         };
     };
     let head = format!(
@@ -110,6 +111,7 @@ fn phase(rows: &mut String, number: usize, phase: &Phase) -> TokenStream {
         .map(|(i, s)| segment(rows, &format!("P{number}_S{i}"), s))
         .collect();
     let (inputs, outputs) = (ports(&phase.inputs), ports(&phase.outputs));
+    let (levels, image) = (option(phase.levels.as_ref().map(levels)), option(phase.image));
     let constants = format_ident!("P{}_CONSTANTS", number);
     let list: Vec<_> = phase.constants.iter().map(u32::to_string).collect();
     table(rows, &constants.to_string(), "u32", list.chunks(24).map(|c| c.join(", ") + ","), list.len());
@@ -129,6 +131,8 @@ fn phase(rows: &mut String, number: usize, phase: &Phase) -> TokenStream {
             segments: Cow::Borrowed(const { &[#(#segments),*] }),
             inputs: Cow::Borrowed(const { &[#(#inputs),*] }),
             outputs: Cow::Borrowed(const { &[#(#outputs),*] }),
+            levels: #levels,
+            image: #image,
             constants: Cow::Borrowed(&#constants),
             places: Cow::Borrowed(&#places),
             kept: Cow::Borrowed(&#kept),
@@ -140,14 +144,47 @@ fn phase(rows: &mut String, number: usize, phase: &Phase) -> TokenStream {
     }
 }
 
+fn option(value: Option<impl ToTokens>) -> TokenStream {
+    value.map_or(quote!(None), |value| quote!(Some(#value)))
+}
+
+fn levels(levels: &Levels) -> TokenStream {
+    match levels {
+        Levels::List(sigmas) => {
+            let sigmas = sigmas.iter();
+            quote!(Levels::List(Cow::Borrowed(const { &[#(#sigmas),*] })))
+        }
+        Levels::Shifted { steps, tokens } => quote!(Levels::Shifted { steps: #steps, tokens: #tokens }),
+    }
+}
+
+fn role(role: &Role) -> TokenStream {
+    match role {
+        Role::Tensor { default } => {
+            let default = option(*default);
+            quote!(Role::Tensor { default: #default })
+        }
+        Role::Tokens { prompt } => quote!(Role::Tokens { prompt: #prompt }),
+        Role::TokenMask { prompt } => quote!(Role::TokenMask { prompt: #prompt }),
+        Role::Image { number } => quote!(Role::Image { number: #number }),
+        Role::Strength { number } => quote!(Role::Strength { number: #number }),
+        Role::Distinct { of } => quote!(Role::Distinct { of: Cow::Borrowed(#of) }),
+        Role::ClassOf { of } => quote!(Role::ClassOf { of: Cow::Borrowed(#of) }),
+        plain => {
+            let name = format_ident!("{}", format!("{plain:?}"));
+            quote!(Role::#name)
+        }
+    }
+}
+
 fn ports(ports: &[Port]) -> Vec<TokenStream> {
     ports
         .iter()
         .map(|p| {
-            let (name, offset, per_step) = (&*p.name, p.offset, p.per_step);
+            let (name, offset, role) = (&*p.name, p.offset, role(&p.role));
             let (dtype, shape) = (format_ident!("{}", dtype(p.dtype)), p.shape.iter());
             let slot = p.slot.as_deref().map_or(quote!(None), |s| quote!(Some(#s)));
-            quote! { port(#name, #offset, #dtype, &[#(#shape),*], #per_step, #slot) }
+            quote! { port(#name, #offset, #dtype, &[#(#shape),*], #role, #slot) }
         })
         .collect()
 }

@@ -19,7 +19,7 @@ pub use error::{Error, Result};
 pub use zoetrope_kernels::cuda::Class;
 use zoetrope_kernels::{Kernel, catalog};
 use zoetrope_model_spec::lang::Graph;
-use zoetrope_model_spec::program::{Phase, Program, Wire};
+use zoetrope_model_spec::program::{Phase, Program, Wiring};
 use zoetrope_runtime::plan::{Detail, Facts, Plan};
 
 use crate::fused::Fused;
@@ -52,8 +52,7 @@ pub struct Levels {
 pub struct FusedPhase {
     pub graph: Graph,
     pub fused: Fused,
-    pub takes: Vec<Wire>,
-    pub leaves: Vec<Wire>,
+    pub wiring: Wiring,
     /// The graph's text as it was recorded, of which a plan keeps a hash.
     recorded: String,
 }
@@ -88,7 +87,7 @@ fn fuse_phase(phase: Phase, catalog: &[Kernel]) -> Result<FusedPhase> {
     let fused = passes::group(passes::insert_copies(passes::fuse(graph.clone(), catalog)?, catalog));
     let fused = passes::alias_in_place(passes::hoist(fused));
     verify::fused(&fused)?;
-    Ok(FusedPhase { graph, fused, takes: phase.takes, leaves: phase.leaves, recorded })
+    Ok(FusedPhase { graph, fused, wiring: phase.wiring, recorded })
 }
 
 /// Puts phases on one time line, and into memory.

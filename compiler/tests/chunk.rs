@@ -5,10 +5,11 @@ use std::time::Instant;
 use zoetrope_compiler::{Options, compile};
 use zoetrope_model_spec::lang::Dtype;
 use zoetrope_model_spec::ltx::builtin::ltx_2_3_22b;
-use zoetrope_model_spec::ltx::pipeline::{Picture, Recorder};
+use zoetrope_model_spec::ltx::pipeline::{Pixels, Recorder};
+use zoetrope_model_spec::ltx::recipe::Recipe;
 use zoetrope_model_spec::ltx::sizes::Size;
 use zoetrope_model_spec::program::Program;
-use zoetrope_model_spec::target::{Model, Pipeline, Target};
+use zoetrope_model_spec::target::{Model, Target};
 use zoetrope_runtime::null::Null;
 use zoetrope_runtime::plan::{self, Facts, Plan};
 use zoetrope_runtime::{Silent, replay};
@@ -21,7 +22,7 @@ fn decoder(width: usize, height: usize, frames: usize, chunk: Option<usize>) -> 
     let target = Target {
         name: "decoder".to_string(),
         size: Size { width, height, frames, fps: 24.0 },
-        pipeline: Pipeline::DistilledSingleStage,
+        recipe: Recipe::named("distilled-single-stage").expect("it has that name"),
         dtype: Dtype::Bf16,
         text_tokens: 1,
         timestep_classes: 1,
@@ -29,12 +30,11 @@ fn decoder(width: usize, height: usize, frames: usize, chunk: Option<usize>) -> 
         vram: None,
         preview: false,
         attention_mask: false,
-        guidance: None,
     };
     let recorder = Recorder { target: &target, model: &ltx_2_3_22b(), taps: &[], chunk };
-    let phases = recorder.run(Picture::Yuv420).expect("shapes fit").phases;
+    let phases = recorder.run(Pixels::Yuv420).expect("shapes fit").phases;
     let mut decode = phases.into_iter().find(|p| p.graph.name == "video-decode").expect("a run decodes");
-    decode.takes.clear();
+    decode.wiring.takes.clear();
     let facts = Facts::without_clip(plan::Dtype::Bf16);
     compile(Program { phases: vec![decode] }, "decoder", facts, Options::default()).expect("compiles")
 }

@@ -7,8 +7,8 @@ use clap::Args;
 use zoetrope_compiler::Options;
 #[cfg(feature = "cuda")]
 use zoetrope_compiler::frontend::CompileError;
-use zoetrope_compiler::frontend::{Part, beside, compile_part, decode_chunk, dimensions};
-use zoetrope_model_spec::ltx::pipeline::Picture;
+use zoetrope_compiler::frontend::{Scope, beside, compile_levels, decode_chunk, dimensions};
+use zoetrope_model_spec::ltx::pipeline::Pixels;
 use zoetrope_model_spec::target::{Model, Target, parse_vram};
 #[cfg(not(feature = "cuda"))]
 use zoetrope_runtime::Error as RuntimeError;
@@ -24,7 +24,7 @@ use crate::eval::Phase;
 use crate::failure::Failure;
 use crate::model_files::ModelFiles;
 use crate::output::{Format, Inputs, OutputFile, STREAM, check_room};
-use crate::run::{Finished, Request, noise_ports, run};
+use crate::run::{Finished, Request, noise_slots, run};
 use crate::session::{Session, Unwatched};
 use crate::tensors::{self, Named, Tensor};
 use crate::terminal;
@@ -177,14 +177,16 @@ impl Eval {
         if options.decode_chunk.is_none() {
             options.decode_chunk = decode_chunk(target, &model)?;
         }
-        let plan = compile_part(target, &model, Part::Run(Picture::Rgb), &[], options)?.plan;
+        let plan = compile_levels(target, &model, Scope::Run(Pixels::Rgb), &[], options)?.plan;
         check_size(&plan, file)?;
         let mut noise = self.inputs()?;
-        let missing: Vec<_> = noise_ports(&plan)
-            .into_iter()
-            .filter(|(name, shape)| {
-                noise.get(name).is_none_or(|t| t.elements() != shape.iter().product::<usize>())
-            })
+        let slots = noise_slots(&plan);
+        let fits = |(name, shape): &(&String, &Vec<usize>)| {
+            noise.get(*name).is_some_and(|t| t.elements() == shape.iter().product::<usize>())
+        };
+        let missing: Vec<_> = slots
+            .iter()
+            .filter(|slot| !fits(slot))
             .map(|(name, shape)| format!("{name} {shape:?}"))
             .collect();
         if !missing.is_empty() {
@@ -193,12 +195,18 @@ impl Eval {
                 "phase run wants its initial noise\n  missing  {list}\n  help     --inputs FILE; docs/phases.md"
             )));
         }
-        noise.retain(|name, _| name.ends_with(".noise"));
+        noise.retain(|name, _| slots.contains_key(name));
         let files = self.model.open(&plan, Some(&model))?;
         let tokenizer = files.tokenizer()?;
         let encoded = self.encoded(tokenizer)?;
-        let guidance = self.guidance.of(&plan, tokenizer)?;
-        let request = Request { prompt: &encoded, guidance, seed: 0, noise };
+        self.guidance.check(&plan)?;
+        let negative = self.guidance.negative(&plan, tokenizer)?;
+        let request = Request {
+            prompts: [&encoded].into_iter().chain(&negative).collect(),
+            steps: self.guidance.steps(),
+            tensors: noise.into_iter().chain(self.guidance.scales()).collect(),
+            ..Request::default()
+        };
         let finished = self.finished(&plan, &files, &request)?;
         let mut out = finished.latents;
         out.insert("video".to_string(), finished.video);

@@ -24,7 +24,7 @@ use crate::failure::{Failure, Kind};
 use crate::media::{Mp4, Mp4Writer};
 use crate::output::Inputs;
 use crate::progress::Progress;
-use crate::run::{Finished, Request, noise_ports, run};
+use crate::run::{Finished, Request, noise_slots, run};
 use crate::session::Session;
 use crate::tensors::{self, Named, Values};
 use crate::terminal;
@@ -114,13 +114,19 @@ impl Generate {
         let files = self.model.open(plan, built_in(&facts.model).as_ref())?;
         let tokenizer = files.tokenizer()?;
         let encoded = tokenizer.encode(&prompt)?;
-        let guidance = self.guidance.of(plan, tokenizer)?;
+        let negative = self.guidance.negative(plan, tokenizer)?;
         if encoded.tokens > encoded.input_ids.len() {
             let (tokens, limit) = (encoded.tokens, encoded.input_ids.len());
             terminal::note(format_args!("the prompt has {tokens} tokens; only the first {limit} are used"));
         }
-        let mut progress = Progress::new(plan, guidance.steps, self.quiet);
-        let request = Request { prompt: &encoded, guidance, seed: self.seed, noise };
+        let steps = self.guidance.steps();
+        let mut progress = Progress::new(plan, steps, self.quiet);
+        let request = Request {
+            prompts: [&encoded].into_iter().chain(&negative).collect(),
+            seed: self.seed,
+            steps,
+            tensors: noise.into_iter().chain(self.guidance.scales()).collect(),
+        };
         let mut watch = Previews { progress: &mut progress, file: outputs.preview.take() };
         let mut keep = |phase: &str, left: &Named| {
             outputs.keep(phase, left);
@@ -163,7 +169,7 @@ impl Generate {
 fn load_noise(plan: &Plan, path: &Path) -> Result<Named, Failure> {
     let named = tensors::load(path).map_err(|e| Failure::usage(e.to_string()))?;
     let mut noise = Named::new();
-    for (name, shape) in noise_ports(plan) {
+    for (name, shape) in noise_slots(plan) {
         let have = named.get(&name);
         let fits = have.is_some_and(|t| t.elements() == shape.iter().product::<usize>());
         let Some(tensor) = have.filter(|_| fits) else {

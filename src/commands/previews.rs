@@ -1,8 +1,7 @@
 //! `generate --preview`: a frame of the clip while it is made.
 
-use zoetrope_model_spec::ltx::pipeline::PREVIEW;
 use zoetrope_runtime::Result;
-use zoetrope_runtime::plan::Plan;
+use zoetrope_runtime::plan::{Plan, Role};
 
 use crate::failure::Failure;
 use crate::output::OutputFile;
@@ -22,7 +21,7 @@ pub struct Previews<'a> {
 /// # Errors
 /// It makes none.
 pub fn check(plan: &Plan) -> std::result::Result<(), Failure> {
-    if plan.phases.iter().flat_map(|phase| phase.outputs.iter()).any(|port| port.name == PREVIEW) {
+    if plan.phases.iter().flat_map(|phase| phase.outputs.iter()).any(|port| port.role == Role::Preview) {
         return Ok(());
     }
     Err(Failure::usage(format!(
@@ -120,7 +119,7 @@ mod tests {
         with.phases.to_mut()[0]
             .outputs
             .to_mut()
-            .push(zoetrope_runtime::plan::Port { name: PREVIEW.into(), ..port });
+            .push(zoetrope_runtime::plan::Port { role: Role::Preview, ..port });
         assert!(check(&with).is_ok());
     }
 }

@@ -4,9 +4,9 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use zoetrope_compiler::frontend::{Part, compile_part, compile_run, dimensions, load_target};
+use zoetrope_compiler::frontend::{Scope, compile_levels, compile_run, dimensions, load_target};
 use zoetrope_compiler::{Class, Levels, Options, select};
-use zoetrope_model_spec::ltx::pipeline::Picture;
+use zoetrope_model_spec::ltx::pipeline::Pixels;
 use zoetrope_model_spec::target::{Target, parse_vram};
 use zoetrope_runtime::plan::Detail;
 
@@ -78,11 +78,11 @@ impl Show {
         target.vram = self.vram.or(target.vram);
         target.preview |= self.preview;
         let model = dimensions(&target, &folder)?;
-        let part = self.phase.as_deref().map_or(Part::Run(Picture::Yuv420), Part::Phase);
+        let part = self.phase.as_deref().map_or(Scope::Run(Pixels::Yuv420), Scope::Phase);
         let options = Options { decode_chunk: self.chunk.map(NonZeroUsize::get), ..Options::default() };
         let levels = match (&self.phase, self.chunk) {
             (None, None) => compile_run(&target, &model)?,
-            _ => compile_part(&target, &model, part, &[], options)?,
+            _ => compile_levels(&target, &model, part, &[], options)?,
         };
         if let Some(path) = &self.why {
             say(&levels.phases.iter().map(|p| p.fused.why(path)).collect::<String>())?;

@@ -7,7 +7,7 @@ use super::cards::{CARDS, Card};
 use super::data::{BufferReport, CardReport, LaunchReport, LoopReport, PhaseReport, Report, VERSION};
 use super::floor;
 use super::live::Live;
-use crate::run::{turns, work};
+use crate::steps::{turns, work};
 
 impl Report {
     /// The figures of `plan`.

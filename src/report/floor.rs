@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use zoetrope_runtime::plan::{Dtype, Fetch, Item, Launch, Loop, Phase};
 
 use super::cards::Card;
-use crate::run::turns;
+use crate::steps::turns;
 
 /// Seconds of one execution of a launch.
 pub fn launch(card: &Card, launch: &Launch) -> f64 {

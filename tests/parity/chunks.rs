@@ -4,10 +4,10 @@ use zoetrope::demo::demo_in_memory;
 use zoetrope::model_files::tensors_of;
 use zoetrope::session::{Session, Unwatched};
 use zoetrope::tensors::{Named, Tensor};
-use zoetrope_compiler::frontend::{Part, compile_part, dimensions};
+use zoetrope_compiler::frontend::{Scope, compile_levels, dimensions};
 use zoetrope_compiler::{Options, compile};
 use zoetrope_model_spec::ltx::config::ModelConfig;
-use zoetrope_model_spec::ltx::pipeline::{Picture, Recorder};
+use zoetrope_model_spec::ltx::pipeline::{Pixels, Recorder};
 use zoetrope_model_spec::program::Program;
 use zoetrope_model_spec::target::Target;
 use zoetrope_runtime::Weights;
@@ -23,11 +23,12 @@ fn clip(dtype: &str) -> String {
 }
 
 /// The decoder of a run.
-fn decoder(target: &Target, model: &ModelConfig, chunk: Option<usize>, picture: Picture) -> Plan {
-    let run = compile_part(target, model, Part::Phase("video-decode"), &[], Options::default()).unwrap().plan;
-    let phases = Recorder { target, model, taps: &[], chunk }.run(picture).unwrap().phases;
+fn decoder(target: &Target, model: &ModelConfig, chunk: Option<usize>, pixels: Pixels) -> Plan {
+    let run =
+        compile_levels(target, model, Scope::Phase("video-decode"), &[], Options::default()).unwrap().plan;
+    let phases = Recorder { target, model, taps: &[], chunk }.run(pixels).unwrap().phases;
     let mut decode = phases.into_iter().find(|p| p.graph.name == "video-decode").unwrap();
-    decode.takes.clear();
+    decode.wiring.takes.clear();
     compile(Program { phases: vec![decode] }, "decoder", run.facts, Options::default()).unwrap()
 }
 
@@ -47,8 +48,8 @@ fn decoded(plan: &Plan, weights: &dyn Weights) -> Vec<u32> {
 /// Chunked decoders of the model of `target`, against the whole.
 fn same_bits(target: &Target, weights: &dyn Fn(&Plan) -> Box<dyn Weights>) {
     let model = dimensions(target, &folder()).unwrap();
-    let weights = weights(&decoder(target, &model, None, Picture::Rgb));
-    for picture in [Picture::Rgb, Picture::Yuv420] {
+    let weights = weights(&decoder(target, &model, None, Pixels::Rgb));
+    for picture in [Pixels::Rgb, Pixels::Yuv420] {
         let expected = decoded(&decoder(target, &model, None, picture), &*weights);
         for frames in [1, 2, 3, 5, 6] {
             let have = decoded(&decoder(target, &model, Some(frames), picture), &*weights);
@@ -58,7 +59,7 @@ fn same_bits(target: &Target, weights: &dyn Fn(&Plan) -> Box<dyn Weights>) {
     // The phase alone moves channels to the front when all frames are there.
     let alone = |decode_chunk| {
         let options = Options { decode_chunk, ..Options::default() };
-        compile_part(target, &model, Part::Phase("video-decode"), &[], options).unwrap().plan
+        compile_levels(target, &model, Scope::Phase("video-decode"), &[], options).unwrap().plan
     };
     assert!(decoded(&alone(Some(2)), &*weights) == decoded(&alone(None), &*weights), "the phase alone");
 }

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::ops::Range;
 
 use super::{
-    BinaryFn, Carried, Collected, Constant, Count, Def, Dtype, Graph, Info, Loop, Op, OpStmt, Output,
+    BinaryFn, Carried, Collected, Constant, Count, Def, Dtype, Graph, Info, Loop, Op, OpStmt, Output, Role,
     ShapeError, Source, Stmt, Tensor, UnaryFn, Value, infer,
 };
 
@@ -137,14 +137,14 @@ impl Builder {
 
     // -- values from outside ----------------------------------------------------------------------------------
 
-    /// A value that the host writes before the phase.
+    /// A value that is given under its name, or that an earlier phase fills.
     pub fn input(&self, name: &str, dtype: Dtype, shape: &[usize]) -> Value {
-        self.define(name.to_string(), dtype, shape.to_vec(), Def::Input { per_step: false })
+        self.port(name, Role::Tensor { default: None }, dtype, shape)
     }
 
-    /// A value that the host writes before every iteration of the enclosing run-time loop.
-    pub fn step_input(&self, name: &str, dtype: Dtype, shape: &[usize]) -> Value {
-        self.define(name.to_string(), dtype, shape.to_vec(), Def::Input { per_step: true })
+    /// A value that the host writes as its role says.
+    pub fn port(&self, name: &str, role: Role, dtype: Dtype, shape: &[usize]) -> Value {
+        self.define(name.to_string(), dtype, shape.to_vec(), Def::Input(role))
     }
 
     /// A tensor of the current component's file, at the current path.
@@ -213,9 +213,14 @@ impl Builder {
 
     // -- results ----------------------------------------------------------------------------------------------
 
-    /// Names a result of the phase.
+    /// Names a result of the phase that is read under its name.
     pub fn output(&self, name: &str, value: Value) {
-        self.graph.borrow_mut().outputs.push(Output { name: name.to_string(), value });
+        self.result(name, Role::Tensor { default: None }, value);
+    }
+
+    /// Names a result of the phase, and says what it is to the host.
+    pub fn result(&self, name: &str, role: Role, value: Value) {
+        self.graph.borrow_mut().outputs.push(Output { name: name.to_string(), value, role });
     }
 
     /// Names an inner value; it becomes an output when it was asked for. In a loop the name holds one `*` and the

@@ -7,6 +7,7 @@ mod graph;
 mod infer;
 mod op;
 mod print;
+mod role;
 
 pub use builder::Builder;
 pub use dtype::Dtype;
@@ -17,3 +18,4 @@ pub use graph::{
 };
 pub use infer::{ShapeError, infer};
 pub use op::{Attr, BinaryFn, Op, UnaryFn};
+pub use role::Role;

@@ -14,6 +14,7 @@ pub mod guidance;
 pub mod pass_input;
 pub mod pipeline;
 pub mod read_config;
+pub mod recipe;
 pub mod rope;
 pub mod schedule;
 mod sequence;

@@ -335,7 +335,7 @@ impl<'a> Executor<'a> for Cuda<'a> {
     fn write(&mut self, port: &Port, bytes: &[u8]) -> Result<()> {
         let start = Instant::now();
         self.main.upload(self.memory.address() + port.offset, bytes)?;
-        if port.per_step {
+        if port.role.per_step() {
             self.at_boundary += start.elapsed();
         }
         Ok(())

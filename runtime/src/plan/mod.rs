@@ -8,6 +8,7 @@ mod attrs;
 mod code;
 mod facts;
 mod print;
+mod role;
 pub mod rows;
 
 pub use code::{
@@ -15,6 +16,7 @@ pub use code::{
 };
 pub use facts::Facts;
 pub use print::{Detail, bytes_text, flops_text, memory_text};
+pub use role::{Levels, Role};
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -274,8 +276,8 @@ pub struct Port {
     pub offset: u64,
     pub dtype: Dtype,
     pub shape: List<u32>,
-    /// Written before every step.
-    pub per_step: bool,
+    /// What it is to the host. Where an earlier phase fills an input, that is what the host may write instead.
+    pub role: Role,
     /// Filled by an earlier phase of the plan (inputs), or read by a later one (outputs): the slot's name.
     pub slot: Option<Text>,
 }
@@ -331,6 +333,10 @@ pub struct Phase {
     pub segments: List<Segment>,
     pub inputs: List<Port>,
     pub outputs: List<Port>,
+    /// The noise levels of its steps; `None` without steps, or where the host says them.
+    pub levels: Option<Levels>,
+    /// The image of the request without which the phase does not run. Its outputs are then zeros.
+    pub image: Option<u32>,
     /// Constants that it reads, ascending.
     pub constants: List<u32>,
     /// Where each of them lies in memory. Streamed ones share places.

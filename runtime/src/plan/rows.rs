@@ -2,7 +2,7 @@
 
 use super::{
     Arch, Base, Buffer, Call, Constant, Dtype, Fetch, Function, Launch, Lifetime, Map, Number, Operand,
-    Origin, Part, Port, Source, Text,
+    Origin, Part, Port, Role, Source, Text,
 };
 use std::borrow::Cow;
 
@@ -130,14 +130,14 @@ pub const fn port(
     offset: u64,
     dtype: Dtype,
     shape: Dims,
-    per_step: bool,
+    role: Role,
     slot: Option<&'static str>,
 ) -> Port {
     let slot = match slot {
         Some(slot) => Some(Cow::Borrowed(slot)),
         None => None,
     };
-    Port { name: Cow::Borrowed(name), offset, dtype, shape: Cow::Borrowed(shape), per_step, slot }
+    Port { name: Cow::Borrowed(name), offset, dtype, shape: Cow::Borrowed(shape), role, slot }
 }
 
 /// An architecture.
