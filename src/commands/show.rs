@@ -47,6 +47,7 @@ pub struct Show {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Level {
+    Recipe,
     Graph,
     Fused,
     Schedule,
@@ -90,19 +91,20 @@ impl Show {
             let dir = OutputFolder::open(dir)?;
             for (i, level) in Level::value_variants().iter().enumerate() {
                 let name = format!("{}.{level:?}.txt", i + 1).to_lowercase();
-                dir.file(&name, Format::Own)?.replace(text(&levels, *level)?.as_bytes())?;
+                dir.file(&name, Format::Own)?.replace(text(&target, &levels, *level)?.as_bytes())?;
             }
         } else {
             let only = self.only.unwrap_or_default();
-            let text = text(&levels, self.after)?;
+            let text = text(&target, &levels, self.after)?;
             say(&text.lines().filter(|l| l.contains(&only)).map(|l| format!("{l}\n")).collect::<String>())?;
         }
         Ok(())
     }
 }
 
-fn text(levels: &Levels, level: Level) -> Result<String, Failure> {
+fn text(target: &Target, levels: &Levels, level: Level) -> Result<String, Failure> {
     Ok(match level {
+        Level::Recipe => target.recipe.to_string(),
         Level::Graph => levels.phases.iter().map(|p| p.graph.to_string()).collect(),
         Level::Fused => levels.phases.iter().map(|p| p.fused.to_string()).collect(),
         Level::Schedule => levels.schedule.to_string(),
