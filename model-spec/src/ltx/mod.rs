@@ -15,6 +15,7 @@ pub mod pass_input;
 pub mod pipeline;
 pub mod read_config;
 pub mod rope;
+pub mod sampler;
 pub mod schedule;
 mod sequence;
 pub mod sizes;
