@@ -127,6 +127,7 @@ pub(crate) fn reads_rows(op: &Op, input: usize, shapes: &[&[usize]]) -> bool {
         | Op::Copy {} => input == 0,
         Op::GroupNorm { .. }
         | Op::Deviation {}
+        | Op::Standardize {}
         | Op::Gather {}
         | Op::Sinusoid { .. }
         | Op::PlaceRegisters {}

@@ -70,6 +70,13 @@ fn norms(random: &mut Random) {
     let x = random.reals(&[axes[0], axes[1], axes[2], n], -1.0, 3.0);
     let (w, b) = (random.reals(&[n], -1.0, 1.0), random.reals(&[n], -1.0, 1.0));
     check(&Op::Deviation {}, std::slice::from_ref(&x), CLOSE);
+    check(&Op::Standardize {}, std::slice::from_ref(&x), CLOSE);
+    // Some rows are hidden, or all of them.
+    for most in [1.0, 0.5] {
+        let visible = random.reals(&[axes[0] * axes[1] * axes[2]], 0.0, most);
+        check(&Op::Deviation {}, &[x.clone(), visible.clone()], CLOSE);
+        check(&Op::Standardize {}, &[x.clone(), visible], CLOSE);
+    }
     check(&Op::GroupNorm { groups, eps: 1e-5 }, &[x, w, b], CLOSE);
 }
 

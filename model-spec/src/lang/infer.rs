@@ -20,7 +20,6 @@ fn arity(op: &Op) -> (usize, usize) {
         | Op::Clamp { .. }
         | Op::Cast { .. }
         | Op::LayerNorm { .. }
-        | Op::Deviation {}
         | Op::Sinusoid { .. }
         | Op::DepthToSpace { .. }
         | Op::Unpatchify { .. }
@@ -32,7 +31,7 @@ fn arity(op: &Op) -> (usize, usize) {
         | Op::Permute { .. }
         | Op::Iteration {}
         | Op::Copy {} => (1, 1),
-        Op::RmsNorm { .. } => (1, 2),
+        Op::RmsNorm { .. } | Op::Deviation {} | Op::Standardize {} => (1, 2),
         Op::Binary { .. }
         | Op::OuterAdd {}
         | Op::Gather {}
@@ -115,9 +114,13 @@ fn result_shape(op: &Op, s: &[&[usize]]) -> Result<Shape, ShapeError> {
             })?;
             Ok(x.to_vec())
         }
-        Op::Deviation {} => {
-            want(x.iter().product::<usize>() > 1, || format!("{x:?} has no deviation"))?;
-            Ok(vec![1])
+        Op::Deviation {} | Op::Standardize {} => {
+            let elements = x.iter().product::<usize>();
+            want(elements > 1, || format!("{x:?} has no deviation"))?;
+            want(s.len() < 2 || s[1] == [elements / last], || {
+                format!("visible {:?} does not fit the rows of {x:?}", s[1])
+            })?;
+            Ok(if *op == (Op::Deviation {}) { vec![1] } else { x.to_vec() })
         }
         Op::Gather {} => {
             want(s[1].len() == 1, || format!("index {:?} is not a list", s[1]))?;

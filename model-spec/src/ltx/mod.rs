@@ -16,6 +16,7 @@ pub mod pipeline;
 pub mod read_config;
 pub mod recipe;
 pub mod rope;
+pub mod sampler;
 pub mod schedule;
 mod sequence;
 pub mod sizes;

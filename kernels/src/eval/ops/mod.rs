@@ -16,6 +16,7 @@ mod rope;
 mod shuffle;
 mod sinusoid;
 mod softmax;
+mod statistics;
 mod yuv420;
 
 use zoetrope_model_spec::lang::Op;
@@ -39,7 +40,8 @@ pub(super) fn prepare<'a>(setup: &Setup<'a, '_>) -> Prepared<'a> {
         Op::RmsNorm { eps, offset, groups } => norm::rms(setup, eps, offset, groups),
         Op::LayerNorm { eps } => norm::layer(setup, eps),
         Op::GroupNorm { groups, eps } => group_norm::prepare(setup, groups, eps),
-        Op::Deviation {} => group_norm::deviation(setup),
+        Op::Deviation {} => statistics::deviation(setup),
+        Op::Standardize {} => statistics::standardize(setup),
         Op::Gather {} => gather::prepare(setup),
         Op::Rope { heads, shared } => rope::prepare(setup, heads, shared),
         Op::Attention { heads, kv_heads, scale, causal } => {
