@@ -13,8 +13,17 @@ use crate::program::{Phase, Program};
 use crate::target::{Pipeline, Target};
 
 /// The phases that can be compiled alone, in the order of a run.
-pub const PHASES: [&str; 8] =
-    ["text-encode", "connect", "velocity", "denoise", "upscale", "video-decode", "audio-decode", "vocode"];
+pub const PHASES: [&str; 9] = [
+    "text-encode",
+    "connect",
+    "video-encode",
+    "velocity",
+    "denoise",
+    "upscale",
+    "video-decode",
+    "audio-decode",
+    "vocode",
+];
 
 /// The end of names of phases that have to do with the negative prompt.
 pub const NEGATIVE_PHASE: &str = "-negative";
@@ -41,7 +50,7 @@ pub struct Recorder<'a> {
     pub model: &'a ModelConfig,
     /// Inner values that become outputs.
     pub taps: &'a [String],
-    /// Latent frames that are decoded together; `None` for all of them.
+    /// Latent frames that are decoded or encoded together; `None` for all of them.
     pub chunk: Option<usize>,
 }
 
@@ -59,6 +68,7 @@ impl Recorder<'_> {
         let graph = match name {
             "text-encode" => self.text_encode(name),
             "connect" => self.connect(name),
+            "video-encode" => self.video_encode(name, size),
             "velocity" => self.velocity(size),
             "denoise" => self.denoise(name, size, self.target.text_tokens, Start::Mixed),
             "upscale" => self.upscale(size.half()),
@@ -67,7 +77,7 @@ impl Recorder<'_> {
             "vocode" => self.vocode(size),
             _ => return None,
         };
-        let chunk = self.chunk.filter(|_| name == "video-decode");
+        let chunk = self.chunk.filter(|_| ["video-encode", "video-decode"].contains(&name));
         Some(graph.map(|graph| Phase::alone(graph).chunked(chunk)))
     }
 
