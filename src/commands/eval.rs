@@ -35,7 +35,7 @@ use crate::tokenize::{Encoded, Tokenizer};
 pub struct Eval {
     /// A preset's name or a target file
     target: String,
-    /// tokenize, text-encode, connect, velocity, denoise, upscale, video-decode, audio-decode, vocode, or run
+    /// tokenize, text-encode, connect, video-encode, velocity, denoise, upscale, video-decode, audio-decode, vocode, or run
     phase: String,
     #[command(flatten)]
     model: ModelArgs,

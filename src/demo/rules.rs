@@ -113,6 +113,8 @@ fn checkpoint(name: &str, shape: &[usize]) -> Option<Rule> {
         {
             Rule::Blur(1.0, group(name))
         }
+        // Latents of size 1.
+        "vae.encoder.conv_out.conv.weight" => Rule::Weight(1.5),
         "audio_vae.decoder.conv_out.conv.weight" => Rule::Weight(1.5),
         // The logarithm of a spectrogram at speaking volume.
         "audio_vae.decoder.conv_out.conv.bias" => Rule::Constant(-4.0),

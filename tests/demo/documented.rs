@@ -1,8 +1,8 @@
 //! The tensors of a model, as the documents list them (docs/model: transformer.md, text.md, video-vae.md 7,
-//! audio.md 5, 6 and 10, upsampler.md 4); without the encoders, which text-to-video does not use.
+//! audio.md 5, 6 and 10, upsampler.md 4); without the audio encoder, which nothing uses.
 
 use zoetrope::model_files::Wanted;
-use zoetrope_model_spec::ltx::config::{Connector, DecoderBlock, Generator, ModelConfig};
+use zoetrope_model_spec::ltx::config::{Connector, DecoderBlock, EncoderBlock, Generator, ModelConfig};
 use zoetrope_runtime::plan::Source;
 
 struct List(Source, Vec<Wanted>);
@@ -44,6 +44,7 @@ pub fn tensors(config: &ModelConfig) -> Vec<Wanted> {
         list.biased(&format!("text_embedding_projection.{name}_aggregate_embed"), &[heads.width(), features]);
     }
     video_decoder(&mut list, config);
+    video_encoder(&mut list, config);
     audio_decoder(&mut list, config);
     vocoder(&mut list, config);
     list.0 = Source::TextEncoder;
@@ -140,6 +141,28 @@ fn video_decoder(list: &mut List, config: &ModelConfig) {
     }
     let out = vae.out_channels * vae.patch * vae.patch;
     list.biased("vae.decoder.conv_out.conv", &[out, width, 3, 3, 3]);
+}
+
+fn video_encoder(list: &mut List, config: &ModelConfig) {
+    let vae = &config.video_vae;
+    let mut width = vae.encoder.base_channels;
+    list.biased("vae.encoder.conv_in.conv", &[width, 3 * vae.patch * vae.patch, 3, 3, 3]);
+    for (i, block) in vae.encoder.blocks.iter().enumerate() {
+        let at = format!("vae.encoder.down_blocks.{i}");
+        match *block {
+            EncoderBlock::Res { layers } => {
+                for (layer, conv) in (0..layers).flat_map(|l| ["conv1", "conv2"].map(|conv| (l, conv))) {
+                    list.biased(&format!("{at}.res_blocks.{layer}.{conv}.conv"), &[width, width, 3, 3, 3]);
+                }
+            }
+            EncoderBlock::Down { time, space, multiplier } => {
+                let out = width * multiplier / (time * space * space);
+                list.biased(&format!("{at}.conv.conv"), &[out, width, 3, 3, 3]);
+                width *= multiplier;
+            }
+        }
+    }
+    list.biased("vae.encoder.conv_out.conv", &[vae.latent_channels + 1, width, 3, 3, 3]);
 }
 
 fn audio_decoder(list: &mut List, config: &ModelConfig) {

@@ -21,7 +21,7 @@ import struct
 import sys
 from pathlib import Path
 
-# What the distilled path runs, prompt to pixels and waveform; guided steps and masked attention.
+# What the distilled path runs, prompt to pixels and waveform; guided steps and masked attention; images on their way in.
 CASES = [
     "tokenizer",
     "gemma",
@@ -41,6 +41,8 @@ CASES = [
     "denoise_t2v_guided",
     "upsampler",
     "vae_decode",
+    "vae_encode",
+    "image",
     "audio_decode",
     "e2e_distilled",
 ]
@@ -160,7 +162,8 @@ def main() -> int:
     if json.loads(text) != recipe:
         raise SystemExit("the recipe does not read back as written")
     (target / "weights.json").write_text(text, encoding="utf-8")
-    (target / "prompts.json").write_bytes((source / "prompts.json").read_bytes())
+    for name in ("prompts.json", "image.png"):
+        (target / name).write_bytes((source / name).read_bytes())
     return 0
 
 

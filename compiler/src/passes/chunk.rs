@@ -1,8 +1,8 @@
 //! A clip goes through all layers a few frames at a time, so that no activation of the whole clip is ever there.
 //!
 //! Every value in memory between the first convolution over time and the results becomes a list of parts. How many
-//! frames of a value exist after a chunk is its frontier: a convolution waits for the frame behind, so deep layers
-//! lag, and go on when the clip has ended, never faster than it came. What readers will want again of a value, two
+//! frames of a value exist after a chunk is its frontier: a convolution that looks at the frame behind waits for it, so
+//! deep layers lag, and go on when the clip has ended, never faster than it came. What readers will want again of a value, two
 //! frames where convolutions read it, is kept as a tail and put before its next part; tail and part together are the
 //! window that readers look into.
 //!
@@ -18,14 +18,15 @@ use crate::error::Result;
 use crate::fused::Fused;
 use crate::passes::cut::{Cut, Step};
 
-/// Cuts the clip into chunks of `frames` frames (at least one) of what the first convolutions look at. What kernels
-/// leave in memory in `whole`, which has no loops, is what they leave in parts.
+/// Cuts the clip into chunks of `frames` frames (at least one) of what the first convolutions look at, or of the last
+/// results where layers fold frames. What kernels leave in memory in `whole`, which has no loops, is what they leave in
+/// parts.
 ///
 /// # Errors
 /// An op that is not known to go frame by frame, with its path.
 pub fn chunk(whole: Fused, frames: usize) -> Result<Graph> {
     let cut = Cut::of(&whole)?;
-    let frames = frames.max(1);
+    let frames = frames.max(1) * cut.folded;
     if cut.clip <= frames {
         return Ok(whole.graph);
     }
@@ -40,7 +41,9 @@ pub fn chunk(whole: Fused, frames: usize) -> Result<Graph> {
     };
     let mut seen = 0;
     while cut.steps.iter().any(|s| chunker.made[&s.value] < s.all) {
-        seen = cut.clip.min(seen + frames);
+        // What folds takes one frame for its first result.
+        let next = if seen == 0 { frames + 1 - cut.folded } else { seen + frames };
+        seen = cut.clip.min(next);
         for (at, step) in cut.steps.iter().enumerate() {
             chunker.advance(step, seen);
             chunker.trim(at);
@@ -79,8 +82,8 @@ impl Chunker<'_> {
         let made = self.made[&step.value];
         let can = self.cut.makes(step.value, &|v| self.made.get(&v).copied().unwrap_or(seen));
         // The first part may be larger, so that it ends where a frame of the clip does: frames unfold as a whole.
-        let first = if made == 0 { step.rate - step.dropped } else { 0 };
-        let most = self.frames * step.rate + first;
+        let first = if made == 0 { step.rate.times - step.rate.dropped } else { 0 };
+        let most = step.rate.of(self.frames) + first;
         let out = made..can.min(made + most);
         if out.is_empty() {
             return;

@@ -7,7 +7,7 @@ use zoetrope_model_spec::lang::{Graph, Op, OpStmt, Value};
 
 use crate::error::{Error, Result};
 use crate::fused::{Fused, FusedStmt};
-use crate::passes::reach::Reach;
+use crate::passes::reach::{Rate, Reach};
 
 /// The statements of a phase, by how they meet the cuts.
 #[derive(Default)]
@@ -24,6 +24,8 @@ pub struct Cut<'a> {
     readers: BTreeMap<Value, Vec<usize>>,
     /// Frames of what the first convolutions look at.
     pub clip: usize,
+    /// How many of them the last layers fold into one.
+    pub folded: usize,
     /// What is made in parts and wanted whole.
     pub results: BTreeSet<Value>,
     /// Moves of whole results.
@@ -34,6 +36,8 @@ pub struct Cut<'a> {
 pub struct Layer<'a> {
     pub stmt: &'a OpStmt,
     pub reach: Reach,
+    /// How many of its first operands have frames.
+    framed: usize,
     /// Frames of what it looks at, and of its result.
     pub all: [usize; 2],
 }
@@ -43,16 +47,14 @@ pub struct Step {
     pub value: Value,
     /// Frames of the result.
     pub all: usize,
-    /// Frames of the result for one of the clip, and how many of the first one's are left out.
-    pub rate: usize,
-    pub dropped: usize,
+    /// Of the result, to the clip.
+    pub rate: Rate,
 }
 
 impl Layer<'_> {
     /// The inputs of which frames are looked at; the others are weights.
     pub fn framed(&self) -> &[Value] {
-        let pair = matches!(self.stmt.op, Op::Binary { .. });
-        &self.stmt.inputs[..if pair { 2 } else { 1 }]
+        &self.stmt.inputs[..self.framed]
     }
 }
 
@@ -62,7 +64,7 @@ impl<'a> Cut<'a> {
     pub fn of(whole: &'a Fused) -> Result<Cut<'a>> {
         let makers: BTreeMap<Value, &OpStmt> =
             whole.graph.statements().into_iter().map(|(_, stmt)| (stmt.output, stmt)).collect();
-        let mut cut = Cut::default();
+        let mut cut = Cut { folded: 1, ..Cut::default() };
         let (mut rates, mut joined) = (BTreeMap::new(), BTreeSet::new());
         for stmt in &whole.body {
             let stmts: Vec<&OpStmt> = match stmt {
@@ -78,7 +80,8 @@ impl<'a> Cut<'a> {
             let reads = |known: &dyn Fn(&Value) -> bool| stmts.iter().flat_map(|s| &s.inputs).any(known);
             let (parted, late) = (reads(&|v| rates.contains_key(v)), reads(&|v| joined.contains(v)));
             let moves = stmts.iter().all(|s| matches!(s.op, Op::Permute { .. } | Op::Reshape { .. }));
-            let starts = stmts.iter().any(|s| Reach::of(&whole.graph, s) == Some(Reach::Neighbours));
+            let convolves = |s: &&OpStmt| matches!(Reach::of(&whole.graph, s), Some(Reach::Three { .. }));
+            let starts = stmts.iter().any(convolves);
             if moves && (parted || late) {
                 cut.results.extend(stmts.iter().flat_map(|s| &s.inputs).filter(|v| rates.contains_key(*v)));
                 joined.extend(stmts.iter().map(|s| s.output));
@@ -90,8 +93,9 @@ impl<'a> Cut<'a> {
                 let outputs: Vec<Value> = stmts.iter().map(|s| s.output).collect();
                 let (value, inner) = outputs.split_last().expect("a call covers an op");
                 cut.inner.extend(inner);
-                let (all, (rate, dropped)) = (whole.graph.info(*value).shape[0], rates[value]);
-                cut.steps.push(Step { value: *value, all, rate, dropped });
+                let (all, rate) = (whole.graph.info(*value).shape[0], rates[value]);
+                cut.folded = cut.folded.max(rate.folded);
+                cut.steps.push(Step { value: *value, all, rate });
             } else {
                 cut.before.extend(stmts);
             }
@@ -106,15 +110,14 @@ impl<'a> Cut<'a> {
         graph: &Graph,
         stmt: &'a OpStmt,
         late: bool,
-        rates: &mut BTreeMap<Value, (usize, usize)>,
+        rates: &mut BTreeMap<Value, Rate>,
     ) -> Result<()> {
         let refused = || Error::Chunk { op: stmt.op.to_string(), path: graph.info(stmt.output).path.clone() };
         let reach = Reach::of(graph, stmt).filter(|_| !late).ok_or_else(refused)?;
         let all = [stmt.inputs[0], stmt.output].map(|v| graph.info(v).shape[0]);
-        let layer = Layer { stmt, reach, all };
-        let (rate, dropped) = rates.get(&stmt.inputs[0]).copied().unwrap_or((1, 0));
-        let (times, drop) = reach.unfolds();
-        rates.insert(stmt.output, (rate * times, dropped * times + drop));
+        let layer = Layer { stmt, reach, framed: Reach::framed(graph, stmt), all };
+        let rate = rates.get(&stmt.inputs[0]).copied().unwrap_or_default();
+        rates.insert(stmt.output, rate.then(reach.rate()));
         self.layers.insert(stmt.output, layer);
         Ok(())
     }

@@ -123,6 +123,7 @@ pub(crate) fn reads_rows(op: &Op, input: usize, shapes: &[&[usize]]) -> bool {
         | Op::LayerNorm { .. }
         | Op::Rope { .. }
         | Op::MaskRows {}
+        | Op::GroupMean { .. }
         | Op::Snake {}
         | Op::Copy {} => input == 0,
         Op::GroupNorm { .. }
@@ -135,6 +136,8 @@ pub(crate) fn reads_rows(op: &Op, input: usize, shapes: &[&[usize]]) -> bool {
         | Op::ConvTranspose { .. }
         | Op::DepthToSpace { .. }
         | Op::Unpatchify { .. }
+        | Op::SpaceToDepth { .. }
+        | Op::Patchify { .. }
         | Op::Yuv420 {}
         | Op::Upsample {}
         | Op::FilterUp { .. }

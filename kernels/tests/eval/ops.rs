@@ -177,6 +177,14 @@ fn moves(random: &mut Random) {
     let with = |random: &mut Random, c: usize| random.reals(&[s[0], s[1], s[2], c], -2.0, 2.0);
     check(&Op::DepthToSpace { st, sh, sw, drop }, &[with(random, c * st * sh * sw)], EXACT);
     check(&Op::Unpatchify { patch: p }, &[with(random, c * p * p)], EXACT);
+    let repeat = random.below(4);
+    // Frames that fill whole groups with those in front.
+    let frames = s[0] * st + (st - repeat % st) % st;
+    let folds = random.reals(&[frames, s[1] * sh, s[2] * sw, c], -2.0, 2.0);
+    check(&Op::SpaceToDepth { st, sh, sw, repeat }, &[folds], EXACT);
+    check(&Op::Patchify { patch: p }, &[random.reals(&[c, s[0], s[1] * p, s[2] * p], -2.0, 2.0)], EXACT);
+    let size = 1 + random.below(8);
+    check(&Op::GroupMean { size }, &[with(random, c * size)], CLOSE);
     check(&Op::Upsample {}, &[random.reals(&s[1..], -2.0, 2.0)], EXACT);
     check(&Op::Yuv420 {}, &[random.reals(&[s[0], 4 * s[1], 2 * s[2], 3], 0.0, 1.0)], CLOSE);
     for axes in [[0, 1, 2, 3], [3, 2, 1, 0], [0, 2, 1, 3], [1, 3, 0, 2], [2, 0, 3, 1]] {

@@ -23,6 +23,9 @@ fn arity(op: &Op) -> (usize, usize) {
         | Op::Sinusoid { .. }
         | Op::DepthToSpace { .. }
         | Op::Unpatchify { .. }
+        | Op::SpaceToDepth { .. }
+        | Op::Patchify { .. }
+        | Op::GroupMean { .. }
         | Op::Yuv420 {}
         | Op::Upsample {}
         | Op::Normal { .. }
@@ -178,6 +181,28 @@ fn result_shape(op: &Op, s: &[&[usize]]) -> Result<Shape, ShapeError> {
                 format!("{x:?} does not unpatchify by {patch}")
             })?;
             Ok(vec![x[0], x[1] * patch, x[2] * patch, last / n])
+        }
+        Op::SpaceToDepth { st, sh, sw, repeat } => {
+            let n = st * sh * sw;
+            let fits = x.len() == 4
+                && n > 0
+                && (x[0] + repeat).is_multiple_of(*st)
+                && x[1].is_multiple_of(*sh)
+                && x[2].is_multiple_of(*sw);
+            want(fits, || format!("{x:?} with {repeat} frames in front does not fold by {st}, {sh}, {sw}"))?;
+            Ok(vec![(x[0] + repeat) / st, x[1] / sh, x[2] / sw, last * n])
+        }
+        Op::Patchify { patch } => {
+            let fits =
+                x.len() == 4 && *patch > 0 && x[2].is_multiple_of(*patch) && x[3].is_multiple_of(*patch);
+            want(fits, || format!("{x:?} does not patchify by {patch}"))?;
+            Ok(vec![x[1], x[2] / patch, x[3] / patch, x[0] * patch * patch])
+        }
+        Op::GroupMean { size } => {
+            want(*size > 0 && last.is_multiple_of(*size), || {
+                format!("{last} channels do not fall into groups of {size}")
+            })?;
+            Ok([&x[..x.len() - 1], &[last / size]].concat())
         }
         Op::Yuv420 {} => {
             // Two lines of chroma fill one.

@@ -251,6 +251,13 @@ ops! {
     /// `(x [t, h, w, c·p·p])` → `[t, h·p, w·p, c]`; channel c·p² + column·p + row: the column offset is the slower
     /// one (docs/model/video-vae.md 4).
     Unpatchify "unpatchify" { patch: usize }
+    /// `(x [t, h, w, c])` → `[(t + repeat)/st, h/sh, w/sw, c·st·sh·sw]`, the inverse of `depth_to_space`: offset (a, b, d)
+    /// goes to channel ((c·st + a)·sh + b)·sw + d. The first frame stands `repeat` more times in front of itself.
+    SpaceToDepth "space_to_depth" { st: usize, sh: usize, sw: usize, repeat: usize }
+    /// `(x [c, t, h, w])` → `[t, h/p, w/p, c·p·p]`: the planes of a video; channels as in `unpatchify`.
+    Patchify "patchify" { patch: usize }
+    /// `(x [.., c·size])` → `[.., c]`: the mean of every `size` channels in a row.
+    GroupMean "group_mean" { size: usize }
     /// `(x [t, h, w, 3])` → `[t, 3h/2, w]`: RGB in 0..1 becomes the planes of 4:2:0, luma over blue over red
     /// difference, BT.709 in limited range: lines 0 to h − 1 of a frame are luma, and each line behind them holds two
     /// of a chroma plane, whose numbers are means of 2×2 pixels (docs/model/pipelines.md 2.6).

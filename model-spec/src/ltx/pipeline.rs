@@ -13,8 +13,17 @@ use crate::program::{Phase, Program};
 use crate::target::Target;
 
 /// The phases that can be compiled alone, in the order of a run.
-pub const PHASES: [&str; 8] =
-    ["text-encode", "connect", "velocity", "denoise", "upscale", "video-decode", "audio-decode", "vocode"];
+pub const PHASES: [&str; 9] = [
+    "text-encode",
+    "connect",
+    "video-encode",
+    "velocity",
+    "denoise",
+    "upscale",
+    "video-decode",
+    "audio-decode",
+    "vocode",
+];
 
 /// What the transformer hears of a prompt.
 const CONTEXTS: [&str; 2] = ["v.context", "a.context"];
@@ -72,7 +81,7 @@ pub struct Recorder<'a> {
     pub model: &'a ModelConfig,
     /// Inner values that become outputs.
     pub taps: &'a [String],
-    /// Latent frames that are decoded together; `None` for all of them.
+    /// Latent frames that are decoded or encoded together; `None` for all of them.
     pub chunk: Option<usize>,
 }
 
@@ -91,6 +100,7 @@ impl Recorder<'_> {
         let graph = match name {
             "text-encode" => self.text_encode(&PROMPTS[0]),
             "connect" => self.connect(&PROMPTS[0]),
+            "video-encode" => self.video_encode(name, size),
             "velocity" => self.velocity(size),
             "upscale" => self.upscale(size.half()),
             "video-decode" => self.video_decode(size),
@@ -98,7 +108,7 @@ impl Recorder<'_> {
             "vocode" => self.vocode(size),
             _ => return self.denoise_alone(name),
         };
-        let chunk = self.chunk.filter(|_| name == "video-decode");
+        let chunk = self.chunk.filter(|_| ["video-encode", "video-decode"].contains(&name));
         Some(graph.map(|graph| Phase::alone(graph).chunked(chunk)))
     }
 

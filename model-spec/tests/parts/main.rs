@@ -8,7 +8,9 @@ mod shapes;
 
 use zoetrope_model_spec::lang::{Builder, Dtype, Graph, Source, Value};
 use zoetrope_model_spec::ltx::config::ModelConfig;
-use zoetrope_model_spec::ltx::{audio_vae, connector, text_encoder, upscaler, video_vae, vocoder};
+use zoetrope_model_spec::ltx::{
+    audio_vae, connector, text_encoder, upscaler, video_encoder, video_vae, vocoder,
+};
 
 /// A bf16 phase whose results are `out.0`, `out.1`, ..
 fn record(part: impl FnOnce(&Builder) -> Vec<Value>) -> Graph {
@@ -43,6 +45,13 @@ fn video_decoder_of(cfg: &ModelConfig, [t, h, w]: [usize; 3]) -> Graph {
     record(|b| {
         let z = b.input("z", Dtype::F32, &[t, h, w, cfg.video_vae.latent_channels]);
         vec![video_vae::decode(b, &cfg.video_vae, z)]
+    })
+}
+
+fn video_encoder_of(cfg: &ModelConfig, [t, h, w]: [usize; 3]) -> Graph {
+    record(|b| {
+        let video = b.input("video", Dtype::Bf16, &[3, t, h, w]);
+        vec![video_encoder::encode(b, &cfg.video_vae, video)]
     })
 }
 

@@ -28,6 +28,12 @@ fn video_decoder() {
 }
 
 #[test]
+fn video_encoder() {
+    let graph = crate::video_encoder_of(&ltx_2_3_22b(), [121, 544, 960]);
+    assert_same(&tensors_of(&graph, Source::Checkpoint), &published(&["video_statistics", "video_encoder"]));
+}
+
+#[test]
 fn upscaler() {
     let graph = crate::upscaler_of(&ltx_2_3_22b(), [16, 17, 30]);
     assert_same(&tensors_of(&graph, Source::SpatialUpscaler), &published(&["spatial_upscaler"]));

@@ -48,6 +48,9 @@ fn what_differs_is_named_with_both_values() {
         ("/transformer/connector_num_layers", json!(7)),
         ("/vae/decoder_blocks/0", json!(["res_x", 5])),
         ("/vae/decoder_blocks/1/1/multiplier", json!(4)),
+        ("/vae/encoder_blocks/8", json!(["res_x", 5])),
+        ("/vae/encoder_blocks/3/1/multiplier", json!(1)),
+        ("/vae/encoder_base_channels", json!(256)),
         ("/audio_vae/model/params/ddconfig/num_res_blocks", json!(3)),
         ("/vocoder/bwe/apply_final_activation", json!(true)),
     ] {
@@ -223,6 +226,28 @@ fn every_wrong_value_of_a_checkpoint_is_named() {
             "vae.decoder_blocks.3.residual is true, false wanted",
         ),
         ("/vae/decoder_blocks/4/1/num_layers", Value::Null, "vae.decoder_blocks.4.num_layers is missing"),
+        ("/vae/encoder_base_channels", Value::Null, "vae.encoder_base_channels is missing"),
+        (
+            "/vae/encoder_blocks",
+            Value::Null,
+            "vae.encoder_blocks is missing, a list of 1 to 64 blocks wanted",
+        ),
+        (
+            "/vae/encoder_blocks/1/0",
+            json!("compress_space"),
+            r#"vae.encoder_blocks.1 is of the kind "compress_space""#,
+        ),
+        (
+            "/vae/encoder_blocks/5/1/multiplier",
+            json!(3),
+            "vae.encoder_blocks.5 makes 1536 channels of 512 times 8",
+        ),
+        ("/vae/encoder_blocks/1/1/multiplier", json!(1_000), "vae.encoder_blocks.1 makes"),
+        (
+            "/vae/encoder_blocks/3",
+            json!(["res_x", 1]),
+            "shrink 4 times in time and 32 in space, 8 and 32 wanted",
+        ),
         ("/audio_vae/model/params/sampling_rate", json!(44100), "sampling_rate is 44100, 16000 wanted"),
         ("/audio_vae/model/params/ddconfig/ch_mult", json!([1, 2]), "has 2 levels, 3 wanted"),
         ("/audio_vae/model/params/ddconfig/ch_mult", json!([1, "x", 4]), "ddconfig.ch_mult is [1,\"x\",4]"),

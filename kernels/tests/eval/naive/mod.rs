@@ -183,6 +183,9 @@ fn compute(op: &Op, inputs: &[Array], shape: &[usize]) -> Vec<f64> {
                 })
                 .collect()
         }
+        Op::GroupMean { size } => {
+            x.data.chunks(*size).map(|g| g.iter().sum::<f64>() / *size as f64).collect()
+        }
         Op::Snake {} => {
             let one = |(i, x): (usize, &f64)| {
                 let (alpha, beta) = (inputs[1].data[i % n], inputs[2].data[i % n]);
