@@ -183,6 +183,9 @@ impl Tap {
     }
 }
 
+/// The noise levels of all steps, n + 1 for n steps, of which the ports of every step are made.
+const SIGMAS: &str = "sigmas";
+
 /// Inputs as the plan's ports take them.
 struct Request {
     ports: BTreeMap<String, Tensor>,
@@ -204,12 +207,18 @@ impl Request {
             let shape: Vec<usize> = port.shape.iter().map(|d| *d as usize).collect();
             let name = port.name.as_ref();
             let given = match &port.role {
-                Role::Sigmas => {
-                    let given = want(name, "[steps + 1]".to_string());
+                Role::Sigma => {
+                    let given = want(SIGMAS, "[steps + 1]".to_string());
                     request.sigmas = given.map(Tensor::reals).unwrap_or_default();
                     None
                 }
-                Role::ClassOf { .. } | Role::NoiseScale | Role::Unset => None,
+                Role::StepTensor => {
+                    let wanted = [&["evaluations".to_string()][..], &texts(&shape)].concat().join(", ");
+                    let given = want(name, format!("[{wanted}]")).cloned();
+                    request.ports.extend(given.map(|given| (name.to_string(), given)));
+                    None
+                }
+                Role::ClassOf { .. } | Role::NoiseScale | Role::Unset | Role::Coefficients => None,
                 Role::Distinct { of } => {
                     let of_it = |p: &&Port| matches!(&p.role, Role::ClassOf { of: other } if of == other);
                     let class = phase.inputs.iter().find(of_it);
@@ -222,7 +231,9 @@ impl Request {
                     }
                     None
                 }
-                Role::Initial => Some(inputs.get(name).cloned().unwrap_or_else(|| filled(port, 0.0))),
+                Role::Initial | Role::Strength { .. } => {
+                    Some(inputs.get(name).cloned().unwrap_or_else(|| filled(port, 0.0)))
+                }
                 Role::Tensor { default: Some(default) } => {
                     Some(inputs.get(name).cloned().unwrap_or_else(|| filled(port, *default)))
                 }
@@ -247,7 +258,7 @@ impl Request {
 
     fn check_sigmas(&self, phase: &plan::Phase) -> Result<(), EvalError> {
         let sigmas = &self.sigmas;
-        if phase.inputs.iter().any(|p| p.role == Role::Sigmas) && sigmas.len() < 2 {
+        if phase.inputs.iter().any(|p| p.role == Role::Sigma) && sigmas.len() < 2 {
             return Err(EvalError::Input("sigmas has fewer than two values; n steps want n + 1".to_string()));
         }
         if sigmas.iter().any(|s| !s.is_finite()) || sigmas.iter().rev().skip(1).any(|s| *s <= 0.0) {
@@ -255,6 +266,10 @@ impl Request {
         }
         Ok(())
     }
+}
+
+fn texts(shape: &[usize]) -> Vec<String> {
+    shape.iter().map(usize::to_string).collect()
 }
 
 fn check(name: &str, given: &Tensor, want: &[usize]) -> Result<(), EvalError> {

@@ -111,7 +111,10 @@ impl Request<'_> {
         match &port.role {
             Role::Tokens { prompt: number } => Some(tokens(&prompt(*number)?.input_ids)),
             Role::TokenMask { prompt: number } => Some(tokens(&prompt(*number)?.attention_mask)),
-            Role::Seed => Some(Tensor::int(&[2], vec![self.seed as i32, (self.seed >> 32) as i32])),
+            Role::Seed | Role::StepSeed => {
+                Some(Tensor::int(&[2], vec![self.seed as i32, (self.seed >> 32) as i32]))
+            }
+            Role::Strength { .. } => Some(filled(port, 0.0)),
             Role::NoiseScale => Some(Tensor::real(&[1], vec![noise_scale(phase, sigmas, &BTreeSet::new())])),
             Role::Tensor { default } => {
                 let given = self.tensors.get(&*port.name).cloned();

@@ -86,8 +86,8 @@ impl<'a, E: Executor<'a>> Session<E> {
         self.plan().phase(name).ok_or_else(|| Error::NoPhase(name.to_string()))
     }
 
-    /// Runs a phase: `inputs` are written first (ports that an earlier phase filled may be left out), `sigmas` are
-    /// the n + 1 noise levels of its n steps, if it has steps.
+    /// Runs a phase: `inputs` are written first (ports that an earlier phase filled may be left out), or are what every
+    /// step's are made of ([`steps::inputs`]). `sigmas` are the n + 1 noise levels of its n steps, if it has steps.
     ///
     /// # Errors
     /// An unknown phase, an input of the wrong size, or whatever stops the replay.
@@ -167,9 +167,10 @@ impl<'w> Feed<'w> {
             let port = find(phase, name, &phase.inputs)?;
             Ok((port, bytes_for(port, tensor)?))
         };
-        let inputs = inputs.iter().map(input).collect::<Result<_>>()?;
         let step = |step: &Named| step.iter().map(input).collect::<Result<_>>();
-        let steps = steps::inputs(phase, sigmas).iter().map(step).collect::<Result<_>>()?;
+        let steps = steps::inputs(phase, sigmas, inputs).iter().map(step).collect::<Result<_>>()?;
+        let per_step = |name: &str| phase.inputs.iter().any(|p| p.name == name && p.role.per_step());
+        let inputs = inputs.iter().filter(|(name, _)| !per_step(name)).map(input).collect::<Result<_>>()?;
         let preview = phase.outputs.iter().find(|p| p.role == Role::Preview && watch.wants_previews());
         Ok(Feed { inputs, steps, preview, watch })
     }

@@ -11,7 +11,8 @@ use std::fmt::Write;
 use proc_macro2::{Literal, TokenStream};
 use quote::{ToTokens, format_ident, quote};
 use zoetrope_runtime::plan::{
-    Base, Dtype, Item, Launch, Levels, Loop, Number, Operand, Origin, Part, Phase, Plan, Port, Role, Segment,
+    Base, Dtype, Item, Launch, Levels, Loop, Number, Operand, Origin, Part, Phase, Plan, Port, Role,
+    Schedule, Segment, Solver,
 };
 
 use crate::error::{Error, Result};
@@ -59,7 +60,7 @@ pub fn emit(plan: &Plan, tables_file: &str) -> Result<Emitted> {
         use zoetrope_runtime::plan::rows::*;
         use zoetrope_runtime::plan::{
             Buffer, Constant, Facts, Fetch, Item, Kernel, Launch, Levels, Lifetime, Loop, Number, Phase, Plan, Repeat, Role,
-            Segment, Source,
+            Schedule, Segment, Solver, Source,
         };
     };
     let head = format!(
@@ -111,7 +112,7 @@ fn phase(rows: &mut String, number: usize, phase: &Phase) -> TokenStream {
         .map(|(i, s)| segment(rows, &format!("P{number}_S{i}"), s))
         .collect();
     let (inputs, outputs) = (ports(&phase.inputs), ports(&phase.outputs));
-    let (levels, image) = (option(phase.levels.as_ref().map(levels)), option(phase.image));
+    let (schedule, image) = (option(phase.schedule.as_ref().map(schedule)), option(phase.image));
     let constants = format_ident!("P{}_CONSTANTS", number);
     let list: Vec<_> = phase.constants.iter().map(u32::to_string).collect();
     table(rows, &constants.to_string(), "u32", list.chunks(24).map(|c| c.join(", ") + ","), list.len());
@@ -131,7 +132,7 @@ fn phase(rows: &mut String, number: usize, phase: &Phase) -> TokenStream {
             segments: Cow::Borrowed(const { &[#(#segments),*] }),
             inputs: Cow::Borrowed(const { &[#(#inputs),*] }),
             outputs: Cow::Borrowed(const { &[#(#outputs),*] }),
-            levels: #levels,
+            schedule: #schedule,
             image: #image,
             constants: Cow::Borrowed(&#constants),
             places: Cow::Borrowed(&#places),
@@ -148,14 +149,21 @@ fn option(value: Option<impl ToTokens>) -> TokenStream {
     value.map_or(quote!(None), |value| quote!(Some(#value)))
 }
 
-fn levels(levels: &Levels) -> TokenStream {
-    match levels {
+fn schedule(schedule: &Schedule) -> TokenStream {
+    let solver = match schedule.solver {
+        Solver::Euler => quote!(Solver::Euler),
+        Solver::Ancestral { eta, s_noise } => quote!(Solver::Ancestral { eta: #eta, s_noise: #s_noise }),
+        Solver::GradientEstimation { gamma } => quote!(Solver::GradientEstimation { gamma: #gamma }),
+        Solver::Res2s { eta } => quote!(Solver::Res2s { eta: #eta }),
+    };
+    let levels = match &schedule.levels {
         Levels::List(sigmas) => {
             let sigmas = sigmas.iter();
             quote!(Levels::List(Cow::Borrowed(const { &[#(#sigmas),*] })))
         }
         Levels::Shifted { steps, tokens } => quote!(Levels::Shifted { steps: #steps, tokens: #tokens }),
-    }
+    };
+    quote!(Schedule { solver: #solver, levels: #levels })
 }
 
 fn role(role: &Role) -> TokenStream {

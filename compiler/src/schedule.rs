@@ -4,7 +4,7 @@ use std::fmt;
 
 use zoetrope_kernels::Meaning;
 use zoetrope_model_spec::lang::{Constant, Count, Dtype, Role, Source, Tensor};
-use zoetrope_model_spec::ltx::schedule::Levels;
+use zoetrope_model_spec::ltx::schedule::Schedule as Steps;
 
 use zoetrope_runtime::plan::{Lifetime, Repeat};
 
@@ -121,7 +121,7 @@ pub struct Phase {
     pub segments: Vec<Segment>,
     pub inputs: Vec<Port>,
     pub outputs: Vec<Port>,
-    pub levels: Option<Levels>,
+    pub steps: Option<Steps>,
     pub image: Option<usize>,
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use zoetrope_compiler::Options;
-use zoetrope_compiler::frontend::{Part, compile_part, compile_target};
+use zoetrope_compiler::frontend::{Scope, compile_levels, compile_target};
 use zoetrope_model_spec::ltx::builtin::ltx_2_3_22b;
 use zoetrope_model_spec::target::Target;
 use zoetrope_runtime::plan::{Origin, Plan, Source};
@@ -78,8 +78,8 @@ fn claims(plan: &Plan) -> Vec<(Tensor, Vec<u32>)> {
 fn every_tensor_is_claimed_once() {
     let target = Target::preset("res-1080p").unwrap();
     let run = compile_target(&target, "".as_ref()).unwrap();
-    let encode = Part::Phase("video-encode");
-    let encode = compile_part(&target, &ltx_2_3_22b(), encode, &[], Options::default()).unwrap().plan;
+    let encode = Scope::Phase("video-encode");
+    let encode = compile_levels(&target, &ltx_2_3_22b(), encode, &[], Options::default()).unwrap().plan;
     let mut claimed = BTreeMap::new();
     let mut problems = Vec::new();
     for plan in [run, encode] {

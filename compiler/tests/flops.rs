@@ -2,7 +2,7 @@
 //! spec. They count products and convolutions; a plan counts the elementwise rest too, which is below the tolerance.
 
 use zoetrope_compiler::Options;
-use zoetrope_compiler::frontend::{Part, compile_part, compile_target};
+use zoetrope_compiler::frontend::{Scope, compile_levels, compile_target};
 use zoetrope_model_spec::ltx::builtin::ltx_2_3_22b;
 use zoetrope_model_spec::ltx::sizes::Size;
 use zoetrope_model_spec::target::{Model, PRESETS, Target};
@@ -92,8 +92,8 @@ fn encoding_counts_what_the_documents_say() {
     for (width, height, frames) in [(1920, 1088, 241), (960, 544, 1)] {
         let size = Size { width, height, frames, fps: 24.0 };
         let target = Target { size, ..Target::preset("res-1080p").unwrap() };
-        let phase = Part::Phase("video-encode");
-        let plan = compile_part(&target, &ltx_2_3_22b(), phase, &[], Options::default()).unwrap().plan;
+        let phase = Scope::Phase("video-encode");
+        let plan = compile_levels(&target, &ltx_2_3_22b(), phase, &[], Options::default()).unwrap().plan;
         let (counted, formula) =
             (counted(&plan, "video-encode", Repeat::Once), encode(latent(width, height, frames)));
         let ratio = counted as f64 / formula as f64;

@@ -1,7 +1,7 @@
 //! A program: phases in order, and the slots through which one phase's results reach another.
 
 use crate::lang::Graph;
-use crate::ltx::schedule::Levels;
+use crate::ltx::schedule::Schedule;
 
 /// A recorded phase of a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,8 +19,8 @@ pub struct Wiring {
     pub takes: Vec<Wire>,
     /// Outputs that a later phase reads.
     pub leaves: Vec<Wire>,
-    /// The noise levels of its steps, where it has steps.
-    pub levels: Option<Levels>,
+    /// Its steps, where it has some.
+    pub schedule: Option<Schedule>,
     /// The image of the request without which it does not run. What it would have left is then zeros.
     pub image: Option<usize>,
 }
@@ -66,9 +66,9 @@ impl Phase {
         self
     }
 
-    /// Its steps have these noise levels.
-    pub fn stepped(mut self, levels: Levels) -> Phase {
-        self.wiring.levels = Some(levels);
+    /// It has steps.
+    pub fn stepped(mut self, schedule: Schedule) -> Phase {
+        self.wiring.schedule = Some(schedule);
         self
     }
 

@@ -19,7 +19,7 @@ use crate::report::cards::Card;
 use crate::report::floor;
 use crate::run::{filled, noise_scale};
 use crate::session::{Session, Unwatched, Watch};
-use crate::steps::sigmas;
+use crate::steps::{count, sigmas};
 use crate::tensors::{Named, Tensor};
 
 /// Time a plan on the NVIDIA card
@@ -142,6 +142,12 @@ fn inputs(phase: &Phase) -> Vec<(&Port, Vec<u8>)> {
     ports.map(|port| (port, value(port).bytes_for(port))).collect()
 }
 
+/// What the noise of steps is drawn with.
+fn seeds(phase: &Phase) -> Named {
+    let seeds = phase.inputs.iter().filter(|port| port.role == Role::StepSeed);
+    seeds.map(|port| (port.name.to_string(), Tensor::int(&[2], vec![10, 0]))).collect()
+}
+
 fn time<'p>(
     session: &mut Session<Cuda<'_>>,
     phase: &'p Phase,
@@ -150,6 +156,7 @@ fn time<'p>(
     named: Option<&Card>,
 ) -> Result<Timed<'p>, Failure> {
     let (name, inputs) = (phase.name.as_ref(), inputs(phase));
+    let seeds = seeds(phase);
     let steps = sigmas(phase, None);
     let start = Instant::now();
     session.load(name)?;
@@ -163,7 +170,7 @@ fn time<'p>(
             session.executor().write(port, bytes)?;
         }
         let start = Instant::now();
-        session.run(name, &Named::new(), &steps, watch)?;
+        session.run(name, &seeds, &steps, watch)?;
         Ok(start.elapsed().as_secs_f64())
     };
     let mut times = Vec::new();
@@ -190,7 +197,7 @@ fn time<'p>(
             entry.2 += named.map_or(0.0, |card| floor::launch(card, launch));
         }
     }
-    let steps = (steps.len().saturating_sub(1), median(boundaries.steps()));
+    let steps = (count(phase, &steps), median(boundaries.steps()));
     Ok(Timed { phase, loading, seconds: median(times), steps, host, functions })
 }
 

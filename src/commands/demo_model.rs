@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use zoetrope_compiler::Options;
-use zoetrope_compiler::frontend::{Part, compile_part, compile_target};
+use zoetrope_compiler::frontend::{Scope, compile_levels, compile_target};
 use zoetrope_model_spec::ltx::demo::demo;
 use zoetrope_model_spec::target::Target;
 
@@ -30,7 +30,7 @@ impl DemoModel {
             Target::preset("res-tiny").ok_or_else(|| Failure::usage("there is no preset res-tiny"))?;
         let mut tensors = tensors_of(&compile_target(&target, &PathBuf::new())?);
         // What only a run from images reads.
-        let encode = compile_part(&target, &demo(), Part::Phase("video-encode"), &[], Options::default())?;
+        let encode = compile_levels(&target, &demo(), Scope::Phase("video-encode"), &[], Options::default())?;
         tensors.extend(tensors_of(&encode.plan));
         let paths = write_demo_model(&self.dir, &tensors)?;
         for path in paths.checkpoint.iter().chain([&paths.text_encoder]).chain(&paths.upscaler) {

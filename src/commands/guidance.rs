@@ -139,7 +139,7 @@ impl GuidanceArgs {
 
 /// Whether a request says in how many steps a phase denoises: so it is where it is guided.
 fn has_open_steps(phase: &Phase) -> bool {
-    matches!(phase.levels, Some(Levels::Shifted { .. }))
+    phase.schedule.as_ref().is_some_and(|schedule| matches!(schedule.levels, Levels::Shifted { .. }))
 }
 
 /// The value that a scale has in the plan unless another is said; `None` without such a port.

@@ -71,7 +71,7 @@ fn phase(number: usize, case: &Case) -> Phase {
         segments: vec![Segment { name: Cow::Borrowed("all"), repeat: Repeat::Once, items }].into(),
         inputs: inputs.into(),
         outputs: vec![output].into(),
-        levels: None,
+        schedule: None,
         image: None,
         constants: Cow::Borrowed(&[]),
         places: Cow::Borrowed(&[]),

@@ -39,12 +39,12 @@ fn plans_read_the_documented_tensors() {
     use std::collections::BTreeSet;
     use zoetrope::model_files::tensors_of;
     use zoetrope_compiler::Options;
-    use zoetrope_compiler::frontend::{Part, compile_part};
+    use zoetrope_compiler::frontend::{Scope, compile_levels};
     use zoetrope_model_spec::target::Target;
 
     let target = Target::preset("res-tiny").unwrap();
     let encode =
-        compile_part(&target, &demo(), Part::Phase("video-encode"), &[], Options::default()).unwrap();
+        compile_levels(&target, &demo(), Scope::Phase("video-encode"), &[], Options::default()).unwrap();
     let run = zoetrope_generated::plan("res-tiny").unwrap();
     let read: BTreeSet<Wanted> = [run, &encode.plan].into_iter().flat_map(tensors_of).collect();
     let documented: BTreeSet<Wanted> = documented::tensors(&demo()).into_iter().collect();

@@ -153,7 +153,7 @@ fn weights_of_attention() {
 }
 
 /// The ports of scales, by the names that the official code gives its parameters.
-fn scales(params: &serde_json::Value, stream: &str) -> Named {
+pub fn scales(params: &serde_json::Value, stream: &str) -> Named {
     let port = |name: &str| {
         (format!("{stream}{name}"), Tensor::real(&[1], vec![params[name].as_f64().unwrap() as f32]))
     };

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use half::bf16;
 use zoetrope_model_spec::lang::{Constant, Dtype, Role, Source};
-use zoetrope_model_spec::ltx::schedule::Levels;
+use zoetrope_model_spec::ltx::schedule::{Levels, Schedule as Steps};
+use zoetrope_model_spec::ltx::solver::Solver;
 use zoetrope_runtime::plan::{self, ALIGN, Facts, Number, Plan};
 
 use crate::error::Result;
@@ -88,7 +89,10 @@ fn role(role: &Role) -> plan::Role {
         Role::Distinct { of } => plan::Role::Distinct { of: text(of) },
         Role::ClassOf { of } => plan::Role::ClassOf { of: text(of) },
         Role::Unset => plan::Role::Unset,
-        Role::Sigmas => plan::Role::Sigmas,
+        Role::Sigma => plan::Role::Sigma,
+        Role::Coefficients => plan::Role::Coefficients,
+        Role::StepSeed => plan::Role::StepSeed,
+        Role::StepTensor => plan::Role::StepTensor,
         Role::Latent => plan::Role::Latent,
         Role::Video => plan::Role::Video,
         Role::Waveform => plan::Role::Waveform,
@@ -96,14 +100,21 @@ fn role(role: &Role) -> plan::Role {
     }
 }
 
-/// The runtime's name of noise levels.
-fn levels(levels: &Levels) -> plan::Levels {
-    match levels {
+/// The runtime's name of the steps of a phase.
+fn steps(steps: &Steps) -> plan::Schedule {
+    let levels = match &steps.levels {
         Levels::List(sigmas) => plan::Levels::List(Cow::Owned(sigmas.clone())),
         Levels::Shifted { steps, tokens } => {
             plan::Levels::Shifted { steps: *steps as u32, tokens: *tokens as u32 }
         }
-    }
+    };
+    let solver = match steps.solver {
+        Solver::Euler => plan::Solver::Euler,
+        Solver::Ancestral { eta, s_noise } => plan::Solver::Ancestral { eta, s_noise },
+        Solver::GradientEstimation { gamma } => plan::Solver::GradientEstimation { gamma },
+        Solver::Res2s { eta } => plan::Solver::Res2s { eta },
+    };
+    plan::Schedule { solver, levels }
 }
 
 /// Table bytes follow each other, each aligned as the arena is.
@@ -178,7 +189,7 @@ impl Lowering<'_> {
             segments: phase.segments.iter().map(|s| self.segment(s)).collect(),
             inputs: phase.inputs.iter().map(|p| self.port(p)).collect(),
             outputs: phase.outputs.iter().map(|p| self.port(p)).collect(),
-            levels: phase.levels.as_ref().map(levels),
+            schedule: phase.steps.as_ref().map(steps),
             image: phase.image.map(|number| number as u32),
             constants: Cow::Owned(constants),
             places: Cow::Owned(Vec::new()),

@@ -87,7 +87,7 @@ impl Orderer<'_> {
         if end == self.first {
             return self.wiring("the phase launches nothing".to_string());
         }
-        let Wiring { takes, leaves, levels, image } = wiring;
+        let Wiring { takes, leaves, schedule, image } = wiring;
         self.make_buffers(takes, slots)?;
         let inputs = self.inputs(takes)?;
         let outputs = self.outputs(leaves, slots, end)?;
@@ -99,7 +99,7 @@ impl Orderer<'_> {
             segments,
             inputs,
             outputs,
-            levels: levels.clone(),
+            steps: schedule.clone(),
             image: *image,
         })
     }

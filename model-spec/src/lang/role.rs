@@ -26,8 +26,14 @@ pub enum Role {
     ClassOf { of: String },
     /// Nothing: what is there when the phase begins means nothing.
     Unset,
-    /// Before every step: its noise level, and the next one.
-    Sigmas,
+    /// Before every step: its noise level.
+    Sigma,
+    /// Before every step: the coefficients of the solver's sums.
+    Coefficients,
+    /// Before every step: two words that its noise is drawn with.
+    StepSeed,
+    /// Before every step: its row of a tensor that is given under the port's name; zeros where it has no such row.
+    StepTensor,
     /// Latents that a stage leaves.
     Latent,
     /// The frames of the clip.
@@ -41,6 +47,6 @@ pub enum Role {
 impl Role {
     /// Whether the host writes it before every step, rather than once before the phase.
     pub fn per_step(&self) -> bool {
-        matches!(self, Role::Sigmas)
+        matches!(self, Role::Sigma | Role::Coefficients | Role::StepSeed | Role::StepTensor)
     }
 }

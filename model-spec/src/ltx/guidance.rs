@@ -178,7 +178,7 @@ impl Guided {
         Guided { towards, deviations: [deviation(cond), deviation(towards)], rescale: scale(RESCALE) }
     }
 
-    /// The prediction of some tokens, `towards` being theirs: statistics are those of all tokens.
+    /// The prediction of tokens, `towards` being theirs: statistics are those of all tokens.
     pub fn x0(&self, b: &Builder, towards: Value) -> Value {
         let [cond, own] = self.deviations;
         let ratio = b.affine(b.div(cond, own), 1.0, -1.0);

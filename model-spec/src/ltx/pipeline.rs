@@ -4,6 +4,7 @@
 
 use super::attention::bias_of;
 use super::config::{ModelConfig, TEXT_TOKENS};
+use super::denoise::StepNoise;
 use super::recipe::{Stage, Start};
 use super::sizes::Size;
 use super::transformer::{PerStream, Positions, Stream, velocity};
@@ -121,8 +122,8 @@ impl Recorder<'_> {
             number => number.strip_prefix('-')?.parse().ok()?,
         };
         let stage = Stage { start: Start::Previous, ..stages.get(number.checked_sub(1)?)?.clone() };
-        let graph = self.denoise(name, &stage, self.target.text_tokens);
-        Some(graph.map(|graph| Phase::alone(graph).stepped(stage.levels(self.target.size))))
+        let graph = self.denoise(name, &stage, self.target.text_tokens, StepNoise::Given);
+        Some(graph.map(|graph| Phase::alone(graph).stepped(stage.schedule(self.target.size))))
     }
 
     /// The whole run: prompt to frames and audio.
@@ -167,8 +168,9 @@ impl Recorder<'_> {
         let slot = |what: &str| format!("stage{number}.{what}");
         let noise = self.noise(&format!("noise-{number}"), size, 2 * (number - 1))?;
         let mut noise = Phase::alone(noise);
-        let denoise = self.denoise(&format!("denoise-{number}"), stage, TEXT_TOKENS)?;
-        let mut denoise = Phase::alone(denoise).stepped(stage.levels(self.target.size));
+        let drawn = StepNoise::Drawn { first: 2 * (self.target.recipe.stages.len() + number - 1) };
+        let denoise = self.denoise(&format!("denoise-{number}"), stage, TEXT_TOKENS, drawn)?;
+        let mut denoise = Phase::alone(denoise).stepped(stage.schedule(self.target.size));
         for name in ["v.noise", "a.noise"] {
             noise = noise.leaves(name, &slot(name));
             denoise = denoise.takes(name, &slot(name));

@@ -4,8 +4,9 @@ use std::fmt;
 
 use super::config::Transformer;
 use super::guidance::{Guidance, Scales};
-use super::schedule::{DISTILLED_SIGMAS, GUIDED_STEPS, GUIDED_TOKENS, Levels, STAGE_2_SIGMAS};
+use super::schedule::{DISTILLED_SIGMAS, GUIDED_STEPS, GUIDED_TOKENS, Levels, STAGE_2_SIGMAS, Schedule};
 use super::sizes::{SPACE, Size};
+use super::solver::Solver;
 
 /// How a clip is made: denoised in one stage or in several, one after the other.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +24,7 @@ pub struct Stage {
     pub start: Start,
     /// Further passes of every step; `None` for the conditional one alone.
     pub guidance: Option<Guidance>,
+    pub solver: Solver,
     pub levels: StageLevels,
     pub items: Vec<Item>,
 }
@@ -109,6 +111,7 @@ impl Stage {
             scale,
             start: Start::Noise,
             guidance: None,
+            solver: Solver::Euler,
             levels: StageLevels::List(DISTILLED_SIGMAS.to_vec()),
             items: vec![Item::FirstFrame],
         }
@@ -137,15 +140,16 @@ impl Stage {
         }
     }
 
-    /// Its noise levels in a clip of a size.
-    pub fn levels(&self, clip: Size) -> Levels {
-        match &self.levels {
+    /// Its steps in a clip of a size.
+    pub fn schedule(&self, clip: Size) -> Schedule {
+        let levels = match &self.levels {
             StageLevels::List(sigmas) => Levels::List(sigmas.clone()),
             StageLevels::Shifted { steps, tokens } => Levels::Shifted {
                 steps: *steps,
                 tokens: tokens.unwrap_or_else(|| self.scale.size(clip).video_tokens()),
             },
-        }
+        };
+        Schedule { solver: self.solver, levels }
     }
 
     /// The blocks that its perturbed pass perturbs, ascending; none without such a pass.
@@ -192,6 +196,7 @@ impl fmt::Display for Stage {
             Start::Previous => "from the stage before",
         };
         writeln!(f, "   {scale}, {start}")?;
+        writeln!(f, "    solver    {}", self.solver)?;
         match &self.levels {
             StageLevels::List(sigmas) => writeln!(f, "    levels    {}", Levels::List(sigmas.clone()))?,
             StageLevels::Shifted { steps, tokens } => {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::solver::Solver;
+
 /// Sigmas of the distilled model's first stage, and of a run in one stage (docs/model/sampling.md 5.2).
 pub const DISTILLED_SIGMAS: [f32; 9] = [1.0, 0.99375, 0.9875, 0.98125, 0.975, 0.909375, 0.725, 0.421875, 0.0];
 /// Sigmas of the second stage.
@@ -14,6 +16,13 @@ pub const GUIDED_TOKENS: usize = 4096;
 
 /// What the last level above zero is.
 const TERMINAL: f32 = 0.1;
+
+/// The steps of a stage.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Schedule {
+    pub solver: Solver,
+    pub levels: Levels,
+}
 
 /// The noise levels of a stage: n + 1 for n steps.
 #[derive(Clone, Debug, PartialEq)]

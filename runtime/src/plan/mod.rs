@@ -16,7 +16,7 @@ pub use code::{
 };
 pub use facts::Facts;
 pub use print::{Detail, bytes_text, flops_text, memory_text};
-pub use role::{Levels, Role};
+pub use role::{Levels, Role, Schedule, Solver};
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -333,8 +333,8 @@ pub struct Phase {
     pub segments: List<Segment>,
     pub inputs: List<Port>,
     pub outputs: List<Port>,
-    /// The noise levels of its steps; `None` without steps, or where the host says them.
-    pub levels: Option<Levels>,
+    /// Its steps; `None` where it has none.
+    pub schedule: Option<Schedule>,
     /// The image of the request without which the phase does not run. Its outputs are then zeros.
     pub image: Option<u32>,
     /// Constants that it reads, ascending.

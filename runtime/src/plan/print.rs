@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use super::{Base, Fetch, Item, Launch, Loop, Operand, Phase, Plan, Port, Repeat, Role};
+use super::{Base, Fetch, Item, Launch, Loop, Operand, Phase, Plan, Port, Repeat, Role, Schedule};
 
 /// How much of a plan is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,8 +91,8 @@ impl Plan {
             if let Some(image) = phase.image {
                 writeln!(out, "  only with image {image}")?;
             }
-            if let Some(levels) = &phase.levels {
-                writeln!(out, "  levels {levels}")?;
+            if let Some(Schedule { solver, levels }) = &phase.schedule {
+                writeln!(out, "  solver {solver}   levels {levels}")?;
             }
             phase.inputs.iter().try_for_each(|p| writeln!(out, "  in   {}", port_text(p, detail)))?;
             let mut number = phase.first;

@@ -30,8 +30,14 @@ pub enum Role {
     ClassOf { of: Text },
     /// Nothing: what is there when the phase begins means nothing.
     Unset,
-    /// Before every step: its noise level, and the next one.
-    Sigmas,
+    /// Before every step: its noise level.
+    Sigma,
+    /// Before every step: the coefficients of the solver's sums.
+    Coefficients,
+    /// Before every step: two words that its noise is drawn with.
+    StepSeed,
+    /// Before every step: its row of a tensor that is given under the port's name; zeros where it has no such row.
+    StepTensor,
     /// Latents that a stage leaves.
     Latent,
     /// The frames of the clip.
@@ -45,7 +51,7 @@ pub enum Role {
 impl Role {
     /// Whether the host writes it before every step, rather than once before the phase.
     pub fn per_step(&self) -> bool {
-        matches!(self, Role::Sigmas)
+        matches!(self, Role::Sigma | Role::Coefficients | Role::StepSeed | Role::StepTensor)
     }
 }
 
@@ -64,11 +70,41 @@ impl fmt::Display for Role {
             Role::Distinct { of } => write!(f, "distinct values of {of}"),
             Role::ClassOf { of } => write!(f, "classes of {of}"),
             Role::Unset => f.write_str("unset"),
-            Role::Sigmas => f.write_str("sigmas"),
+            Role::Sigma => f.write_str("sigma"),
+            Role::Coefficients => f.write_str("coefficients"),
+            Role::StepSeed => f.write_str("seed"),
+            Role::StepTensor => f.write_str("row of a tensor"),
             Role::Latent => f.write_str("latent"),
             Role::Video => f.write_str("video"),
             Role::Waveform => f.write_str("waveform"),
             Role::Preview => f.write_str("preview"),
+        }
+    }
+}
+
+/// The steps of a phase.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Schedule {
+    pub solver: Solver,
+    pub levels: Levels,
+}
+
+/// How latents and predictions of a step make the next latents.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Solver {
+    Euler,
+    Ancestral { eta: f64, s_noise: f64 },
+    GradientEstimation { gamma: f64 },
+    Res2s { eta: f64 },
+}
+
+impl fmt::Display for Solver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Solver::Euler => f.write_str("euler"),
+            Solver::Ancestral { eta, s_noise } => write!(f, "euler-ancestral eta={eta} s_noise={s_noise}"),
+            Solver::GradientEstimation { gamma } => write!(f, "gradient-estimation gamma={gamma}"),
+            Solver::Res2s { eta } => write!(f, "res_2s eta={eta}"),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Targets: what one plan is compiled for.
 
+mod stages;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -8,9 +10,9 @@ use thiserror::Error as ThisError;
 
 use crate::lang::Dtype;
 use crate::ltx::config::{TEXT_TOKENS, Transformer};
-use crate::ltx::guidance::Guidance;
-use crate::ltx::recipe::{RECIPES, Recipe};
+use crate::ltx::recipe::Recipe;
 use crate::ltx::sizes::{Size, TIME};
+use stages::{GuidanceField, StageField};
 
 /// Where a target's dimensions come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,21 +97,8 @@ struct File {
     preview: Option<bool>,
     attention_mask: Option<bool>,
     guidance: Option<GuidanceField>,
-}
-
-/// What is not said is as LTX-2.3 is guided (docs/model/sampling.md 7.3).
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct GuidanceField {
-    #[serde(default = "yes")]
-    uncond: bool,
-    stg_blocks: Option<Vec<usize>>,
-    #[serde(default = "yes")]
-    modality: bool,
-}
-
-fn yes() -> bool {
-    true
+    #[serde(default)]
+    stage: Vec<StageField>,
 }
 
 #[derive(Deserialize)]
@@ -157,7 +146,7 @@ impl Target {
             problems.push(format!("dtype is {:?}, wanted \"bf16\" or \"f32\"", file.dtype));
             Dtype::Bf16
         });
-        let recipe = recipe(&file.pipeline, file.guidance, &mut problems);
+        let recipe = stages::recipe(&file.pipeline, file.guidance, file.stage, &mut problems);
         let model = model(file.model).unwrap_or_else(|problem| {
             problems.push(problem);
             Model::Demo
@@ -262,32 +251,6 @@ pub fn parse_vram(text: &str) -> Result<u64, String> {
             "vram is {text:?}; wanted the memory of a card in GiB or GB, at most 1024 GiB, such as \"24GiB\""
         )
     })
-}
-
-/// The recipe of this name, with what the file says of its first stage instead.
-fn recipe(name: &str, guidance: Option<GuidanceField>, problems: &mut Vec<String>) -> Recipe {
-    let mut recipe = Recipe::named(name).unwrap_or_else(|| {
-        let known: Vec<_> = RECIPES.iter().map(|(name, ..)| format!("{name:?}")).collect();
-        problems.push(format!("pipeline is {name:?}; wanted one of {}", known.join(", ")));
-        RECIPES[0].2()
-    });
-    let Some(said) = guidance else { return recipe };
-    match recipe.stages.iter_mut().find_map(|stage| stage.guidance.as_mut()) {
-        Some(guidance) => said.apply(guidance),
-        None => problems.push(format!("guidance is for guided pipelines; {} is not guided", recipe.name)),
-    }
-    recipe
-}
-
-impl GuidanceField {
-    fn apply(self, guidance: &mut Guidance) {
-        (guidance.uncond, guidance.modality) = (self.uncond, self.modality);
-        guidance.stg_blocks = self.stg_blocks.map(|mut blocks| {
-            blocks.sort_unstable();
-            blocks.dedup();
-            blocks
-        });
-    }
 }
 
 fn model(field: ModelField) -> Result<Model, String> {
