@@ -4,8 +4,8 @@ use multiversion::multiversion;
 use rayon::prelude::*;
 
 use crate::eval::Tensor;
+use crate::eval::row_op::{Prepared, Setup, fresh};
 use crate::eval::scratch::Scratch;
-use crate::eval::step::{Prepared, Setup, fresh};
 
 /// Rows whose sums are taken together; the sums of runs are added in order, so no result depends on threads.
 const RUN: usize = 256;
