@@ -35,8 +35,8 @@ const IN_FILES: [(Source, usize); 3] =
 
 /// What no run reads: a component, what the names begin with, and why.
 const UNUSED: [(&str, &str, &str); 5] = [
-    ("video_encoder", "vae.encoder.", "a run from text only decodes pictures"),
-    ("audio_encoder", "audio_vae.encoder.", "a run from text only decodes sound"),
+    ("video_encoder", "vae.encoder.", "a run from text only decodes video"),
+    ("audio_encoder", "audio_vae.encoder.", "a run from text only decodes audio"),
     (
         "vocoder_mel_stft",
         "vocoder.mel_stft.stft_fn.inverse_basis",

@@ -12,7 +12,7 @@ fn latent(width: usize, height: usize, frames: usize) -> Latent {
     [(frames as u64 - 1) / 8 + 1, height as u64 / 32, width as u64 / 32]
 }
 
-/// One evaluation of the transformer (docs/model/sizes.md 2).
+/// One run of the transformer (docs/model/sizes.md 2).
 fn transformer(latent: Latent, audio: u64) -> u64 {
     let (n, a, l) = (latent.iter().product::<u64>(), audio, 1024);
     let (wide, narrow) = (4096, 2048);
@@ -21,7 +21,7 @@ fn transformer(latent: Latent, audio: u64) -> u64 {
     48 * linear + 48 * 4 * attention + 2 * 2 * 128 * (wide * n + narrow * a)
 }
 
-/// The whole decode of a picture (docs/model/video-vae.md 8).
+/// The whole decode of a video (docs/model/video-vae.md 8).
 fn decode([t, h, w]: Latent) -> u64 {
     let stages = [
         (t * h * w, 8_519_680),

@@ -66,9 +66,9 @@ impl Reach {
     }
 
     /// `op` for the frames `out` of `all` frames of its result: only the clip's own edges are repeated or dropped.
-    pub fn part(self, op: &Op, out: &Range<usize>, all: usize) -> Op {
-        let mut part = op.clone();
-        match (self, &mut part) {
+    pub fn piece(self, op: &Op, out: &Range<usize>, all: usize) -> Op {
+        let mut piece = op.clone();
+        match (self, &mut piece) {
             (Reach::Neighbours, Op::Conv { pads, .. }) => {
                 pads[0] = usize::from(out.start == 0);
                 pads[1] = usize::from(out.end == all);
@@ -78,7 +78,7 @@ impl Reach {
             }
             _ => {}
         }
-        part
+        piece
     }
 }
 
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_read_what_the_whole_would() {
+    fn pieces_read_what_the_whole_would() {
         let conv = Reach::Neighbours;
         assert_eq!(
             [conv.reads(&(0..2), 6), conv.reads(&(2..5), 6), conv.reads(&(5..6), 6)],
@@ -118,7 +118,7 @@ mod tests {
         let unfold = Reach::Unfold { times: 2, drop: 1 };
         assert_eq!([unfold.reads(&(0..1), 6), unfold.reads(&(1..5), 6)], [0..1, 1..3]);
         let op = Op::DepthToSpace { st: 2, sh: 2, sw: 2, drop: 1 };
-        assert_eq!(unfold.part(&op, &(0..1), 11), op);
-        assert_eq!(unfold.part(&op, &(1..5), 11), Op::DepthToSpace { st: 2, sh: 2, sw: 2, drop: 0 });
+        assert_eq!(unfold.piece(&op, &(0..1), 11), op);
+        assert_eq!(unfold.piece(&op, &(1..5), 11), Op::DepthToSpace { st: 2, sh: 2, sw: 2, drop: 0 });
     }
 }
