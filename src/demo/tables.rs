@@ -50,7 +50,7 @@ pub fn stft_basis(window: usize) -> Vec<f64> {
     real.chain(imaginary).collect()
 }
 
-/// Triangles on Slaney's mel scale over the bins of a transform of 16 kHz sound, each with area 1.
+/// Triangles on Slaney's mel scale over the bins of a transform of 16 kHz audio, each with area 1.
 pub fn mel_basis(mels: usize, bins: usize) -> Vec<f64> {
     const TOP: f64 = 8000.0;
     let step = TOP / (bins - 1) as f64;

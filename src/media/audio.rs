@@ -5,7 +5,7 @@ use fdk_aac::enc::{AudioObjectType, BitRate, ChannelMode, Encoder, EncoderParams
 use super::movie::AudioTrack;
 use super::{MediaError, SAMPLE_RATE};
 
-/// Bits per second for both channels: transparent for most audio, small next to the pictures.
+/// Bits per second for both channels: transparent for most audio, small next to the video.
 const BIT_RATE: u32 = 192_000;
 
 /// Takes planar samples in pieces, gives a track of AAC frames.

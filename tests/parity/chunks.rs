@@ -23,15 +23,15 @@ fn clip(dtype: &str) -> String {
 }
 
 /// The decoder of a run.
-fn decoder(target: &Target, model: &ModelConfig, chunk: Option<usize>, picture: Picture) -> Plan {
+fn decoder(target: &Target, model: &ModelConfig, chunk: Option<usize>, left: Picture) -> Plan {
     let run = compile_part(target, model, Part::Phase("video-decode"), &[], Options::default()).unwrap().plan;
-    let phases = Recorder { target, model, taps: &[], chunk }.run(picture).unwrap().phases;
+    let phases = Recorder { target, model, taps: &[], chunk }.run(left).unwrap().phases;
     let mut decode = phases.into_iter().find(|p| p.graph.name == "video-decode").unwrap();
     decode.takes.clear();
     compile(Program { phases: vec![decode] }, "decoder", run.facts, Options::default()).unwrap()
 }
 
-/// The decoded picture as bits.
+/// The decoded frames as bits.
 fn decoded(plan: &Plan, weights: &dyn Weights) -> Vec<u32> {
     let port = &plan.phases[0].inputs[0];
     let shape: Vec<usize> = port.shape.iter().map(|d| *d as usize).collect();
@@ -48,11 +48,11 @@ fn decoded(plan: &Plan, weights: &dyn Weights) -> Vec<u32> {
 fn same_bits(target: &Target, weights: &dyn Fn(&Plan) -> Box<dyn Weights>) {
     let model = dimensions(target, &folder()).unwrap();
     let weights = weights(&decoder(target, &model, None, Picture::Rgb));
-    for picture in [Picture::Rgb, Picture::Yuv420] {
-        let expected = decoded(&decoder(target, &model, None, picture), &*weights);
+    for left in [Picture::Rgb, Picture::Yuv420] {
+        let expected = decoded(&decoder(target, &model, None, left), &*weights);
         for frames in [1, 2, 3, 5, 6] {
-            let have = decoded(&decoder(target, &model, Some(frames), picture), &*weights);
-            assert!(have == expected, "{picture:?} in chunks of {frames} frames, {:?}", target.dtype);
+            let have = decoded(&decoder(target, &model, Some(frames), left), &*weights);
+            assert!(have == expected, "{left:?} in chunks of {frames} frames, {:?}", target.dtype);
         }
     }
     // The phase alone moves channels to the front when all frames are there.

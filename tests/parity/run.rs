@@ -11,13 +11,13 @@ use zoetrope_compiler::frontend::{Part, compile_part, dimensions};
 use zoetrope_model_spec::ltx::pipeline::Picture;
 use zoetrope_runtime::plan::Plan;
 use zoetrope_test_support::golden::{Case, rel_l2};
-use zoetrope_test_support::picture::yuv420;
 use zoetrope_test_support::tensor;
+use zoetrope_test_support::yuv420::yuv420;
 
 use crate::model::{Model, eval, folder, input, target};
 
-/// `same`: how far the picture and the sound may be from what single phases make of the latents; `slack`: how far
-/// the encoder's numbers, of 255, may be from the picture's.
+/// `same`: how far frames and audio may be from what single phases make of the latents; `slack`: how far
+/// the encoder's numbers, of 255, may be from those of the frames.
 fn distilled(dtype: &str, scale: f64, same: f64, slack: f64) {
     let case = Case::load("e2e_distilled").unwrap();
     let fields = format!(
@@ -25,8 +25,7 @@ fn distilled(dtype: &str, scale: f64, same: f64, slack: f64) {
     );
     let target = target(&fields);
     let model = dimensions(&target, &folder()).unwrap();
-    let plan =
-        |picture| compile_part(&target, &model, Part::Run(picture), &[], Options::default()).unwrap().plan;
+    let plan = |left| compile_part(&target, &model, Part::Run(left), &[], Options::default()).unwrap().plan;
     let prompt = zoetrope_test_support::prompts().unwrap().remove(0);
     let tokenizer = Tokenizer::from_file(&folder().join("gemma-3-tiny/tokenizer.json")).unwrap();
     let noise: Named = [1, 2]
@@ -59,7 +58,7 @@ fn distilled(dtype: &str, scale: f64, same: f64, slack: f64) {
         .collect();
     println!("{}", case.check(&latents, scale).unwrap_or_else(|e| panic!("{e}")));
 
-    // The picture and the sound are what the decoders, each held by a case of its own, make of these latents.
+    // Frames and audio are what the decoders, each held by a case of its own, make of these latents.
     let one = |name: &str, t: &Tensor| Named::from([(name.to_string(), t.clone())]);
     let video =
         &eval(&target, "video-decode", &one("v.latent", &done.latents["stage2.v.latent"]), &[])["video"];
@@ -70,10 +69,10 @@ fn distilled(dtype: &str, scale: f64, same: f64, slack: f64) {
     let expected: Vec<f32> = (0..frames * pixels)
         .flat_map(|i| [0, 1, 2].map(|c| ((planar[c * frames * pixels + i] + 1.0) * 0.5).clamp(0.0, 1.0)))
         .collect();
-    assert!(rel_l2(&done.video.reals(), &expected) <= same, "picture");
-    assert!(rel_l2(&done.waveform.reals(), &wave.reals()) <= same, "sound");
+    assert!(rel_l2(&done.video.reals(), &expected) <= same, "frames");
+    assert!(rel_l2(&done.waveform.reals(), &wave.reals()) <= same, "audio");
 
-    // What the encoder gets is the same picture in 8 bits: the truncation may fall one number lower or higher.
+    // What the encoder gets is the same frames in 8 bits: the truncation may fall one number lower or higher.
     let encoded = clip(&plan(Picture::Yuv420));
     assert_eq!(encoded.latents, done.latents);
     let (have, want) = (encoded.video.reals(), yuv420(&done.video.reals(), 128, 64));
@@ -89,7 +88,7 @@ fn prompt_to_clip_f32() {
     distilled("f32", 1.0, 1e-6, 1e-3);
 }
 
-/// In bf16 the picture's last rounding differs: RGB is stored after the map to 0..1, while the encoder's numbers are
+/// In bf16 the last rounding of frames differs: RGB is stored after the map to 0..1, while the encoder's numbers are
 /// made of what was stored before it.
 #[test]
 fn prompt_to_clip_bf16() {
