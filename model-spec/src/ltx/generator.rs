@@ -1,4 +1,4 @@
-//! The generator network of vocoder and bandwidth extension (docs/model/audio.md 8). Sound is [samples, channels].
+//! The generator network of vocoder and bandwidth extension (docs/model/audio.md 8). Audio is [samples, channels].
 
 use super::config::Generator;
 use super::conv;

@@ -49,8 +49,8 @@ fn blocks(section: &Section<'_>) -> Option<Vec<DecoderBlock>> {
 }
 
 fn block(section: &Section<'_>, key: &str, entry: &Value) -> Option<DecoderBlock> {
-    let parts = entry.as_array().map(Vec::as_slice);
-    let Some([Value::String(kind), options]) = parts else {
+    let pair = entry.as_array().map(Vec::as_slice);
+    let Some([Value::String(kind), options]) = pair else {
         return section.wrong(key, Some(entry), "a pair of a block's name and its options");
     };
     let options = match options {
