@@ -23,14 +23,14 @@ fn transformer(latent: Latent, audio: u64) -> u64 {
 
 /// The whole decode of a video (docs/model/video-vae.md 8).
 fn decode([t, h, w]: Latent) -> u64 {
-    let stages = [
+    let convolutions = [
         (t * h * w, 8_519_680),
         ((2 * t - 1) * 2 * h * 2 * w, 3_145_728),
         ((4 * t - 3) * 4 * h * 4 * w, 2_359_296),
         ((8 * t - 7) * 4 * h * 4 * w, 917_504),
         ((8 * t - 7) * 8 * h * 8 * w, 137_216),
     ];
-    stages.iter().map(|(positions, products)| 2 * 27 * positions * products).sum()
+    convolutions.iter().map(|(positions, products)| 2 * 27 * positions * products).sum()
 }
 
 /// The spatial upscaler, from the latent of the first stage (docs/model/upsampler.md 5).
