@@ -187,8 +187,8 @@ impl Watch for Viewer {
         true
     }
 
-    fn preview(&mut self, picture: &Tensor) -> Result<()> {
-        self.0.push(picture.clone());
+    fn preview(&mut self, frame: &Tensor) -> Result<()> {
+        self.0.push(frame.clone());
         Ok(())
     }
 }
@@ -223,7 +223,7 @@ fn previews_are_what_the_decoder_makes_of_a_frame_and_change_nothing_else() {
     assert_eq!(bits(&finished), bits(&clip(&without, &files, false)));
 
     assert_eq!(viewer.0.len(), 8 + 3, "a preview a step");
-    assert!(viewer.0.windows(2).all(|pair| pair[0] != pair[1]), "every step changes the picture");
+    assert!(viewer.0.windows(2).all(|pair| pair[0] != pair[1]), "every step changes the frame");
     // The last step of a stage ends at noise level 0, so that its x0 is the stage's latent.
     for (number, stage, size) in [(7, "stage1", [96, 128]), (10, "stage2", [192, 256])] {
         let (preview, latent) = (&viewer.0[number], &finished.latents[&format!("{stage}.v.latent")]);

@@ -224,9 +224,9 @@ fn segment(rows: &mut String, prefix: &str, segment: &Segment) -> TokenStream {
 
 fn inner_loop(rows: &mut String, name: &str, l: &Loop) {
     table(rows, name, "Launch", l.body.iter().map(|b| launch(b) + ","), l.body.len());
-    let per_turn = l.rows.chunks(l.columns.max(1) as usize);
-    let lines =
-        per_turn.map(|row| row.iter().map(|c| format!("{c}, ")).collect::<String>().trim_end().to_string());
+    let per_iteration = l.rows.chunks(l.columns.max(1) as usize);
+    let lines = per_iteration
+        .map(|row| row.iter().map(|c| format!("{c}, ")).collect::<String>().trim_end().to_string());
     table(rows, &format!("{name}_ROWS"), "u32", lines, l.rows.len());
     let fetches = l.fetches.iter().map(|f| {
         let (after, iteration, bytes, constants) = (f.after, f.iteration, f.bytes, dims(&f.constants));

@@ -107,7 +107,7 @@ fn plan_phases(
     Ok(Levels { phases, schedule, plan })
 }
 
-/// The code of a plan for CUDA devices of a class.
+/// The code of a plan for cards of a class.
 ///
 /// # Errors
 /// A launch that no CUDA kernel can do, or a verifier that found a broken rule.

@@ -37,7 +37,7 @@ const IN_FILES: [(Source, usize); 3] =
 
 /// What no run reads: a component, what the names begin with, and why.
 const UNUSED: [(&str, &str, &str); 4] = [
-    ("audio_encoder", "audio_vae.encoder.", "runs only decode sound"),
+    ("audio_encoder", "audio_vae.encoder.", "a run from text only decodes audio"),
     (
         "vocoder_mel_stft",
         "vocoder.mel_stft.stft_fn.inverse_basis",

@@ -15,7 +15,7 @@ fn latent(width: usize, height: usize, frames: usize) -> Latent {
     [(frames as u64 - 1) / 8 + 1, height as u64 / 32, width as u64 / 32]
 }
 
-/// One evaluation of the transformer (docs/model/sizes.md 2).
+/// One run of the transformer (docs/model/sizes.md 2).
 fn transformer(latent: Latent, audio: u64) -> u64 {
     let (n, a, l) = (latent.iter().product::<u64>(), audio, 1024);
     let (wide, narrow) = (4096, 2048);
@@ -24,16 +24,16 @@ fn transformer(latent: Latent, audio: u64) -> u64 {
     48 * linear + 48 * 4 * attention + 2 * 2 * 128 * (wide * n + narrow * a)
 }
 
-/// The whole decode of a picture (docs/model/video-vae.md 8).
+/// The whole decode of a video (docs/model/video-vae.md 8).
 fn decode([t, h, w]: Latent) -> u64 {
-    let stages = [
+    let convolutions = [
         (t * h * w, 8_519_680),
         ((2 * t - 1) * 2 * h * 2 * w, 3_145_728),
         ((4 * t - 3) * 4 * h * 4 * w, 2_359_296),
         ((8 * t - 7) * 4 * h * 4 * w, 917_504),
         ((8 * t - 7) * 8 * h * 8 * w, 137_216),
     ];
-    stages.iter().map(|(positions, products)| 2 * 27 * positions * products).sum()
+    convolutions.iter().map(|(positions, products)| 2 * 27 * positions * products).sum()
 }
 
 /// The whole encoding of pictures (docs/model/video-vae.md 8), but for the variance's channel, which is not computed.

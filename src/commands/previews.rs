@@ -34,10 +34,10 @@ pub fn check(plan: &Plan) -> std::result::Result<(), Failure> {
 /// An 8-bit PNG of RGB in 0..1, [height, width, 3].
 ///
 /// # Errors
-/// The picture has no pixels.
-fn png(picture: &Tensor) -> std::result::Result<Vec<u8>, png::EncodingError> {
-    let [height, width] = [0, 1].map(|axis| picture.shape.get(axis).copied().unwrap_or(0));
-    let bytes: Vec<u8> = picture.reals().iter().map(|x| (x * 255.0).round() as u8).collect();
+/// The frame has no pixels.
+fn png(frame: &Tensor) -> std::result::Result<Vec<u8>, png::EncodingError> {
+    let [height, width] = [0, 1].map(|axis| frame.shape.get(axis).copied().unwrap_or(0));
+    let bytes: Vec<u8> = frame.reals().iter().map(|x| (x * 255.0).round() as u8).collect();
     let mut file = Vec::new();
     let mut encoder = png::Encoder::new(&mut file, width as u32, height as u32);
     encoder.set_color(png::ColorType::Rgb);
@@ -60,9 +60,9 @@ impl Watch for Previews<'_> {
     }
 
     /// What cannot be shown ends no run.
-    fn preview(&mut self, picture: &Tensor) -> Result<()> {
+    fn preview(&mut self, frame: &Tensor) -> Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
-        let made = png(picture).map_err(|e| format!("cannot make a preview: {e}"));
+        let made = png(frame).map_err(|e| format!("cannot make a preview: {e}"));
         if let Err(why) = made.and_then(|bytes| file.replace(&bytes).map_err(|e| e.to_string())) {
             terminal::note(format_args!("no more previews: {why}"));
             self.file = None;
@@ -77,7 +77,7 @@ mod tests {
     use crate::output::{Format, Inputs};
 
     #[test]
-    fn a_preview_becomes_a_whole_picture() {
+    fn a_preview_becomes_a_whole_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("now.png");
         let plan = Plan { phases: Vec::new().into(), ..zoetrope_generated::PLANS[0].clone() };

@@ -36,7 +36,7 @@ pub fn phase(card: &Card, phase: &Phase) -> f64 {
     phase.segments.iter().map(|s| turns(phase, s, None) as f64 * segment(&s.items)).sum()
 }
 
-/// Bytes of weights that one pass of a loop brings from the host. Those that come when the phase begins are loading.
+/// Bytes of weights that a loop brings from the host each time it runs. Those that come when the phase begins are loading.
 pub fn streamed(l: &Loop) -> u64 {
     l.fetches.iter().filter(|f| f.after != Fetch::AT_ONCE).map(|f| f.bytes).sum()
 }

@@ -216,17 +216,17 @@ fn activation(list: &mut List, at: &str, width: usize) {
 fn generator(list: &mut List, top: &str, generator: &Generator, inputs: usize) {
     let mut width = generator.initial_channels;
     list.biased(&format!("{top}.conv_pre"), &[width, inputs, 7]);
-    for (stage, kernel) in generator.upsample_kernels.iter().enumerate() {
-        list.add(format!("{top}.ups.{stage}.weight"), &[width, width / 2, *kernel]);
+    for (number, kernel) in generator.upsample_kernels.iter().enumerate() {
+        list.add(format!("{top}.ups.{number}.weight"), &[width, width / 2, *kernel]);
         width /= 2;
-        list.add(format!("{top}.ups.{stage}.bias"), &[width]);
+        list.add(format!("{top}.ups.{number}.bias"), &[width]);
         let blocks = generator.resblock_kernels.len();
         for (i, kernel) in generator.resblock_kernels.iter().enumerate() {
-            let at = format!("{top}.resblocks.{}", blocks * stage + i);
+            let at = format!("{top}.resblocks.{}", blocks * number + i);
             for j in 0..generator.resblock_dilations[i].len() {
-                for part in [1, 2] {
-                    list.biased(&format!("{at}.convs{part}.{j}"), &[width, width, *kernel]);
-                    activation(list, &format!("{at}.acts{part}.{j}"), width);
+                for number in [1, 2] {
+                    list.biased(&format!("{at}.convs{number}.{j}"), &[width, width, *kernel]);
+                    activation(list, &format!("{at}.acts{number}.{j}"), width);
                 }
             }
         }
@@ -264,11 +264,11 @@ fn upscaler(list: &mut List, config: &ModelConfig) {
     list.biased("initial_norm", &[mid]);
     list.biased("upsampler.0", &[4 * mid, mid, 3, 3]);
     list.biased("final_conv", &[channels, mid, 3, 3, 3]);
-    for stage in ["res_blocks", "post_upsample_res_blocks"] {
+    for blocks in ["res_blocks", "post_upsample_res_blocks"] {
         for block in 0..config.upscaler.blocks_per_stage {
-            for part in [1, 2] {
-                list.biased(&format!("{stage}.{block}.conv{part}"), &[mid, mid, 3, 3, 3]);
-                list.biased(&format!("{stage}.{block}.norm{part}"), &[mid]);
+            for number in [1, 2] {
+                list.biased(&format!("{blocks}.{block}.conv{number}"), &[mid, mid, 3, 3, 3]);
+                list.biased(&format!("{blocks}.{block}.norm{number}"), &[mid]);
             }
         }
     }

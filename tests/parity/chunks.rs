@@ -32,7 +32,7 @@ fn decoder(target: &Target, model: &ModelConfig, chunk: Option<usize>, pixels: P
     compile(Program { phases: vec![decode] }, "decoder", run.facts, Options::default()).unwrap()
 }
 
-/// The decoded picture as bits.
+/// The decoded pixels as bits.
 fn decoded(plan: &Plan, weights: &dyn Weights) -> Vec<u32> {
     let port = &plan.phases[0].inputs[0];
     let shape: Vec<usize> = port.shape.iter().map(|d| *d as usize).collect();
@@ -49,11 +49,11 @@ fn decoded(plan: &Plan, weights: &dyn Weights) -> Vec<u32> {
 fn same_bits(target: &Target, weights: &dyn Fn(&Plan) -> Box<dyn Weights>) {
     let model = dimensions(target, &folder()).unwrap();
     let weights = weights(&decoder(target, &model, None, Pixels::Rgb));
-    for picture in [Pixels::Rgb, Pixels::Yuv420] {
-        let expected = decoded(&decoder(target, &model, None, picture), &*weights);
+    for pixels in [Pixels::Rgb, Pixels::Yuv420] {
+        let expected = decoded(&decoder(target, &model, None, pixels), &*weights);
         for frames in [1, 2, 3, 5, 6] {
-            let have = decoded(&decoder(target, &model, Some(frames), picture), &*weights);
-            assert!(have == expected, "{picture:?} in chunks of {frames} frames, {:?}", target.dtype);
+            let have = decoded(&decoder(target, &model, Some(frames), pixels), &*weights);
+            assert!(have == expected, "{pixels:?} in chunks of {frames} frames, {:?}", target.dtype);
         }
     }
     // The phase alone moves channels to the front when all frames are there.

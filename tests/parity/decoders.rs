@@ -92,7 +92,7 @@ fn video_encoder_bf16() {
 }
 
 /// 9 frames at 25 fps are 9 audio tokens.
-fn sound(dtype: &str, scale: f64) {
+fn audio(dtype: &str, scale: f64) {
     let case = Case::load("audio_decode").unwrap();
     let target = target(&size(32, 32, 9, 25.0, dtype));
     let mel = eval(&target, "audio-decode", &one("a.latent", input(&case, "in.latent")), &[]);
@@ -110,12 +110,12 @@ fn sound(dtype: &str, scale: f64) {
 
 #[test]
 fn audio_decoder_and_vocoder_f32() {
-    sound("f32", 1.0);
+    audio("f32", 1.0);
 }
 
 #[test]
 fn audio_decoder_and_vocoder_bf16() {
-    sound("bf16", 250.0);
+    audio("bf16", 250.0);
 }
 
 fn denoise(dtype: &str, scale: f64) {

@@ -44,7 +44,7 @@ fn recorded(inputs: &Named, record: impl FnOnce(&Builder, &ModelConfig, &Target)
 }
 
 #[test]
-fn four_passes_in_one_evaluation() {
+fn four_passes_in_one_step() {
     let case = Case::load("transformer_guided_batch").unwrap();
     let of = |name: &str, pass: usize| sample(&input(&case, name), pass);
     let mut inputs = Named::new();

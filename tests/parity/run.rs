@@ -11,8 +11,8 @@ use zoetrope_compiler::frontend::{Scope, compile_levels, dimensions};
 use zoetrope_model_spec::ltx::pipeline::Pixels;
 use zoetrope_runtime::plan::Plan;
 use zoetrope_test_support::golden::{Case, rel_l2};
-use zoetrope_test_support::picture::yuv420;
 use zoetrope_test_support::tensor;
+use zoetrope_test_support::yuv420::yuv420;
 
 use crate::model::{Model, eval, folder, input, target};
 
@@ -26,7 +26,7 @@ fn distilled(dtype: &str, scale: f64, same: f64, slack: f64) {
     let target = target(&fields);
     let model = dimensions(&target, &folder()).unwrap();
     let plan =
-        |picture| compile_levels(&target, &model, Scope::Run(picture), &[], Options::default()).unwrap().plan;
+        |pixels| compile_levels(&target, &model, Scope::Run(pixels), &[], Options::default()).unwrap().plan;
     let prompt = zoetrope_test_support::prompts().unwrap().remove(0);
     let tokenizer = Tokenizer::from_file(&folder().join("gemma-3-tiny/tokenizer.json")).unwrap();
     let noise: Named = [1, 2]

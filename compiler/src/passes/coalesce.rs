@@ -94,7 +94,7 @@ fn births(graph: &Graph, views: &Views<'_>, linear: &Linear<'_>) -> BTreeMap<Val
     }
     for (at, entry) in linear.entries.iter().enumerate() {
         if let Action::Call(call) = &entry.action {
-            // What is made in several parts is born with the first.
+            // What is made in several pieces is born with the first.
             births.entry(views.root(call.write)).or_insert((at, entry.span));
         }
     }

@@ -1,4 +1,4 @@
-//! How the kernel calls of a phase meet time: which are made in parts, what they look at, and what stays whole.
+//! How the kernel calls of a phase meet time: which are made in chunks, what they look at, and what stays whole.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -14,25 +14,25 @@ use crate::passes::reach::{Rate, Reach};
 pub struct Cut<'a> {
     /// Whole, on the way to the first convolutions over time.
     pub before: Vec<&'a OpStmt>,
-    /// Made in parts, by result.
+    /// Made in chunks, by result.
     layers: BTreeMap<Value, Layer<'a>>,
     /// Results of layers that a kernel keeps to itself.
     inner: BTreeSet<Value>,
     /// Results of layers that kernels leave in memory, in order.
-    pub steps: Vec<Step>,
-    /// The steps that look at a step's result.
+    pub calls: Vec<ChunkedCall>,
+    /// The calls that look at a call's result.
     readers: BTreeMap<Value, Vec<usize>>,
     /// Frames of what the first convolutions look at.
     pub clip: usize,
     /// How many of them the last layers fold into one.
     pub folded: usize,
-    /// What is made in parts and wanted whole.
+    /// What is made in chunks and wanted whole.
     pub results: BTreeSet<Value>,
     /// Moves of whole results.
     pub after: Vec<&'a OpStmt>,
 }
 
-/// A statement that is executed for one part of the clip after the other.
+/// A statement that is executed for one chunk of the clip after the other.
 pub struct Layer<'a> {
     pub stmt: &'a OpStmt,
     pub reach: Reach,
@@ -42,8 +42,8 @@ pub struct Layer<'a> {
     pub all: [usize; 2],
 }
 
-/// A kernel call that is executed for one part after the other.
-pub struct Step {
+/// A kernel call that is executed for one chunk after the other.
+pub struct ChunkedCall {
     pub value: Value,
     /// Frames of the result.
     pub all: usize,
@@ -78,15 +78,15 @@ impl<'a> Cut<'a> {
                 }
             };
             let reads = |known: &dyn Fn(&Value) -> bool| stmts.iter().flat_map(|s| &s.inputs).any(known);
-            let (parted, late) = (reads(&|v| rates.contains_key(v)), reads(&|v| joined.contains(v)));
+            let (chunked, late) = (reads(&|v| rates.contains_key(v)), reads(&|v| joined.contains(v)));
             let moves = stmts.iter().all(|s| matches!(s.op, Op::Permute { .. } | Op::Reshape { .. }));
             let convolves = |s: &&OpStmt| matches!(Reach::of(&whole.graph, s), Some(Reach::Three { .. }));
             let starts = stmts.iter().any(convolves);
-            if moves && (parted || late) {
+            if moves && (chunked || late) {
                 cut.results.extend(stmts.iter().flat_map(|s| &s.inputs).filter(|v| rates.contains_key(*v)));
                 joined.extend(stmts.iter().map(|s| s.output));
                 cut.after.extend(stmts);
-            } else if late || parted || starts {
+            } else if late || chunked || starts {
                 for stmt in &stmts {
                     cut.layer(&whole.graph, stmt, late, &mut rates)?;
                 }
@@ -95,7 +95,7 @@ impl<'a> Cut<'a> {
                 cut.inner.extend(inner);
                 let (all, rate) = (whole.graph.info(*value).shape[0], rates[value]);
                 cut.folded = cut.folded.max(rate.folded);
-                cut.steps.push(Step { value: *value, all, rate });
+                cut.calls.push(ChunkedCall { value: *value, all, rate });
             } else {
                 cut.before.extend(stmts);
             }
@@ -125,8 +125,8 @@ impl<'a> Cut<'a> {
     /// Who looks at whom.
     fn meet(&mut self, graph: &Graph) {
         let (mut readers, mut clip) = (BTreeMap::<Value, Vec<usize>>::new(), 0);
-        for (at, step) in self.steps.iter().enumerate() {
-            self.looks(step.value, &(0..step.all), &mut |value, _| match self.layers.get(&value) {
+        for (at, call) in self.calls.iter().enumerate() {
+            self.looks(call.value, &(0..call.all), &mut |value, _| match self.layers.get(&value) {
                 Some(_) => readers.entry(value).or_default().push(at),
                 None => clip = clip.max(graph.info(value).shape[0]),
             });
@@ -144,7 +144,7 @@ impl<'a> Cut<'a> {
         self.inner.contains(&value)
     }
 
-    /// The steps that look at `value`, in order.
+    /// The calls that look at `value`, in order.
     pub fn readers(&self, value: Value) -> &[usize] {
         self.readers.get(&value).map_or(&[], Vec::as_slice)
     }

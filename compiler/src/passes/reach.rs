@@ -98,9 +98,9 @@ impl Reach {
 
     /// `op` for the frames `out` of its result, which it makes from as many frames of `all` as [`Reach::reads`] says: only
     /// the clip's own edges are repeated or dropped.
-    pub fn part(self, op: &Op, out: &Range<usize>, all: usize) -> Op {
-        let mut part = op.clone();
-        match (self, &mut part) {
+    pub fn piece(self, op: &Op, out: &Range<usize>, all: usize) -> Op {
+        let mut piece = op.clone();
+        match (self, &mut piece) {
             (Reach::Three { before, .. }, Op::Conv { pads, .. }) => {
                 // The last frame of the result sees so many beyond the last one of the clip.
                 pads[1] = (out.end + 2).saturating_sub(before + all);
@@ -112,7 +112,7 @@ impl Reach {
             (Reach::Fold { .. }, Op::SpaceToDepth { repeat, .. }) if out.start > 0 => *repeat = 0,
             _ => {}
         }
-        part
+        piece
     }
 }
 
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_read_what_the_whole_would() {
+    fn pieces_read_what_the_whole_would() {
         let conv = NEIGHBOURS;
         assert_eq!(
             [conv.reads(&(0..2), 6), conv.reads(&(2..5), 6), conv.reads(&(5..6), 6)],
@@ -190,8 +190,8 @@ mod tests {
         let unfold = Reach::Unfold { times: 2, drop: 1 };
         assert_eq!([unfold.reads(&(0..1), 6), unfold.reads(&(1..5), 6)], [0..1, 1..3]);
         let op = Op::DepthToSpace { st: 2, sh: 2, sw: 2, drop: 1 };
-        assert_eq!(unfold.part(&op, &(0..1), 11), op);
-        assert_eq!(unfold.part(&op, &(1..5), 11), Op::DepthToSpace { st: 2, sh: 2, sw: 2, drop: 0 });
+        assert_eq!(unfold.piece(&op, &(0..1), 11), op);
+        assert_eq!(unfold.piece(&op, &(1..5), 11), Op::DepthToSpace { st: 2, sh: 2, sw: 2, drop: 0 });
     }
 
     #[test]
@@ -207,23 +207,25 @@ mod tests {
     }
 
     #[test]
-    fn causal_parts_repeat_the_first_frame_only() {
+    fn causal_pieces_repeat_the_first_frame_only() {
         let conv =
             |before| Op::Conv { pads: vec![before, 0, 1, 1, 1, 1], replicate: true, stride: 1, dilation: 1 };
-        let part = |before, out: Range<usize>, all| {
+        let piece = |before, out: Range<usize>, all| {
             let reach = Reach::Three { before, after: 0 };
-            let Op::Conv { pads, .. } = reach.part(&conv(before), &out, all) else { panic!("a convolution") };
+            let Op::Conv { pads, .. } = reach.piece(&conv(before), &out, all) else {
+                panic!("a convolution")
+            };
             (reach.reads(&out, all), pads[0], pads[1])
         };
         // Result frame t sees t − 2 to t, or t − 3 to t − 1.
-        assert_eq!(part(2, 0..1, 9), (0..1, 2, 0));
-        assert_eq!(part(2, 1..4, 9), (0..4, 1, 0));
-        assert_eq!(part(2, 4..9, 9), (2..9, 0, 0));
-        assert_eq!(part(3, 0..1, 9), (0..1, 2, 0));
-        assert_eq!(part(3, 0..2, 1), (0..1, 3, 0));
-        assert_eq!(part(3, 1..2, 9), (0..1, 2, 0));
-        assert_eq!(part(3, 2..3, 9), (0..2, 1, 0));
-        assert_eq!(part(3, 4..10, 9), (1..9, 0, 0));
+        assert_eq!(piece(2, 0..1, 9), (0..1, 2, 0));
+        assert_eq!(piece(2, 1..4, 9), (0..4, 1, 0));
+        assert_eq!(piece(2, 4..9, 9), (2..9, 0, 0));
+        assert_eq!(piece(3, 0..1, 9), (0..1, 2, 0));
+        assert_eq!(piece(3, 0..2, 1), (0..1, 3, 0));
+        assert_eq!(piece(3, 1..2, 9), (0..1, 2, 0));
+        assert_eq!(piece(3, 2..3, 9), (0..2, 1, 0));
+        assert_eq!(piece(3, 4..10, 9), (1..9, 0, 0));
         let fold = Reach::Fold { times: 2, repeat: 1 };
         assert_eq!(
             [fold.reads(&(0..1), 9), fold.reads(&(0..2), 9), fold.reads(&(2..5), 9)],

@@ -1,4 +1,4 @@
-//! What the sampler does to latents between evaluations (docs/model/sampling.md).
+//! What the sampler does to latents between steps (docs/model/sampling.md).
 
 mod denoised;
 

@@ -102,7 +102,7 @@ pub const HOPPER_FAULTS: [(&str, &str, &str, &str); 20] = [
         "        products_wait<0>(sums);\n        if (some)",
         "        if (some)",
     ),
-    // A turn that nobody begins.
+    // Products that no warpgroup may start.
     ("attention_gate", "attention/hopper.cu", "me == 1 && tiles > 1", "me == 1 && tiles > 99"),
     // Half of the values' columns at a wrong distance.
     (
@@ -115,7 +115,7 @@ pub const HOPPER_FAULTS: [(&str, &str, &str, &str); 20] = [
     ("attention_gate", "attention/attention.cu", "return end <= keys;", "return true;"),
 ];
 
-/// Faults that change no result, only what a GPU does at memory that is not there or not aligned. The plain build does
+/// Faults that change no result, only what a card does at memory that is not there or not aligned. The plain build does
 /// not see them, or ends without a word: kernel, file, what stands there, the fault in its place, and what of it is in
 /// the line that a report must name.
 pub const TRACELESS: [(&str, &str, &str, &str, &str); 4] = [

@@ -168,7 +168,7 @@ fn convolution_pieces() {
 }
 
 /// Rows `from..to` of an array of rows.
-fn part(a: &Array, from: usize, to: usize) -> Array {
+fn rows_of(a: &Array, from: usize, to: usize) -> Array {
     let inner = a.data.len() / a.shape[0];
     Array::new(&[&[to - from], &a.shape[1..]].concat(), a.data[from * inner..to * inner].to_vec())
 }
@@ -186,7 +186,7 @@ fn a_row_of_a_product_has_the_same_bits_in_any_chunk() {
     let linear = single(&Op::Linear {}, 3);
     let go = |from: usize, to: usize| {
         let like = Array::new(&[to - from, n], vec![0.0; (to - from) * n]);
-        let inputs = [part(&x, from, to), w.clone(), b.clone()];
+        let inputs = [rows_of(&x, from, to), w.clone(), b.clone()];
         floats(&run(&linear, &inputs, &like, Storage::F32, (0, None, false)).unwrap())
     };
     let whole = go(0, t);
@@ -206,7 +206,7 @@ fn a_frame_of_a_convolution_has_the_same_bits_in_any_clip() {
         single(&Op::Conv { pads: vec![0, 0, 1, 1, 1, 1], replicate: false, stride: 1, dilation: 1 }, 2);
     let go = |from: usize, to: usize| {
         let like = Array::new(&[to - from, h, w, cout], vec![0.0; (to - from) * h * w * cout]);
-        let inputs = [part(&x, from, to + 2), weight.clone()];
+        let inputs = [rows_of(&x, from, to + 2), weight.clone()];
         floats(&run(&conv, &inputs, &like, Storage::F32, (0, None, false)).unwrap())
     };
     let whole = go(0, 5);

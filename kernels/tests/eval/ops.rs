@@ -198,10 +198,10 @@ fn moves(random: &mut Random) {
     }
     check(&Op::Reshape { shape: vec![s[3] * s[0], s[1], s[2]] }, &[with(random, c)], EXACT);
     check(&Op::Reshape { shape: vec![s.iter().product()] }, &[with(random, c)], EXACT);
-    let parts: Vec<Array> = (1..4).map(|t| random.reals(&[t, s[1], s[2]], -2.0, 2.0)).collect();
-    check(&Op::Concat {}, &parts, EXACT);
-    let parts: Vec<Array> = (1..4).map(|t| random.ints(&[t], 1 << 30)).collect();
-    check(&Op::Concat {}, &parts, EXACT);
+    let pieces: Vec<Array> = (1..4).map(|t| random.reals(&[t, s[1], s[2]], -2.0, 2.0)).collect();
+    check(&Op::Concat {}, &pieces, EXACT);
+    let pieces: Vec<Array> = (1..4).map(|t| random.ints(&[t], 1 << 30)).collect();
+    check(&Op::Concat {}, &pieces, EXACT);
 }
 
 macro_rules! properties {

@@ -313,7 +313,7 @@ fn instructions_of_a_class_are_told_apart() {
         println!("skipped: no NVRTC or no nvdisasm");
         return;
     };
-    let arch = Arch::of_device(9, 0).expect("the architecture of Hopper");
+    let arch = Arch::of_card(9, 0).expect("the architecture of Hopper");
     for class in [Class::Portable, Class::Hopper] {
         let all = variants();
         let mut own = all.values().filter(|(v, ..)| v.class == class && v.name == "linear");

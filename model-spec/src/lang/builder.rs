@@ -416,8 +416,8 @@ impl Builder {
         self.op(Op::Permute { axes: axes.to_vec() }, &[x])
     }
 
-    pub fn concat(&self, parts: &[Value]) -> Value {
-        self.op(Op::Concat {}, parts)
+    pub fn concat(&self, pieces: &[Value]) -> Value {
+        self.op(Op::Concat {}, pieces)
     }
 
     pub fn gather(&self, table: Value, index: Value) -> Value {

@@ -1,7 +1,7 @@
 //! The ops: one table from which the enum, the names, the attribute lists and their inverse are made.
 //!
 //! Tensors have no batch axis. Rows come first and features last: tokens are `[tokens, dim]`, video is
-//! `[time, height, width, channels]`, a spectrogram `[time, frequency, channels]`, sound `[samples, channels]`.
+//! `[time, height, width, channels]`, a spectrogram `[time, frequency, channels]`, audio `[samples, channels]`.
 
 use super::Dtype;
 

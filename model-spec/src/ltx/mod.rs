@@ -1,4 +1,4 @@
-//! LTX-2.3: its dimensions ([`config`]) and each of its parts, as forward passes over a [`crate::lang::Builder`].
+//! LTX-2.3: its dimensions ([`config`]) and each of its components, as forward passes over a [`crate::lang::Builder`].
 
 pub mod attention;
 pub mod audio_vae;

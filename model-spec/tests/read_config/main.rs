@@ -42,7 +42,7 @@ fn what_differs_is_named_with_both_values() {
     let said = |line: &str| assert!(demo.iter().any(|said| said == line), "{line}: {demo:#?}");
     said("transformer.num_layers is 2, 48 wanted");
     assert!(demo.iter().all(|line| line.contains(" is ") && line.ends_with(" wanted")), "{demo:#?}");
-    // Every value of a text that is read: its line has the key's last part and both values.
+    // Every value of a text that is read: its line has the key's last word and both values.
     for (pointer, value) in [
         ("/transformer/positional_embedding_theta", json!(9000.0)),
         ("/transformer/connector_num_layers", json!(7)),
@@ -67,14 +67,14 @@ fn what_differs_is_named_with_both_values() {
 
 #[test]
 fn configs_of_parts_are_joined() {
-    let parts = |texts: &[(&str, &str)]| merge_configs(texts).map_err(|error| error.problems);
-    assert_eq!(parts(&[]), Ok(None));
-    assert_eq!(parts(&[("a", "{"), ("b", "{")]), Ok(Some("{".to_string())), "one text is left as it is");
+    let merged = |texts: &[(&str, &str)]| merge_configs(texts).map_err(|error| error.problems);
+    assert_eq!(merged(&[]), Ok(None));
+    assert_eq!(merged(&[("a", "{"), ("b", "{")]), Ok(Some("{".to_string())), "one text is left as it is");
     assert_eq!(
-        parts(&[("a", r#"{"x":{"n":1}}"#), ("b", r#"{"y":2,"x":{"n":1}}"#)]),
+        merged(&[("a", r#"{"x":{"n":1}}"#), ("b", r#"{"y":2,"x":{"n":1}}"#)]),
         Ok(Some(r#"{"x":{"n":1},"y":2}"#.to_string()))
     );
-    let differ = parts(&[("a", r#"{"x":{"n":1,"m":[2]}}"#), ("b", r#"{"x":{"n":3,"m":[2]}}"#), ("c", "[]")]);
+    let differ = merged(&[("a", r#"{"x":{"n":1,"m":[2]}}"#), ("b", r#"{"x":{"n":3,"m":[2]}}"#), ("c", "[]")]);
     assert_eq!(
         differ,
         Err(vec![
@@ -205,7 +205,7 @@ fn every_wrong_value_of_a_checkpoint_is_named() {
         ),
         ("/transformer/ff_bias", json!(false), "LTX-2.5 (transformer.ff_bias is false), LTX-2.3 wanted"),
         ("/transformer/use_keyframes_abs_pos_embedding", json!(true), "LTX-2.5"),
-        ("/transformer/audio_num_attention_heads", Value::Null, "LTX-Video, without sound"),
+        ("/transformer/audio_num_attention_heads", Value::Null, "LTX-Video, without audio"),
         ("/transformer", json!([]), "transformer is [], a section wanted"),
         ("/vae", Value::Null, "vae is missing, a section wanted"),
         ("/vae/timestep_conditioning", json!(true), "vae.timestep_conditioning is true, false wanted"),

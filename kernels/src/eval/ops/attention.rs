@@ -8,8 +8,8 @@ use rayon::prelude::*;
 use super::softmax::{LANES, State, absorb};
 use crate::eval::EvalError;
 use crate::eval::product::{DEPTH, Left, Right, product};
+use crate::eval::row_op::{Input, Panel, Prepared, Setup, fresh};
 use crate::eval::scratch::Scratch;
-use crate::eval::step::{Input, Panel, Prepared, Setup, fresh};
 
 /// Attributes of the op.
 #[derive(Clone, Copy)]
@@ -74,20 +74,20 @@ impl Attention {
         if d == 0 {
             return;
         }
-        let mut parts = Scratch::new(rows * width);
-        parts
+        let mut by_head = Scratch::new(rows * width);
+        by_head
             .par_chunks_exact_mut(rows * d)
             .enumerate()
-            .for_each(|(head, part)| self.head(panel, head, part));
-        for (head, part) in parts.chunks_exact(rows * d).enumerate() {
-            for (out, part) in out.chunks_exact_mut(width).zip(part.chunks_exact(d)) {
-                out[head * d..][..d].copy_from_slice(part);
+            .for_each(|(head, of_head)| self.head(panel, head, of_head));
+        for (head, of_head) in by_head.chunks_exact(rows * d).enumerate() {
+            for (out, of_head) in out.chunks_exact_mut(width).zip(of_head.chunks_exact(d)) {
+                out[head * d..][..d].copy_from_slice(of_head);
             }
         }
     }
 
-    /// The panel's rows of one query head, to `part` `[rows, d]`.
-    fn head(&self, panel: &Panel<'_>, head: usize, part: &mut [f32]) {
+    /// The panel's rows of one query head, to `out` `[rows, d]`.
+    fn head(&self, panel: &Panel<'_>, head: usize, out: &mut [f32]) {
         let (rows, d) = (panel.rows.len(), self.d);
         let kv = head * self.shape.kv_heads / self.shape.heads;
         let groups = rows.div_ceil(LANES);
@@ -126,12 +126,12 @@ impl Attention {
                 product(left, lanes(scores), (d, count), sums, LANES, true);
             }
         }
-        for (i, part) in part.chunks_exact_mut(d).enumerate() {
+        for (i, out) in out.chunks_exact_mut(d).enumerate() {
             let (group, lane) = (i / LANES, i % LANES);
             let total = states[group].total[lane];
             let inverse = if total == 0.0 { 0.0 } else { 1.0 / total };
             let sums = &sums[group * d * LANES + lane..];
-            part.iter_mut().zip(sums.iter().step_by(LANES)).for_each(|(out, sum)| *out = sum * inverse);
+            out.iter_mut().zip(sums.iter().step_by(LANES)).for_each(|(out, sum)| *out = sum * inverse);
         }
     }
 

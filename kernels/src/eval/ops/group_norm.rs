@@ -1,7 +1,7 @@
 //! The norm of groups of channels over all positions.
 
 use super::statistics::statistics;
-use crate::eval::step::{Prepared, Setup, fresh};
+use crate::eval::row_op::{Prepared, Setup, fresh};
 
 /// (x − mean)/sqrt(variance + eps)·w + b, the statistics over all positions and the channels of a group. Sums are
 /// kept in f64: they have up to 1e8 terms.

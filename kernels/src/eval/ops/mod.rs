@@ -1,4 +1,4 @@
-//! Every op as a [`Step`](super::step::Step).
+//! Every op as a [`RowOp`](super::row_op::RowOp).
 
 pub(super) mod attention;
 pub(super) mod conv;
@@ -22,7 +22,7 @@ mod yuv420;
 use zoetrope_model_spec::lang::Op;
 
 use super::EvalError;
-use super::step::{Prepared, Setup};
+use super::row_op::{Prepared, Setup};
 
 /// Loads what an op reads whole, and checks what only its numbers can tell.
 pub(super) fn prepare<'a>(setup: &Setup<'a, '_>) -> Prepared<'a> {

@@ -1,7 +1,7 @@
 //! Channels to space and back, and nearest-neighbour growth.
 
+use crate::eval::row_op::{Prepared, Setup, fresh};
 use crate::eval::scratch::Scratch;
-use crate::eval::step::{Prepared, Setup, fresh};
 
 /// Channel ((c·st + a)·sh + b)·sw + d of a position goes to its offset (a, b, d); the first `drop` frames are left out
 /// (docs/model/video-vae.md 4).

@@ -3,8 +3,8 @@
 use multiversion::multiversion;
 use rayon::prelude::*;
 
+use crate::eval::row_op::{Prepared, Setup, fresh};
 use crate::eval::scratch::Scratch;
-use crate::eval::step::{Prepared, Setup, fresh};
 use crate::eval::{EvalError, Tensor};
 
 /// Rows whose sums are taken together; the sums of runs are added in order, so no result depends on threads.

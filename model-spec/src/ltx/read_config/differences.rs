@@ -32,7 +32,7 @@ pub fn differences(found: &ModelConfig, wanted: &ModelConfig) -> Vec<String> {
         video_connector,
         audio_connector,
         gemma: language_model,
-        video_vae: picture,
+        video_vae: video,
         audio_vae: spectrogram,
         vocoder: wave,
         upscaler: upscaled,
@@ -42,7 +42,7 @@ pub fn differences(found: &ModelConfig, wanted: &ModelConfig) -> Vec<String> {
     connector(&mut lines, "connector", video_connector, &wanted.video_connector);
     connector(&mut lines, "audio_connector", audio_connector, &wanted.audio_connector);
     gemma(&mut lines, language_model, &wanted.gemma);
-    video_vae(&mut lines, picture, &wanted.video_vae);
+    video_vae(&mut lines, video, &wanted.video_vae);
     audio_vae(&mut lines, spectrogram, &wanted.audio_vae);
     vocoder(&mut lines, wave, &wanted.vocoder);
     upscaler(&mut lines, upscaled, &wanted.upscaler);

@@ -55,8 +55,8 @@ fn blocks<T>(section: &Section<'_>, key: &str, block: fn(&Section<'_>, &str) -> 
         .enumerate()
         .map(|(i, entry)| {
             let key = format!("{key}.{i}");
-            let parts = entry.as_array().map(Vec::as_slice);
-            let Some([Value::String(kind), options]) = parts else {
+            let pair = entry.as_array().map(Vec::as_slice);
+            let Some([Value::String(kind), options]) = pair else {
                 return section.wrong(&key, Some(entry), "a pair of a block's name and its options");
             };
             let options = match options {

@@ -1,4 +1,4 @@
-//! At the published dimensions, the weights of every part are the tensors of its components: each exactly once, of
+//! At the published dimensions, the weights of every component are the tensors that belong to it: each exactly once, of
 //! the right shape, none left over.
 
 use zoetrope_model_spec::lang::Source;

@@ -80,7 +80,7 @@ fn vocoder_at_both_rates() {
 #[test]
 fn the_waves_inside_the_vocoder_can_be_tapped() {
     let taps = ["waveform16k", "bwe_residual", "skip48k"];
-    let b = Builder::new("part", Dtype::Bf16).with_taps(&taps.map(String::from));
+    let b = Builder::new("component", Dtype::Bf16).with_taps(&taps.map(String::from));
     let mel = b.input("mel", Dtype::F32, &[501, 64, 2]);
     vocoder::vocode(&b, &ltx_2_3_22b().vocoder, mel);
     let graph = b.finish().expect("recorded");

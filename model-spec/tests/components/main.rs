@@ -1,4 +1,4 @@
-//! Every part of the model, recorded: the weights it names are the tensors of the published files, and its results
+//! Every component of the model, recorded: the weights it names are the tensors of the published files, and its results
 //! have the documented shapes also at sizes without a common factor.
 
 mod inventory;
@@ -13,12 +13,12 @@ use zoetrope_model_spec::ltx::{
 };
 
 /// A bf16 phase whose results are `out.0`, `out.1`, ..
-fn record(part: impl FnOnce(&Builder) -> Vec<Value>) -> Graph {
-    let b = Builder::new("part", Dtype::Bf16);
-    for (i, value) in part(&b).into_iter().enumerate() {
+fn record(component: impl FnOnce(&Builder) -> Vec<Value>) -> Graph {
+    let b = Builder::new("component", Dtype::Bf16);
+    for (i, value) in component(&b).into_iter().enumerate() {
         b.output(&format!("out.{i}"), value);
     }
-    b.finish().expect("the part records")
+    b.finish().expect("the component records")
 }
 
 fn text_encoder_of(cfg: &ModelConfig, tokens: usize) -> Graph {
