@@ -31,7 +31,7 @@ use crate::schedule::Schedule;
 pub struct Options {
     /// Let values share memory. Off, every value has a buffer of its own: slower, larger, and the yardstick of tests.
     pub share: bool,
-    /// Latent frames that go through the video decoder together, where a target is compiled; `None` for all of them.
+    /// Latent frames that go through the video decoder or encoder together, where a target is compiled; `None` for all.
     pub decode_chunk: Option<usize>,
 }
 

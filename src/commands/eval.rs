@@ -60,7 +60,7 @@ pub struct Eval {
     /// Where to run; on a card the kernels are compiled first, by NVRTC
     #[arg(long, value_enum, default_value_t = Device::Cpu)]
     device: Device,
-    /// Latent frames that the video decoder takes through all layers together; otherwise a run has as many as fit
+    /// Latent frames that the video decoder or encoder takes through all layers together; otherwise a run has as many as fit
     #[arg(long, value_name = "N")]
     chunk: Option<NonZeroUsize>,
     #[command(flatten)]

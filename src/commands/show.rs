@@ -22,7 +22,7 @@ pub struct Show {
     /// Only one phase, in the shapes of docs/phases.md
     #[arg(long, value_name = "PHASE")]
     phase: Option<String>,
-    /// Latent frames that the video decoder takes through all layers together; otherwise a run has as many as fit
+    /// Latent frames that the video decoder or encoder takes through all layers together; otherwise a run has as many as fit
     #[arg(long, value_name = "N")]
     chunk: Option<NonZeroUsize>,
     /// The level to print

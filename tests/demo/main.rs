@@ -91,7 +91,7 @@ fn values_are_the_same_on_every_machine() {
         let digest = Sha256::digest(std::fs::read(path).unwrap());
         digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>()
     };
-    assert_eq!(hash(&paths.checkpoint[0]), "869c011ee9ca40c6");
+    assert_eq!(hash(&paths.checkpoint[0]), "a78538fb2c590259");
     assert_eq!(hash(&paths.text_encoder.join("model.safetensors")), "29e553d88b229ebc");
     assert_eq!(hash(paths.upscaler.as_deref().unwrap()), "87fe5d332aa6b331");
 }
