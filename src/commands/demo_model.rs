@@ -6,12 +6,13 @@ use clap::Args;
 use zoetrope_compiler::frontend::compile_target;
 use zoetrope_model_spec::target::Target;
 
+use crate::demo::adapters::{DISTILLED, STYLE};
 use crate::demo::write_demo_model;
 use crate::failure::Failure;
 use crate::model_files::tensors_of;
 use crate::terminal;
 
-/// Write the demo model's files into a folder
+/// Write the demo model's files, and two LoRAs for it, into a folder
 #[derive(Args, Debug)]
 pub struct DemoModel {
     /// The folder; made if it is not there
@@ -30,6 +31,9 @@ impl DemoModel {
         let paths = write_demo_model(&self.dir, &tensors_of(&plan))?;
         for path in paths.checkpoint.iter().chain([&paths.text_encoder]).chain(&paths.upscaler) {
             terminal::info(&path.display().to_string());
+        }
+        for adapter in [DISTILLED, STYLE] {
+            terminal::info(&self.dir.join(adapter.file).display().to_string());
         }
         Ok(())
     }
