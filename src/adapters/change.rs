@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::LazyLock;
 
+use half::bf16;
 use rayon::prelude::*;
 use zoetrope_kernels::Meaning;
 use zoetrope_kernels::eval::{Data, DataMut, EvalError, Operand, Tensor as View, TensorMut, evaluate};
@@ -16,6 +17,16 @@ use super::read::misshapen;
 pub struct Change<'a> {
     pub factor: f32,
     pub kind: Kind<'a>,
+}
+
+/// How changes are added to a weight.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Merge {
+    /// In f32, rounded once, to what the plan stores
+    #[default]
+    Exact,
+    /// With the official code's roundings: the changes' sum to bf16 after each, and the weight with it to bf16
+    Official,
 }
 
 /// How a change is stored.
@@ -102,11 +113,48 @@ impl<'a> Kind<'a> {
     }
 }
 
-/// Adds to `values`, rows of a parameter with so many columns, what the changes say; all products of low rank as one.
+/// Adds to `values`, rows of a parameter with so many columns, what the changes say.
 ///
 /// # Errors
 /// A file that was changed since it was opened.
 pub fn add_rows(
+    merge: Merge,
+    changes: &[Change<'_>],
+    rows: Range<usize>,
+    columns: usize,
+    values: &mut [f32],
+) -> Result<(), FileError> {
+    if merge == Merge::Exact {
+        return add_exactly(changes, rows, columns, values);
+    }
+    let mut sum = vec![0.0; values.len()];
+    for (place, change) in changes.iter().enumerate() {
+        match &change.kind {
+            // The first one's B is rounded with its factor, the products of further ones are scaled.
+            Kind::LowRank(Product { left, right: Some(right) }) if place == 0 => {
+                let rank = right.shape[0];
+                let mut up = joined_up(&[(change.factor, left, right)], rows.clone(), rank)?;
+                round(&mut up);
+                add_product(&up, &transposed(right)?, rank, &mut sum);
+            }
+            kind => {
+                let added = dense(kind, rows.clone(), columns)?;
+                sum.iter_mut().zip(added).for_each(|(sum, added)| *sum += change.factor * added);
+            }
+        }
+        round(&mut sum);
+    }
+    values.par_iter_mut().zip(&sum).for_each(|(value, sum)| *value += sum);
+    round(values);
+    Ok(())
+}
+
+fn round(values: &mut [f32]) {
+    values.par_iter_mut().for_each(|value| *value = bf16::from_f32(*value).to_f32());
+}
+
+/// All changes in f32, all products of low rank as one.
+fn add_exactly(
     changes: &[Change<'_>],
     rows: Range<usize>,
     columns: usize,

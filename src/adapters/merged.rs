@@ -11,7 +11,7 @@ use zoetrope_runtime::Weights;
 use zoetrope_runtime::files::{Computed, FileDtype, FileError, Tensor, TensorFile, TensorSet};
 use zoetrope_runtime::plan::{Origin, Plan, Source};
 
-use super::change::{Change, add_rows, read_rows};
+use super::change::{Change, Merge, add_rows, read_rows};
 use super::error::AdapterError;
 use super::names::Layers;
 use super::read::{Changes, changes};
@@ -33,6 +33,7 @@ pub struct Adapted<'a> {
 struct Merged<'a> {
     base: Tensor<'a>,
     changes: Vec<Change<'a>>,
+    merge: Merge,
     /// Of a tensor that is fetched at every step: its values as bf16 or f32, once they were computed.
     kept: Option<Kept>,
 }
@@ -46,7 +47,7 @@ impl<'a> Adapted<'a> {
     pub(super) fn new(
         weights: &'a dyn Weights,
         checkpoint: &'a TensorSet,
-        files: &'a [(TensorFile, f32)],
+        (files, merge): (&'a [(TensorFile, f32)], Merge),
         plan: &Plan,
     ) -> Result<Adapted<'a>, AdapterError> {
         let layers = if files.is_empty() { Layers::default() } else { Layers::of(checkpoint) };
@@ -71,7 +72,7 @@ impl<'a> Adapted<'a> {
         let merged = by_name.into_iter().filter_map(|(name, changes)| {
             let base = weights.tensor(Source::Checkpoint, &name)?;
             let kept = streamed.get(&name).map(|dtype| Kept { dtype: *dtype, values: OnceLock::new() });
-            Some((name, Merged { base, changes, kept }))
+            Some((name, Merged { base, changes, merge, kept }))
         });
         let merged = merged.collect();
         Ok(Adapted { weights, files, merged, changed, notes })
@@ -161,7 +162,7 @@ impl Merged<'_> {
 
     fn rows(&self, rows: Range<usize>, columns: usize) -> Result<Vec<f32>, FileError> {
         let mut values = read_rows(&self.base, rows.clone())?;
-        add_rows(&self.changes, rows, columns, &mut values)?;
+        add_rows(self.merge, &self.changes, rows, columns, &mut values)?;
         Ok(values)
     }
 }

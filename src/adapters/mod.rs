@@ -13,6 +13,7 @@ use zoetrope_runtime::Weights;
 use zoetrope_runtime::files::{TensorFile, TensorSet};
 use zoetrope_runtime::plan::Plan;
 
+pub use change::Merge;
 pub use error::{AdapterError, Trouble};
 pub use merged::Adapted;
 
@@ -45,6 +46,7 @@ impl FromStr for Given {
 #[derive(Debug, Default)]
 pub struct Adapters {
     files: Vec<(TensorFile, f32)>,
+    merge: Merge,
 }
 
 impl Adapters {
@@ -52,7 +54,7 @@ impl Adapters {
     ///
     /// # Errors
     /// Every file that cannot be used.
-    pub fn open(given: &[Given]) -> Result<Adapters, AdapterError> {
+    pub fn open(given: &[Given], merge: Merge) -> Result<Adapters, AdapterError> {
         let (mut files, mut troubles) = (Vec::new(), Vec::new());
         for Given { path, strength } in given {
             match TensorFile::open(path) {
@@ -60,7 +62,7 @@ impl Adapters {
                 Err(error) => troubles.push(Trouble::File(error)),
             }
         }
-        if troubles.is_empty() { Ok(Adapters { files }) } else { Err(AdapterError(troubles)) }
+        if troubles.is_empty() { Ok(Adapters { files, merge }) } else { Err(AdapterError(troubles)) }
     }
 
     /// `weights` with the adapters merged into them as they are read by `plan`. `checkpoint` is what the adapters are
@@ -74,7 +76,7 @@ impl Adapters {
         checkpoint: &'a TensorSet,
         plan: &Plan,
     ) -> Result<Adapted<'a>, AdapterError> {
-        Adapted::new(weights, checkpoint, &self.files, plan)
+        Adapted::new(weights, checkpoint, (&self.files, self.merge), plan)
     }
 }
 

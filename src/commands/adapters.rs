@@ -5,7 +5,7 @@ use std::path::Path;
 use clap::Args;
 use zoetrope_runtime::plan::Plan;
 
-use crate::adapters::{Adapted, Adapters, Given};
+use crate::adapters::{Adapted, Adapters, Given, Merge};
 use crate::failure::Failure;
 use crate::model_files::ModelFiles;
 use crate::terminal;
@@ -19,6 +19,9 @@ pub struct AdapterArgs {
     /// A LoRA on top of the checkpoint, at this strength (1 unless said); several times for several
     #[arg(long, value_name = "PATH[:STRENGTH]")]
     lora: Vec<Given>,
+    /// How LoRAs are added to weights
+    #[arg(long, value_enum, default_value_t)]
+    lora_merge: Merge,
 }
 
 impl AdapterArgs {
@@ -32,7 +35,7 @@ impl AdapterArgs {
     /// # Errors
     /// A file that cannot be used.
     pub fn open(&self) -> Result<Adapters, Failure> {
-        Ok(Adapters::open(&self.lora)?)
+        Ok(Adapters::open(&self.lora, self.lora_merge)?)
     }
 }
 

@@ -3,7 +3,7 @@
 
 mod plans;
 
-use zoetrope::adapters::{Adapters, Given};
+use zoetrope::adapters::{Adapters, Given, Merge};
 use zoetrope::commands::budgets::table;
 use zoetrope::demo::adapters::{DISTILLED, STYLE};
 use zoetrope::demo::demo_in_memory;
@@ -99,7 +99,7 @@ fn a_transformer_that_is_streamed_has_the_same_velocities_with_adapters() {
         inputs.insert(format!("{stream}.timesteps"), Tensor::real(&[1, tokens, 1], vec![0.75; tokens]));
     }
     let velocities = |phase: &Phase, given: &[Given]| {
-        let adapters = Adapters::open(given).unwrap();
+        let adapters = Adapters::open(given, Merge::Exact).unwrap();
         let weights = adapters.over(&files, &files.checkpoint, &phase.plan).unwrap();
         bits(phase.run(Device::Cpu, &weights, &inputs, 2).unwrap().outputs.values())
     };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use zoetrope::adapters::{Adapters, Given};
+use zoetrope::adapters::{Adapters, Given, Merge};
 use zoetrope::device::Device;
 use zoetrope::eval::Phase;
 use zoetrope::tensors::Named;
@@ -30,22 +30,21 @@ fn cases() -> [(&'static str, Vec<Given>); 4] {
     ]
 }
 
-fn evaluated(phase: &Phase, adapters: &[Given], inputs: &Named) -> Named {
+fn evaluated(phase: &Phase, adapters: &[Given], merge: Merge, inputs: &Named) -> Named {
     let model = Model::open();
-    let adapters = Adapters::open(adapters).unwrap();
+    let adapters = Adapters::open(adapters, merge).unwrap();
     let weights = adapters.over(&model, &model.checkpoint, &phase.plan).unwrap();
     phase.run(Device::Cpu, &weights, inputs, 1).unwrap().outputs
 }
 
-/// `exact`: whether the reference is the sum in f32, or the official merge, which rounds to bf16 twice.
-fn velocities(dtype: &str, scale: f64, exact: &str) {
+fn velocities(dtype: &str, scale: f64, merge: Merge) {
     let case = Case::load("lora").unwrap();
     let phase = compiled(&target(&size(96, 128, 25.0, 37, 1, dtype)), "velocity", &[]);
     let inputs = inputs(&case, None);
     let mut all: BTreeMap<String, tensor::Tensor> = BTreeMap::new();
     for (name, adapters) in cases() {
-        let out = evaluated(&phase, &adapters, &inputs);
-        let exact = if name == "base" { "" } else { exact };
+        let out = evaluated(&phase, &adapters, merge, &inputs);
+        let exact = if name == "base" || merge == Merge::Official { "" } else { "exact." };
         let [v, a] = ["v", "a"].map(|stream| format!("{name}.{exact}{stream}"));
         all.extend(renamed(&out, &[("v.velocity", &v), ("a.velocity", &a)]));
     }
@@ -54,25 +53,25 @@ fn velocities(dtype: &str, scale: f64, exact: &str) {
 
 #[test]
 fn merged_f32() {
-    velocities("f32", 1.0, "exact.");
+    velocities("f32", 1.0, Merge::Exact);
+    velocities("f32", 1.0, Merge::Official);
 }
 
 #[test]
 fn merged_bf16() {
-    velocities("bf16", 500.0, "");
-    velocities("bf16", 500.0, "exact.");
+    velocities("bf16", 500.0, Merge::Exact);
+    velocities("bf16", 500.0, Merge::Official);
 }
 
 #[test]
-fn a_merged_weight_is_the_official_one_but_for_its_rounding() {
+fn the_official_merge_has_the_official_bits() {
     let case = Case::load("lora").unwrap();
     let model = Model::open();
-    let phase = compiled(&target(&size(96, 128, 25.0, 37, 1, "bf16")), "velocity", &[]);
+    let phase = compiled(&target(&size(96, 128, 25.0, 37, 1, "f32")), "velocity", &[]);
     for (name, adapters) in cases().into_iter().skip(1) {
-        let adapters = Adapters::open(&adapters).unwrap();
+        let adapters = Adapters::open(&adapters, Merge::Official).unwrap();
         let weights = adapters.over(&model, &model.checkpoint, &phase.plan).unwrap();
-        let name = format!("{name}.to_q");
-        let want = case.tensor(&name);
+        let want = case.tensor(&format!("{name}.to_q")).as_f32();
         let merged = "model.diffusion_model.transformer_blocks.1.attn1.to_q.weight";
         let merged = weights.tensor(Source::Checkpoint, merged).unwrap();
         let read = |first: usize, elements: usize| {
@@ -80,10 +79,10 @@ fn a_merged_weight_is_the_official_one_but_for_its_rounding() {
             merged.read_part(FileDtype::F32, first, &mut bytes).unwrap();
             bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect::<Vec<f32>>()
         };
-        let have = read(0, want.as_f32().len());
-        let apart = have.iter().zip(want.as_f32()).map(|(have, want)| (have - want).abs());
-        let largest = want.as_f32().iter().fold(0f32, |most, x| most.max(x.abs()));
-        assert!(apart.fold(0f32, f32::max) < largest / 128.0, "{name}");
+        let have = read(0, want.len());
+        // A sum in another order may fall on the other side of a half.
+        let other = have.iter().zip(want).filter(|(have, want)| have != want).count();
+        assert!(other * 100 <= want.len(), "{name}: {other} of {} differ", want.len());
         // Any part of it has the same bits.
         assert!(read(130, 300) == have[130..430]);
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use tempfile::TempDir;
-use zoetrope::adapters::{AdapterError, Adapters, Given};
+use zoetrope::adapters::{AdapterError, Adapters, Given, Merge};
 use zoetrope::demo::adapters::{DISTILLED, STYLE};
 use zoetrope::model_files::ModelFiles;
 use zoetrope_runtime::Weights;
@@ -58,7 +58,7 @@ fn merged(rows: &[Row<'_>], strength: f32, parameter: &str) -> Result<Vec<f32>, 
     let (folder, files) = (tempfile::tempdir().unwrap(), base());
     let path = folder.path().join("adapter.safetensors");
     fs::write(&path, bytes(rows)).unwrap();
-    let adapters = Adapters::open(&[Given { path, strength }])?;
+    let adapters = Adapters::open(&[Given { path, strength }], Merge::Exact)?;
     let weights = adapters.over(&files, &files.checkpoint, zoetrope_generated::PLANS[0])?;
     let tensor = weights.tensor(Source::Checkpoint, parameter).unwrap();
     let mut bytes = vec![0; 4 * tensor.elements()];
