@@ -8,6 +8,7 @@ use zoetrope_compiler::frontend::CompileError;
 use zoetrope_runtime::Error as RuntimeError;
 use zoetrope_runtime::files::FileError;
 
+use crate::adapters::AdapterError;
 use crate::demo::DemoError;
 use crate::eval::EvalError;
 use crate::media::MediaError;
@@ -97,6 +98,12 @@ impl From<EvalError> for Failure {
 
 impl From<FileError> for Failure {
     fn from(error: FileError) -> Failure {
+        Failure::new(Kind::ModelFiles, error.to_string())
+    }
+}
+
+impl From<AdapterError> for Failure {
+    fn from(error: AdapterError) -> Failure {
         Failure::new(Kind::ModelFiles, error.to_string())
     }
 }

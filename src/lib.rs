@@ -1,5 +1,6 @@
 //! What the `zoetrope` and `zoetropec` commands are made of.
 
+pub mod adapters;
 pub mod commands;
 pub mod demo;
 pub mod device;

@@ -22,7 +22,7 @@ pub mod plan;
 mod replay;
 
 pub use arena::Arena;
-pub use constants::{Store, Weights};
+pub use constants::{Store, Weights, file_dtype};
 #[cfg(feature = "cpu")]
 pub use cpu::Cpu;
 pub use error::{Error, Result};

@@ -8,12 +8,13 @@ use zoetrope_compiler::frontend::{Scope, compile_levels, compile_target};
 use zoetrope_model_spec::ltx::demo::demo;
 use zoetrope_model_spec::target::Target;
 
+use crate::demo::adapters::{DISTILLED, STYLE};
 use crate::demo::write_demo_model;
 use crate::failure::Failure;
 use crate::model_files::tensors_of;
 use crate::terminal;
 
-/// Write the demo model's files into a folder
+/// Write the demo model's files, and two LoRAs for it, into a folder
 #[derive(Args, Debug)]
 pub struct DemoModel {
     /// The folder; made if it is not there
@@ -35,6 +36,9 @@ impl DemoModel {
         let paths = write_demo_model(&self.dir, &tensors)?;
         for path in paths.checkpoint.iter().chain([&paths.text_encoder]).chain(&paths.upscaler) {
             terminal::info(&path.display().to_string());
+        }
+        for adapter in [DISTILLED, STYLE] {
+            terminal::info(&self.dir.join(adapter.file).display().to_string());
         }
         Ok(())
     }

@@ -12,17 +12,18 @@ use zoetrope_model_spec::ltx::pipeline::Pixels;
 use zoetrope_model_spec::target::{Model, Target, parse_vram};
 #[cfg(not(feature = "cuda"))]
 use zoetrope_runtime::Error as RuntimeError;
+use zoetrope_runtime::Weights;
 use zoetrope_runtime::plan::Plan;
 
-use super::ModelArgs;
+use super::adapters::adapted;
 use super::guidance::GuidanceArgs;
 use super::show::find_target;
+use super::{AdapterArgs, ModelArgs};
 use crate::device::Device;
 #[cfg(feature = "cuda")]
 use crate::device::compiled::{first_card, on_card};
 use crate::eval::Phase;
 use crate::failure::Failure;
-use crate::model_files::ModelFiles;
 use crate::output::{Format, Inputs, OutputFile, STREAM, check_room};
 use crate::run::{Finished, Request, noise_slots, run};
 use crate::session::{Session, Unwatched};
@@ -39,6 +40,8 @@ pub struct Eval {
     phase: String,
     #[command(flatten)]
     model: ModelArgs,
+    #[command(flatten)]
+    adapters: AdapterArgs,
     /// Named input tensors (safetensors)
     #[arg(long, value_name = "FILE")]
     inputs: Option<PathBuf>,
@@ -96,7 +99,8 @@ impl Eval {
     /// All files that are read.
     fn read(&self) -> Inputs {
         let more = [Some(Path::new(&self.target)), self.inputs.as_deref()];
-        Inputs::of(self.model.paths().chain(more.into_iter().flatten()))
+        let model = self.model.paths().chain(self.adapters.paths());
+        Inputs::of(model.chain(more.into_iter().flatten()))
     }
 
     /// A line beside the outputs.
@@ -159,7 +163,9 @@ impl Eval {
         let inputs = self.inputs()?;
         phase.check(&inputs)?;
         let files = self.model.open(&phase.plan, Some(&model))?;
-        let done = phase.run(self.device, &files, &inputs, self.repeat)?;
+        let adapters = self.adapters.open()?;
+        let weights = adapted(&adapters, &files, &phase.plan)?;
+        let done = phase.run(self.device, &weights, &inputs, self.repeat)?;
         done.notes.iter().for_each(terminal::note);
         if self.repeat > 1 {
             let seconds: Vec<_> = done.seconds.iter().map(|s| format!("{s:.4}")).collect();
@@ -197,6 +203,8 @@ impl Eval {
         }
         noise.retain(|name, _| slots.contains_key(name));
         let files = self.model.open(&plan, Some(&model))?;
+        let adapters = self.adapters.open()?;
+        let weights = adapted(&adapters, &files, &plan)?;
         let tokenizer = files.tokenizer()?;
         let encoded = self.encoded(tokenizer)?;
         self.guidance.check(&plan)?;
@@ -207,17 +215,22 @@ impl Eval {
             tensors: noise.into_iter().chain(self.guidance.scales()).collect(),
             ..Request::default()
         };
-        let finished = self.finished(&plan, &files, &request)?;
+        let finished = self.finished(&plan, &weights, &request)?;
         let mut out = finished.latents;
         out.insert("video".to_string(), finished.video);
         out.insert("waveform".to_string(), finished.waveform);
         Ok(out)
     }
 
-    fn finished(&self, plan: &Plan, files: &ModelFiles, request: &Request<'_>) -> Result<Finished, Failure> {
+    fn finished(
+        &self,
+        plan: &Plan,
+        weights: &dyn Weights,
+        request: &Request<'_>,
+    ) -> Result<Finished, Failure> {
         let mut keep = |_: &str, _: &Named| Ok(());
         if self.device != Device::Cuda {
-            let mut session = Session::new(plan, files)?;
+            let mut session = Session::new(plan, weights)?;
             return Ok(run(&mut session, request, &mut Unwatched, &mut keep)?);
         }
         #[cfg(not(feature = "cuda"))]
@@ -226,7 +239,7 @@ impl Eval {
         {
             let (card, class) = first_card()?;
             let selected = zoetrope_compiler::select(plan, class).map_err(CompileError::Compiler)?;
-            let cuda = on_card(card, plan, &selected, files)?;
+            let cuda = on_card(card, plan, &selected, weights)?;
             Ok(run(&mut Session::on(cuda), request, &mut Unwatched, &mut keep)?)
         }
     }

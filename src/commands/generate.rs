@@ -9,12 +9,13 @@ use clap::Args;
 use zoetrope_runtime::cuda::{Cuda, Supply};
 use zoetrope_runtime::plan::Plan;
 
+use super::adapters::adapted;
 use super::guidance::GuidanceArgs;
 use super::model::built_in;
 use super::outputs::Outputs;
 use super::previews::{self, Previews};
 use super::prompt::PromptArgs;
-use super::{ModelArgs, PlanArgs};
+use super::{AdapterArgs, ModelArgs, PlanArgs};
 #[cfg(feature = "cuda")]
 use crate::device::embedded::Embedded;
 #[cfg(feature = "cuda")]
@@ -39,6 +40,8 @@ pub struct Generate {
     output: PathBuf,
     #[command(flatten)]
     model: ModelArgs,
+    #[command(flatten)]
+    adapters: AdapterArgs,
     #[command(flatten)]
     plan: PlanArgs,
     /// Picks the initial noise; the same seed makes the same clip, and -1 picks a seed at random
@@ -112,6 +115,8 @@ impl Generate {
         let chosen = self.device.choose(plan)?;
         let noise = self.noise.as_deref().map_or_else(|| Ok(Named::new()), |path| load_noise(plan, path))?;
         let files = self.model.open(plan, built_in(&facts.model).as_ref())?;
+        let adapters = self.adapters.open()?;
+        let weights = adapted(&adapters, &files, plan)?;
         let tokenizer = files.tokenizer()?;
         let encoded = tokenizer.encode(&prompt)?;
         let negative = self.guidance.negative(plan, tokenizer)?;
@@ -134,12 +139,12 @@ impl Generate {
         };
         let finished = match chosen {
             Chosen::Cpu => {
-                let mut session = Session::new(plan, &files)?;
+                let mut session = Session::new(plan, &weights)?;
                 run(&mut session, &request, &mut watch, &mut keep)
             }
             #[cfg(feature = "cuda")]
             Chosen::Card(card, code) => {
-                let mut cuda = Cuda::new(card, plan, code, &Embedded, Supply::Files(&files))?;
+                let mut cuda = Cuda::new(card, plan, code, &Embedded, Supply::Files(&weights))?;
                 cuda.set_mode(mode());
                 run(&mut Session::on(cuda), &request, &mut watch, &mut keep)
             }
@@ -162,7 +167,8 @@ impl Generate {
     /// All files that are read.
     fn inputs(&self) -> Inputs {
         let more = [self.noise.as_deref(), self.prompt.file()];
-        Inputs::of(self.model.paths().chain(more.into_iter().flatten()))
+        let model = self.model.paths().chain(self.adapters.paths());
+        Inputs::of(model.chain(more.into_iter().flatten()))
     }
 }
 

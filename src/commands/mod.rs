@@ -1,5 +1,6 @@
 //! The commands: arguments in, work done, a failure with its exit code out.
 
+mod adapters;
 #[cfg(feature = "cuda")]
 pub mod bench;
 pub mod budgets;
@@ -19,6 +20,7 @@ pub mod selftest;
 pub mod show;
 pub mod verify;
 
+pub use adapters::AdapterArgs;
 pub use choose::PlanArgs;
 pub use model::ModelArgs;
 pub use parse::parse;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::Error;
 
+use super::adapters::ADAPTERS;
 use crate::failure::{Failure, Kind};
 use crate::terminal;
 
@@ -15,7 +16,7 @@ use crate::terminal;
 /// # Errors
 /// The exit code, with help or what is wrong printed.
 pub fn parse<C: Parser>() -> Result<C, ExitCode> {
-    let args: Vec<OsString> = std::env::args_os().collect();
+    let args: Vec<OsString> = joined(std::env::args_os());
     parsed(&args).map_err(|error| print(&error))
 }
 
@@ -33,6 +34,42 @@ fn parsed<C: Parser>(args: &[OsString]) -> Result<C, Error> {
         });
         behind.and_then(|args| C::try_parse_from(args).ok()).ok_or(error)
     })
+}
+
+/// The official command line gives a strength as a value of its own: `--lora PATH STRENGTH` is read as
+/// `--lora PATH:STRENGTH`.
+fn joined(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut out: Vec<OsString> = Vec::new();
+    for arg in args {
+        let strength = is_number(&arg.to_string_lossy()) && wants_strength(&out);
+        match out.last_mut().filter(|_| strength) {
+            Some(path) => {
+                path.push(":");
+                path.push(arg);
+            }
+            None => out.push(arg),
+        }
+    }
+    out
+}
+
+/// Words such as `nan` and `infinity` are prompts.
+fn is_number(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c)) && text.parse::<f32>().is_ok()
+}
+
+/// True where the last argument is an adapter without a strength.
+fn wants_strength(args: &[OsString]) -> bool {
+    let last = args.last().map(|arg| arg.to_string_lossy());
+    let name = args.len().checked_sub(2).map(|at| args[at].to_string_lossy());
+    let path = match (last.as_deref(), name.as_deref()) {
+        (Some(path), Some(name)) if ADAPTERS.contains(&name) => Some(path),
+        (Some(last), _) => {
+            last.split_once('=').filter(|(name, _)| ADAPTERS.contains(name)).map(|(_, path)| path)
+        }
+        _ => None,
+    };
+    path.is_some_and(|path| path.rsplit_once(':').is_none_or(|(_, number)| !is_number(number)))
 }
 
 /// Several words behind a dash, and no option with its value.
@@ -68,6 +105,28 @@ mod tests {
     fn prompt(args: &[&str]) -> Option<String> {
         let args: Vec<OsString> = ["program"].iter().chain(args).map(OsString::from).collect();
         parsed::<Cli>(&args).ok().map(|cli| cli.prompt.text().unwrap())
+    }
+
+    #[test]
+    fn a_strength_may_stand_apart() {
+        let read = |args: &[&str]| -> Vec<String> {
+            let read = joined(args.iter().map(OsString::from));
+            read.into_iter().map(|arg| arg.into_string().unwrap()).collect()
+        };
+        assert_eq!(read(&["x", "--lora", "a", "0.5", "5"]), ["x", "--lora", "a:0.5", "5"]);
+        assert_eq!(
+            read(&["x", "--lora=a", "-1", "--lora", "b", "y"]),
+            ["x", "--lora=a:-1", "--lora", "b", "y"]
+        );
+        for alone in [
+            &["--lora", "a:2", "3"][..],
+            &["--lora", "a", "infinity"],
+            &["--seed", "a", "3"],
+            &["a", "3"],
+            &["3"],
+        ] {
+            assert_eq!(read(alone), alone);
+        }
     }
 
     #[test]

@@ -2,17 +2,20 @@
 
 use clap::Args;
 
+use super::adapters::adapted;
 use super::model::built_in;
-use super::{ModelArgs, PlanArgs, say};
+use super::{AdapterArgs, ModelArgs, PlanArgs, say};
 use crate::failure::{Failure, Kind};
 use crate::model_check::deepen;
 use crate::model_files::tensors_of;
 
-/// Check that model files fit a plan, from their headers or by reading them whole
+/// Check that model files and adapters fit a plan, from their headers or by reading them whole
 #[derive(Args, Debug)]
 pub struct Verify {
     #[command(flatten)]
     model: ModelArgs,
+    #[command(flatten)]
+    adapters: AdapterArgs,
     #[command(flatten)]
     plan: PlanArgs,
     /// List every problem
@@ -27,7 +30,7 @@ impl Verify {
     /// Runs the command.
     ///
     /// # Errors
-    /// The files do not fit.
+    /// The files or the adapters do not fit.
     pub fn run(self) -> Result<(), Failure> {
         let plan = self.plan.plan()?;
         let (files, mut report) = self.model.check(plan, built_in(&plan.facts.model).as_ref())?;
@@ -35,6 +38,11 @@ impl Verify {
             deepen(&mut report, &tensors_of(plan), &files);
         }
         let text = report.text(self.all);
-        if report.is_good() { say(&text) } else { Err(Failure::new(Kind::ModelFiles, text.trim_end())) }
+        if !report.is_good() {
+            return Err(Failure::new(Kind::ModelFiles, text.trim_end()));
+        }
+        let adapters = self.adapters.open()?;
+        let changed = adapted(&adapters, &files, plan)?.summary();
+        say(&[text, changed].concat())
     }
 }

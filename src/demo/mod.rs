@@ -4,6 +4,7 @@
 //! runs, on any machine, without a download. Names, formats and configs are those of the official files, and the
 //! weights come from integer arithmetic, so the bytes are the same on every machine.
 
+pub mod adapters;
 pub(crate) mod random;
 mod rules;
 mod tables;
@@ -47,7 +48,7 @@ const CHECKPOINT: &str = "ltx-2.3-demo.safetensors";
 const TEXT_ENCODER: &str = "gemma-3-demo";
 const UPSCALER: &str = "ltx-2.3-demo-spatial-upscaler-x2.safetensors";
 
-/// Writes the demo model's files into `dir`, which is made if it is not there.
+/// Writes the demo model's files, and two adapters for it, into `dir`, which is made if it is not there.
 ///
 /// # Errors
 /// A tensor of an unknown kind, or a file that cannot be written.
@@ -63,6 +64,8 @@ pub fn write_demo_model(dir: &Path, tensors: &[Wanted]) -> Result<ModelPaths, De
         (&inner, "tokenizer_config.json"),
         (&inner, "model.safetensors"),
         (&outer, UPSCALER),
+        (&outer, adapters::DISTILLED.file),
+        (&outer, adapters::STYLE.file),
     ];
     let files = names.map(|(folder, name)| folder.file(name, Format::Own));
     let files = files.into_iter().collect::<Result<Vec<_>, _>>()?;
@@ -76,6 +79,8 @@ pub fn write_demo_model(dir: &Path, tensors: &[Wanted]) -> Result<ModelPaths, De
         TOKENIZER_CONFIG.as_bytes().to_vec(),
         weights(Source::TextEncoder, tensors)?,
         weights(Source::SpatialUpscaler, tensors)?,
+        adapters::DISTILLED.bytes(tensors),
+        adapters::STYLE.bytes(tensors),
     ];
     for (file, bytes) in files.iter().zip(contents) {
         file.replace(&bytes)?;

@@ -86,7 +86,7 @@ pub enum Problem {
         /// The tensor's names in them.
         names: [String; 2],
     },
-    /// A file holds changes of weights, which no plan takes.
+    /// A file holds changes of weights, and was given as weights.
     Lora {
         /// What it was given as.
         source: Source,

@@ -110,7 +110,7 @@ pub fn line(problem: &Problem) -> String {
             }
         }
         Problem::Lora { source, file } => {
-            format!("{}: {} is a LoRA, which no plan takes", source.name(), file.display())
+            format!("{}: {} is a LoRA: give it with --lora", source.name(), file.display())
         }
         Problem::Vocabulary { largest, rows } => {
             format!("the tokenizer has a token {largest}, the language model has {rows} rows")

@@ -3,7 +3,9 @@
 
 mod plans;
 
+use zoetrope::adapters::{Adapters, Given, Merge};
 use zoetrope::commands::budgets::table;
+use zoetrope::demo::adapters::{DISTILLED, STYLE};
 use zoetrope::demo::demo_in_memory;
 use zoetrope::device::Device;
 use zoetrope::eval::{EvalError, Phase};
@@ -60,6 +62,50 @@ fn a_text_encoder_that_is_streamed_leaves_the_same_states() {
         Named::from([ints("input_ids", &prompt.input_ids), ints("attention_mask", &prompt.attention_mask)]);
     let states = |phase: &Phase| bits(phase.run(Device::Cpu, &files, &inputs, 2).unwrap().outputs.values());
     assert!(states(&streamed) == states(&all));
+}
+
+/// Adapters are merged once into weights that are fetched at every step.
+#[test]
+fn a_transformer_that_is_streamed_has_the_same_velocities_with_adapters() {
+    let velocity = |vram| {
+        let (target, model) = model(vram);
+        Phase::compile(&target, &model, "velocity", &[], Options::default())
+    };
+    let all = velocity(None).unwrap();
+    let Err(EvalError::Compile(refused)) = velocity(Some(1 << 20)) else { panic!("a megabyte does") };
+    let streamed = velocity(Some(least(refused))).unwrap();
+    assert_streams(&streamed.plan, "velocity", "transformer_blocks");
+    let tensors = tensors_of(&all.plan);
+    let files = demo_in_memory(&tensors).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let given = [(DISTILLED, 1.0), (STYLE, -0.5)].map(|(adapter, strength)| {
+        let path = folder.path().join(adapter.file);
+        std::fs::write(&path, adapter.bytes(&tensors)).unwrap();
+        Given { path, strength }
+    });
+    let ports = &all.plan.phases[0].inputs;
+    let shape = |name: &str| -> Vec<usize> {
+        let port = ports.iter().find(|port| port.name == name).expect("a port of this name");
+        port.shape.iter().map(|d| *d as usize).collect()
+    };
+    let mut inputs = Named::new();
+    for stream in ["v", "a"] {
+        for name in ["latent", "context", "sigma"].map(|name| format!("{stream}.{name}")) {
+            let shape = shape(&name);
+            let values = (0..shape.iter().product()).map(|i: usize| (i * 7919 % 1009) as f32 / 1009.0);
+            inputs.insert(name, Tensor::real(&shape, values.collect()));
+        }
+        let tokens = shape(&format!("{stream}.class"))[0];
+        inputs.insert(format!("{stream}.timesteps"), Tensor::real(&[1, tokens, 1], vec![0.75; tokens]));
+    }
+    let velocities = |phase: &Phase, given: &[Given]| {
+        let adapters = Adapters::open(given, Merge::Exact).unwrap();
+        let weights = adapters.over(&files, &files.checkpoint, &phase.plan).unwrap();
+        bits(phase.run(Device::Cpu, &weights, &inputs, 2).unwrap().outputs.values())
+    };
+    let merged = velocities(&all, &given);
+    assert!(velocities(&streamed, &given) == merged);
+    assert!(velocities(&all, &[]) != merged);
 }
 
 #[test]

@@ -129,6 +129,10 @@ fn bad_requests_are_refused_in_words() {
         2,
         &["none.safetensors"],
     );
+    for adapter in [&["--lora", "none.safetensors:0.5"][..], &["--lora", "none.safetensors", "0.5"]] {
+        let args = [&["generate", "x", "-o", text(&clip)], adapter].concat();
+        refused(&zoetrope(&args), 3, &["adapter none.safetensors: cannot be read"]);
+    }
     // Of a misspelt folder nothing else is said than that it is not there.
     let output = zoetrope(&["verify", "--text-encoder", text(&folder.path().join("gema"))]);
     refused(&output, 3, &["gema: cannot be read"]);

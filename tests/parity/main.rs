@@ -3,6 +3,7 @@
 mod chunks;
 mod decoders;
 mod guided;
+mod lora;
 mod model;
 mod run;
 mod stepped;

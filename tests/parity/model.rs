@@ -17,7 +17,7 @@ use zoetrope_test_support::tensor;
 
 /// The opened files.
 pub struct Model {
-    checkpoint: TensorSet,
+    pub checkpoint: TensorSet,
     text_encoder: TensorSet,
     upscaler: TensorSet,
 }
@@ -59,10 +59,15 @@ pub fn target(fields: &str) -> Target {
 
 /// Runs a phase on named inputs.
 pub fn eval(target: &Target, phase: &str, inputs: &Named, taps: &[&str]) -> Named {
+    let phase = compiled(target, phase, taps);
+    phase.run(Device::Cpu, &Model::open(), inputs, 1).expect("the phase runs").outputs
+}
+
+/// A phase with inner values that are asked for.
+pub fn compiled(target: &Target, phase: &str, taps: &[&str]) -> Phase {
     let model = dimensions(target, &folder()).expect("the files describe a model");
     let taps: Vec<String> = taps.iter().map(|t| (*t).to_string()).collect();
-    let phase = Phase::compile(target, &model, phase, &taps, Options::default()).expect("the phase compiles");
-    phase.run(Device::Cpu, &Model::open(), inputs, 1).expect("the phase runs").outputs
+    Phase::compile(target, &model, phase, &taps, Options::default()).expect("the phase compiles")
 }
 
 /// A case's tensor as an input.

@@ -10,7 +10,7 @@ use crate::model::{eval, input, renamed, sample, target};
 
 const STREAMS: [&str; 2] = ["v", "a"];
 
-fn inputs(case: &Case, batch: Option<usize>) -> Named {
+pub fn inputs(case: &Case, batch: Option<usize>) -> Named {
     let mut out = Named::new();
     for stream in STREAMS {
         for what in ["latent", "timesteps", "sigma", "context"] {
@@ -21,7 +21,7 @@ fn inputs(case: &Case, batch: Option<usize>) -> Named {
     out
 }
 
-fn size(width: usize, height: usize, fps: f64, text: usize, classes: usize, dtype: &str) -> String {
+pub fn size(width: usize, height: usize, fps: f64, text: usize, classes: usize, dtype: &str) -> String {
     format!(
         "width = {width}\nheight = {height}\nframes = 17\nfps = {fps:?}\npipeline = \"distilled-single-stage\"\n\
          dtype = \"{dtype}\"\ntext_tokens = {text}\ntimestep_classes = {classes}"

@@ -21,7 +21,8 @@ import struct
 import sys
 from pathlib import Path
 
-# What the distilled path runs, prompt to pixels and waveform; guided steps and masked attention; images on their way in.
+# What the distilled path runs, prompt to pixels and waveform; guided steps, masked attention, other solvers; images on
+# their way in; LoRAs.
 CASES = [
     "tokenizer",
     "gemma",
@@ -35,6 +36,7 @@ CASES = [
     "transformer_per_token",
     "transformer_guided_batch",
     "transformer_attention_mask",
+    "lora",
     "denoise_contexts",
     "denoise_t2v_distilled",
     "guidance",
@@ -74,10 +76,12 @@ ORDER = {
     ],
 }
 
-# The checkpoint, the upscaler between the two stages, the text encoder in both layouts.
+# The checkpoint, the upscaler between the two stages, the LoRAs, the text encoder in both layouts.
 MODEL_FILES = (
     "ltx-2.3-tiny.safetensors",
     "ltx-2.3-tiny-spatial-upscaler-x2.safetensors",
+    "ltx-2.3-tiny-distilled-lora.safetensors",
+    "ltx-2.3-tiny-style-lora.safetensors",
     "gemma-3-tiny/",
     "gemma-3-tiny-sharded/",
 )

@@ -84,7 +84,7 @@ fn what_cannot_count_is_not_decided_in_silence() {
     two.checkpoint.push(lora.clone());
     let text = said(&two);
     assert!(
-        text.contains("1 problem\n") && text.contains("style.safetensors is a LoRA, which no plan takes"),
+        text.contains("1 problem\n") && text.contains("style.safetensors is a LoRA: give it with --lora"),
         "{text}"
     );
     // A file that has nothing for this plan.

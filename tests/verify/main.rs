@@ -1,5 +1,6 @@
 //! Model files against what a plan reads: everything wrong is found and said, nothing more.
 
+mod adapters;
 mod command;
 mod deep;
 #[path = "../demo/documented.rs"]

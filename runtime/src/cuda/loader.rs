@@ -234,7 +234,8 @@ impl<'a> Loader<'a> {
         let (dtype, size) = (file_dtype(constant.dtype), constant.dtype.bytes() as usize);
         let first = (from - begin) / size;
         let out = self.ring[self.current].memory.bytes_mut(self.used, bytes);
-        let share = (SHARE_BYTES / whole).max(1) * whole;
+        // What is computed is shared out by those who compute it.
+        let share = if tensor.computed.is_some() { bytes } else { (SHARE_BYTES / whole).max(1) * whole };
         let shares = out.par_chunks_mut(share).enumerate();
         shares
             .try_for_each(|(i, out)| {

@@ -11,16 +11,17 @@ impl<'a> Tensor<'a> {
         self.shape.iter().product()
     }
 
-    /// The stored bytes, if they already are elements of `dtype` at an address that is a multiple of `align`.
+    /// The stored bytes, if they are the values, as elements of `dtype` at an address that is a multiple of `align`.
     pub fn in_place(&self, dtype: FileDtype, align: usize) -> Option<&'a [u8]> {
-        let fits = self.dtype == dtype && self.bytes.as_ptr().addr().is_multiple_of(align.max(1));
+        let stored = self.computed.is_none() && self.dtype == dtype;
+        let fits = stored && self.bytes.as_ptr().addr().is_multiple_of(align.max(1));
         fits.then_some(self.bytes)
     }
 
     /// Whether [`Tensor::read_into`] can give `dtype`: the stored type itself, or F32, F16 and BF16 among each other.
     pub fn reads_as(&self, dtype: FileDtype) -> bool {
         let real = |dtype| matches!(dtype, FileDtype::F32 | FileDtype::F16 | FileDtype::Bf16);
-        self.dtype == dtype || (real(self.dtype) && real(dtype))
+        (self.dtype == dtype && self.computed.is_none()) || (real(self.dtype) && real(dtype))
     }
 
     /// Writes the values as elements of `dtype`, each rounded once, to the nearest and halves to even.
@@ -29,7 +30,8 @@ impl<'a> Tensor<'a> {
     /// The type cannot be converted ([`Tensor::reads_as`]), or `out` is not exactly as long as the result.
     pub fn read_into(&self, dtype: FileDtype, out: &mut [u8]) -> Result<(), FileError> {
         // The same number of elements, of at most twice the size: no overflow where the stored size had none.
-        let wanted = if self.dtype == dtype { self.bytes.len() } else { self.elements() * dtype.bits() / 8 };
+        let stored = self.dtype == dtype && self.computed.is_none();
+        let wanted = if stored { self.bytes.len() } else { self.elements() * dtype.bits() / 8 };
         if self.reads_as(dtype) && out.len() != wanted {
             return Err(self.place_error(dtype, wanted, out.len()));
         }
@@ -44,6 +46,13 @@ impl<'a> Tensor<'a> {
         if !self.reads_as(dtype) {
             let (path, tensor) = (self.file.to_owned(), shown(self.name));
             return Err(FileError::Conversion { path, tensor, found: self.dtype, wanted: dtype });
+        }
+        if let Some(computed) = self.computed {
+            let end = (out.len() / (dtype.bits() / 8)).checked_add(first);
+            if end.is_none_or(|end| end > self.elements()) {
+                return Err(self.place_error(dtype, self.elements() * dtype.bits() / 8, out.len()));
+            }
+            return computed.read(dtype, first, out);
         }
         // Bytes before, and bytes of, what is read.
         let stored = |elements: usize| elements.checked_mul(self.dtype.bits()).map(|bits| bits / 8);

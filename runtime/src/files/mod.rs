@@ -3,6 +3,7 @@
 //! A [`TensorFile`] is one file: names, element types, shapes and bytes. A [`TensorSet`] is the union of several,
 //! under the names that the model uses. Nothing is loaded until a tensor's bytes are read.
 
+mod computed;
 mod convert;
 mod dtype;
 mod error;
@@ -16,6 +17,7 @@ mod text;
 mod unique;
 mod write;
 
+pub use computed::Computed;
 pub use dtype::FileDtype;
 pub use error::{FileError, HeaderError};
 pub use folder::{Index, Listing, tensor_files};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::computed::Computed;
 use super::header::Header;
 use super::text::regular;
 use super::{FileDtype, FileError};
@@ -45,6 +46,8 @@ pub struct Tensor<'a> {
     pub shape: &'a [usize],
     /// The stored values, little-endian.
     pub bytes: &'a [u8],
+    /// What computes the values, where they are not the stored ones.
+    pub computed: Option<&'a dyn Computed>,
 }
 
 impl TensorFile {
@@ -98,7 +101,7 @@ impl TensorFile {
     pub fn get(&self, name: &str) -> Option<Tensor<'_>> {
         let (name, entry) = self.header.entry(name)?;
         let bytes = &self.bytes[entry.place];
-        Some(Tensor { file: &self.path, name, dtype: entry.dtype, shape: entry.shape, bytes })
+        Some(Tensor { file: &self.path, name, dtype: entry.dtype, shape: entry.shape, bytes, computed: None })
     }
 
     /// The names of all tensors, in their order.

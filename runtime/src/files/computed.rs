@@ -1,0 +1,13 @@
+//! Tensors whose values are not those of a file.
+
+use super::{FileDtype, FileError};
+
+/// Computes the values of a tensor when they are read: those of its file with something added, or none of a file at all.
+pub trait Computed: Sync {
+    /// Writes the elements from `first` on as `dtype`, which is F32, F16 or BF16, as many as `out` has room for. Each is
+    /// rounded once, and its bits do not depend on what else is asked for with it.
+    ///
+    /// # Errors
+    /// What the values are made of cannot be read.
+    fn read(&self, dtype: FileDtype, first: usize, out: &mut [u8]) -> Result<(), FileError>;
+}

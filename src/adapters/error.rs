@@ -1,0 +1,83 @@
+//! What can be wrong with an adapter, in words for its owner.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use zoetrope_runtime::files::FileError;
+
+/// Keys that a message names of many.
+const SHOWN: usize = 8;
+
+/// Everything that keeps adapters from being used.
+#[derive(Debug)]
+pub struct AdapterError(pub Vec<Trouble>);
+
+/// What is wrong with one file.
+#[derive(Debug)]
+pub enum Trouble {
+    /// It cannot be read.
+    File(FileError),
+    /// It has no key of an adapter.
+    NoAdapter { path: PathBuf, tensors: usize },
+    /// It changes layers, and none of them is one of this checkpoint.
+    OtherModel { path: PathBuf, keys: Vec<String> },
+    /// Some of it cannot be used; a line for each key.
+    Unusable { path: PathBuf, lines: Vec<String>, help: &'static str },
+}
+
+impl fmt::Display for AdapterError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, trouble) in self.0.iter().enumerate() {
+            if i > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{trouble}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for AdapterError {}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Trouble::File(error) => write!(f, "adapter {error}"),
+            Trouble::NoAdapter { path, tensors } => {
+                headline(f, path, format_args!("none of its {tensors} tensors is one of a LoRA"))?;
+                write!(f, "\n  help  a checkpoint is given with --checkpoint")
+            }
+            Trouble::OtherModel { path, keys } => {
+                headline(
+                    f,
+                    path,
+                    format_args!("it is for another model: the checkpoint has none of its layers"),
+                )?;
+                list(f, keys)?;
+                write!(
+                    f,
+                    "\n  help  give an adapter that was made for LTX-2.3, or the checkpoint that it was made for"
+                )
+            }
+            Trouble::Unusable { path, lines, help } => {
+                let count = match lines.len() {
+                    1 => "1 key cannot be used".to_string(),
+                    n => format!("{n} keys cannot be used"),
+                };
+                headline(f, path, format_args!("{count}"))?;
+                list(f, lines)?;
+                write!(f, "\n  help  {help}")
+            }
+        }
+    }
+}
+
+fn headline(f: &mut fmt::Formatter<'_>, path: &Path, what: fmt::Arguments<'_>) -> fmt::Result {
+    write!(f, "adapter {}: {what}", path.display())
+}
+
+fn list(f: &mut fmt::Formatter<'_>, lines: &[String]) -> fmt::Result {
+    let shown = if lines.len() <= SHOWN + 1 { lines.len() } else { SHOWN };
+    lines[..shown].iter().try_for_each(|line| write!(f, "\n  have  {line}"))?;
+    if shown < lines.len() { write!(f, "\n  have  … and {} more", lines.len() - shown) } else { Ok(()) }
+}

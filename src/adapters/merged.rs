@@ -1,0 +1,183 @@
+//! Weights with adapters merged into them: a changed tensor is computed in f32 when it is read, and rounded once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use half::{bf16, f16};
+use rayon::prelude::*;
+use zoetrope_runtime::Weights;
+use zoetrope_runtime::files::{Computed, FileDtype, FileError, Tensor, TensorFile, TensorSet};
+use zoetrope_runtime::plan::{Origin, Plan, Source};
+
+use super::change::{Change, Merge, add_rows, read_rows};
+use super::error::AdapterError;
+use super::names::Layers;
+use super::read::{Changes, changes};
+
+/// Elements that are computed together.
+const BLOCK: usize = 1 << 24;
+
+/// Weights with adapters on top.
+pub struct Adapted<'a> {
+    weights: &'a dyn Weights,
+    files: &'a [(TensorFile, f32)],
+    /// By the names of the checkpoint's tensors.
+    merged: BTreeMap<String, Merged<'a>>,
+    changed: Vec<(PathBuf, usize)>,
+    notes: Vec<String>,
+}
+
+/// A tensor that adapters change.
+struct Merged<'a> {
+    base: Tensor<'a>,
+    changes: Vec<Change<'a>>,
+    merge: Merge,
+    /// Of a tensor that is fetched at every step: its values as bf16 or f32, once they were computed.
+    kept: Option<Kept>,
+}
+
+struct Kept {
+    dtype: FileDtype,
+    values: OnceLock<Vec<u8>>,
+}
+
+impl<'a> Adapted<'a> {
+    pub(super) fn new(
+        weights: &'a dyn Weights,
+        checkpoint: &'a TensorSet,
+        (files, merge): (&'a [(TensorFile, f32)], Merge),
+        plan: &Plan,
+    ) -> Result<Adapted<'a>, AdapterError> {
+        let layers = if files.is_empty() { Layers::default() } else { Layers::of(checkpoint) };
+        let mut by_name: BTreeMap<String, Vec<Change<'a>>> = BTreeMap::new();
+        let (mut changed, mut notes, mut troubles) = (Vec::new(), Vec::new(), Vec::new());
+        for (file, strength) in files {
+            match changes(file, *strength, &layers) {
+                Ok(Changes { of, notes: more }) => {
+                    changed.push((file.path().to_owned(), of.len()));
+                    notes.extend(more);
+                    for (name, change) in of.into_iter().filter(|(_, change)| change.factor != 0.0) {
+                        by_name.entry(name).or_default().push(change);
+                    }
+                }
+                Err(trouble) => troubles.push(trouble),
+            }
+        }
+        if !troubles.is_empty() {
+            return Err(AdapterError(troubles));
+        }
+        let streamed = streamed(plan);
+        let merged = by_name.into_iter().filter_map(|(name, changes)| {
+            let base = weights.tensor(Source::Checkpoint, &name)?;
+            let kept = streamed.get(&name).map(|dtype| Kept { dtype: *dtype, values: OnceLock::new() });
+            Some((name, Merged { base, changes, merge, kept }))
+        });
+        let merged = merged.collect();
+        Ok(Adapted { weights, files, merged, changed, notes })
+    }
+
+    /// A line for each adapter: how many parameters it changes.
+    pub fn summary(&self) -> String {
+        let line = |(path, parameters): &(PathBuf, usize)| {
+            format!("adapter {}: changes {parameters} parameters of the checkpoint\n", path.display())
+        };
+        self.changed.iter().map(line).collect()
+    }
+
+    /// What of the adapters is left out, in words.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+}
+
+/// The checkpoint's tensors that a plan fetches while it runs, and how it stores them.
+fn streamed(plan: &Plan) -> BTreeMap<String, FileDtype> {
+    let fetched: BTreeSet<u32> = plan
+        .phases
+        .iter()
+        .flat_map(|phase| phase.fetches())
+        .flat_map(|(_, fetch)| fetch.constants.iter().copied())
+        .collect();
+    let mut out = BTreeMap::new();
+    for constant in fetched.iter().map(|constant| &plan.constants[*constant as usize]) {
+        if let Origin::Weight { source: Source::Checkpoint, tensors, .. } = &constant.origin {
+            let dtype = zoetrope_runtime::file_dtype(constant.dtype);
+            out.extend(tensors.iter().map(|(name, _)| (name.to_string(), dtype)));
+        }
+    }
+    out
+}
+
+impl Weights for Adapted<'_> {
+    fn tensor(&self, source: Source, name: &str) -> Option<Tensor<'_>> {
+        let found = self.weights.tensor(source, name)?;
+        let merged = self.merged.get(name).filter(|_| source == Source::Checkpoint);
+        Some(Tensor { computed: merged.map(|merged| merged as &dyn Computed), ..found })
+    }
+
+    fn unchanged(&self) -> Result<(), FileError> {
+        self.weights.unchanged()?;
+        self.files.iter().try_for_each(|(file, _)| file.unchanged())
+    }
+}
+
+impl Computed for Merged<'_> {
+    fn read(&self, dtype: FileDtype, first: usize, out: &mut [u8]) -> Result<(), FileError> {
+        let size = dtype.bits() / 8;
+        let Some(kept) = self.kept.as_ref().filter(|kept| kept.dtype == dtype) else {
+            return self.compute(dtype, first, out);
+        };
+        let values = match kept.values.get() {
+            Some(values) => values,
+            None => {
+                let mut values = vec![0; self.base.elements() * size];
+                self.compute(dtype, 0, &mut values)?;
+                kept.values.get_or_init(|| values)
+            }
+        };
+        out.copy_from_slice(&values[first * size..][..out.len()]);
+        Ok(())
+    }
+}
+
+impl Merged<'_> {
+    /// The elements from `first` on, block by block of whole rows.
+    fn compute(&self, dtype: FileDtype, first: usize, out: &mut [u8]) -> Result<(), FileError> {
+        let size = dtype.bits() / 8;
+        let columns = self.base.shape.iter().skip(1).product::<usize>().max(1);
+        let (mut at, end) = (first, first + out.len() / size);
+        let mut out = out;
+        while at < end {
+            let last = end.min((at / columns + (BLOCK / columns).max(1)) * columns);
+            let rows = at / columns..last.div_ceil(columns);
+            let values = self.rows(rows.clone(), columns)?;
+            let (here, rest) = out.split_at_mut((last - at) * size);
+            store(dtype, &values[at - rows.start * columns..][..last - at], here);
+            (at, out) = (last, rest);
+        }
+        Ok(())
+    }
+
+    fn rows(&self, rows: Range<usize>, columns: usize) -> Result<Vec<f32>, FileError> {
+        let mut values = read_rows(&self.base, rows.clone())?;
+        add_rows(self.merge, &self.changes, rows, columns, &mut values)?;
+        Ok(values)
+    }
+}
+
+/// Numbers as they are stored, each rounded to the nearest, halves to even.
+fn store(dtype: FileDtype, values: &[f32], out: &mut [u8]) {
+    const SHARE: usize = 1 << 16;
+    let size = dtype.bits() / 8;
+    out.par_chunks_mut(SHARE * size).zip(values.par_chunks(SHARE)).for_each(|(out, values)| {
+        for (out, value) in out.chunks_exact_mut(size).zip(values) {
+            match dtype {
+                FileDtype::Bf16 => out.copy_from_slice(&bf16::from_f32(*value).to_le_bytes()),
+                FileDtype::F16 => out.copy_from_slice(&f16::from_f32(*value).to_le_bytes()),
+                _ => out.copy_from_slice(&value.to_le_bytes()),
+            }
+        }
+    });
+}

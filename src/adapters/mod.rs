@@ -1,0 +1,98 @@
+//! Adapters (LoRA): changes of a model's weights, merged while the weights are loaded (docs/adapters.md).
+
+mod change;
+mod error;
+mod merged;
+mod names;
+mod read;
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use zoetrope_runtime::Weights;
+use zoetrope_runtime::files::{TensorFile, TensorSet};
+use zoetrope_runtime::plan::Plan;
+
+pub use change::Merge;
+pub use error::{AdapterError, Trouble};
+pub use merged::Adapted;
+
+/// An adapter as a user gives it: a file, and how strong it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Given {
+    pub path: PathBuf,
+    pub strength: f32,
+}
+
+impl FromStr for Given {
+    type Err = String;
+
+    /// `PATH` or `PATH:STRENGTH`; without a strength it is 1.
+    fn from_str(text: &str) -> Result<Given, String> {
+        let number =
+            text.rsplit_once(':').and_then(|(path, number)| Some((path, number.parse::<f32>().ok()?)));
+        let (path, strength) = number.unwrap_or((text, 1.0));
+        if path.is_empty() {
+            return Err("no file is named (PATH or PATH:STRENGTH)".to_string());
+        }
+        if !strength.is_finite() {
+            return Err(format!("the strength {strength} is not a finite number"));
+        }
+        Ok(Given { path: PathBuf::from(path), strength })
+    }
+}
+
+/// Opened adapters.
+#[derive(Debug, Default)]
+pub struct Adapters {
+    files: Vec<(TensorFile, f32)>,
+    merge: Merge,
+}
+
+impl Adapters {
+    /// Opens the files. One that is given twice counts twice.
+    ///
+    /// # Errors
+    /// Every file that cannot be used.
+    pub fn open(given: &[Given], merge: Merge) -> Result<Adapters, AdapterError> {
+        let (mut files, mut troubles) = (Vec::new(), Vec::new());
+        for Given { path, strength } in given {
+            match TensorFile::open(path) {
+                Ok(file) => files.push((file, *strength)),
+                Err(error) => troubles.push(Trouble::File(error)),
+            }
+        }
+        if troubles.is_empty() { Ok(Adapters { files, merge }) } else { Err(AdapterError(troubles)) }
+    }
+
+    /// `weights` with the adapters merged into them as they are read by `plan`. `checkpoint` is what the adapters are
+    /// checked against; nothing is loaded.
+    ///
+    /// # Errors
+    /// Whatever of the adapters cannot be used.
+    pub fn over<'a>(
+        &'a self,
+        weights: &'a dyn Weights,
+        checkpoint: &'a TensorSet,
+        plan: &Plan,
+    ) -> Result<Adapted<'a>, AdapterError> {
+        Adapted::new(weights, checkpoint, (&self.files, self.merge), plan)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_strength_stands_behind_the_last_colon() {
+        let given =
+            |text: &str| text.parse::<Given>().map(|g| (g.path.to_string_lossy().into_owned(), g.strength));
+        assert_eq!(given("a.safetensors"), Ok(("a.safetensors".to_string(), 1.0)));
+        assert_eq!(given("a.safetensors:-0.5"), Ok(("a.safetensors".to_string(), -0.5)));
+        assert_eq!(given("C:\\a.safetensors"), Ok(("C:\\a.safetensors".to_string(), 1.0)));
+        assert_eq!(given("C:\\a.safetensors:2"), Ok(("C:\\a.safetensors".to_string(), 2.0)));
+        assert!(given("a.safetensors:nan").unwrap_err().contains("NaN"));
+        assert!(given("a.safetensors:inf").is_err() && given("").is_err() && given(":1").is_err());
+    }
+}

@@ -1,0 +1,166 @@
+//! An adapter's file as changes of parameters, every key of it placed and every shape checked.
+
+use std::collections::BTreeMap;
+
+use zoetrope_runtime::files::{FileDtype, Tensor, TensorFile};
+
+use super::change::{Change, Kind, Product};
+use super::error::Trouble;
+use super::names::{Factor, Layers, Piece, Role, role, unsupported};
+
+/// The embedding of a method of references, which changes no weight.
+const REFERENCE_EMBEDDING: &str = "reference_slot_embedding";
+
+/// What a file changes.
+#[derive(Debug, Default)]
+pub struct Changes<'a> {
+    /// By the parameters' official names.
+    pub of: Vec<(String, Change<'a>)>,
+    /// What is left out, in words.
+    pub notes: Vec<String>,
+}
+
+/// The keys of one change, by what they hold.
+type Group<'a> = BTreeMap<Role, Tensor<'a>>;
+
+/// Reads an adapter for the parameters in `layers`, at a strength.
+///
+/// # Errors
+/// What of it cannot be used.
+pub fn changes<'a>(file: &'a TensorFile, strength: f32, layers: &Layers) -> Result<Changes<'a>, Trouble> {
+    let mut groups: BTreeMap<(String, bool), Group<'a>> = BTreeMap::new();
+    let (mut unplaced, mut lines, mut read) = (Vec::new(), Vec::new(), Changes::default());
+    let path = || file.path().to_owned();
+    let mut adapter = false;
+    for tensor in file.iter() {
+        if tensor.name.contains(REFERENCE_EMBEDDING) {
+            read.notes.push(format!(
+                "{}: {} changes no weight and is not used",
+                path().display(),
+                tensor.name
+            ));
+            continue;
+        }
+        let found = role(tensor.name);
+        adapter |= found.is_some() || unsupported(tensor.name).is_some();
+        if let Some(method) = unsupported(tensor.name) {
+            lines.push(format!("{}, of a method that is not supported ({method})", tensor.name));
+            continue;
+        }
+        let place = found.and_then(|(module, role)| Some((layers.parameter(module, role)?, role)));
+        let Some((parameter, role)) = place else {
+            unplaced.push(tensor.name.to_string());
+            continue;
+        };
+        if !tensor.reads_as(FileDtype::F32) {
+            lines.push(format!("{}, which is {}: F32, F16 or BF16 wanted", tensor.name, tensor.dtype));
+            continue;
+        }
+        let alone = matches!(role, Role::Diff | Role::BiasDiff);
+        let role = if alone { Role::Diff } else { role };
+        if let Some(other) = groups.entry((parameter.to_string(), alone)).or_default().insert(role, tensor) {
+            lines.push(format!("{}, which says the same as {}", tensor.name, other.name));
+        }
+    }
+    if !adapter {
+        return Err(Trouble::NoAdapter { path: path(), tensors: file.names().count() });
+    }
+    if groups.is_empty() && lines.is_empty() && !unplaced.is_empty() {
+        return Err(Trouble::OtherModel { path: path(), keys: unplaced });
+    }
+    let mut help = "get the adapter in another form";
+    if !unplaced.is_empty() {
+        help = "the checkpoint has no such layers: the adapter is for another model, or damaged";
+        lines.extend(unplaced.into_iter().map(|key| format!("{key}, which names nothing in the checkpoint")));
+    }
+    for ((parameter, _), group) in groups {
+        let shape = layers.shape(&parameter).unwrap_or_default();
+        match change(&group, strength, shape) {
+            Ok(change) => read.of.push((parameter, change)),
+            Err(problems) => {
+                help = "the adapter is for a model of another size, or damaged";
+                lines.extend(problems);
+            }
+        }
+    }
+    if lines.is_empty() { Ok(read) } else { Err(Trouble::Unusable { path: path(), lines, help }) }
+}
+
+/// The change of a parameter of this shape.
+fn change<'a>(group: &Group<'a>, strength: f32, shape: &[usize]) -> Result<Change<'a>, Vec<String>> {
+    let any = group.values().next().map_or("", |tensor| tensor.name);
+    if let Some(diff) = group.get(&Role::Diff) {
+        return match diff.shape == shape {
+            true => Ok(Change { factor: strength, kind: Kind::Diff(*diff) }),
+            false => Err(vec![misshapen(diff, shape)]),
+        };
+    }
+    let &[out, inner] = shape else {
+        return Err(vec![format!("{any}, whose parameter is no matrix: it has shape {shape:?}")]);
+    };
+    let (kind, rank) = kind(group, any)?;
+    let mut problems = kind.misfits(out, inner);
+    let scale = match group.get(&Role::Alpha) {
+        None => 1.0,
+        Some(alpha) => match number(alpha) {
+            Ok(alpha) => rank.map_or(1.0, |rank| f64::from(alpha) / rank.max(1) as f64),
+            Err(problem) => {
+                problems.push(problem);
+                1.0
+            }
+        },
+    };
+    if problems.is_empty() {
+        Ok(Change { factor: (f64::from(strength) * scale) as f32, kind })
+    } else {
+        Err(problems)
+    }
+}
+
+/// What a group's tensors make together, and the rank that its alpha is divided by.
+fn kind<'a>(group: &Group<'a>, any: &str) -> Result<(Kind<'a>, Option<usize>), Vec<String>> {
+    let get = |role: Role| group.get(&role).copied();
+    let product =
+        |role: fn(Factor, Piece) -> Role, factor| match [Piece::A, Piece::B].map(|p| get(role(factor, p))) {
+            [Some(left), Some(right)] => Some(Product { left, right: Some(right) }),
+            _ => get(role(factor, Piece::Whole)).map(|left| Product { left, right: None }),
+        };
+    let rank = |product: &Product<'_>| product.right.and_then(|right| right.shape.first().copied());
+    let (kind, rank) = if let (Some(right), Some(left)) = (get(Role::Down), get(Role::Up)) {
+        (Kind::LowRank(Product { left, right: Some(right) }), right.shape.first().copied())
+    } else if let (Some(a), Some(b)) =
+        (product(Role::Kronecker, Factor::First), product(Role::Kronecker, Factor::Second))
+    {
+        (Kind::Kronecker(a, b), rank(&a).or(rank(&b)))
+    } else if let (Some(a), Some(b)) =
+        (product(Role::Hadamard, Factor::First), product(Role::Hadamard, Factor::Second))
+    {
+        (Kind::Hadamard(a, b), rank(&a))
+    } else {
+        return Err(vec![format!("{any}, whose counterpart is missing")]);
+    };
+    // What is there beyond what was taken.
+    let taken = kind.tensors().len() + usize::from(group.contains_key(&Role::Alpha));
+    let spare =
+        || group.values().filter(|tensor| !kind.tensors().iter().any(|taken| taken.name == tensor.name));
+    match group.len() == taken {
+        true => Ok((kind, rank)),
+        false => Err(spare()
+            .filter(|tensor| group.get(&Role::Alpha).is_none_or(|alpha| alpha.name != tensor.name))
+            .map(|tensor| format!("{}, which has no part in the change of its layer", tensor.name))
+            .collect()),
+    }
+}
+
+/// The one number that a tensor holds.
+fn number(tensor: &Tensor<'_>) -> Result<f32, String> {
+    let mut bytes = [0; 4];
+    let read = if tensor.elements() == 1 { tensor.read_into(FileDtype::F32, &mut bytes).ok() } else { None };
+    let value = read.map(|()| f32::from_le_bytes(bytes)).filter(|value| value.is_finite());
+    value.ok_or_else(|| format!("{} {:?}, which is not one finite number", tensor.name, tensor.shape))
+}
+
+/// A tensor that has another shape than it is to have.
+pub fn misshapen(tensor: &Tensor<'_>, want: &[usize]) -> String {
+    format!("{} has shape {:?}, {want:?} wanted", tensor.name, tensor.shape)
+}

@@ -1,0 +1,84 @@
+//! Adapters of the demo model: one in the form of the published distilled LoRA, and one as kohya's tools write them.
+
+use half::bf16;
+use zoetrope_runtime::files::{FileDtype, NewTensor, write_tensors};
+use zoetrope_runtime::plan::Source;
+
+use super::random::Stream;
+use crate::model_files::Wanted;
+
+/// An adapter of the demo model.
+pub struct DemoAdapter {
+    /// The name of its file.
+    pub file: &'static str,
+    /// The largest rank; a layer has no more than its inputs and outputs.
+    rank: usize,
+    /// How large its changes are beside the weights.
+    gain: f64,
+    /// Which layers it changes.
+    changes: fn(&str) -> bool,
+    /// Whether names have underscores for dots, and changes an alpha of half their rank.
+    kohya: bool,
+}
+
+/// Changes every linear layer of the transformer, as the published distilled LoRA does (docs/model/checkpoint.md 4.2).
+pub const DISTILLED: DemoAdapter = DemoAdapter {
+    file: "ltx-2.3-demo-distilled-lora.safetensors",
+    rank: 8,
+    gain: 0.3,
+    changes: |_| true,
+    kohya: false,
+};
+
+/// Changes self-attention and feed-forward of the video stream.
+pub const STYLE: DemoAdapter = DemoAdapter {
+    file: "ltx-2.3-demo-style-lora.safetensors",
+    rank: 4,
+    gain: 0.5,
+    changes: |module| module.contains(".attn1.") || module.contains(".ff."),
+    kohya: true,
+};
+
+const TRANSFORMER: &str = "model.diffusion_model.";
+
+impl DemoAdapter {
+    /// The bytes of its file, for the model of these tensors.
+    pub fn bytes(&self, tensors: &[Wanted]) -> Vec<u8> {
+        let mut made: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
+        for Wanted { tensor, shape, .. } in
+            tensors.iter().filter(|wanted| wanted.source == Source::Checkpoint)
+        {
+            let module = tensor.strip_prefix(TRANSFORMER).and_then(|name| name.strip_suffix(".weight"));
+            let Some(module) = module.filter(|name| !name.contains("_connector.") && (self.changes)(name))
+            else {
+                continue;
+            };
+            let &[out, inner] = shape.as_slice() else { continue };
+            let rank = self.rank.min(out).min(inner);
+            let values = |part: &str, count: usize, deviation: f64| -> Vec<u8> {
+                let mut stream = Stream::named(&format!("{}/{module}.{part}", self.file));
+                (0..count).flat_map(|_| bf16::from_f64(deviation * stream.next()).to_le_bytes()).collect()
+            };
+            let down = values("down", rank * inner, 1.0 / (inner as f64).sqrt());
+            let up = values("up", out * rank, self.gain / (rank as f64).sqrt());
+            let (module, parts) = match self.kohya {
+                true => (format!("lora_unet_{}", module.replace('.', "_")), ["lora_down", "lora_up"]),
+                false => (format!("diffusion_model.{module}"), ["lora_A", "lora_B"]),
+            };
+            made.push((format!("{module}.{}.weight", parts[0]), vec![rank, inner], down));
+            made.push((format!("{module}.{}.weight", parts[1]), vec![out, rank], up));
+            if self.kohya {
+                let alpha = bf16::from_f64(rank as f64 / 2.0).to_le_bytes().to_vec();
+                made.push((format!("{module}.alpha"), Vec::new(), alpha));
+            }
+        }
+        // The same bytes for any order of the list.
+        made.sort();
+        made.dedup();
+        let made: Vec<NewTensor<'_>> = made
+            .iter()
+            .map(|(name, shape, bytes)| NewTensor { name, dtype: FileDtype::Bf16, shape, bytes })
+            .collect();
+        write_tensors(&[("format", "pt")], &made)
+    }
+}
