@@ -22,9 +22,19 @@ pub struct Request<'a> {
     pub seed: u64,
     /// Denoising steps of phases whose number is open; `None` for as many as the model is meant to have.
     pub steps: Option<usize>,
+    /// The images that the clip is made from, in the order of the plan's.
+    pub images: Vec<Image<'a>>,
     /// Tensors instead of what ports and slots would hold, by their names: scales of guidance; initial noise
     /// (`stage1.v.noise`, `stage1.a.noise`, ..). A phase all of whose slots are given does not run.
     pub tensors: Named,
+}
+
+/// An image of a request.
+pub struct Image<'a> {
+    /// How strongly the clip is held to it: 0 to 1.
+    pub strength: f32,
+    /// Its pixels in a width and a height, [3, height, width] in -1..1.
+    pub pixels: &'a dyn Fn(usize, usize) -> Tensor,
 }
 
 /// What a run leaves.
@@ -63,12 +73,19 @@ pub fn run<'a, E: Executor<'a>>(
 ) -> Result<Finished> {
     let empty = || Tensor::real(&[0], Vec::new());
     let mut finished = Finished { latents: Named::new(), video: empty(), waveform: empty() };
+    // Slots of phases that did not run, because the request brings nothing for them.
+    let mut zeros = BTreeSet::new();
     for phase in session.plan().phases.iter().filter(|phase| !request.has(phase)) {
+        if phase.image.is_some_and(|number| request.images.len() <= number as usize) {
+            zeros.extend(phase.outputs.iter().filter_map(|port| port.slot.as_deref()));
+            continue;
+        }
         let name = phase.name.as_ref();
         let steps = sigmas(phase, request.steps);
         let inputs = phase.inputs.iter().filter_map(|port| {
-            let value = request.value(phase, port, &steps)?;
-            Some((port.name.to_string(), value))
+            let zero = port.slot.as_deref().is_some_and(|slot| zeros.contains(slot));
+            let value = if zero { Some(filled(port, 0.0)) } else { request.value(phase, port, &steps) };
+            Some((port.name.to_string(), value?))
         });
         session.run(name, &inputs.collect(), &steps, watch)?;
         let mut left = Named::new();
@@ -114,7 +131,16 @@ impl Request<'_> {
             Role::Seed | Role::StepSeed => {
                 Some(Tensor::int(&[2], vec![self.seed as i32, (self.seed >> 32) as i32]))
             }
-            Role::Strength { .. } => Some(filled(port, 0.0)),
+            Role::Image { number } => {
+                let [.., height, width] = shape(port)[..] else { return None };
+                let Tensor { values, .. } = (self.images.get(*number as usize)?.pixels)(width, height);
+                Some(Tensor { shape: shape(port), values })
+            }
+            Role::Strength { number } => {
+                let given = self.tensors.get(&*port.name).cloned();
+                let strength = self.images.get(*number as usize).map_or(0.0, |image| image.strength);
+                given.or_else(|| Some(filled(port, strength)))
+            }
             Role::NoiseScale => Some(Tensor::real(&[1], vec![noise_scale(phase, sigmas, &BTreeSet::new())])),
             Role::Tensor { default } => {
                 let given = self.tensors.get(&*port.name).cloned();

@@ -98,8 +98,8 @@ fn guidance_without_effect_has_none() {
     }
     let mut run = |phase: &Phase, number: fn(&str, f32) -> f32| {
         for port in guided.plan.phases[0].inputs.iter() {
-            if let Role::Tensor { default: Some(scale) } = port.role {
-                let value = Tensor::real(&[1], vec![number(&port.name, scale)]);
+            if let (Role::Tensor { default: Some(scale) }, [1]) = (&port.role, &*port.shape) {
+                let value = Tensor::real(&[1], vec![number(&port.name, *scale)]);
                 inputs.insert(port.name.to_string(), value);
             }
         }

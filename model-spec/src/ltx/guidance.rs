@@ -55,6 +55,12 @@ impl Scales {
         video: StreamScales { cfg: 3.0, stg: 1.0, modality: 3.0, rescale: 0.7 },
         audio: StreamScales { cfg: 7.0, stg: 1.0, modality: 3.0, rescale: 0.7 },
     };
+
+    /// Of the first of two stages whose steps have two evaluations (docs/model/sampling.md 7.3, HQ).
+    pub const HQ: Scales = Scales {
+        video: StreamScales { cfg: 3.0, stg: 0.0, modality: 3.0, rescale: 0.45 },
+        audio: StreamScales { cfg: 7.0, stg: 0.0, modality: 3.0, rescale: 1.0 },
+    };
 }
 
 impl Guidance {

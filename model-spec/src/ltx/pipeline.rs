@@ -101,7 +101,7 @@ impl Recorder<'_> {
         let graph = match name {
             "text-encode" => self.text_encode(&PROMPTS[0]),
             "connect" => self.connect(&PROMPTS[0]),
-            "video-encode" => self.video_encode(name, size),
+            "video-encode" => self.video_encode(size),
             "velocity" => self.velocity(size),
             "upscale" => self.upscale(size.half()),
             "video-decode" => self.video_decode(size),
@@ -162,10 +162,11 @@ impl Recorder<'_> {
         Ok(Program { phases })
     }
 
-    /// What denoises in stage `number`, from 1: its noise, and its loop.
-    fn stage(&self, number: usize, stage: &Stage) -> Result<[Phase; 2], ShapeError> {
+    /// What denoises in stage `number`, from 1: the latents of images, noise, and its loop.
+    fn stage(&self, number: usize, stage: &Stage) -> Result<Vec<Phase>, ShapeError> {
         let size = stage.scale.size(self.target.size);
         let slot = |what: &str| format!("stage{number}.{what}");
+        let mut phases = Vec::new();
         let noise = self.noise(&format!("noise-{number}"), size, 2 * (number - 1))?;
         let mut noise = Phase::alone(noise);
         let drawn = StepNoise::Drawn { first: 2 * (self.target.recipe.stages.len() + number - 1) };
@@ -185,10 +186,17 @@ impl Recorder<'_> {
             let audio = format!("stage{}.a.latent", number - 1);
             denoise = denoise.takes("v.initial", "upscaled.v.latent").takes("a.initial", &audio);
         }
+        for (image, item) in stage.items.iter().enumerate() {
+            let port = item.port();
+            let encode = self.image_encode(&format!("image-encode-{number}"), image, size)?;
+            phases.push(Phase::alone(encode).with_image(image).leaves("v.latent", &slot(port)));
+            denoise = denoise.takes(port, &slot(port));
+        }
         for name in ["v.latent", "a.latent"] {
             denoise = denoise.leaves(name, &slot(name));
         }
-        Ok([noise, denoise])
+        phases.extend([noise, denoise]);
+        Ok(phases)
     }
 
     /// The video of the stage before stage `number`, in twice its size.

@@ -4,7 +4,9 @@ use std::fmt;
 
 use super::config::Transformer;
 use super::guidance::{Guidance, Scales};
-use super::schedule::{DISTILLED_SIGMAS, GUIDED_STEPS, GUIDED_TOKENS, Levels, STAGE_2_SIGMAS, Schedule};
+use super::schedule::{
+    DISTILLED_SIGMAS, GUIDED_STEPS, GUIDED_TOKENS, HQ_STEPS, Levels, STAGE_2_SIGMAS, Schedule,
+};
 use super::sizes::{SPACE, Size};
 use super::solver::Solver;
 
@@ -62,11 +64,22 @@ pub enum Item {
     FirstFrame,
 }
 
+impl Item {
+    /// The port of the denoising loop that takes its latents.
+    pub fn port(self) -> &'static str {
+        match self {
+            Item::FirstFrame => "v.image",
+        }
+    }
+}
+
 /// The recipes that can be named, with a sentence on each.
-pub const RECIPES: [(&str, &str, fn() -> Recipe); 3] = [
+pub const RECIPES: [(&str, &str, fn() -> Recipe); 5] = [
     ("distilled", "the distilled checkpoint at half size, then at full size", distilled),
     ("distilled-single-stage", "the distilled checkpoint at full size at once", distilled_single_stage),
     ("one-stage", "the dev checkpoint, guided, at full size at once", one_stage),
+    ("two-stage", "the dev checkpoint, guided at half size, refined at full size", two_stage),
+    ("two-stage-hq", "as two-stage, with a solver of two evaluations a step", two_stage_hq),
 ];
 
 impl Recipe {
@@ -176,6 +189,28 @@ fn distilled_single_stage() -> Recipe {
 
 fn one_stage() -> Recipe {
     Recipe { name: "one-stage".to_string(), stages: vec![Stage::guided(Scale::Full)], audio_of: 0 }
+}
+
+fn two_stage() -> Recipe {
+    Recipe {
+        name: "two-stage".to_string(),
+        stages: vec![Stage::guided(Scale::Half), Stage::refining()],
+        audio_of: 0,
+    }
+}
+
+/// docs/model/pipelines.md 5.
+fn two_stage_hq() -> Recipe {
+    let guidance =
+        Guidance { uncond: true, stg_blocks: Some(Vec::new()), modality: true, scales: Scales::HQ };
+    let first = Stage {
+        guidance: Some(guidance),
+        solver: Solver::RES_2S,
+        levels: StageLevels::Shifted { steps: HQ_STEPS, tokens: None },
+        ..Stage::guided(Scale::Half)
+    };
+    let second = Stage { solver: Solver::RES_2S, ..Stage::refining() };
+    Recipe { name: "two-stage-hq".to_string(), stages: vec![first, second], audio_of: 0 }
 }
 
 impl fmt::Display for Recipe {

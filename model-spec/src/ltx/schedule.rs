@@ -11,6 +11,8 @@ pub const STAGE_2_SIGMAS: [f32; 4] = [0.909375, 0.725, 0.421875, 0.0];
 
 /// Steps of a guided run, unless another number is asked for (docs/model/sampling.md 7.3).
 pub const GUIDED_STEPS: usize = 30;
+/// Steps of the first of two stages by a solver of two evaluations a step.
+pub const HQ_STEPS: usize = 15;
 /// The number of tokens that most guided runs take their schedule for, whatever their size.
 pub const GUIDED_TOKENS: usize = 4096;
 

@@ -96,6 +96,9 @@ const KEPT: [f64; 3] = [1.0, 0.0, 0.0];
 use Operand::{Anchor, Former, Next, Noise, State, X0};
 
 impl Solver {
+    /// As the official pipelines use it (6.4).
+    pub const RES_2S: Solver = Solver::Res2s { eta: 0.5 };
+
     /// What happens behind every evaluation, in order; the state comes first. All but [`Operand::Next`] are what they
     /// were before. A register that has no update is none of the solver's.
     pub fn updates(&self) -> &'static [Update] {

@@ -36,7 +36,7 @@ const SOLVERS: [(&str, Solver); 4] = [
     ("euler", Solver::Euler),
     ("euler-ancestral", Solver::Ancestral { eta: 1.0, s_noise: 1.0 }),
     ("gradient-estimation", Solver::GradientEstimation { gamma: 2.0 }),
-    ("res_2s", Solver::Res2s { eta: 0.5 }),
+    ("res_2s", Solver::RES_2S),
 ];
 
 /// The most steps of a stage.
