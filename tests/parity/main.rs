@@ -5,6 +5,7 @@ mod decoders;
 mod guided;
 mod model;
 mod run;
+mod solver;
 mod tables;
 mod text;
 mod transformer;

@@ -21,7 +21,7 @@ import struct
 import sys
 from pathlib import Path
 
-# What the distilled path runs, prompt to pixels and waveform; guided steps and masked attention.
+# What the distilled path runs, prompt to pixels and waveform; guided steps and masked attention; steps of solvers.
 CASES = [
     "tokenizer",
     "gemma",
@@ -30,6 +30,7 @@ CASES = [
     "positions",
     "rope",
     "sigmas",
+    "steps",
     "transformer_t2v",
     "transformer_long",
     "transformer_per_token",

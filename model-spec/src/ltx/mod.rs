@@ -19,6 +19,7 @@ pub mod sampler;
 pub mod schedule;
 mod sequence;
 pub mod sizes;
+pub mod solver;
 mod statistics;
 pub mod text_encoder;
 pub mod transformer;
