@@ -133,19 +133,16 @@ impl Solver {
     /// All evaluations of a run through `sigmas`, which fall from step to step; the last one may be 0.
     pub fn evaluations(&self, sigmas: &[f32]) -> Vec<Evaluation> {
         let levels: Vec<f64> = sigmas.iter().map(|sigma| f64::from(*sigma)).collect();
-        let steps = levels.windows(2).map(|pair| (pair[0], pair[1])).enumerate();
+        let steps = levels.windows(2).map(|pair| (pair[0], pair[1]));
         match *self {
-            Solver::Euler => steps.map(|(_, (sigma, next))| euler(sigma, next)).collect(),
+            Solver::Euler => steps.map(|(sigma, next)| euler(sigma, next)).collect(),
             Solver::Ancestral { eta, s_noise } => {
-                steps.map(|(i, (sigma, next))| ancestral(i, sigma, next, eta, s_noise)).collect()
+                steps.enumerate().map(|(i, (sigma, next))| ancestral(i, sigma, next, eta, s_noise)).collect()
             }
             Solver::GradientEstimation { gamma } => {
                 // The first step has no velocity before it.
                 let gammas = std::iter::once(1.0).chain(std::iter::repeat(gamma));
-                steps
-                    .zip(gammas)
-                    .map(|((_, (sigma, next)), gamma)| extrapolated(sigma, next, gamma))
-                    .collect()
+                steps.zip(gammas).map(|((sigma, next), gamma)| extrapolated(sigma, next, gamma)).collect()
             }
             Solver::Res2s { eta } => res_2s(levels, eta),
         }
