@@ -218,7 +218,9 @@ impl Request {
                     request.ports.extend(given.map(|given| (name.to_string(), given)));
                     None
                 }
-                Role::ClassOf { .. } | Role::NoiseScale | Role::Unset | Role::Coefficients => None,
+                Role::ClassOf { .. } | Role::NoiseScale | Role::Unset | Role::Coefficients | Role::Holds => {
+                    None
+                }
                 Role::Distinct { of } => {
                     let of_it = |p: &&Port| matches!(&p.role, Role::ClassOf { of: other } if of == other);
                     let class = phase.inputs.iter().find(of_it);

@@ -49,6 +49,7 @@ pub fn inputs(phase: &Phase, sigmas: &[f32], given: &Named) -> Vec<Named> {
                     let coefficients = evaluation.coefficients.clone();
                     Some(Tensor::real(&[coefficients.len()], coefficients))
                 }
+                Role::Holds => Some(Tensor::real(&[1], vec![f32::from(u8::from(evaluation.holds))])),
                 Role::StepSeed => Some(drawn(given?, evaluation.noise)),
                 Role::StepTensor => Some(row(given?, number, port)),
                 _ => None,

@@ -6,6 +6,7 @@ mod guided;
 mod lora;
 mod model;
 mod run;
+mod solver;
 mod stepped;
 mod tables;
 mod text;

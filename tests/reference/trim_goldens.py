@@ -31,6 +31,7 @@ CASES = [
     "positions",
     "rope",
     "sigmas",
+    "steps",
     "transformer_t2v",
     "transformer_long",
     "transformer_per_token",

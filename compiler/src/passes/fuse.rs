@@ -286,6 +286,13 @@ mod tests {
             let lost = lost.map(|lost| (lost, "attention of 4 operands instead of 3".to_string()));
             assert_eq!(kernels(&shapes[..inputs], gates), [(name, lost.into_iter().collect::<Vec<_>>())]);
         }
+        // One row of biases for all queries is a third one, unless there is one query.
+        for (queries, name) in [(5, "attention_key_bias"), (1, "attention_bias")] {
+            let shapes: [&[usize]; 4] = [&[queries, 16], &[7, 16], &[7, 16], &[1, 7]];
+            assert_eq!(kernels(&shapes, false)[0].0, name);
+        }
+        let shapes: [&[usize]; 4] = [&[5, 16], &[7, 16], &[7, 16], &[1, 7]];
+        assert_eq!(kernels(&shapes, true)[0].0, "attention_key_bias_gate");
     }
 
     /// The kernels of what `record` makes of inputs: two of tokens, their classes, and a port with two rows of columns.

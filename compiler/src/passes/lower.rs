@@ -91,6 +91,7 @@ fn role(role: &Role) -> plan::Role {
         Role::Unset => plan::Role::Unset,
         Role::Sigma => plan::Role::Sigma,
         Role::Coefficients => plan::Role::Coefficients,
+        Role::Holds => plan::Role::Holds,
         Role::StepSeed => plan::Role::StepSeed,
         Role::StepTensor => plan::Role::StepTensor,
         Role::Latent => plan::Role::Latent,

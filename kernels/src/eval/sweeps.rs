@@ -113,7 +113,9 @@ pub(crate) fn reads_rows(op: &Op, input: usize, shapes: &[&[usize]]) -> bool {
     match op {
         Op::Binary { .. } => input == 0 || rows(shapes[1]) == rows(shapes[0]),
         Op::HeadScale { .. } => true,
-        Op::Attention { causal, .. } => input == 0 || (input == 3 && !causal),
+        Op::Attention { causal, .. } => {
+            input == 0 || (input == 3 && !causal && rows(shapes[3]) == rows(shapes[0]))
+        }
         Op::Unary { .. }
         | Op::Affine { .. }
         | Op::Clamp { .. }

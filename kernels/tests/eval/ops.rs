@@ -121,6 +121,8 @@ fn attention(random: &mut Random) {
     let mut causal = qkv(tk, tk);
     biased.push(random.reals(&[tq, tk], -4.0, 4.0));
     check(&Op::Attention { heads, kv_heads, scale, causal: false }, &biased, CLOSE);
+    biased[3] = random.reals(&[1, tk], -4.0, 4.0);
+    check(&Op::Attention { heads, kv_heads, scale, causal: false }, &biased, CLOSE);
     let window = 1 + random.below(tk + 3);
     causal.push(random.ints(&[tk], 3));
     causal.push(Array { ints: true, ..Array::new(&[1], vec![window as f64]) });
@@ -280,6 +282,15 @@ fn lowest_biases() {
         hidden.for_each(|(_, bias)| *bias = lowest);
         inputs.push(bias);
         check(&op, &inputs, CLOSE);
+        // What no query sees is as good as not there.
+        let rest = |a: &Array| Array::new(&[300, a.cols()], a.data[..300 * a.cols()].to_vec());
+        let visible = [inputs[0].clone(), rest(&inputs[1]), rest(&inputs[2])];
+        let ends = (0..tk).map(|key| if key < 300 { 0.0 } else { lowest });
+        let common = Array::new(&[1, tk], ends.collect());
+        let hidden = [&inputs[..3], &[common]].concat();
+        check(&op, &hidden, CLOSE);
+        let (few, all) = (naive::evaluate(&op, &visible), naive::evaluate(&op, &hidden));
+        assert!(few.data.iter().zip(&all.data).all(|(few, all)| (few - all).abs() < 1e-12));
         let (want, v) = (naive::evaluate(&op, &inputs), &inputs[2]);
         for c in 0..d {
             let mean = (0..tk).map(|key| v.at(&[key, c])).sum::<f64>() / tk as f64;

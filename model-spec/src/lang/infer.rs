@@ -284,7 +284,9 @@ fn attention(s: &[&[usize]], heads: usize, kv_heads: usize) -> Result<Shape, Sha
     let fits = q[1].is_multiple_of(heads) && k[1] == q[1] / heads * kv_heads;
     want(fits, || format!("keys {k:?} and values {v:?} do not fit {q:?}"))?;
     match &s[3..] {
-        [bias] => want(*bias == [q[0], k[0]], || format!("bias {bias:?} does not fit {q:?} and {k:?}"))?,
+        [bias] => want(*bias == [q[0], k[0]] || *bias == [1, k[0]], || {
+            format!("bias {bias:?} does not fit {q:?} and {k:?}")
+        })?,
         [valid, window] => want(*valid == [k[0]] && *window == [1] && q[0] == k[0], || {
             format!("mask {valid:?} does not fit {k:?}")
         })?,

@@ -227,8 +227,8 @@ ops! {
     Rope "rope" { heads: usize, shared: bool }
     /// `(q [tq, heads·d], k [tk, kv_heads·d], v [tk, kv_heads·d], bias [tq, tk]?)`, and when `causal` in place of a
     /// bias `(valid [tk] i32, window [1] i32)`: softmax(scale·q·kᵀ + bias)·v per head; query head h uses kv head
-    /// h·kv_heads/heads. A bias of −∞ counts as the lowest finite number: a query with nothing but those weighs all
-    /// keys alike. Causal: key j is seen by query i when i − window < j ≤ i and `valid[j]` ≠ 0; a query that sees
+    /// h·kv_heads/heads. A bias `[1, tk]` is that of all queries. A bias of −∞ counts as the lowest finite number: a
+    /// query with nothing but those weighs all keys alike. Causal: key j is seen by query i when i − window < j ≤ i and `valid[j]` ≠ 0; a query that sees
     /// nothing gives zeros.
     Attention "attention" { heads: usize, kv_heads: usize, scale: f32, causal: bool }
     /// `(t [n])` → `[n, 2·half]`: cos then sin of t·exp(−ln(10000)·i/half), exponents

@@ -30,6 +30,8 @@ pub enum Role {
     Sigma,
     /// Before every step: the coefficients of the solver's sums.
     Coefficients,
+    /// Before every step: 1 where its result is held to what is given, 0 where it is not held again.
+    Holds,
     /// Before every step: two words that its noise is drawn with.
     StepSeed,
     /// Before every step: its row of a tensor that is given under the port's name; zeros where it has no such row.
@@ -47,6 +49,6 @@ pub enum Role {
 impl Role {
     /// Whether the host writes it before every step, rather than once before the phase.
     pub fn per_step(&self) -> bool {
-        matches!(self, Role::Sigma | Role::Coefficients | Role::StepSeed | Role::StepTensor)
+        matches!(self, Role::Sigma | Role::Coefficients | Role::Holds | Role::StepSeed | Role::StepTensor)
     }
 }

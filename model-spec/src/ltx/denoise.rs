@@ -43,6 +43,8 @@ struct StepPorts {
     coefficients: Value,
     /// Two words; `None` where no noise is drawn.
     seed: Option<Value>,
+    /// Whether the new state is held, f32 \[1\]; `None` where no solver asks for it.
+    holds: Option<Value>,
 }
 
 impl Recorder<'_> {
@@ -81,6 +83,8 @@ impl Recorder<'_> {
                     &[solver.coefficients()],
                 ),
                 seed: drawn.then(seed),
+                holds: (solver.draws() && tracks.iter().any(|track| track.held.is_some()))
+                    .then(|| b.port("holds", Role::Holds, Dtype::F32, &[1])),
             };
             let mine: Vec<&[Value]> = x.chunks(registers).take(tracks.len()).collect();
             let latents = PerStream { video: b.round(mine[0][0]), audio: b.round(mine[1][0]) };
@@ -190,9 +194,12 @@ fn stepped(
         };
         first += update.coefficients();
         // What noise was added to is held again.
-        let made = match track.held.filter(|_| next.is_empty() && solver.draws()) {
-            Some(Held { class, mask, clean }) => held(b, made, clean, mask, class),
-            None => made,
+        let made = match (track.held.filter(|_| next.is_empty()), ports.holds) {
+            (Some(Held { class, mask, clean }), Some(holds)) => {
+                let mask = b.affine(b.mul(b.affine(mask, -1.0, 1.0), holds), -1.0, 1.0);
+                held(b, made, clean, mask, class)
+            }
+            _ => made,
         };
         next.push(b.cast(made, register_dtype(b, solver)));
     }

@@ -3,6 +3,7 @@
 //! Tokens fall into classes that share a noise level: their class numbers a row of levels and of masks. Each of these
 //! becomes one launch, and what holds x0 one with what makes it. Results are f32 unless the next op rounds them.
 
+use super::solver::{Operand, Solver};
 use crate::lang::{Builder, Op, Value};
 
 /// x0 of one pass: `x` less `velocity`, both [tokens, channels], times the timestep of each token. `timesteps` is f32
@@ -23,6 +24,52 @@ pub fn combined(b: &Builder, terms: &[(Value, Value)]) -> Value {
     let products = terms.iter().map(|(coefficient, operand)| b.mul(*operand, *coefficient));
     let sum = products.reduce(|sum, term| b.add(sum, term));
     sum.expect("a sum has terms")
+}
+
+/// The registers of `solver` behind an evaluation that said `x0`, in the order of [`Solver::updates`], as `registers` are.
+/// `coefficients` is f32 [[`Solver::coefficients`]]; `noise` is there where the solver draws some, and `hold` then brings
+/// a new state to what is given, in evaluations that hold it.
+///
+/// # Panics
+/// When a solver that draws noise has none.
+pub fn advanced(
+    b: &Builder,
+    solver: Solver,
+    registers: &[Value],
+    x0: Value,
+    noise: Option<Value>,
+    coefficients: Value,
+    hold: impl Fn(Value) -> Value,
+) -> Vec<Value> {
+    let updates = solver.updates();
+    let register =
+        |operand| updates.iter().position(|update| update.register == operand).map(|i| registers[i]);
+    let (mut next, mut used) = (Vec::new(), 0);
+    for update in updates {
+        let value = |operand: &Operand| match operand {
+            Operand::X0 => x0,
+            Operand::Noise => noise.expect("a solver that draws has noise"),
+            Operand::Next => next[0],
+            Operand::State | Operand::Anchor | Operand::Former => {
+                register(*operand).expect("a solver reads the registers that it updates")
+            }
+        };
+        let operands: Vec<Value> = update.terms.iter().map(value).collect();
+        let made = match operands[..] {
+            [operand] => operand,
+            _ => {
+                let terms = operands
+                    .iter()
+                    .zip(used..)
+                    .map(|(operand, i)| (b.slice(coefficients, 0, i, 1), *operand));
+                combined(b, &terms.collect::<Vec<_>>())
+            }
+        };
+        used += update.coefficients();
+        let holds = solver.draws() && update.register == Operand::State;
+        next.push(if holds { hold(made) } else { made });
+    }
+    next
 }
 
 /// `x` [tokens, channels] less the mean of all elements, over their standard deviation: of all tokens, or of those for

@@ -73,3 +73,10 @@ pub fn ltx2(steps: usize, tokens: usize) -> Vec<f32> {
     let factor = (1.0 - shifted(steps.max(1) - 1)) / (1.0 - TERMINAL);
     (0..steps).map(|k| 1.0 - (1.0 - shifted(k)) / factor).chain([0.0]).collect()
 }
+
+/// The levels of a run whose Euler steps make use of one prediction `skip` more times: those at which there are
+/// predictions, and the last one. Nothing is lost: while x0 is the same, a step over several levels is those steps.
+pub fn skipping(sigmas: &[f32], skip: usize) -> Vec<f32> {
+    let steps = sigmas.len().saturating_sub(1);
+    (0..steps).step_by(skip + 1).chain((!sigmas.is_empty()).then_some(steps)).map(|i| sigmas[i]).collect()
+}

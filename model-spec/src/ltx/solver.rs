@@ -85,6 +85,9 @@ pub struct Evaluation {
     pub coefficients: Vec<f32>,
     /// None where the noise counts nothing.
     pub noise: Option<Draw>,
+    /// Whether the new state is held to what is given, as x0 was. Where it is not, all masks of the new state are 1: a
+    /// partial mask would count twice.
+    pub holds: bool,
 }
 
 /// The last level that res_2s evaluates at, in place of none (6.4).
@@ -117,7 +120,7 @@ impl Solver {
         }
     }
 
-    /// Whether evaluations draw noise. Then the new state is held to what is given, as x0 is.
+    /// Whether evaluations draw noise. Then the new state is held to what is given ([`Evaluation::holds`]).
     pub fn draws(&self) -> bool {
         matches!(self, Solver::Ancestral { .. } | Solver::Res2s { .. })
     }
@@ -135,19 +138,16 @@ impl Solver {
     /// All evaluations of a run through `sigmas`, which fall from step to step; the last one may be 0.
     pub fn evaluations(&self, sigmas: &[f32]) -> Vec<Evaluation> {
         let levels: Vec<f64> = sigmas.iter().map(|sigma| f64::from(*sigma)).collect();
-        let steps = levels.windows(2).map(|pair| (pair[0], pair[1])).enumerate();
+        let steps = levels.windows(2).map(|pair| (pair[0], pair[1]));
         match *self {
-            Solver::Euler => steps.map(|(_, (sigma, next))| euler(sigma, next)).collect(),
+            Solver::Euler => steps.map(|(sigma, next)| euler(sigma, next)).collect(),
             Solver::Ancestral { eta, s_noise } => {
-                steps.map(|(i, (sigma, next))| ancestral(i, sigma, next, eta, s_noise)).collect()
+                steps.enumerate().map(|(i, (sigma, next))| ancestral(i, sigma, next, eta, s_noise)).collect()
             }
             Solver::GradientEstimation { gamma } => {
                 // The first step has no velocity before it.
                 let gammas = std::iter::once(1.0).chain(std::iter::repeat(gamma));
-                steps
-                    .zip(gammas)
-                    .map(|((_, (sigma, next)), gamma)| extrapolated(sigma, next, gamma))
-                    .collect()
+                steps.zip(gammas).map(|((sigma, next), gamma)| extrapolated(sigma, next, gamma)).collect()
             }
             Solver::Res2s { eta } => res_2s(levels, eta),
         }
@@ -166,7 +166,8 @@ impl fmt::Display for Solver {
 }
 
 fn evaluation(sigma: f64, coefficients: &[f64], noise: Option<Draw>) -> Evaluation {
-    Evaluation { sigma: sigma as f32, coefficients: coefficients.iter().map(|c| *c as f32).collect(), noise }
+    let coefficients = coefficients.iter().map(|c| *c as f32).collect();
+    Evaluation { sigma: sigma as f32, coefficients, noise, holds: noise.is_some() }
 }
 
 fn euler(sigma: f64, next: f64) -> Evaluation {
@@ -225,6 +226,7 @@ fn res_2s(mut levels: Vec<f64>, eta: f64) -> Vec<Evaluation> {
         *last = RES_2S_LAST;
     }
     let mut out = Vec::new();
+    let mut push = |evaluation: Evaluation| out.push(Evaluation { holds: true, ..evaluation });
     for (step, pair) in levels.windows(2).enumerate() {
         let (sigma, next) = (pair[0], pair[1]);
         let h = -log(next / sigma);
@@ -241,13 +243,13 @@ fn res_2s(mut levels: Vec<f64>, eta: f64) -> Vec<Evaluation> {
         // Where steps are short, the anchor is the point that leads to the noisy state.
         let back = [0.0, 1.0 / (1.0 - first), -first / (1.0 - first)];
         let anchor = if h < 0.5 && sigma > 0.03 { back } else { KEPT };
-        out.push(evaluation(sigma, &[&state[..], &anchor].concat(), draws(Draw::Substep(step))));
+        push(evaluation(sigma, &[&state[..], &anchor].concat(), draws(Draw::Substep(step))));
         let inject = Injection::new(sigma, next, eta);
         let second = h * 2.0 * phi_2;
         let third = h * phi_1 - second;
         let (kept, p) = (inject.anchor + inject.predicted, inject.predicted);
         let state = [0.0, p * second, kept - p * (second + third), p * third, inject.noise];
-        out.push(evaluation(middle, &[&state[..], &KEPT].concat(), draws(Draw::Step(step))));
+        push(evaluation(middle, &[&state[..], &KEPT].concat(), draws(Draw::Step(step))));
     }
     if to_none {
         out.push(evaluation(RES_2S_LAST, &[&[0.0, 1.0, 0.0, 0.0, 0.0][..], &KEPT].concat(), None));

@@ -5,6 +5,7 @@ mod inventory;
 mod names;
 mod odd;
 mod shapes;
+mod solver;
 
 use zoetrope_model_spec::lang::{Builder, Dtype, Graph, Source, Value};
 use zoetrope_model_spec::ltx::config::ModelConfig;

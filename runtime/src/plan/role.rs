@@ -34,6 +34,8 @@ pub enum Role {
     Sigma,
     /// Before every step: the coefficients of the solver's sums.
     Coefficients,
+    /// Before every step: 1 where its result is held to what is given, 0 where it is not held again.
+    Holds,
     /// Before every step: two words that its noise is drawn with.
     StepSeed,
     /// Before every step: its row of a tensor that is given under the port's name; zeros where it has no such row.
@@ -51,7 +53,7 @@ pub enum Role {
 impl Role {
     /// Whether the host writes it before every step, rather than once before the phase.
     pub fn per_step(&self) -> bool {
-        matches!(self, Role::Sigma | Role::Coefficients | Role::StepSeed | Role::StepTensor)
+        matches!(self, Role::Sigma | Role::Coefficients | Role::Holds | Role::StepSeed | Role::StepTensor)
     }
 }
 
@@ -72,6 +74,7 @@ impl fmt::Display for Role {
             Role::Unset => f.write_str("unset"),
             Role::Sigma => f.write_str("sigma"),
             Role::Coefficients => f.write_str("coefficients"),
+            Role::Holds => f.write_str("holds"),
             Role::StepSeed => f.write_str("seed"),
             Role::StepTensor => f.write_str("row of a tensor"),
             Role::Latent => f.write_str("latent"),

@@ -29,6 +29,15 @@ struct Mask {
     window: i64,
 }
 
+/// What is added to the scores of keys.
+enum Bias {
+    None,
+    /// For every query a row of input 3.
+    OfQueries,
+    /// One row for all of them.
+    Common(Vec<f32>),
+}
+
 struct Attention {
     shape: Shape,
     d: usize,
@@ -37,8 +46,7 @@ struct Attention {
     k: Vec<f32>,
     v: Vec<f32>,
     mask: Option<Mask>,
-    /// Whether input 3 is added to the scores.
-    biased: bool,
+    bias: Bias,
 }
 
 /// `[keys, heads, d]` as `[heads, keys, d]`: rows of a head next to each other.
@@ -63,8 +71,12 @@ pub(crate) fn prepare<'a>(setup: &Setup<'a, '_>, shape: Shape) -> Prepared<'a> {
     } else {
         None
     };
-    let biased = !shape.causal && setup.inputs.len() > 3;
-    let attention = Attention { shape, d, keys: setup.input(1).rows(), k: k?, v: v?, mask, biased };
+    let bias = match setup.inputs.get(3).filter(|_| !shape.causal) {
+        None => Bias::None,
+        Some(bias) if bias.rows() == setup.input(0).rows() => Bias::OfQueries,
+        Some(bias) => Bias::Common(bias.values()?.into_owned()),
+    };
+    let attention = Attention { shape, d, keys: setup.input(1).rows(), k: k?, v: v?, mask, bias };
     fresh(move |panel, out| attention.rows(panel, out))
 }
 
@@ -144,11 +156,12 @@ impl Attention {
 
     /// Adds the biases of a group's queries. They are finite: where all keys have the lowest one, all scores are equal.
     fn add_bias(&self, panel: &Panel<'_>, group: usize, first: usize, scores: &mut [f32]) {
-        if !self.biased {
-            return;
-        }
         for i in (group * LANES..panel.rows.len()).take(LANES) {
-            let bias = &panel.row(3, i, self.keys)[first..];
+            let bias = match &self.bias {
+                Bias::None => return,
+                Bias::OfQueries => &panel.row(3, i, self.keys)[first..],
+                Bias::Common(bias) => &bias[first..],
+            };
             for (score, bias) in scores[i % LANES..].iter_mut().step_by(LANES).zip(bias) {
                 *score += bias.clamp(f32::MIN, f32::MAX);
             }

@@ -250,7 +250,7 @@ fn attention(inputs: &[Array], heads: usize, kv_heads: usize, scale: f64, causal
     };
     // −∞ − −∞ is no number.
     let more = |i: usize, j: usize| match inputs.get(3) {
-        Some(bias) if !causal => bias.at(&[i, j]).max(f64::from(f32::MIN)),
+        Some(bias) if !causal => bias.at(&[i % bias.rows(), j]).max(f64::from(f32::MIN)),
         _ => 0.0,
     };
     let mut out = Vec::new();
