@@ -1,6 +1,7 @@
 //! Written files, read back by a parser and by decoders that share no code with the writer.
 
 mod failures;
+mod images;
 mod limits;
 mod read;
 
