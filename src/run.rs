@@ -22,8 +22,8 @@ pub struct Request<'a> {
     pub seed: u64,
     /// Denoising steps of phases whose number is open; `None` for as many as the model is meant to have.
     pub steps: Option<usize>,
-    /// The images that the clip is made from, in the order of the plan's.
-    pub images: Vec<Image<'a>>,
+    /// The images that the clip is made from, by their numbers in the plan.
+    pub images: BTreeMap<u32, Image<'a>>,
     /// Tensors instead of what ports and slots would hold, by their names: scales of guidance; initial noise
     /// (`stage1.v.noise`, `stage1.a.noise`, ..). A phase all of whose slots are given does not run.
     pub tensors: Named,
@@ -34,7 +34,7 @@ pub struct Image<'a> {
     /// How strongly the clip is held to it: 0 to 1.
     pub strength: f32,
     /// Its pixels in a width and a height, [3, height, width] in -1..1.
-    pub pixels: &'a dyn Fn(usize, usize) -> Tensor,
+    pub pixels: Box<dyn Fn(usize, usize) -> Tensor + 'a>,
 }
 
 /// What a run leaves.
@@ -76,7 +76,7 @@ pub fn run<'a, E: Executor<'a>>(
     // Slots of phases that did not run, because the request brings nothing for them.
     let mut zeros = BTreeSet::new();
     for phase in session.plan().phases.iter().filter(|phase| !request.has(phase)) {
-        if phase.image.is_some_and(|number| request.images.len() <= number as usize) {
+        if phase.image.is_some_and(|number| !request.images.contains_key(&number)) {
             zeros.extend(phase.outputs.iter().filter_map(|port| port.slot.as_deref()));
             continue;
         }
@@ -133,12 +133,12 @@ impl Request<'_> {
             }
             Role::Image { number } => {
                 let [.., height, width] = shape(port)[..] else { return None };
-                let Tensor { values, .. } = (self.images.get(*number as usize)?.pixels)(width, height);
+                let Tensor { values, .. } = (self.images.get(number)?.pixels)(width, height);
                 Some(Tensor { shape: shape(port), values })
             }
             Role::Strength { number } => {
                 let given = self.tensors.get(&*port.name).cloned();
-                let strength = self.images.get(*number as usize).map_or(0.0, |image| image.strength);
+                let strength = self.images.get(number).map_or(0.0, |image| image.strength);
                 given.or_else(|| Some(filled(port, strength)))
             }
             Role::NoiseScale => Some(Tensor::real(&[1], vec![noise_scale(phase, sigmas, &BTreeSet::new())])),

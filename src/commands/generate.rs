@@ -11,6 +11,7 @@ use zoetrope_runtime::plan::Plan;
 
 use super::adapters::adapted;
 use super::guidance::GuidanceArgs;
+use super::images::ImageArgs;
 use super::model::built_in;
 use super::outputs::Outputs;
 use super::previews::{self, Previews};
@@ -63,6 +64,8 @@ pub struct Generate {
     #[arg(short, long)]
     quiet: bool,
     #[command(flatten)]
+    images: ImageArgs,
+    #[command(flatten)]
     guidance: GuidanceArgs,
 }
 
@@ -112,6 +115,7 @@ impl Generate {
                 "the encoder takes no more than {width}x{height}: the edges are cut off"
             ));
         }
+        let images = self.images.open(plan)?;
         let chosen = self.device.choose(plan)?;
         let noise = self.noise.as_deref().map_or_else(|| Ok(Named::new()), |path| load_noise(plan, path))?;
         let files = self.model.open(plan, built_in(&facts.model).as_ref())?;
@@ -127,6 +131,7 @@ impl Generate {
         let steps = self.guidance.steps();
         let mut progress = Progress::new(plan, steps, self.quiet);
         let request = Request {
+            images: images.of_request(),
             prompts: [&encoded].into_iter().chain(&negative).collect(),
             seed: self.seed,
             steps,
@@ -167,7 +172,7 @@ impl Generate {
     /// All files that are read.
     fn inputs(&self) -> Inputs {
         let more = [self.noise.as_deref(), self.prompt.file()];
-        let model = self.model.paths().chain(self.adapters.paths());
+        let model = self.model.paths().chain(self.adapters.paths()).chain(self.images.paths());
         Inputs::of(model.chain(more.into_iter().flatten()))
     }
 }

@@ -16,7 +16,7 @@ use crate::model::{Model, compiled, folder, renamed, target};
 use crate::transformer::{inputs, size};
 
 /// One of the small model's LoRAs at a strength.
-fn given(name: &str, strength: f32) -> Given {
+pub fn given(name: &str, strength: f32) -> Given {
     Given { path: folder().join(format!("ltx-2.3-tiny-{name}-lora.safetensors")), strength }
 }
 
@@ -30,7 +30,7 @@ fn cases() -> [(&'static str, Vec<Given>); 4] {
     ]
 }
 
-fn evaluated(phase: &Phase, adapters: &[Given], merge: Merge, inputs: &Named) -> Named {
+pub fn evaluated(phase: &Phase, adapters: &[Given], merge: Merge, inputs: &Named) -> Named {
     let model = Model::open();
     let adapters = Adapters::open(adapters, merge).unwrap();
     let weights = adapters.over(&model, &model.checkpoint, &phase.plan).unwrap();

@@ -1,11 +1,15 @@
 //! Denoising loops beside the plain one: an image that is held, and other solvers.
 
 use zoetrope::tensors::{Named, Tensor};
+use zoetrope_model_spec::ltx::schedule::skipping;
 use zoetrope_model_spec::target::Target;
 use zoetrope_test_support::golden::Case;
 
+use zoetrope::adapters::{Given, Merge};
+
 use crate::guided::scales;
-use crate::model::{eval, input, renamed, target};
+use crate::lora::{evaluated, given};
+use crate::model::{compiled, input, renamed, target};
 
 /// Stages of 17 frames of 96x128 at 25 fps; `more` are further lines of the target file.
 fn stage(dtype: &str, pipeline: &str, more: &str) -> Target {
@@ -32,12 +36,13 @@ fn inputs(case: &Case) -> Named {
     inputs
 }
 
-fn holds(name: &str, target: &Target, more: impl FnOnce(&Case) -> Named, scale: f64) {
+/// Runs the loop of a case with adapters; `more` are inputs beside the usual ones, or instead of them.
+fn holds(name: &str, target: &Target, adapters: &[Given], more: impl FnOnce(&Case) -> Named, scale: f64) {
     let case = Case::load(name).unwrap();
     let mut inputs = inputs(&case);
     inputs.extend(more(&case));
-    let out =
-        renamed(&eval(target, "denoise", &inputs, &[]), &[("v.latent", "final.v"), ("a.latent", "final.a")]);
+    let out = evaluated(&compiled(target, "denoise", &[]), adapters, Merge::Official, &inputs);
+    let out = renamed(&out, &[("v.latent", "final.v"), ("a.latent", "final.a")]);
     println!("{}", case.check(&out, scale).unwrap_or_else(|e| panic!("{e}")));
 }
 
@@ -58,7 +63,7 @@ fn an_image_is_the_first_frame() {
                     ("v.image_strength".to_string(), number(strength)),
                 ])
             };
-            holds(name, &stage(dtype, "one-stage", "guidance = { stg_blocks = [1] }"), image, scale);
+            holds(name, &stage(dtype, "one-stage", "guidance = { stg_blocks = [1] }"), &[], image, scale);
         }
     }
 }
@@ -67,6 +72,33 @@ fn an_image_is_the_first_frame() {
 fn gradient_estimation_goes_by_two_velocities() {
     for (dtype, scale) in DTYPES {
         let target = stage(dtype, "distilled-single-stage", "stage = [{ solver = \"gradient-estimation\" }]");
-        holds("denoise_gradient_estimation", &target, |_| Named::new(), scale);
+        holds("denoise_gradient_estimation", &target, &[], |_| Named::new(), scale);
+    }
+}
+
+#[test]
+fn skipped_steps_repeat_a_prediction() {
+    for (dtype, scale) in DTYPES {
+        let sigmas = |case: &Case| {
+            let sigmas = skipping(&input(case, "in.sigmas").reals(), 1);
+            Named::from([("sigmas".to_string(), Tensor::real(&[sigmas.len()], sigmas))])
+        };
+        let target = stage(dtype, "one-stage", "guidance = { stg_blocks = [1] }");
+        holds("denoise_skip_step", &target, &[], sigmas, scale);
+    }
+}
+
+#[test]
+fn res_2s_evaluates_twice_a_step() {
+    for (dtype, scale) in DTYPES {
+        let noise = |case: &Case| {
+            let noise = |stream: &str| {
+                (format!("{stream}.step_noise"), input(case, &format!("in.sde_noise.{stream}")))
+            };
+            Named::from(["v", "a"].map(noise))
+        };
+        let more = "stage = [{ solver = \"res_2s\", guidance = { stg_blocks = [] } }]";
+        let adapters = [given("distilled", 0.25)];
+        holds("denoise_hq_res2s", &stage(dtype, "one-stage", more), &adapters, noise, scale);
     }
 }
