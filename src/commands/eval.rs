@@ -163,7 +163,7 @@ impl Eval {
         let inputs = self.inputs()?;
         phase.check(&inputs)?;
         let files = self.model.open(&phase.plan, Some(&model))?;
-        let adapters = self.adapters.open()?;
+        let adapters = self.adapters.open(&phase.plan, |_| 1.0)?;
         let weights = adapted(&adapters, &files, &phase.plan)?;
         let done = phase.run(self.device, &weights, &inputs, self.repeat)?;
         done.notes.iter().for_each(terminal::note);
@@ -201,7 +201,7 @@ impl Eval {
         }
         noise.retain(|name, _| name.ends_with(".noise"));
         let files = self.model.open(&plan, Some(&model))?;
-        let adapters = self.adapters.open()?;
+        let adapters = self.adapters.open(&plan, |_| 1.0)?;
         let weights = adapted(&adapters, &files, &plan)?;
         let tokenizer = files.tokenizer()?;
         let encoded = self.encoded(tokenizer)?;

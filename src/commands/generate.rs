@@ -115,7 +115,7 @@ impl Generate {
         let chosen = self.device.choose(plan)?;
         let noise = self.noise.as_deref().map_or_else(|| Ok(Named::new()), |path| load_noise(plan, path))?;
         let files = self.model.open(plan, built_in(&facts.model).as_ref())?;
-        let adapters = self.adapters.open()?;
+        let adapters = self.adapters.open(plan, |_| 1.0)?;
         let weights = adapted(&adapters, &files, plan)?;
         let tokenizer = files.tokenizer()?;
         let encoded = tokenizer.encode(&prompt)?;

@@ -41,7 +41,7 @@ impl Verify {
         if !report.is_good() {
             return Err(Failure::new(Kind::ModelFiles, text.trim_end()));
         }
-        let adapters = self.adapters.open()?;
+        let adapters = self.adapters.open(plan, |_| 1.0)?;
         let changed = adapted(&adapters, &files, plan)?.summary();
         say(&[text, changed].concat())
     }

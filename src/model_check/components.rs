@@ -47,6 +47,7 @@ pub fn component(source: Source, tensor: &str) -> &'static str {
         Source::Checkpoint => &CHECKPOINT,
         Source::TextEncoder => &TEXT_ENCODER,
         Source::SpatialUpscaler => &[("", "upscaler")],
+        Source::Adapter(_) => &[("", "adapter")],
     };
     table.iter().find(|(prefix, _)| tensor.starts_with(prefix)).map_or("unknown", |(_, component)| component)
 }

@@ -16,7 +16,7 @@ use crate::model::{Model, compiled, folder, renamed, target};
 use crate::transformer::{inputs, size};
 
 /// One of the small model's LoRAs at a strength.
-fn given(name: &str, strength: f32) -> Given {
+pub fn given(name: &str, strength: f32) -> Given {
     Given { path: folder().join(format!("ltx-2.3-tiny-{name}-lora.safetensors")), strength }
 }
 

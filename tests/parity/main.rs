@@ -6,6 +6,7 @@ mod guided;
 mod lora;
 mod model;
 mod run;
+mod slots;
 mod tables;
 mod text;
 mod transformer;

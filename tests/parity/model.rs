@@ -44,6 +44,7 @@ impl Weights for Model {
             Source::Checkpoint => self.checkpoint.get(name),
             Source::TextEncoder => self.text_encoder.get(name),
             Source::SpatialUpscaler => self.upscaler.get(name),
+            Source::Adapter(_) => None,
         }
     }
 }

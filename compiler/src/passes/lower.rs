@@ -65,6 +65,7 @@ fn source(s: Source) -> plan::Source {
         Source::Checkpoint => plan::Source::Checkpoint,
         Source::TextEncoder => plan::Source::TextEncoder,
         Source::SpatialUpscaler => plan::Source::SpatialUpscaler,
+        Source::Adapter(slot) => plan::Source::Adapter(slot),
     }
 }
 

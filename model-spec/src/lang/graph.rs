@@ -18,6 +18,8 @@ pub enum Source {
     Checkpoint,
     TextEncoder,
     SpatialUpscaler,
+    /// The adapters in the slot of this number.
+    Adapter(u8),
 }
 
 impl Source {
@@ -26,6 +28,7 @@ impl Source {
             Source::Checkpoint => "checkpoint",
             Source::TextEncoder => "text-encoder",
             Source::SpatialUpscaler => "spatial-upscaler",
+            Source::Adapter(_) => "adapter",
         }
     }
 }

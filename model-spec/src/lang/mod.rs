@@ -5,6 +5,7 @@ mod dtype;
 mod flops;
 mod graph;
 mod infer;
+mod linear;
 mod op;
 mod print;
 
@@ -16,4 +17,5 @@ pub use graph::{
     Value,
 };
 pub use infer::{ShapeError, infer};
+pub use linear::AdapterSlot;
 pub use op::{Attr, BinaryFn, Op, UnaryFn};

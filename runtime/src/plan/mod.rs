@@ -78,6 +78,8 @@ pub enum Source {
     Checkpoint,
     TextEncoder,
     SpatialUpscaler,
+    /// The adapters in the slot of this number.
+    Adapter(u8),
 }
 
 impl Source {
@@ -86,6 +88,7 @@ impl Source {
             Source::Checkpoint => "checkpoint",
             Source::TextEncoder => "text encoder",
             Source::SpatialUpscaler => "spatial upscaler",
+            Source::Adapter(_) => "adapter",
         }
     }
 }
