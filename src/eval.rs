@@ -263,8 +263,9 @@ impl Request {
         if phase.inputs.iter().any(|p| p.role == Role::Sigma) && sigmas.len() < 2 {
             return Err(EvalError::Input("sigmas has fewer than two values; n steps want n + 1".to_string()));
         }
-        if sigmas.iter().any(|s| !s.is_finite()) || sigmas.iter().rev().skip(1).any(|s| *s <= 0.0) {
-            return Err(EvalError::Input("sigmas must be finite, and above 0 before the last".to_string()));
+        let fall = sigmas.windows(2).all(|pair| pair[0] > pair[1]);
+        if !fall || sigmas.iter().any(|s| !s.is_finite() || *s < 0.0) {
+            return Err(EvalError::Input("sigmas must be finite, from 0 on, and fall".to_string()));
         }
         Ok(())
     }

@@ -25,7 +25,7 @@ pub struct Request<'a> {
     /// The images that the clip is made from, by their numbers in the plan.
     pub images: BTreeMap<u32, Image<'a>>,
     /// Tensors instead of what ports and slots would hold, by their names: scales of guidance; initial noise
-    /// (`stage1.v.noise`, `stage1.a.noise`, ..). A phase all of whose slots are given does not run.
+    /// (`stage1.v.noise`, `stage1.a.noise`, ..). A phase that leaves nothing else that is wanted does not run.
     pub tensors: Named,
 }
 
@@ -75,7 +75,7 @@ pub fn run<'a, E: Executor<'a>>(
     let mut finished = Finished { latents: Named::new(), video: empty(), waveform: empty() };
     // Slots of phases that did not run, because the request brings nothing for them.
     let mut zeros = BTreeSet::new();
-    for phase in session.plan().phases.iter().filter(|phase| !request.has(phase)) {
+    for phase in request.wanted(session.plan()) {
         if phase.image.is_some_and(|number| !request.images.contains_key(&number)) {
             zeros.extend(phase.outputs.iter().filter_map(|port| port.slot.as_deref()));
             continue;
@@ -112,10 +112,22 @@ pub fn kept_as(port: &Port) -> &str {
 }
 
 impl Request<'_> {
-    /// Whether all that a phase would leave is given.
-    fn has(&self, phase: &Phase) -> bool {
-        let given = |port: &Port| port.slot.as_ref().is_some_and(|slot| self.tensors.contains_key(&**slot));
-        phase.outputs.iter().all(given)
+    /// The phases that leave something of the clip, or something that such a phase takes and that is not given.
+    fn wanted<'p>(&self, plan: &'p Plan) -> Vec<&'p Phase> {
+        let (mut taken, mut phases) = (BTreeSet::new(), Vec::new());
+        for phase in plan.phases.iter().rev() {
+            let wanted = |port: &Port| {
+                let of_clip = matches!(port.role, Role::Video | Role::Waveform);
+                of_clip || port.slot.as_deref().is_some_and(|slot| taken.contains(slot))
+            };
+            if phase.outputs.iter().any(wanted) {
+                let slots = phase.inputs.iter().filter_map(|port| port.slot.as_deref());
+                taken.extend(slots.filter(|slot| !self.tensors.contains_key(*slot)));
+                phases.push(phase);
+            }
+        }
+        phases.reverse();
+        phases
     }
 
     /// What the host writes to an input before a phase with these noise levels runs; nothing where an earlier phase has.

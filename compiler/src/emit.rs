@@ -11,7 +11,7 @@ use std::fmt::Write;
 use proc_macro2::{Literal, TokenStream};
 use quote::{ToTokens, format_ident, quote};
 use zoetrope_runtime::plan::{
-    Base, Dtype, Item, Launch, Levels, Loop, Number, Operand, Origin, Part, Phase, Plan, Port, Role,
+    Adapter, Base, Dtype, Item, Launch, Levels, Loop, Number, Operand, Origin, Part, Phase, Plan, Port, Role,
     Schedule, Segment, Solver,
 };
 
@@ -112,6 +112,9 @@ fn phase(rows: &mut String, number: usize, phase: &Phase) -> TokenStream {
         .map(|(i, s)| segment(rows, &format!("P{number}_S{i}"), s))
         .collect();
     let (inputs, outputs) = (ports(&phase.inputs), ports(&phase.outputs));
+    let adapter = option(phase.adapter.map(
+        |Adapter { slot, strength, rank }| quote!(Adapter { slot: #slot, strength: #strength, rank: #rank }),
+    ));
     let (schedule, image) = (option(phase.schedule.as_ref().map(schedule)), option(phase.image));
     let constants = format_ident!("P{}_CONSTANTS", number);
     let list: Vec<_> = phase.constants.iter().map(u32::to_string).collect();
@@ -133,6 +136,7 @@ fn phase(rows: &mut String, number: usize, phase: &Phase) -> TokenStream {
             inputs: Cow::Borrowed(const { &[#(#inputs),*] }),
             outputs: Cow::Borrowed(const { &[#(#outputs),*] }),
             schedule: #schedule,
+            adapter: #adapter,
             image: #image,
             constants: Cow::Borrowed(&#constants),
             places: Cow::Borrowed(&#places),

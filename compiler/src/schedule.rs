@@ -4,6 +4,7 @@ use std::fmt;
 
 use zoetrope_kernels::Meaning;
 use zoetrope_model_spec::lang::{Constant, Count, Dtype, Role, Source, Tensor};
+use zoetrope_model_spec::ltx::recipe::Adapter;
 use zoetrope_model_spec::ltx::schedule::Schedule as Steps;
 
 use zoetrope_runtime::plan::{Lifetime, Repeat};
@@ -122,6 +123,7 @@ pub struct Phase {
     pub inputs: Vec<Port>,
     pub outputs: Vec<Port>,
     pub steps: Option<Steps>,
+    pub adapter: Option<(u8, Adapter)>,
     pub image: Option<usize>,
 }
 

@@ -1,6 +1,7 @@
 //! A program: phases in order, and the slots through which one phase's results reach another.
 
 use crate::lang::Graph;
+use crate::ltx::recipe::Adapter;
 use crate::ltx::schedule::Schedule;
 
 /// A recorded phase of a run.
@@ -21,6 +22,8 @@ pub struct Wiring {
     pub leaves: Vec<Wire>,
     /// Its steps, where it has some.
     pub schedule: Option<Schedule>,
+    /// Room for adapters beside its weights: the slot's number, and what there is room for.
+    pub adapter: Option<(u8, Adapter)>,
     /// The image of the request without which it does not run. What it would have left is then zeros.
     pub image: Option<usize>,
 }
@@ -69,6 +72,12 @@ impl Phase {
     /// It has steps.
     pub fn stepped(mut self, schedule: Schedule) -> Phase {
         self.wiring.schedule = Some(schedule);
+        self
+    }
+
+    /// It has room for adapters in a slot.
+    pub fn with_adapter(mut self, slot: u8, adapter: Adapter) -> Phase {
+        self.wiring.adapter = Some((slot, adapter));
         self
     }
 

@@ -19,6 +19,21 @@ pub struct Change<'a> {
     pub kind: Kind<'a>,
 }
 
+impl<'a> Change<'a> {
+    /// Factor, B and A of a change of low rank.
+    pub fn low(&self) -> Option<Low<'_, 'a>> {
+        match &self.kind {
+            Kind::LowRank(Product { left, right: Some(right) }) => Some((self.factor, left, right)),
+            _ => None,
+        }
+    }
+
+    /// Its rank, if that is low.
+    pub fn rank(&self) -> Option<usize> {
+        self.low().map(|(_, _, right)| right.shape[0])
+    }
+}
+
 /// How changes are added to a weight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Merge {
@@ -129,16 +144,16 @@ pub fn add_rows(
     }
     let mut sum = vec![0.0; values.len()];
     for (place, change) in changes.iter().enumerate() {
-        match &change.kind {
+        match change.low() {
             // The first one's B is rounded with its factor, the products of further ones are scaled.
-            Kind::LowRank(Product { left, right: Some(right) }) if place == 0 => {
-                let rank = right.shape[0];
-                let mut up = joined_up(&[(change.factor, left, right)], rows.clone(), rank)?;
+            Some(low) if place == 0 => {
+                let rank = low.2.shape[0];
+                let mut up = joined_up(&[low], rows.clone(), rank)?;
                 round(&mut up);
-                add_product(&up, &transposed(right)?, rank, &mut sum);
+                add_product(&up, &transposed(low.2)?, rank, &mut sum);
             }
-            kind => {
-                let added = dense(kind, rows.clone(), columns)?;
+            _ => {
+                let added = dense(&change.kind, rows.clone(), columns)?;
                 sum.iter_mut().zip(added).for_each(|(sum, added)| *sum += change.factor * added);
             }
         }
@@ -162,9 +177,9 @@ fn add_exactly(
 ) -> Result<(), FileError> {
     let (mut low, mut other) = (Vec::new(), Vec::new());
     for change in changes {
-        match &change.kind {
-            Kind::LowRank(Product { left, right: Some(right) }) => low.push((change.factor, left, right)),
-            _ => other.push(change),
+        match change.low() {
+            Some(product) => low.push(product),
+            None => other.push(change),
         }
     }
     for change in other {
@@ -181,10 +196,10 @@ fn add_exactly(
 }
 
 /// Factor, B and A of a change of low rank.
-type Low<'c, 'a> = (f32, &'c Tensor<'a>, &'c Tensor<'a>);
+pub type Low<'c, 'a> = (f32, &'c Tensor<'a>, &'c Tensor<'a>);
 
-/// Rows of all B side by side, each times its factor: [rows, rank].
-fn joined_up(low: &[Low<'_, '_>], rows: Range<usize>, rank: usize) -> Result<Vec<f32>, FileError> {
+/// Rows of all B side by side, each times its factor, then zeros: [rows, rank].
+pub fn joined_up(low: &[Low<'_, '_>], rows: Range<usize>, rank: usize) -> Result<Vec<f32>, FileError> {
     let mut out = vec![0.0; rows.len() * rank];
     let mut at = 0;
     for (factor, left, _) in low {

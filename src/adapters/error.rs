@@ -23,6 +23,10 @@ pub enum Trouble {
     OtherModel { path: PathBuf, keys: Vec<String> },
     /// Some of it cannot be used; a line for each key.
     Unusable { path: PathBuf, lines: Vec<String>, help: &'static str },
+    /// The plan has a slot, and nothing was given for it.
+    EmptySlot { slot: u8 },
+    /// A slot has no room for some changes; a line for each.
+    Room { slot: u8, lines: Vec<String> },
 }
 
 impl fmt::Display for AdapterError {
@@ -67,6 +71,18 @@ impl fmt::Display for Trouble {
                 headline(f, path, format_args!("{count}"))?;
                 list(f, lines)?;
                 write!(f, "\n  help  {help}")
+            }
+            Trouble::EmptySlot { slot } => {
+                write!(f, "stage {slot} of this plan has an adapter of its own, and none was given")?;
+                write!(f, "\n  help  --distilled-lora FILE")
+            }
+            Trouble::Room { slot, lines } => {
+                write!(f, "the adapters of stage {slot} do not fit this plan: {} layers", lines.len())?;
+                list(f, lines)?;
+                write!(
+                    f,
+                    "\n  help  --lora merges an adapter into the weights of all stages, and has room for any"
+                )
             }
         }
     }

@@ -8,13 +8,15 @@ use std::sync::OnceLock;
 use half::{bf16, f16};
 use rayon::prelude::*;
 use zoetrope_runtime::Weights;
-use zoetrope_runtime::files::{Computed, FileDtype, FileError, Tensor, TensorFile, TensorSet};
-use zoetrope_runtime::plan::{Origin, Plan, Source};
+use zoetrope_runtime::files::{Computed, FileDtype, FileError, Tensor, TensorSet};
+use zoetrope_runtime::plan::{Constant, Origin, Plan, Source};
 
 use super::change::{Change, Merge, add_rows, read_rows};
-use super::error::AdapterError;
+use super::error::{AdapterError, Trouble};
 use super::names::Layers;
 use super::read::{Changes, changes};
+use super::slots::{Place, SlotTensor, factors, slots};
+use super::{Opened, Use};
 
 /// Elements that are computed together.
 const BLOCK: usize = 1 << 24;
@@ -22,9 +24,11 @@ const BLOCK: usize = 1 << 24;
 /// Weights with adapters on top.
 pub struct Adapted<'a> {
     weights: &'a dyn Weights,
-    files: &'a [(TensorFile, f32)],
-    /// By the names of the checkpoint's tensors.
-    merged: BTreeMap<String, Merged<'a>>,
+    files: &'a [Opened],
+    /// By their source and the names of the checkpoint's tensors.
+    merged: BTreeMap<(Source, String), Merged<'a>>,
+    /// By the number of the slot and the names of the plan's tensors.
+    slots: BTreeMap<u8, BTreeMap<String, SlotTensor<'a>>>,
     changed: Vec<(PathBuf, usize)>,
     notes: Vec<String>,
 }
@@ -43,39 +47,70 @@ struct Kept {
     values: OnceLock<Vec<u8>>,
 }
 
+/// Changes by the names of the parameters.
+type ByName<'a> = BTreeMap<String, Vec<Change<'a>>>;
+
 impl<'a> Adapted<'a> {
     pub(super) fn new(
         weights: &'a dyn Weights,
         checkpoint: &'a TensorSet,
-        (files, merge): (&'a [(TensorFile, f32)], Merge),
+        (files, merge): (&'a [Opened], Merge),
         plan: &Plan,
     ) -> Result<Adapted<'a>, AdapterError> {
+        let places = slots(plan);
         let layers = if files.is_empty() { Layers::default() } else { Layers::of(checkpoint) };
-        let mut by_name: BTreeMap<String, Vec<Change<'a>>> = BTreeMap::new();
+        let mut by_use: BTreeMap<Use, ByName<'a>> =
+            places.keys().map(|slot| (Use::Slot(*slot), ByName::new())).collect();
         let (mut changed, mut notes, mut troubles) = (Vec::new(), Vec::new(), Vec::new());
-        for (file, strength) in files {
+        for Opened { file, strength, used } in files {
             match changes(file, *strength, &layers) {
                 Ok(Changes { of, notes: more }) => {
                     changed.push((file.path().to_owned(), of.len()));
                     notes.extend(more);
-                    for (name, change) in of.into_iter().filter(|(_, change)| change.factor != 0.0) {
-                        by_name.entry(name).or_default().push(change);
-                    }
+                    let by_name = by_use.entry(*used).or_default();
+                    of.into_iter().for_each(|(name, change)| by_name.entry(name).or_default().push(change));
                 }
                 Err(trouble) => troubles.push(trouble),
+            }
+        }
+        let merging = merging_slots(plan);
+        let empty = |slot: &&u8| files.iter().all(|file| file.used != Use::Slot(**slot));
+        troubles.extend(
+            places.keys().chain(&merging).filter(empty).map(|slot| Trouble::EmptySlot { slot: *slot }),
+        );
+        let mut filled = BTreeMap::new();
+        for (slot, places) in places {
+            let by_name = by_use.remove(&Use::Slot(slot)).unwrap_or_default();
+            match fill(places, by_name) {
+                Ok(tensors) => drop(filled.insert(slot, tensors)),
+                Err(lines) => troubles.push(Trouble::Room { slot, lines }),
             }
         }
         if !troubles.is_empty() {
             return Err(AdapterError(troubles));
         }
         let streamed = streamed(plan);
-        let merged = by_name.into_iter().filter_map(|(name, changes)| {
-            let base = weights.tensor(Source::Checkpoint, &name)?;
-            let kept = streamed.get(&name).map(|dtype| Kept { dtype: *dtype, values: OnceLock::new() });
-            Some((name, Merged { base, changes, merge, kept }))
+        let mut of_source =
+            BTreeMap::from([(Source::Checkpoint, by_use.remove(&Use::Merged).unwrap_or_default())]);
+        for slot in merging {
+            // Those of all stages come first, as on the official command line.
+            let mut by_name = of_source[&Source::Checkpoint].clone();
+            for (name, changes) in by_use.remove(&Use::Slot(slot)).unwrap_or_default() {
+                by_name.entry(name).or_default().extend(changes);
+            }
+            of_source.insert(Source::Merged(slot), by_name);
+        }
+        let named = of_source.into_iter().flat_map(|(source, by_name)| {
+            by_name.into_iter().map(move |(name, changes)| ((source, name), changes))
+        });
+        let merged = named.filter_map(|(key, mut changes)| {
+            changes.retain(|change| change.factor != 0.0);
+            let base = weights.tensor(Source::Checkpoint, &key.1).filter(|_| !changes.is_empty())?;
+            let kept = streamed.get(&key).map(|dtype| Kept { dtype: *dtype, values: OnceLock::new() });
+            Some((key, Merged { base, changes, merge, kept }))
         });
         let merged = merged.collect();
-        Ok(Adapted { weights, files, merged, changed, notes })
+        Ok(Adapted { weights, files, merged, slots: filled, changed, notes })
     }
 
     /// A line for each adapter: how many parameters it changes.
@@ -92,8 +127,33 @@ impl<'a> Adapted<'a> {
     }
 }
 
+/// The tensors of a slot.
+fn fill(
+    places: BTreeMap<String, Place>,
+    mut changes: ByName<'_>,
+) -> Result<BTreeMap<String, SlotTensor<'_>>, Vec<String>> {
+    let (mut tensors, mut lines) = (BTreeMap::new(), Vec::new());
+    for (parameter, place) in places {
+        match factors(&parameter, place, changes.remove(&parameter).unwrap_or_default()) {
+            Ok(made) => tensors.extend(made.map(|tensor| (tensor.name().to_string(), tensor))),
+            Err(line) => lines.push(line),
+        }
+    }
+    lines.extend(changes.into_keys().map(|parameter| format!("{parameter}, which has no place in the slot")));
+    if lines.is_empty() { Ok(tensors) } else { Err(lines) }
+}
+
+/// The slots whose adapters a plan wants merged.
+fn merging_slots(plan: &Plan) -> BTreeSet<u8> {
+    let of = |constant: &Constant| match constant.origin {
+        Origin::Weight { source: Source::Merged(slot), .. } => Some(slot),
+        _ => None,
+    };
+    plan.constants.iter().filter_map(of).collect()
+}
+
 /// The checkpoint's tensors that a plan fetches while it runs, and how it stores them.
-fn streamed(plan: &Plan) -> BTreeMap<String, FileDtype> {
+fn streamed(plan: &Plan) -> BTreeMap<(Source, String), FileDtype> {
     let fetched: BTreeSet<u32> = plan
         .phases
         .iter()
@@ -102,9 +162,11 @@ fn streamed(plan: &Plan) -> BTreeMap<String, FileDtype> {
         .collect();
     let mut out = BTreeMap::new();
     for constant in fetched.iter().map(|constant| &plan.constants[*constant as usize]) {
-        if let Origin::Weight { source: Source::Checkpoint, tensors, .. } = &constant.origin {
+        if let Origin::Weight { source: source @ (Source::Checkpoint | Source::Merged(_)), tensors, .. } =
+            &constant.origin
+        {
             let dtype = zoetrope_runtime::file_dtype(constant.dtype);
-            out.extend(tensors.iter().map(|(name, _)| (name.to_string(), dtype)));
+            out.extend(tensors.iter().map(|(name, _)| ((*source, name.to_string()), dtype)));
         }
     }
     out
@@ -112,14 +174,17 @@ fn streamed(plan: &Plan) -> BTreeMap<String, FileDtype> {
 
 impl Weights for Adapted<'_> {
     fn tensor(&self, source: Source, name: &str) -> Option<Tensor<'_>> {
+        if let Source::Adapter(slot) = source {
+            return Some(self.slots.get(&slot)?.get(name)?.tensor());
+        }
         let found = self.weights.tensor(source, name)?;
-        let merged = self.merged.get(name).filter(|_| source == Source::Checkpoint);
+        let merged = self.merged.get(&(source, name.to_string()));
         Some(Tensor { computed: merged.map(|merged| merged as &dyn Computed), ..found })
     }
 
     fn unchanged(&self) -> Result<(), FileError> {
         self.weights.unchanged()?;
-        self.files.iter().try_for_each(|(file, _)| file.unchanged())
+        self.files.iter().try_for_each(|opened| opened.file.unchanged())
     }
 }
 
@@ -143,21 +208,9 @@ impl Computed for Merged<'_> {
 }
 
 impl Merged<'_> {
-    /// The elements from `first` on, block by block of whole rows.
     fn compute(&self, dtype: FileDtype, first: usize, out: &mut [u8]) -> Result<(), FileError> {
-        let size = dtype.bits() / 8;
-        let columns = self.base.shape.iter().skip(1).product::<usize>().max(1);
-        let (mut at, end) = (first, first + out.len() / size);
-        let mut out = out;
-        while at < end {
-            let last = end.min((at / columns + (BLOCK / columns).max(1)) * columns);
-            let rows = at / columns..last.div_ceil(columns);
-            let values = self.rows(rows.clone(), columns)?;
-            let (here, rest) = out.split_at_mut((last - at) * size);
-            store(dtype, &values[at - rows.start * columns..][..last - at], here);
-            (at, out) = (last, rest);
-        }
-        Ok(())
+        let columns = self.base.shape.iter().skip(1).product();
+        read_blocks(dtype, columns, first, out, |rows| self.rows(rows, columns))
     }
 
     fn rows(&self, rows: Range<usize>, columns: usize) -> Result<Vec<f32>, FileError> {
@@ -165,6 +218,28 @@ impl Merged<'_> {
         add_rows(self.merge, &self.changes, rows, columns, &mut values)?;
         Ok(values)
     }
+}
+
+/// The elements from `first` on of a matrix with so many columns, as `dtype`, block by block of whole rows.
+pub fn read_blocks(
+    dtype: FileDtype,
+    columns: usize,
+    first: usize,
+    out: &mut [u8],
+    made: impl Fn(Range<usize>) -> Result<Vec<f32>, FileError>,
+) -> Result<(), FileError> {
+    let (size, columns) = (dtype.bits() / 8, columns.max(1));
+    let (mut at, end) = (first, first + out.len() / size);
+    let mut out = out;
+    while at < end {
+        let last = end.min((at / columns + (BLOCK / columns).max(1)) * columns);
+        let rows = at / columns..last.div_ceil(columns);
+        let values = made(rows.clone())?;
+        let (here, rest) = out.split_at_mut((last - at) * size);
+        store(dtype, &values[at - rows.start * columns..][..last - at], here);
+        (at, out) = (last, rest);
+    }
+    Ok(())
 }
 
 /// Numbers as they are stored, each rounded to the nearest, halves to even.

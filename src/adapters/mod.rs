@@ -1,10 +1,12 @@
-//! Adapters (LoRA): changes of a model's weights, merged while the weights are loaded (docs/adapters.md).
+//! Adapters (LoRA): changes of a model's weights, merged while the weights are loaded, or kept apart for a stage
+//! (docs/adapters.md).
 
 mod change;
 mod error;
 mod merged;
 mod names;
 mod read;
+mod slots;
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -42,30 +44,72 @@ impl FromStr for Given {
     }
 }
 
+/// The numbers of the slots that a plan has for adapters of its stages, ascending.
+pub fn slots_of(plan: &Plan) -> impl Iterator<Item = u8> {
+    slots::slots(plan).into_keys()
+}
+
 /// Opened adapters.
 #[derive(Debug, Default)]
 pub struct Adapters {
-    files: Vec<(TensorFile, f32)>,
+    files: Vec<Opened>,
     merge: Merge,
 }
 
+/// What an adapter is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Use {
+    /// It is merged into the weights of all stages.
+    Merged,
+    /// It stands beside the weights, in a slot of the plan.
+    Slot(u8),
+}
+
+#[derive(Debug)]
+struct Opened {
+    file: TensorFile,
+    strength: f32,
+    used: Use,
+}
+
 impl Adapters {
-    /// Opens the files. One that is given twice counts twice.
+    /// Opens adapters that are merged into the weights of all stages. One that is given twice counts twice.
     ///
     /// # Errors
     /// Every file that cannot be used.
     pub fn open(given: &[Given], merge: Merge) -> Result<Adapters, AdapterError> {
-        let (mut files, mut troubles) = (Vec::new(), Vec::new());
+        let mut adapters = Adapters { files: Vec::new(), merge };
+        adapters.add(given, Use::Merged)?;
+        Ok(adapters)
+    }
+
+    /// Opens adapters for a slot of the plan. Those of a slot that it does not have change nothing.
+    ///
+    /// # Errors
+    /// As [`Adapters::open`].
+    pub fn in_slot(mut self, slot: u8, given: &[Given]) -> Result<Adapters, AdapterError> {
+        self.add(given, Use::Slot(slot))?;
+        Ok(self)
+    }
+
+    /// An opened adapter for a slot of the plan.
+    pub fn file_in_slot(mut self, slot: u8, file: TensorFile, strength: f32) -> Adapters {
+        self.files.push(Opened { file, strength, used: Use::Slot(slot) });
+        self
+    }
+
+    fn add(&mut self, given: &[Given], used: Use) -> Result<(), AdapterError> {
+        let mut troubles = Vec::new();
         for Given { path, strength } in given {
             match TensorFile::open(path) {
-                Ok(file) => files.push((file, *strength)),
+                Ok(file) => self.files.push(Opened { file, strength: *strength, used }),
                 Err(error) => troubles.push(Trouble::File(error)),
             }
         }
-        if troubles.is_empty() { Ok(Adapters { files, merge }) } else { Err(AdapterError(troubles)) }
+        if troubles.is_empty() { Ok(()) } else { Err(AdapterError(troubles)) }
     }
 
-    /// `weights` with the adapters merged into them as they are read by `plan`. `checkpoint` is what the adapters are
+    /// `weights` with the adapters merged into them, and what is in slots beside them, as `plan` reads them. `checkpoint` is what the adapters are
     /// checked against; nothing is loaded.
     ///
     /// # Errors

@@ -3,15 +3,17 @@
 use std::path::Path;
 
 use clap::Args;
-use zoetrope_runtime::plan::Plan;
+use zoetrope_runtime::files::TensorFile;
+use zoetrope_runtime::plan::{Adapter, Plan};
 
 use crate::adapters::{Adapted, Adapters, Given, Merge};
+use crate::demo::adapters::DISTILLED;
 use crate::failure::Failure;
-use crate::model_files::ModelFiles;
+use crate::model_files::{ModelFiles, tensors_of};
 use crate::terminal;
 
 /// Options whose value is an adapter.
-pub const ADAPTERS: [&str; 1] = ["--lora"];
+pub const ADAPTERS: [&str; 2] = ["--lora", "--distilled-lora"];
 
 /// Adapters (LoRA) on top of the checkpoint. The official command line's form, PATH STRENGTH, is accepted too.
 #[derive(Args, Clone, Debug, Default)]
@@ -19,23 +21,47 @@ pub struct AdapterArgs {
     /// A LoRA on top of the checkpoint, at this strength (1 unless said); several times for several
     #[arg(long, value_name = "PATH[:STRENGTH]")]
     lora: Vec<Given>,
-    /// How LoRAs are added to weights
-    #[arg(long, value_enum, default_value_t)]
-    lora_merge: Merge,
+    /// The LoRA of stages that have one of their own, at this strength (1 unless said) times that of the stage
+    #[arg(long, value_name = "PATH[:STRENGTH]")]
+    distilled_lora: Vec<Given>,
+    /// How LoRAs are added to weights [default: exact; official where a phase is evaluated]
+    #[arg(long, value_enum)]
+    lora_merge: Option<Merge>,
 }
 
 impl AdapterArgs {
     /// The files that are given.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.lora.iter().map(|given| given.path.as_path())
+        self.lora.iter().chain(&self.distilled_lora).map(|given| given.path.as_path())
     }
 
-    /// Opens the adapters.
+    /// How adapters are merged: as is said, or as is `usual`.
+    pub fn merge(&self, usual: Merge) -> Merge {
+        self.lora_merge.unwrap_or(usual)
+    }
+
+    /// Opens the adapters for a plan; where nothing is said, they are merged as is `usual`. The demo model brings its own for stages where none is given.
     ///
     /// # Errors
-    /// A file that cannot be used.
-    pub fn open(&self) -> Result<Adapters, Failure> {
-        Ok(Adapters::open(&self.lora, self.lora_merge)?)
+    /// A file that cannot be used, or adapters for stages that have none of their own.
+    pub fn open(&self, plan: &Plan, usual: Merge) -> Result<Adapters, Failure> {
+        let mut adapters = Adapters::open(&self.lora, self.merge(usual))?;
+        let slots: Vec<_> = plan.phases.iter().filter_map(|phase| phase.adapter).collect();
+        if slots.is_empty() && !self.distilled_lora.is_empty() {
+            return Err(Failure::usage(
+                "no stage of this plan has adapters of its own\n  help  --lora merges an adapter into the weights of all stages",
+            ));
+        }
+        for Adapter { slot, strength, .. } in slots {
+            let of_stage = |given: &Given| Given { strength: given.strength * strength, ..given.clone() };
+            let given: Vec<Given> = self.distilled_lora.iter().map(of_stage).collect();
+            if given.is_empty() && plan.facts.model == "demo" {
+                let file = TensorFile::from_bytes(DISTILLED.file, DISTILLED.bytes(&tensors_of(plan)))?;
+                adapters = adapters.file_in_slot(slot, file, strength);
+            }
+            adapters = adapters.in_slot(slot, &given)?;
+        }
+        Ok(adapters)
     }
 }
 

@@ -19,6 +19,7 @@ use super::adapters::adapted;
 use super::guidance::GuidanceArgs;
 use super::show::find_target;
 use super::{AdapterArgs, ModelArgs};
+use crate::adapters::Merge;
 use crate::device::Device;
 #[cfg(feature = "cuda")]
 use crate::device::compiled::{first_card, on_card};
@@ -78,6 +79,14 @@ impl Eval {
     pub fn run(mut self) -> Result<(), Failure> {
         let (mut target, folder) = find_target(&self.target)?;
         target.vram = self.vram.or(target.vram);
+        // What is held against the official code is done as it does it.
+        let merged = self.adapters.merge(Merge::Official) == Merge::Official;
+        target
+            .recipe
+            .stages
+            .iter_mut()
+            .filter_map(|stage| stage.adapter.as_mut())
+            .for_each(|a| a.merged |= merged);
         self.files_of(&target, &folder);
         if self.phase != "run" {
             self.guidance.refuse(&self.phase)?;
@@ -163,7 +172,7 @@ impl Eval {
         let inputs = self.inputs()?;
         phase.check(&inputs)?;
         let files = self.model.open(&phase.plan, Some(&model))?;
-        let adapters = self.adapters.open()?;
+        let adapters = self.adapters.open(&phase.plan, Merge::Official)?;
         let weights = adapted(&adapters, &files, &phase.plan)?;
         let done = phase.run(self.device, &weights, &inputs, self.repeat)?;
         done.notes.iter().for_each(terminal::note);
@@ -203,7 +212,7 @@ impl Eval {
         }
         noise.retain(|name, _| slots.contains_key(name));
         let files = self.model.open(&plan, Some(&model))?;
-        let adapters = self.adapters.open()?;
+        let adapters = self.adapters.open(&plan, Merge::Official)?;
         let weights = adapted(&adapters, &files, &plan)?;
         let tokenizer = files.tokenizer()?;
         let encoded = self.encoded(tokenizer)?;

@@ -18,6 +18,7 @@ use super::previews::{self, Previews};
 use super::prompt::PromptArgs;
 use super::{AdapterArgs, ModelArgs, PlanArgs};
 #[cfg(feature = "cuda")]
+use crate::adapters::Merge;
 use crate::device::embedded::Embedded;
 #[cfg(feature = "cuda")]
 use crate::device::mode;
@@ -119,7 +120,7 @@ impl Generate {
         let chosen = self.device.choose(plan)?;
         let noise = self.noise.as_deref().map_or_else(|| Ok(Named::new()), |path| load_noise(plan, path))?;
         let files = self.model.open(plan, built_in(&facts.model).as_ref())?;
-        let adapters = self.adapters.open()?;
+        let adapters = self.adapters.open(plan, Merge::Exact)?;
         let weights = adapted(&adapters, &files, plan)?;
         let tokenizer = files.tokenizer()?;
         let encoded = tokenizer.encode(&prompt)?;

@@ -97,16 +97,14 @@ pub fn demo_in_memory(tensors: &[Wanted]) -> Result<ModelFiles, DemoError> {
     let file = |name: &str, source| -> Result<Vec<TensorFile>, DemoError> {
         Ok(vec![TensorFile::from_bytes(name, weights(source, tensors)?)?])
     };
-    let files = ModelFiles::of(
+    let mut files = ModelFiles::of(
         file(CHECKPOINT, Source::Checkpoint)?,
         file(TEXT_ENCODER, Source::TextEncoder)?,
         file(UPSCALER, Source::SpatialUpscaler)?,
     );
-    Ok(ModelFiles {
-        gemma_config: Some(text(TEXTS.gemma).to_string()),
-        tokenizer: Some(Tokenizer::from_json(TOKENIZER)?),
-        ..files
-    })
+    files.gemma_config = Some(text(TEXTS.gemma).to_string());
+    files.tokenizer = Some(Tokenizer::from_json(TOKENIZER)?);
+    Ok(files)
 }
 
 /// One of [`TEXTS`], which has them all.
@@ -144,6 +142,7 @@ fn weights(source: Source, tensors: &[Wanted]) -> Result<Vec<u8>, DemoError> {
         }
         Source::TextEncoder => &[("format", "pt")],
         Source::SpatialUpscaler => &[("config", text(TEXTS.upscaler))],
+        Source::Adapter(_) | Source::Merged(_) => &[],
     };
     Ok(write_tensors(metadata, &made))
 }

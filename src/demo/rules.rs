@@ -30,6 +30,8 @@ pub fn values(source: Source, name: &str, shape: &[usize]) -> Option<Vec<f64>> {
         Source::Checkpoint => "checkpoint",
         Source::TextEncoder => "text-encoder",
         Source::SpatialUpscaler => "spatial-upscaler",
+        // Adapters are made elsewhere.
+        Source::Adapter(_) | Source::Merged(_) => return None,
     };
     let mut stream = Stream::named(&format!("{file}/{name}"));
     let (mean, deviation) = match rule(source, name, shape)? {
@@ -89,6 +91,7 @@ fn rule(source: Source, name: &str, shape: &[usize]) -> Option<Rule> {
         Source::Checkpoint => checkpoint(name, shape),
         Source::TextEncoder => text_encoder(name),
         Source::SpatialUpscaler => upscaler(name),
+        Source::Adapter(_) | Source::Merged(_) => None,
     }
 }
 

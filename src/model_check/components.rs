@@ -44,9 +44,10 @@ const TEXT_ENCODER: [(&str, &str); 3] = [
 /// The component of the model that a tensor belongs to.
 pub fn component(source: Source, tensor: &str) -> &'static str {
     let table: &[(&str, &str)] = match source {
-        Source::Checkpoint => &CHECKPOINT,
+        Source::Checkpoint | Source::Merged(_) => &CHECKPOINT,
         Source::TextEncoder => &TEXT_ENCODER,
         Source::SpatialUpscaler => &[("", "upscaler")],
+        Source::Adapter(_) => &[("", "adapter")],
     };
     table.iter().find(|(prefix, _)| tensor.starts_with(prefix)).map_or("unknown", |(_, component)| component)
 }

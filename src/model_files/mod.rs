@@ -39,6 +39,8 @@ pub struct ModelFiles {
     pub gemma_config: Option<String>,
     /// The tokenizer of Gemma's folder.
     pub tokenizer: Option<Tokenizer>,
+    /// What these files have of adapters ([`crate::adapters`]).
+    nothing: TensorSet,
     /// Files that are needed and could not be used.
     pub unreadable: Vec<Unreadable>,
     /// What was left out or read over, in words.
@@ -108,10 +110,11 @@ impl ModelFiles {
 
     /// The files of one source.
     pub fn source(&self, source: Source) -> &TensorSet {
-        match source {
-            Source::Checkpoint => &self.checkpoint,
+        match source.file() {
+            Source::Checkpoint | Source::Merged(_) => &self.checkpoint,
             Source::TextEncoder => &self.text_encoder,
             Source::SpatialUpscaler => &self.upscaler,
+            Source::Adapter(_) => &self.nothing,
         }
     }
 
@@ -196,13 +199,16 @@ pub struct Wanted {
     pub shape: Vec<usize>,
 }
 
-/// The tensors that a plan reads, each once.
+/// The tensors of model files that a plan reads, each once. What it reads of adapters is theirs to check.
 pub fn tensors_of(plan: &Plan) -> Vec<Wanted> {
     let mut wanted = BTreeSet::new();
     for constant in plan.constants.iter() {
         let Origin::Weight { source, tensors, .. } = &constant.origin else { continue };
+        if matches!(source, Source::Adapter(_)) {
+            continue;
+        }
         wanted.extend(tensors.iter().map(|(name, rows)| Wanted {
-            source: *source,
+            source: source.file(),
             tensor: name.to_string(),
             shape: constant.file_shape(*rows).map(|n| n as usize).collect(),
         }));

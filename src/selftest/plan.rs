@@ -72,6 +72,7 @@ fn phase(number: usize, case: &Case) -> Phase {
         inputs: inputs.into(),
         outputs: vec![output].into(),
         schedule: None,
+        adapter: None,
         image: None,
         constants: Cow::Borrowed(&[]),
         places: Cow::Borrowed(&[]),

@@ -52,6 +52,8 @@ CASES = [
     "vae_encode",
     "image",
     "audio_decode",
+    "two_stage",
+    "e2e",
     "e2e_distilled",
 ]
 

@@ -41,6 +41,7 @@ fn named(source: Source, names: &[(&str, FileDtype, &[usize])]) -> ModelFiles {
         Source::Checkpoint => ModelFiles::of(file, Vec::new(), Vec::new()),
         Source::TextEncoder => ModelFiles::of(Vec::new(), file, Vec::new()),
         Source::SpatialUpscaler => ModelFiles::of(Vec::new(), Vec::new(), file),
+        Source::Adapter(_) | Source::Merged(_) => ModelFiles::default(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use half::bf16;
 use zoetrope_model_spec::lang::{Constant, Dtype, Role, Source};
+use zoetrope_model_spec::ltx::recipe::Adapter;
 use zoetrope_model_spec::ltx::schedule::{Levels, Schedule as Steps};
 use zoetrope_model_spec::ltx::solver::Solver;
 use zoetrope_runtime::plan::{self, ALIGN, Facts, Number, Plan};
@@ -67,6 +68,8 @@ fn source(s: Source) -> plan::Source {
         Source::Checkpoint => plan::Source::Checkpoint,
         Source::TextEncoder => plan::Source::TextEncoder,
         Source::SpatialUpscaler => plan::Source::SpatialUpscaler,
+        Source::Adapter(slot) => plan::Source::Adapter(slot),
+        Source::Merged(slot) => plan::Source::Merged(slot),
     }
 }
 
@@ -191,6 +194,11 @@ impl Lowering<'_> {
             inputs: phase.inputs.iter().map(|p| self.port(p)).collect(),
             outputs: phase.outputs.iter().map(|p| self.port(p)).collect(),
             schedule: phase.steps.as_ref().map(steps),
+            adapter: phase.adapter.map(|(slot, Adapter { strength, rank, merged })| plan::Adapter {
+                slot,
+                strength,
+                rank: (!merged).then_some(rank as u32),
+            }),
             image: phase.image.map(|number| number as u32),
             constants: Cow::Owned(constants),
             places: Cow::Owned(Vec::new()),

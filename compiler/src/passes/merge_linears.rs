@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use zoetrope_kernels::{Kernel, Ref};
-use zoetrope_model_spec::lang::{Constant, Def, Graph, Info, Note, Op, OpStmt, Stmt, Tensor, Value};
+use zoetrope_model_spec::lang::{
+    Constant, Def, Dtype, Graph, Info, Note, Op, OpStmt, Source, Stmt, Tensor, Value,
+};
 
 /// Merges products in every body.
 pub fn merge_linears(mut graph: Graph, catalog: &[Kernel]) -> Graph {
@@ -17,13 +19,15 @@ pub fn merge_linears(mut graph: Graph, catalog: &[Kernel]) -> Graph {
     graph
 }
 
-/// What kernels do to the result of a product before it is written.
-fn epilogues(catalog: &[Kernel]) -> Vec<Op> {
+/// What kernels do to the result of a product of so many operands before it is written.
+type Epilogue = (usize, Op);
+
+fn epilogues(catalog: &[Kernel]) -> Vec<Epilogue> {
     let mut found = Vec::new();
     for meaning in catalog.iter().map(|k| &k.meaning) {
-        for (i, _) in meaning.ops.iter().enumerate().filter(|(_, op)| op.op == (Op::Linear {})) {
+        for (i, product) in meaning.ops.iter().enumerate().filter(|(_, op)| op.op == (Op::Linear {})) {
             let after = meaning.ops.iter().filter(|op| op.inputs.contains(&Ref::Inner(i)));
-            found.extend(after.map(|op| op.op.clone()));
+            found.extend(after.map(|op| (product.inputs.len(), op.op.clone())));
         }
     }
     found
@@ -45,14 +49,14 @@ fn readers(body: &[Stmt]) -> BTreeMap<Value, Vec<Op>> {
     out
 }
 
-/// What products must have in common: the input, the file, the number of the first iteration, a bias.
-type Key = (Value, usize, bool, String);
+/// What products must have in common: the input, the number of the first iteration, a bias, the file, the type.
+type Key = (Value, usize, bool, Source, Dtype);
 
 fn merge_body(
     graph: &mut Graph,
     body: Vec<Stmt>,
     readers: &BTreeMap<Value, Vec<Op>>,
-    epilogues: &[Op],
+    epilogues: &[Epilogue],
 ) -> Vec<Stmt> {
     let mut groups: BTreeMap<Key, Vec<OpStmt>> = BTreeMap::new();
     for stmt in &body {
@@ -84,22 +88,29 @@ fn merge_body(
     out
 }
 
-fn key(graph: &Graph, op: &OpStmt, readers: &BTreeMap<Value, Vec<Op>>, epilogues: &[Op]) -> Option<Key> {
+fn key(
+    graph: &Graph,
+    op: &OpStmt,
+    readers: &BTreeMap<Value, Vec<Op>>,
+    epilogues: &[Epilogue],
+) -> Option<Key> {
     if op.op != (Op::Linear {}) {
         return None;
     }
     let read = |v: Value| readers.get(&v).map_or(&[][..], Vec::as_slice);
-    let folds = |reader: &Op| epilogues.iter().any(|e| e.stands_for(reader));
+    let arity = op.inputs.len();
+    let folds =
+        |reader: &Op| epilogues.iter().any(|(operands, e)| *operands == arity && e.stands_for(reader));
     let epilogue = matches!(read(op.output), [reader] if folds(reader));
     let mut weights = op.inputs[1..].iter().map(|w| match &graph.info(*w).def {
         Def::Weight { source, first, .. } if read(*w).len() == 1 => {
-            Some((*first, format!("{} {}", source.name(), graph.info(*w).dtype)))
+            Some((*first, *source, graph.info(*w).dtype))
         }
         _ => None,
     });
-    let (first, from) = weights.next()??;
-    let alike = weights.all(|w| w.as_ref() == Some(&(first, from.clone())));
-    (alike && !epilogue).then(|| (op.inputs[0], first, op.inputs.len() == 3, from))
+    let (first, source, dtype) = weights.next()??;
+    let alike = weights.all(|w| w == Some((first, source, dtype)));
+    (alike && !epilogue).then(|| (op.inputs[0], first, arity == 3, source, dtype))
 }
 
 /// The widest first, so that what is narrow does not shift the others.

@@ -87,7 +87,7 @@ impl Orderer<'_> {
         if end == self.first {
             return self.wiring("the phase launches nothing".to_string());
         }
-        let Wiring { takes, leaves, schedule, image } = wiring;
+        let Wiring { takes, leaves, schedule, adapter, image } = wiring;
         self.make_buffers(takes, slots)?;
         let inputs = self.inputs(takes)?;
         let outputs = self.outputs(leaves, slots, end)?;
@@ -100,6 +100,7 @@ impl Orderer<'_> {
             inputs,
             outputs,
             steps: schedule.clone(),
+            adapter: *adapter,
             image: *image,
         })
     }

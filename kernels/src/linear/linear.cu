@@ -116,6 +116,32 @@ template <class K, class Block> DEVICE void linear_bias_class_gate_residual(cons
     });
 }
 
+template <class K, class Block> DEVICE void linear_bias_residual_unary(const typename K::Part& part, const Block& block) {
+    product<K>(part, block, [&](auto& values, long long row, int column, auto count) {
+        add(values, part.bias.data + column, count);
+        add(values, part.partial.row(row) + column, count);
+        apply<K::unary::f>(values);
+    });
+}
+
+template <class K, class Block> DEVICE void linear_bias_partial_gate_residual(const typename K::Part& part, const Block& block) {
+    product<K>(part, block, [&](auto& values, long long row, int column, auto count) {
+        add(values, part.bias.data + column, count);
+        add(values, part.partial.row(row) + column, count);
+        times(values, part.gate.data + column, count);
+        add(values, part.residual.row(row) + column, count);
+    });
+}
+
+template <class K, class Block> DEVICE void linear_bias_partial_class_gate_residual(const typename K::Part& part, const Block& block) {
+    product<K>(part, block, [&](auto& values, long long row, int column, auto count) {
+        add(values, part.bias.data + column, count);
+        add(values, part.partial.row(row) + column, count);
+        times(values, part.gate.row(part.class_.data[row]) + column, count);
+        add(values, part.residual.row(row) + column, count);
+    });
+}
+
 template <class K, class Block> DEVICE void linear_unary(const typename K::Part& part, const Block& block) {
     product<K>(part, block, [](auto& values, long long, int, auto) { apply<K::unary::f>(values); });
 }

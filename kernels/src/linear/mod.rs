@@ -94,6 +94,19 @@ pub fn declare() -> Vec<Kernel> {
             // Wide tiles.
             .cuda_case("0", &[&[130, 40], &[2056, 40], &[2056], &[130, 2056]])
             .cuda_case("0", &[&[150, 72], &[200, 72], &[200], &[150, 200]]),
+        Kernel::named("linear_bias_residual_gelu", "gelu(partial + x·wᵀ + bias): the second of two products")
+            .reads("x", &["tokens", "k"])
+            .reads("w", &["n", "k"])
+            .reads("bias", &["n"])
+            .reads("partial", &["tokens", "n"])
+            .or_in_place()
+            .case(&[&[7, 64], &[80, 64], &[80], &[7, 80]])
+            .means("y", &["tokens", "n"], |m, [x, w, bias, partial]| {
+                m.gelu(m.add(partial, linear(m, x, w, bias)))
+            })
+            .cuda(tiles("linear_bias_residual_unary"))
+            .hopper(warpgroup_tiles("linear_bias_residual_unary"))
+            .cuda_case("0 1", &[&[150, 72], &[200, 72], &[200], &[150, 200]]),
         Kernel::named(
             "linear_bias_gate_residual",
             "residual + (x·wᵀ + bias)·gate, one gate row for all tokens",
@@ -129,6 +142,43 @@ pub fn declare() -> Vec<Kernel> {
         .cuda(tiles("linear_bias_class_gate_residual"))
         .hopper(warpgroup_tiles("linear_bias_class_gate_residual"))
         .cuda_case("2 0", &[&[150, 72], &[200, 72], &[200], &[3, 200], &[150], &[150, 200]]),
+        Kernel::named(
+            "linear_bias_partial_gate_residual",
+            "residual + (partial + x·wᵀ + bias)·gate, one gate row for all tokens",
+        )
+        .reads("x", &["tokens", "k"])
+        .reads("w", &["n", "k"])
+        .reads("bias", &["n"])
+        .reads("partial", &["tokens", "n"])
+        .reads("gate", &["1", "n"])
+        .reads("residual", &["tokens", "n"])
+        .or_in_place()
+        .case(&[&[7, 64], &[80, 64], &[80], &[7, 80], &[1, 80], &[7, 80]])
+        .means("y", &["tokens", "n"], |m, [x, w, bias, partial, gate, residual]| {
+            m.add(residual, m.mul(m.add(partial, linear(m, x, w, bias)), gate))
+        })
+        .cuda(tiles("linear_bias_partial_gate_residual"))
+        .hopper(warpgroup_tiles("linear_bias_partial_gate_residual"))
+        .cuda_case("0 2 0", &[&[150, 72], &[200, 72], &[200], &[150, 200], &[1, 200], &[150, 200]]),
+        Kernel::named(
+            "linear_bias_partial_class_gate_residual",
+            "residual + (partial + x·wᵀ + bias)·gate, the gate row of each token's class",
+        )
+        .reads("x", &["tokens", "k"])
+        .reads("w", &["n", "k"])
+        .reads("bias", &["n"])
+        .reads("partial", &["tokens", "n"])
+        .reads("gate", &["classes", "n"])
+        .reads_ints("class", &["tokens"], IntRange::RowsOf(4))
+        .reads("residual", &["tokens", "n"])
+        .or_in_place()
+        .case(&[&[7, 64], &[80, 64], &[80], &[7, 80], &[3, 80], &[7], &[7, 80]])
+        .means("y", &["tokens", "n"], |m, [x, w, bias, partial, gate, class, residual]| {
+            m.add(residual, m.mul(m.add(partial, linear(m, x, w, bias)), m.gather(gate, class)))
+        })
+        .cuda(tiles("linear_bias_partial_class_gate_residual"))
+        .hopper(warpgroup_tiles("linear_bias_partial_class_gate_residual"))
+        .cuda_case("0 2 0", &[&[150, 72], &[200, 72], &[200], &[150, 200], &[3, 200], &[150], &[150, 200]]),
         Kernel::named("linear_gelu", "gelu(x·wᵀ)")
             .reads("x", &["..", "k"])
             .reads("w", &["n", "k"])

@@ -4,8 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::ops::Range;
 
 use super::{
-    BinaryFn, Carried, Collected, Constant, Count, Def, Dtype, Graph, Info, Loop, Op, OpStmt, Output, Role,
-    ShapeError, Source, Stmt, Tensor, UnaryFn, Value, infer,
+    AdapterSlot, BinaryFn, Carried, Collected, Constant, Count, Def, Dtype, Graph, Info, Loop, Op, OpStmt,
+    Output, Role, ShapeError, Source, Stmt, Tensor, UnaryFn, Value, infer,
 };
 
 /// Records ops. Methods take `&self`, so that calls nest as in a forward pass.
@@ -17,7 +17,8 @@ pub struct Builder {
     /// Bodies being recorded: the phase's, and one for each open loop.
     open: RefCell<Vec<Body>>,
     path: RefCell<Vec<String>>,
-    component: RefCell<(Source, String)>,
+    pub(super) component: RefCell<(Source, String)>,
+    pub(super) adapters: Cell<Option<AdapterSlot>>,
     dtype: Cell<Dtype>,
     taps: Vec<String>,
     error: RefCell<Option<ShapeError>>,
@@ -40,6 +41,7 @@ impl Builder {
             open: RefCell::new(vec![Body { of: None, first: 0, stmts: Vec::new(), collected: Vec::new() }]),
             path: RefCell::default(),
             component: RefCell::new((Source::Checkpoint, String::new())),
+            adapters: Cell::new(None),
             dtype: Cell::new(dtype),
             taps: Vec::new(),
             error: RefCell::default(),
@@ -160,7 +162,7 @@ impl Builder {
     fn tensor(&self, name: &str, shape: &[usize], channels_last: bool) -> Value {
         let path = self.full_path(name);
         let first = self.open.borrow().last().map_or(0, |body| body.first);
-        let (source, prefix) = self.component.borrow().clone();
+        let (source, prefix) = self.source();
         let tensor = if prefix.is_empty() { path.clone() } else { format!("{prefix}.{path}") };
         let tensors = vec![Tensor { name: tensor, rows: shape.first().copied().unwrap_or(1) }];
         let def = Def::Weight { source, tensors, first, channels_last };
@@ -169,7 +171,7 @@ impl Builder {
 
     /// Outside the loop `of`: the tensors `name` of its iterations 0 to `count`, one after the other, `shape` each.
     pub fn weight_of_iterations(&self, of: &str, count: usize, name: &str, shape: &[usize]) -> Value {
-        let (source, prefix) = self.component.borrow().clone();
+        let (source, prefix) = self.source();
         let full = |iteration: &str| {
             let path = self.full_path(&format!("{of}.{iteration}.{name}"));
             if prefix.is_empty() { path } else { format!("{prefix}.{path}") }
@@ -432,21 +434,5 @@ impl Builder {
     /// x·(1 + scale) + shift.
     pub fn modulate(&self, x: Value, scale: Value, shift: Value) -> Value {
         self.add(self.mul(x, self.affine(scale, 1.0, 1.0)), shift)
-    }
-
-    /// The linear layer whose `weight` and `bias` stand at path `name`.
-    pub fn linear(&self, name: &str, x: Value, out: usize) -> Value {
-        self.scope(name, || {
-            let (w, b) = (self.weight("weight", &[out, self.width(x)]), self.weight("bias", &[out]));
-            self.op(Op::Linear {}, &[x, w, b])
-        })
-    }
-
-    /// As [`Builder::linear`], without bias.
-    pub fn linear_no_bias(&self, name: &str, x: Value, out: usize) -> Value {
-        self.scope(name, || {
-            let w = self.weight("weight", &[out, self.width(x)]);
-            self.op(Op::Linear {}, &[x, w])
-        })
     }
 }

@@ -18,6 +18,10 @@ pub enum Source {
     Checkpoint,
     TextEncoder,
     SpatialUpscaler,
+    /// The adapters in the slot of this number.
+    Adapter(u8),
+    /// The checkpoint with the adapters of this slot merged into it.
+    Merged(u8),
 }
 
 impl Source {
@@ -26,6 +30,8 @@ impl Source {
             Source::Checkpoint => "checkpoint",
             Source::TextEncoder => "text-encoder",
             Source::SpatialUpscaler => "spatial-upscaler",
+            Source::Adapter(_) => "adapter",
+            Source::Merged(_) => "checkpoint with adapters",
         }
     }
 }

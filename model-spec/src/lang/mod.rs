@@ -5,6 +5,7 @@ mod dtype;
 mod flops;
 mod graph;
 mod infer;
+mod linear;
 mod op;
 mod print;
 mod role;
@@ -17,5 +18,6 @@ pub use graph::{
     Value,
 };
 pub use infer::{ShapeError, infer};
+pub use linear::AdapterSlot;
 pub use op::{Attr, BinaryFn, Op, UnaryFn};
 pub use role::Role;

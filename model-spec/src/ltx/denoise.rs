@@ -4,9 +4,9 @@ use super::conditioning::{Held, held_video};
 use super::pipeline::{Recorded, Recorder, audio_tokens, rgb, video_tokens};
 use super::predict::Predictor;
 use super::recipe::{Stage, Start};
-use super::sampler::{combined, held, standardized};
+use super::sampler::{advanced, held, standardized};
 use super::sizes::Size;
-use super::solver::{Operand, Solver};
+use super::solver::Solver;
 use super::transformer::{PerStream, one_class};
 use super::video_vae;
 use crate::lang::{Builder, Dtype, Op, Role, Value};
@@ -48,10 +48,11 @@ struct StepPorts {
 }
 
 impl Recorder<'_> {
-    /// The loop of a stage. Where the target has previews, every step also leaves one, in the place of the one before.
+    /// The loop of stage `number`, from 1. Where the target has previews, every step also leaves one, in the place of the one before.
     pub(super) fn denoise(
         &self,
         name: &str,
+        number: usize,
         stage: &Stage,
         text_tokens: usize,
         noise: StepNoise,
@@ -63,6 +64,7 @@ impl Recorder<'_> {
         let bins = self.model.audio_vae.latent_bins;
         let predictor = Predictor::new(&b, t, size, stage.guidance.as_ref(), text_tokens);
         let tracks = self.tracks(&b, stage, size);
+        let adapters = stage.adapter.map(|adapter| adapter.slot(number));
         let registers = solver.updates().len();
         let mut state: Vec<Value> = tracks
             .iter()
@@ -88,10 +90,10 @@ impl Recorder<'_> {
             };
             let mine: Vec<&[Value]> = x.chunks(registers).take(tracks.len()).collect();
             let latents = PerStream { video: b.round(mine[0][0]), audio: b.round(mine[1][0]) };
-            let x0 = predictor.x0(&b, &tracks, latents, sigma);
+            let x0 = b.with_adapters(adapters, || predictor.x0(&b, &tracks, latents, sigma));
             let mut next: Vec<Value> = Vec::new();
             for (number, (track, x0)) in tracks.iter().zip([x0.video, x0.audio]).enumerate() {
-                let noise = |ports| step_noise(&b, track, solver, noise, number, ports);
+                let noise = solver.draws().then(|| step_noise(&b, track, solver, noise, number, ports));
                 next.extend(stepped(&b, solver, track, mine[number], x0, ports, noise));
             }
             let preview = x.get(tracks.len() * registers).map(|_| {
@@ -167,43 +169,18 @@ fn stepped(
     registers: &[Value],
     x0: Value,
     ports: StepPorts,
-    noise: impl Fn(StepPorts) -> Value,
+    noise: Option<Value>,
 ) -> Vec<Value> {
-    let updates = solver.updates();
-    let noise = solver.draws().then(|| noise(ports));
-    let mut next: Vec<Value> = Vec::new();
-    let mut first = 0;
-    for update in updates {
-        let operand = |operand: &Operand| match operand {
-            Operand::X0 => x0,
-            Operand::Next => next[0],
-            Operand::Noise => noise.unwrap_or(x0),
-            register => {
-                let at = updates.iter().position(|update| update.register == *register);
-                registers[at.unwrap_or(0)]
-            }
-        };
-        let made = match update.terms {
-            [only] => operand(only),
-            terms => {
-                let coefficient = |i: usize| b.slice(ports.coefficients, 0, first + i, 1);
-                let terms: Vec<_> =
-                    terms.iter().enumerate().map(|(i, term)| (coefficient(i), operand(term))).collect();
-                combined(b, &terms)
-            }
-        };
-        first += update.coefficients();
-        // What noise was added to is held again.
-        let made = match (track.held.filter(|_| next.is_empty()), ports.holds) {
-            (Some(Held { class, mask, clean }), Some(holds)) => {
-                let mask = b.affine(b.mul(b.affine(mask, -1.0, 1.0), holds), -1.0, 1.0);
-                held(b, made, clean, mask, class)
-            }
-            _ => made,
-        };
-        next.push(b.cast(made, register_dtype(b, solver)));
-    }
-    next
+    // What noise was added to is held again.
+    let hold = |made| match (track.held, ports.holds) {
+        (Some(Held { class, mask, clean }), Some(holds)) => {
+            let mask = b.affine(b.mul(b.affine(mask, -1.0, 1.0), holds), -1.0, 1.0);
+            held(b, made, clean, mask, class)
+        }
+        _ => made,
+    };
+    let next = advanced(b, solver, registers, x0, noise, ports.coefficients, hold);
+    next.into_iter().map(|register| b.cast(register, register_dtype(b, solver))).collect()
 }
 
 /// The noise of an evaluation, f32 [tokens, channels].
@@ -216,17 +193,17 @@ fn step_noise(
     ports: StepPorts,
 ) -> Value {
     let shape = b.shape(track.start);
-    let noise = match (from, ports.seed) {
+    match (from, ports.seed) {
         (StepNoise::Drawn { first }, Some(seed)) => {
-            b.op(Op::Normal { stream: first + number, shape }, &[seed])
+            let noise = b.op(Op::Normal { stream: first + number, shape }, &[seed]);
+            if solver.standardizes() { standardized(b, noise, None) } else { noise }
         }
         _ => {
             let port = format!("{}.step_noise", track.name);
             let given = b.port(&port, Role::StepTensor, Dtype::F32, &[&[1], shape.as_slice()].concat());
             b.reshape(given, &shape)
         }
-    };
-    if solver.standardizes() { standardized(b, noise, None) } else { noise }
+    }
 }
 
 /// start + scale·(noise − start).

@@ -122,8 +122,12 @@ impl Recorder<'_> {
             number => number.strip_prefix('-')?.parse().ok()?,
         };
         let stage = Stage { start: Start::Previous, ..stages.get(number.checked_sub(1)?)?.clone() };
-        let graph = self.denoise(name, &stage, self.target.text_tokens, StepNoise::Given);
-        Some(graph.map(|graph| Phase::alone(graph).stepped(stage.schedule(self.target.size))))
+        let graph = self.denoise(name, number, &stage, self.target.text_tokens, StepNoise::Given);
+        let phase = graph.map(|graph| Phase::alone(graph).stepped(stage.schedule(self.target.size)));
+        Some(phase.map(|phase| match stage.adapter {
+            Some(adapter) => phase.with_adapter(adapter.slot(number).number, adapter),
+            None => phase,
+        }))
     }
 
     /// The whole run: prompt to frames and audio.
@@ -170,7 +174,7 @@ impl Recorder<'_> {
         let noise = self.noise(&format!("noise-{number}"), size, 2 * (number - 1))?;
         let mut noise = Phase::alone(noise);
         let drawn = StepNoise::Drawn { first: 2 * (self.target.recipe.stages.len() + number - 1) };
-        let denoise = self.denoise(&format!("denoise-{number}"), stage, TEXT_TOKENS, drawn)?;
+        let denoise = self.denoise(&format!("denoise-{number}"), number, stage, TEXT_TOKENS, drawn)?;
         let mut denoise = Phase::alone(denoise).stepped(stage.schedule(self.target.size));
         for name in ["v.noise", "a.noise"] {
             noise = noise.leaves(name, &slot(name));
@@ -185,6 +189,9 @@ impl Recorder<'_> {
         if stage.start == Start::Previous {
             let audio = format!("stage{}.a.latent", number - 1);
             denoise = denoise.takes("v.initial", "upscaled.v.latent").takes("a.initial", &audio);
+        }
+        if let Some(adapter) = stage.adapter {
+            denoise = denoise.with_adapter(adapter.slot(number).number, adapter);
         }
         for (image, item) in stage.items.iter().enumerate() {
             let port = item.port();

@@ -9,6 +9,7 @@ use super::schedule::{
 };
 use super::sizes::{SPACE, Size};
 use super::solver::Solver;
+use crate::lang::AdapterSlot;
 
 /// How a clip is made: denoised in one stage or in several, one after the other.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +30,19 @@ pub struct Stage {
     pub solver: Solver,
     pub levels: StageLevels,
     pub items: Vec<Item>,
+    /// Room for adapters (LoRA) that other stages do not have.
+    pub adapter: Option<Adapter>,
+}
+
+/// Room for adapters of a stage.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Adapter {
+    /// What the strengths of those in it are multiplied by.
+    pub strength: f32,
+    /// The rank that there is room for, of all in it together.
+    pub rank: usize,
+    /// Whether they are merged into weights that the stage then does not share with others, as the official code does.
+    pub merged: bool,
 }
 
 /// How much of the clip's width and height a stage has.
@@ -72,6 +86,9 @@ impl Item {
         }
     }
 }
+
+/// The rank of the published distilled adapter (docs/model/checkpoint.md).
+const DISTILLED_RANK: usize = 384;
 
 /// The recipes that can be named, with a sentence on each.
 pub const RECIPES: [(&str, &str, fn() -> Recipe); 5] = [
@@ -117,6 +134,13 @@ impl Scale {
     }
 }
 
+impl Adapter {
+    /// Its slot, by the number of the stage from 1.
+    pub fn slot(self, stage: usize) -> AdapterSlot {
+        AdapterSlot { number: stage as u8, rank: (!self.merged).then_some(self.rank) }
+    }
+}
+
 impl Stage {
     /// Distilled: from noise, one pass a step.
     fn distilled(scale: Scale) -> Stage {
@@ -127,6 +151,7 @@ impl Stage {
             solver: Solver::Euler,
             levels: StageLevels::List(DISTILLED_SIGMAS.to_vec()),
             items: vec![Item::FirstFrame],
+            adapter: None,
         }
     }
 
@@ -151,6 +176,11 @@ impl Stage {
             levels: StageLevels::List(STAGE_2_SIGMAS.to_vec()),
             ..Stage::distilled(Scale::Full)
         }
+    }
+
+    /// The same with room for the distilled adapter (docs/model/pipelines.md 4, 5).
+    fn with_distilled_adapter(self, strength: f32) -> Stage {
+        Stage { adapter: Some(Adapter { strength, rank: DISTILLED_RANK, merged: false }), ..self }
     }
 
     /// Its steps in a clip of a size.
@@ -194,7 +224,7 @@ fn one_stage() -> Recipe {
 fn two_stage() -> Recipe {
     Recipe {
         name: "two-stage".to_string(),
-        stages: vec![Stage::guided(Scale::Half), Stage::refining()],
+        stages: vec![Stage::guided(Scale::Half), Stage::refining().with_distilled_adapter(1.0)],
         audio_of: 0,
     }
 }
@@ -210,7 +240,11 @@ fn two_stage_hq() -> Recipe {
         ..Stage::guided(Scale::Half)
     };
     let second = Stage { solver: Solver::RES_2S, ..Stage::refining() };
-    Recipe { name: "two-stage-hq".to_string(), stages: vec![first, second], audio_of: 0 }
+    Recipe {
+        name: "two-stage-hq".to_string(),
+        stages: vec![first.with_distilled_adapter(0.25), second.with_distilled_adapter(0.5)],
+        audio_of: 0,
+    }
 }
 
 impl fmt::Display for Recipe {
@@ -241,6 +275,10 @@ impl fmt::Display for Stage {
         }
         if let Some(guidance) = &self.guidance {
             writeln!(f, "    guidance  {guidance}")?;
+        }
+        if let Some(Adapter { strength, rank, merged }) = self.adapter {
+            let merged = if merged { ", merged" } else { "" };
+            writeln!(f, "    adapter   strength {strength}, rank {rank}{merged}")?;
         }
         self.items.iter().try_for_each(|item| match item {
             Item::FirstFrame => writeln!(f, "    item      first frame"),

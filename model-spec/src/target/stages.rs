@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::ltx::guidance::Guidance;
-use crate::ltx::recipe::{RECIPES, Recipe, Stage, StageLevels};
+use crate::ltx::recipe::{Adapter, RECIPES, Recipe, Stage, StageLevels};
 use crate::ltx::solver::Solver;
 
 /// A stage of the recipe, in order. What is not said is as in the recipe.
@@ -14,6 +14,16 @@ pub(super) struct StageField {
     steps: Option<usize>,
     sigmas: Option<Vec<f32>>,
     guidance: Option<GuidanceField>,
+    adapter: Option<AdapterField>,
+}
+
+/// Room for adapters of a stage; what is not said is as in the recipe.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AdapterField {
+    strength: Option<f32>,
+    rank: Option<usize>,
+    merged: Option<bool>,
 }
 
 /// What is not said is as LTX-2.3 is guided (docs/model/sampling.md 7.3).
@@ -39,6 +49,8 @@ const SOLVERS: [(&str, Solver); 4] = [
     ("res_2s", Solver::RES_2S),
 ];
 
+/// The largest rank of adapters.
+const MAX_RANK: usize = 4096;
 /// The most steps of a stage.
 const MAX_STEPS: usize = 1000;
 
@@ -107,6 +119,21 @@ impl StageField {
                     problems.push(format!("{of} has a list of sigmas, which says the steps"))
                 }
             }
+        }
+        if let Some(said) = self.adapter {
+            let usual = stage.adapter.unwrap_or(Adapter { strength: 1.0, rank: 0, merged: false });
+            let adapter = Adapter {
+                strength: said.strength.unwrap_or(usual.strength),
+                rank: said.rank.unwrap_or(usual.rank),
+                merged: said.merged.unwrap_or(usual.merged),
+            };
+            if !adapter.strength.is_finite() || !(adapter.merged || (1..=MAX_RANK).contains(&adapter.rank)) {
+                let Adapter { strength, rank, .. } = adapter;
+                problems.push(format!(
+                    "{of}'s adapter has strength {strength} and rank {rank}; wanted a number and 1 to {MAX_RANK}"
+                ));
+            }
+            stage.adapter = Some(adapter);
         }
         match (self.guidance, &mut stage.guidance) {
             (Some(said), Some(guidance)) => said.apply(guidance),

@@ -16,7 +16,7 @@ pub use code::{
 };
 pub use facts::Facts;
 pub use print::{Detail, bytes_text, flops_text, memory_text};
-pub use role::{Levels, Role, Schedule, Solver};
+pub use role::{Adapter, Levels, Role, Schedule, Solver};
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -80,14 +80,28 @@ pub enum Source {
     Checkpoint,
     TextEncoder,
     SpatialUpscaler,
+    /// The adapters in the slot of this number.
+    Adapter(u8),
+    /// The checkpoint with the adapters of this slot merged into it.
+    Merged(u8),
 }
 
 impl Source {
+    /// The file that its tensors stand in, before anything is merged into them.
+    pub const fn file(self) -> Source {
+        match self {
+            Source::Merged(_) => Source::Checkpoint,
+            other => other,
+        }
+    }
+
     pub const fn name(self) -> &'static str {
         match self {
             Source::Checkpoint => "checkpoint",
             Source::TextEncoder => "text encoder",
             Source::SpatialUpscaler => "spatial upscaler",
+            Source::Adapter(_) => "adapter",
+            Source::Merged(_) => "checkpoint with adapters",
         }
     }
 }
@@ -335,6 +349,8 @@ pub struct Phase {
     pub outputs: List<Port>,
     /// Its steps; `None` where it has none.
     pub schedule: Option<Schedule>,
+    /// Room for adapters beside its weights.
+    pub adapter: Option<Adapter>,
     /// The image of the request without which the phase does not run. Its outputs are then zeros.
     pub image: Option<u32>,
     /// Constants that it reads, ascending.

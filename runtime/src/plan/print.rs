@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use super::{Base, Fetch, Item, Launch, Loop, Operand, Phase, Plan, Port, Repeat, Role, Schedule};
+use super::{Adapter, Base, Fetch, Item, Launch, Loop, Operand, Phase, Plan, Port, Repeat, Role, Schedule};
 
 /// How much of a plan is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +90,10 @@ impl Plan {
             )?;
             if let Some(image) = phase.image {
                 writeln!(out, "  only with image {image}")?;
+            }
+            if let Some(Adapter { slot, strength, rank }) = phase.adapter {
+                let rank = rank.map_or("merged".to_string(), |rank| format!("rank {rank}"));
+                writeln!(out, "  adapter slot {slot}   {rank}   strength {strength}")?;
             }
             if let Some(Schedule { solver, levels }) = &phase.schedule {
                 writeln!(out, "  solver {solver}   levels {levels}")?;

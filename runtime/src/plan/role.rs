@@ -112,6 +112,18 @@ impl fmt::Display for Solver {
     }
 }
 
+/// Room for adapters (LoRA) beside the weights of a phase.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Adapter {
+    /// The number in [`super::Source::Adapter`].
+    pub slot: u8,
+    /// What the strengths of those in it are multiplied by.
+    pub strength: f32,
+    /// The rank that there is room for, of all in it together; `None` where they are merged into weights that the phase
+    /// does not share ([`super::Source::Merged`]).
+    pub rank: Option<u32>,
+}
+
 /// The noise levels of a phase's steps: n + 1 for n steps.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Levels {
