@@ -10,6 +10,7 @@ mod facts;
 mod print;
 mod role;
 pub mod rows;
+mod source;
 
 pub use code::{
     ARGUMENT_HEADER, ARGUMENT_OPERAND, ARGUMENT_PARTS, Arch, Call, Code, Function, MAP_ALIGN, MAP_BYTES, Map,
@@ -17,6 +18,7 @@ pub use code::{
 pub use facts::Facts;
 pub use print::{Detail, bytes_text, flops_text, memory_text};
 pub use role::{Adapter, Levels, Role, Schedule, Solver};
+pub use source::Source;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -72,38 +74,6 @@ pub struct Kernel {
     /// Those that are not part of the name, for people, each with the name that it is declared under:
     /// `eps=1e-6 groups=16`.
     pub attrs_text: Text,
-}
-
-/// Which model file a weight comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Source {
-    Checkpoint,
-    TextEncoder,
-    SpatialUpscaler,
-    /// The adapters in the slot of this number.
-    Adapter(u8),
-    /// The checkpoint with the adapters of this slot merged into it.
-    Merged(u8),
-}
-
-impl Source {
-    /// The file that its tensors stand in, before anything is merged into them.
-    pub const fn file(self) -> Source {
-        match self {
-            Source::Merged(_) => Source::Checkpoint,
-            other => other,
-        }
-    }
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Source::Checkpoint => "checkpoint",
-            Source::TextEncoder => "text encoder",
-            Source::SpatialUpscaler => "spatial upscaler",
-            Source::Adapter(_) => "adapter",
-            Source::Merged(_) => "checkpoint with adapters",
-        }
-    }
 }
 
 /// Where the bytes of a constant come from.
