@@ -238,9 +238,12 @@ fn pictures_of_any_size_are_compressed() {
         let image = Image::open(&path, DEFAULT_CRF).unwrap();
         let even = |side: u32| if width.min(height) < 2 { side } else { side / 2 * 2 } as usize;
         assert_eq!(image.size(), (even(width), even(height)));
-        if width > 100 || height > 100 {
-            assert!(distance(&image) < 48, "{width}x{height}: {}", distance(&image));
-        }
+        // Every tile is in its place.
+        let (have, want) = (pixels(&image), gradient(image.size().0 as u32, image.size().1 as u32));
+        let apart: f64 =
+            have.iter().flatten().zip(want.iter()).map(|(have, want)| f64::from(have.abs_diff(*want))).sum();
+        let mean = apart / want.len() as f64;
+        assert!(width < 100 && height < 100 || mean < 10.0, "{width}x{height}: {mean}");
     }
 }
 
@@ -281,11 +284,11 @@ fn truncated_and_damaged_pictures_are_refused_or_read() {
             _ => 0,
         };
         let end = whole - filling;
-        for length in (0..end).step_by(7).chain([end - 1]) {
+        for length in (0..end).step_by(13).chain([end - 1]) {
             let read = open(&file[..length]);
             assert!(read.is_err(), "{kind:?}: {length} of {whole} bytes are read");
         }
-        for at in (0..whole).step_by(5) {
+        for at in (0..whole).step_by(11) {
             let mut changed = file.clone();
             changed[at] ^= 0x55;
             // Whatever it is: no panic, and a picture of its size.
