@@ -178,6 +178,14 @@ fn embedded_profiles_become_srgb() {
     // What says sRGB stays as it is.
     let image = with_profile(&rgb, moxcms::ColorProfile::new_srgb().encode().unwrap());
     assert_eq!((distance(&image), image.notes().len()), (0, 0));
+    // Greys have profiles of their own.
+    let mut bytes = Vec::new();
+    let mut encoder = PngEncoder::new(&mut bytes);
+    encoder.set_icc_profile(moxcms::ColorProfile::new_gray_with_gamma(1.0).encode().unwrap()).unwrap();
+    encoder.write_image(&[0, 55, 255], 3, 1, ExtendedColorType::L8).unwrap();
+    let image = open(&bytes).unwrap();
+    // 55/255 of the light is 0.502 of the signal.
+    assert_eq!((pixels(&image), image.notes().len()), (vec![[0; 3], [128; 3], [255; 3]], 0));
     // A broken one, and one for other channels, are no reason to refuse a picture.
     let grey = moxcms::ColorProfile::new_gray_with_gamma(2.2).encode().unwrap();
     for profile in [b"no profile".to_vec(), grey] {
@@ -255,9 +263,14 @@ fn what_is_no_picture_is_refused_in_words() {
     };
     refused(b"", "is an empty file");
     refused(b"a text", "want  PNG, JPEG or WebP");
-    refused(b"GIF89a\x01\0\x01\0", "have  Gif");
+    refused(b"GIF89a\x01\0\x01\0", "have  GIF");
     refused(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "have  HEIC");
     refused(&std::fs::read(fixture("images/cmyk.jpg")).unwrap(), "have  CMYK");
+    // Arithmetic coding, which no camera has.
+    let mut rare = written(gradient(16, 16), ImageFormat::Jpeg);
+    let frame = rare.windows(2).position(|two| two == [0xff, 0xc0]).unwrap();
+    rare[frame + 1] = 0xc9;
+    refused(&rare, "is of a kind that cannot be read");
     // A few bytes, of a picture that nobody has the memory for.
     let mut huge = Vec::new();
     let mut encoder = png::Encoder::new(&mut huge, 300_000, 300_000);
