@@ -5,6 +5,7 @@
 
 #[path = "../budget/plans.rs"]
 mod budget;
+mod encode;
 mod executor;
 mod faults;
 mod hopper;
