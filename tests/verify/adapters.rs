@@ -254,4 +254,7 @@ fn the_command_checks_adapters() {
         assert_eq!(have, Some(code), "{said}");
         assert!(said.contains(words) && !said.contains("panicked"), "{said}");
     }
+    let (code, said) = verify(&["--distilled-lora", distilled, "0.5"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("no stage of this plan") && said.contains("help  --lora"), "{said}");
 }
