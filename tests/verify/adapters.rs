@@ -55,15 +55,26 @@ fn base() -> ModelFiles {
 
 /// A parameter's values with an adapter of `rows` at a strength.
 fn merged(rows: &[Row<'_>], strength: f32, parameter: &str) -> Result<Vec<f32>, AdapterError> {
+    Ok(adapted(rows, strength, Merge::Exact, parameter)?.0)
+}
+
+/// The same by one of the merges, and what is said.
+fn adapted(
+    rows: &[Row<'_>],
+    strength: f32,
+    merge: Merge,
+    parameter: &str,
+) -> Result<(Vec<f32>, Vec<String>), AdapterError> {
     let (folder, files) = (tempfile::tempdir().unwrap(), base());
     let path = folder.path().join("adapter.safetensors");
     fs::write(&path, bytes(rows)).unwrap();
-    let adapters = Adapters::open(&[Given { path, strength }], Merge::Exact)?;
+    let adapters = Adapters::open(&[Given { path, strength }], merge)?;
     let weights = adapters.over(&files, &files.checkpoint, zoetrope_generated::PLANS[0])?;
     let tensor = weights.tensor(Source::Checkpoint, parameter).unwrap();
     let mut bytes = vec![0; 4 * tensor.elements()];
     tensor.read_into(FileDtype::F32, &mut bytes).unwrap();
-    Ok(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
+    let values = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+    Ok((values, weights.notes().to_vec()))
 }
 
 /// a·b with a [n, k] and b [k, m].
@@ -172,6 +183,36 @@ fn every_kind_of_change_is_what_it_says() {
 }
 
 #[test]
+fn dora_has_two_readings_and_one_is_said() {
+    let layer = format!("{}.weight", LAYERS[1]);
+    let (base, delta) = (some(24, 1), product(&some(12, 4), &some(8, 3), 2));
+    let magnitudes: Vec<f32> = some(6, 8).iter().map(|x| x + 2.0).collect();
+    let length = |row: &[f32]| row.iter().map(|x| x * x).sum::<f32>().sqrt();
+    for (name, shape) in [
+        (".dora_scale", &[6usize, 1][..]),
+        (".lora_magnitude_vector", &[6]),
+        (".lora_magnitude_vector.default.weight", &[6]),
+    ] {
+        let [down, up, scale] =
+            [".lora_A.weight", ".lora_B.weight", name].map(|ending| format!("adaln_single.linear{ending}"));
+        let rows: [Row<'_>; 3] =
+            [(&down, &[2, 4], some(8, 3)), (&up, &[6, 2], some(12, 4)), (&scale, shape, magnitudes.clone())];
+        for (merge, words) in [(Merge::Exact, "as in ComfyUI"), (Merge::Peft, "as in PEFT")] {
+            let changed: Vec<f32> = base.iter().zip(&delta).map(|(w, d)| w + d).collect();
+            let measured = if merge == Merge::Exact { &base } else { &changed };
+            let went: Vec<f32> = (0..24)
+                .map(|i| changed[i] * magnitudes[i / 4] / length(&measured[i / 4 * 4..][..4]) - base[i])
+                .collect();
+            let (have, notes) = adapted(&rows, 0.5, merge, &layer).unwrap();
+            near(&have, &base, 0.5, &went);
+            assert!(notes.iter().any(|note| note.contains(words)), "{notes:?}");
+        }
+        let refused = adapted(&rows, 0.5, Merge::Official, &layer).unwrap_err().to_string();
+        assert!(refused.contains(&scale) && refused.contains("--lora-merge exact"), "{refused}");
+    }
+}
+
+#[test]
 fn what_cannot_be_used_is_said_by_its_key() {
     let a: Row<'_> = ("diffusion_model.adaln_single.linear.lora_A.weight", &[2, 4], some(8, 3));
     let b: Row<'_> = ("diffusion_model.adaln_single.linear.lora_B.weight", &[6, 2], some(12, 4));
@@ -199,7 +240,10 @@ fn what_cannot_be_used_is_said_by_its_key() {
     let again = "adaln_single.linear.lora_A.weight";
     says(&[a.clone(), b.clone(), (again, &[2, 4], some(8, 1))], &[again, a.0]);
     let dora = "diffusion_model.adaln_single.linear.dora_scale";
-    says(&[a.clone(), b.clone(), (dora, &[6, 1], some(6, 1))], &[dora, "not supported", "DoRA"]);
+    says(&[a.clone(), b.clone(), (dora, &[1, 4], some(4, 1))], &[dora, "[1, 4]", "[6, 1] wanted"]);
+    says(&[(dora, &[6, 1], some(6, 1))], &[dora, "counterpart is missing"]);
+    let tucker = "diffusion_model.adaln_single.linear.lora_mid.weight";
+    says(&[a.clone(), b.clone(), (tucker, &[2, 2], some(4, 1))], &[tucker, "not supported", "Tucker"]);
     let lokr = "adaln_single.linear.lokr_w1";
     says(&[a.clone(), b.clone(), (lokr, &[2, 2], some(4, 1))], &[lokr, "no part"]);
     says(&[(lokr, &[2, 2], some(4, 1)), ("adaln_single.linear.lokr_w2", &[2, 2], some(4, 1))], &["[6, 4]"]);
