@@ -43,7 +43,8 @@ pub fn changes<'a>(file: &'a TensorFile, strength: f32, layers: &Layers) -> Resu
             continue;
         }
         let found = role(tensor.name);
-        adapter |= found.is_some() || unsupported(tensor.name).is_some();
+        // Activations of vocoders have an alpha, too.
+        adapter |= found.is_some_and(|(_, role)| role != Role::Alpha) || unsupported(tensor.name).is_some();
         if let Some(method) = unsupported(tensor.name) {
             lines.push(format!("{}, of a method that is not supported ({method})", tensor.name));
             continue;

@@ -25,7 +25,7 @@ pub struct AdapterArgs {
     #[arg(long, value_name = "PATH[:STRENGTH]")]
     distilled_lora: Vec<Given>,
     /// How LoRAs are added to weights
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_name = "HOW", value_enum, default_value_t)]
     lora_merge: Merge,
 }
 

@@ -228,6 +228,11 @@ fn what_cannot_be_used_is_said_by_its_key() {
     says(&[(other, &[2, 4], some(8, 1))], &["another model", other]);
     says(&[a.clone(), b.clone(), (odd, &[2, 4], some(8, 1))], &["1 key", odd, "names nothing"]);
     says(&[("weight", &[2], some(2, 1))], &["none of its 1 tensors is one of a LoRA"]);
+    // A checkpoint: its vocoder's activations have an alpha.
+    says(
+        &[("vocoder.act.alpha", &[2], some(2, 1))],
+        &["none of its 1 tensors is one of a LoRA", "--checkpoint"],
+    );
     says(std::slice::from_ref(&a), &[a.0, "counterpart is missing"]);
     says(&[a.clone(), (b.0, &[7, 2], some(14, 1))], &[b.0, "[7, 2]", "[6, 2] wanted"]);
     says(&[(a.0, &[3, 4], some(12, 1)), b.clone()], &["[6, 2]", "[6, 3] wanted"]);
@@ -236,7 +241,7 @@ fn what_cannot_be_used_is_said_by_its_key() {
     let alpha = "diffusion_model.adaln_single.linear.alpha";
     says(&[a.clone(), b.clone(), (alpha, &[1], vec![f32::NAN])], &[alpha, "finite number"]);
     says(&[a.clone(), b.clone(), (alpha, &[2], vec![1.0; 2])], &[alpha, "finite number"]);
-    says(&[(alpha, &[], vec![1.0])], &[alpha]);
+    says(&[(a.0, &[2, 4], some(8, 3)), (alpha, &[], vec![1.0])], &["counterpart is missing"]);
     let again = "adaln_single.linear.lora_A.weight";
     says(&[a.clone(), b.clone(), (again, &[2, 4], some(8, 1))], &[again, a.0]);
     let dora = "diffusion_model.adaln_single.linear.dora_scale";
