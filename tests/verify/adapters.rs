@@ -260,6 +260,29 @@ fn what_cannot_be_used_is_said_by_its_key() {
     says(&rows, &["x.0.", "… and 12 more"]);
 }
 
+/// Any shapes are read or refused.
+#[test]
+fn odd_shapes_are_no_panic() {
+    let shapes: [&[usize]; 9] = [&[], &[0], &[6], &[0, 4], &[6, 0], &[2, 4], &[6, 2], &[2, 2], &[2, 2, 2]];
+    let pairs = [
+        [".lora_A.weight", ".lora_B.weight"],
+        [".lokr_w1", ".lokr_w2"],
+        [".diff", ".diff_b"],
+        [".lora_A.weight", ".alpha"],
+    ];
+    let mut read = 0;
+    for endings in pairs {
+        let keys = endings.map(|ending| format!("adaln_single.linear{ending}"));
+        for (one, other) in shapes.iter().flat_map(|one| shapes.iter().map(move |other| (*one, *other))) {
+            let values = |shape: &[usize]| some(shape.iter().product(), 3);
+            let rows = [(keys[0].as_str(), one, values(one)), (keys[1].as_str(), other, values(other))];
+            read += usize::from(merged(&rows, 1.0, &format!("{}.weight", LAYERS[1])).is_ok());
+        }
+    }
+    // Ranks of two and of none; nothing else is a change of a matrix of [6, 4].
+    assert_eq!(read, 2);
+}
+
 /// A folder with the demo model's adapters.
 fn folder() -> (TempDir, [PathBuf; 2]) {
     let folder = tempfile::tempdir().unwrap();
