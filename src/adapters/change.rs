@@ -10,6 +10,7 @@ use zoetrope_kernels::eval::{Data, DataMut, EvalError, Operand, Tensor as View, 
 use zoetrope_model_spec::lang::{Builder, Dtype, Op};
 use zoetrope_runtime::files::{FileDtype, FileError, Tensor};
 
+use super::dora::{Dora, Norms};
 use super::read::misshapen;
 
 /// What is added to a parameter: `factor` times what its kind says.
@@ -17,13 +18,17 @@ use super::read::misshapen;
 pub struct Change<'a> {
     pub factor: f32,
     pub kind: Kind<'a>,
+    /// What follows the addition; the strength is then not part of the factor.
+    pub dora: Option<Dora<'a>>,
 }
 
 impl<'a> Change<'a> {
     /// Factor, B and A of a change of low rank.
     pub fn low(&self) -> Option<Low<'_, 'a>> {
         match &self.kind {
-            Kind::LowRank(Product { left, right: Some(right) }) => Some((self.factor, left, right)),
+            Kind::LowRank(Product { left, right: Some(right) }) if self.dora.is_none() => {
+                Some((self.factor, left, right))
+            }
             _ => None,
         }
     }
@@ -37,9 +42,11 @@ impl<'a> Change<'a> {
 /// How changes are added to a weight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Merge {
-    /// In f32, rounded once, to what the plan stores
+    /// In f32, rounded once, to what the plan stores; DoRA by the norms of the original weights, as in ComfyUI
     #[default]
     Exact,
+    /// The same, with DoRA by the norms of the changed weights, as in PEFT
+    Peft,
     /// With the official code's roundings: the changes' sum to bf16 after each, and the weight with it to bf16
     Official,
 }
@@ -139,9 +146,31 @@ pub fn add_rows(
     columns: usize,
     values: &mut [f32],
 ) -> Result<(), FileError> {
-    if merge == Merge::Exact {
-        return add_exactly(changes, rows, columns, values);
+    let norms = match merge {
+        Merge::Exact => Norms::Original,
+        Merge::Peft => Norms::Changed,
+        Merge::Official => return add_rounded(changes, rows, columns, values),
+    };
+    for run in changes.chunk_by(|one, next| one.dora.is_none() && next.dora.is_none()) {
+        let [Change { dora: Some(dora), factor, kind }] = run else {
+            add_exactly(run, rows.clone(), columns, values)?;
+            continue;
+        };
+        let mut changed = values.to_vec();
+        let plain = Change { factor: *factor, kind: *kind, dora: None };
+        add_exactly(&[plain], rows.clone(), columns, &mut changed)?;
+        dora.apply(norms, rows.clone(), columns, values, &changed)?;
     }
+    Ok(())
+}
+
+/// As the official code adds changes, which knows no DoRA.
+fn add_rounded(
+    changes: &[Change<'_>],
+    rows: Range<usize>,
+    columns: usize,
+    values: &mut [f32],
+) -> Result<(), FileError> {
     let mut sum = vec![0.0; values.len()];
     for (place, change) in changes.iter().enumerate() {
         match change.low() {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use half::{bf16, f16};
@@ -12,6 +12,7 @@ use zoetrope_runtime::files::{Computed, FileDtype, FileError, Tensor, TensorSet}
 use zoetrope_runtime::plan::{Constant, Origin, Plan, Source};
 
 use super::change::{Change, Merge, add_rows, read_rows};
+use super::dora::Dora;
 use super::error::{AdapterError, Trouble};
 use super::names::Layers;
 use super::read::{Changes, changes};
@@ -67,6 +68,12 @@ impl<'a> Adapted<'a> {
                 Ok(Changes { of, notes: more }) => {
                     changed.push((file.path().to_owned(), of.len()));
                     notes.extend(more);
+                    if let Some(dora) = of.iter().find_map(|(_, change)| change.dora) {
+                        match said(merge, &dora, file.path()) {
+                            Ok(note) => notes.push(note),
+                            Err(trouble) => troubles.push(trouble),
+                        }
+                    }
                     let by_name = by_use.entry(*used).or_default();
                     of.into_iter().for_each(|(name, change)| by_name.entry(name).or_default().push(change));
                 }
@@ -104,7 +111,7 @@ impl<'a> Adapted<'a> {
             by_name.into_iter().map(move |(name, changes)| ((source, name), changes))
         });
         let merged = named.filter_map(|(key, mut changes)| {
-            changes.retain(|change| change.factor != 0.0);
+            changes.retain(|change| change.dora.map_or(change.factor, |dora| dora.strength) != 0.0);
             let base = weights.tensor(Source::Checkpoint, &key.1).filter(|_| !changes.is_empty())?;
             let kept = streamed.get(&key).map(|dtype| Kept { dtype: *dtype, values: OnceLock::new() });
             Some((key, Merged { base, changes, merge, kept }))
@@ -125,6 +132,23 @@ impl<'a> Adapted<'a> {
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
+}
+
+/// Which of two readings of DoRA is used.
+fn said(merge: Merge, dora: &Dora<'_>, path: &Path) -> Result<String, Trouble> {
+    let (norms, other) = match merge {
+        Merge::Exact => ("original weights, as in ComfyUI", "--lora-merge peft"),
+        Merge::Peft => ("changed weights, as in PEFT", "--lora-merge exact"),
+        Merge::Official => {
+            let lines = vec![format!(
+                "{}, of a method that the official code does not have (DoRA)",
+                dora.magnitude.name
+            )];
+            let help = "--lora-merge exact, or peft, whichever the adapter was made for";
+            return Err(Trouble::Unusable { path: path.to_owned(), lines, help });
+        }
+    };
+    Ok(format!("{}: DoRA, by the norms of the {norms}; {other} has the other reading", path.display()))
 }
 
 /// The tensors of a slot.

@@ -2,6 +2,7 @@
 //! (docs/adapters.md).
 
 mod change;
+mod dora;
 mod error;
 mod merged;
 mod names;

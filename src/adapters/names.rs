@@ -13,6 +13,8 @@ pub enum Role {
     Up,
     /// What, divided by the rank, scales the change.
     Alpha,
+    /// The lengths that the rows of a weight get.
+    Magnitude,
     /// The change of a weight, or of any parameter by its full name.
     Diff,
     /// The change of a bias.
@@ -41,7 +43,7 @@ pub enum Piece {
 }
 
 /// How keys end. Of two endings that fit, the longer stands first.
-const ENDINGS: [(&str, Role); 27] = [
+const ENDINGS: [(&str, Role); 31] = [
     (".lora_A.default.weight", Role::Down),
     (".lora_B.default.weight", Role::Up),
     (".lora_linear_layer.down.weight", Role::Down),
@@ -57,6 +59,10 @@ const ENDINGS: [(&str, Role); 27] = [
     (".lora_A", Role::Down),
     (".lora_B", Role::Up),
     (".alpha", Role::Alpha),
+    (".dora_scale", Role::Magnitude),
+    (".lora_magnitude_vector.default.weight", Role::Magnitude),
+    (".lora_magnitude_vector.weight", Role::Magnitude),
+    (".lora_magnitude_vector", Role::Magnitude),
     (".diff_b", Role::BiasDiff),
     (".diff", Role::Diff),
     (".lokr_w1_a", Role::Kronecker(Factor::First, Piece::A)),
@@ -72,9 +78,7 @@ const ENDINGS: [(&str, Role); 27] = [
 ];
 
 /// Words in keys of changes that are known and not read.
-const UNSUPPORTED: [(&str, &str); 11] = [
-    (".dora_scale", "DoRA"),
-    (".lora_magnitude_vector", "DoRA"),
+const UNSUPPORTED: [(&str, &str); 9] = [
     (".lora_mid.", "Tucker"),
     (".lokr_t2", "Tucker"),
     (".hada_t1", "Tucker"),

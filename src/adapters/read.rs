@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use zoetrope_runtime::files::{FileDtype, Tensor, TensorFile};
 
 use super::change::{Change, Kind, Product};
+use super::dora::Dora;
 use super::error::Trouble;
 use super::names::{Factor, Layers, Piece, Role, role, unsupported};
 
@@ -42,7 +43,8 @@ pub fn changes<'a>(file: &'a TensorFile, strength: f32, layers: &Layers) -> Resu
             continue;
         }
         let found = role(tensor.name);
-        adapter |= found.is_some() || unsupported(tensor.name).is_some();
+        // Activations of vocoders have an alpha, too.
+        adapter |= found.is_some_and(|(_, role)| role != Role::Alpha) || unsupported(tensor.name).is_some();
         if let Some(method) = unsupported(tensor.name) {
             lines.push(format!("{}, of a method that is not supported ({method})", tensor.name));
             continue;
@@ -91,7 +93,7 @@ fn change<'a>(group: &Group<'a>, strength: f32, shape: &[usize]) -> Result<Chang
     let any = group.values().next().map_or("", |tensor| tensor.name);
     if let Some(diff) = group.get(&Role::Diff) {
         return match diff.shape == shape {
-            true => Ok(Change { factor: strength, kind: Kind::Diff(*diff) }),
+            true => Ok(Change { factor: strength, kind: Kind::Diff(*diff), dora: None }),
             false => Err(vec![misshapen(diff, shape)]),
         };
     }
@@ -110,8 +112,13 @@ fn change<'a>(group: &Group<'a>, strength: f32, shape: &[usize]) -> Result<Chang
             }
         },
     };
+    let dora = group.get(&Role::Magnitude).map(|magnitude| Dora { magnitude: *magnitude, strength });
+    if let Some(dora) = dora.filter(|dora| !dora.fits(out)) {
+        problems.push(misshapen(&dora.magnitude, &[out, 1]));
+    }
     if problems.is_empty() {
-        Ok(Change { factor: (f64::from(strength) * scale) as f32, kind })
+        let strength = if dora.is_some() { 1.0 } else { strength };
+        Ok(Change { factor: (f64::from(strength) * scale) as f32, kind, dora })
     } else {
         Err(problems)
     }
@@ -140,13 +147,15 @@ fn kind<'a>(group: &Group<'a>, any: &str) -> Result<(Kind<'a>, Option<usize>), V
         return Err(vec![format!("{any}, whose counterpart is missing")]);
     };
     // What is there beyond what was taken.
-    let taken = kind.tensors().len() + usize::from(group.contains_key(&Role::Alpha));
-    let spare =
-        || group.values().filter(|tensor| !kind.tensors().iter().any(|taken| taken.name == tensor.name));
+    let beside = [Role::Alpha, Role::Magnitude].map(get);
+    let taken = kind.tensors().len() + beside.iter().flatten().count();
+    let spare = || {
+        let all = kind.tensors().into_iter().chain(beside.into_iter().flatten()).collect::<Vec<_>>();
+        group.values().filter(move |tensor| !all.iter().any(|taken| taken.name == tensor.name))
+    };
     match group.len() == taken {
         true => Ok((kind, rank)),
         false => Err(spare()
-            .filter(|tensor| group.get(&Role::Alpha).is_none_or(|alpha| alpha.name != tensor.name))
             .map(|tensor| format!("{}, which has no part in the change of its layer", tensor.name))
             .collect()),
     }

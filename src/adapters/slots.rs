@@ -72,6 +72,9 @@ pub fn factors<'a>(
     place: Place,
     changes: Vec<Change<'a>>,
 ) -> Result<[SlotTensor<'a>; 2], String> {
+    if changes.iter().any(|change| change.dora.is_some()) {
+        return Err(format!("{parameter}, whose change depends on the weight (DoRA)"));
+    }
     let module = parameter.strip_suffix(".weight").unwrap_or(parameter);
     let ranks: Option<Vec<usize>> = changes.iter().map(Change::rank).collect();
     let fits = ranks.as_ref().is_some_and(|ranks| ranks.iter().sum::<usize>() <= place.rank);

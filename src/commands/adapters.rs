@@ -25,7 +25,7 @@ pub struct AdapterArgs {
     #[arg(long, value_name = "PATH[:STRENGTH]")]
     distilled_lora: Vec<Given>,
     /// How LoRAs are added to weights [default: exact; official where a phase is evaluated]
-    #[arg(long, value_enum)]
+    #[arg(long, value_name = "HOW", value_enum)]
     lora_merge: Option<Merge>,
 }
 

@@ -156,7 +156,7 @@ pub fn help(problems: &[Problem], files: &ModelFiles) -> Vec<String> {
             }
             Problem::Missing { wanted } if wanted.source == Source::Checkpoint => {
                 help.insert(match () {
-                    () if loras => "this is a LoRA, which comes on top of a checkpoint",
+                    () if loras => "this is a LoRA, which comes on top of a checkpoint: --lora FILE",
                     () if holds(Source::Checkpoint, ".norm_q.") => {
                         "this file is in the diffusers format; use the original, for example \
                          ltx-2.3-22b-distilled-1.1.safetensors"

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use zoetrope::session::{Session, Unwatched};
 use zoetrope_compiler::Options;
-use zoetrope_compiler::frontend::{Part, compile_part, load_target};
+use zoetrope_compiler::frontend::{Scope, compile_levels, load_target};
 use zoetrope_model_spec::ltx::demo::demo;
 use zoetrope_runtime::plan::Plan;
 
@@ -21,7 +21,7 @@ pub fn plans() -> [Plan; 2] {
         let mut target = load_target(&path).unwrap();
         target.size.frames = frames;
         let options = Options { decode_chunk, ..Options::default() };
-        compile_part(&target, &demo(), Part::Phase(PHASE), &[], options).unwrap().plan
+        compile_levels(&target, &demo(), Scope::Phase(PHASE), &[], options).unwrap().plan
     })
 }
 

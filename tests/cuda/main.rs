@@ -3,6 +3,7 @@
 
 #![cfg(feature = "cuda")]
 
+mod adapters;
 #[path = "../budget/plans.rs"]
 mod budget;
 mod encode;

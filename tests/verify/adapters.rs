@@ -55,15 +55,26 @@ fn base() -> ModelFiles {
 
 /// A parameter's values with an adapter of `rows` at a strength.
 fn merged(rows: &[Row<'_>], strength: f32, parameter: &str) -> Result<Vec<f32>, AdapterError> {
+    Ok(adapted(rows, strength, Merge::Exact, parameter)?.0)
+}
+
+/// The same by one of the merges, and what is said.
+fn adapted(
+    rows: &[Row<'_>],
+    strength: f32,
+    merge: Merge,
+    parameter: &str,
+) -> Result<(Vec<f32>, Vec<String>), AdapterError> {
     let (folder, files) = (tempfile::tempdir().unwrap(), base());
     let path = folder.path().join("adapter.safetensors");
     fs::write(&path, bytes(rows)).unwrap();
-    let adapters = Adapters::open(&[Given { path, strength }], Merge::Exact)?;
+    let adapters = Adapters::open(&[Given { path, strength }], merge)?;
     let weights = adapters.over(&files, &files.checkpoint, zoetrope_generated::PLANS[0])?;
     let tensor = weights.tensor(Source::Checkpoint, parameter).unwrap();
     let mut bytes = vec![0; 4 * tensor.elements()];
     tensor.read_into(FileDtype::F32, &mut bytes).unwrap();
-    Ok(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
+    let values = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+    Ok((values, weights.notes().to_vec()))
 }
 
 /// a·b with a [n, k] and b [k, m].
@@ -172,6 +183,36 @@ fn every_kind_of_change_is_what_it_says() {
 }
 
 #[test]
+fn dora_has_two_readings_and_one_is_said() {
+    let layer = format!("{}.weight", LAYERS[1]);
+    let (base, delta) = (some(24, 1), product(&some(12, 4), &some(8, 3), 2));
+    let magnitudes: Vec<f32> = some(6, 8).iter().map(|x| x + 2.0).collect();
+    let length = |row: &[f32]| row.iter().map(|x| x * x).sum::<f32>().sqrt();
+    for (name, shape) in [
+        (".dora_scale", &[6usize, 1][..]),
+        (".lora_magnitude_vector", &[6]),
+        (".lora_magnitude_vector.default.weight", &[6]),
+    ] {
+        let [down, up, scale] =
+            [".lora_A.weight", ".lora_B.weight", name].map(|ending| format!("adaln_single.linear{ending}"));
+        let rows: [Row<'_>; 3] =
+            [(&down, &[2, 4], some(8, 3)), (&up, &[6, 2], some(12, 4)), (&scale, shape, magnitudes.clone())];
+        for (merge, words) in [(Merge::Exact, "as in ComfyUI"), (Merge::Peft, "as in PEFT")] {
+            let changed: Vec<f32> = base.iter().zip(&delta).map(|(w, d)| w + d).collect();
+            let measured = if merge == Merge::Exact { &base } else { &changed };
+            let went: Vec<f32> = (0..24)
+                .map(|i| changed[i] * magnitudes[i / 4] / length(&measured[i / 4 * 4..][..4]) - base[i])
+                .collect();
+            let (have, notes) = adapted(&rows, 0.5, merge, &layer).unwrap();
+            near(&have, &base, 0.5, &went);
+            assert!(notes.iter().any(|note| note.contains(words)), "{notes:?}");
+        }
+        let refused = adapted(&rows, 0.5, Merge::Official, &layer).unwrap_err().to_string();
+        assert!(refused.contains(&scale) && refused.contains("--lora-merge exact"), "{refused}");
+    }
+}
+
+#[test]
 fn what_cannot_be_used_is_said_by_its_key() {
     let a: Row<'_> = ("diffusion_model.adaln_single.linear.lora_A.weight", &[2, 4], some(8, 3));
     let b: Row<'_> = ("diffusion_model.adaln_single.linear.lora_B.weight", &[6, 2], some(12, 4));
@@ -187,6 +228,11 @@ fn what_cannot_be_used_is_said_by_its_key() {
     says(&[(other, &[2, 4], some(8, 1))], &["another model", other]);
     says(&[a.clone(), b.clone(), (odd, &[2, 4], some(8, 1))], &["1 key", odd, "names nothing"]);
     says(&[("weight", &[2], some(2, 1))], &["none of its 1 tensors is one of a LoRA"]);
+    // A checkpoint: its vocoder's activations have an alpha.
+    says(
+        &[("vocoder.act.alpha", &[2], some(2, 1))],
+        &["none of its 1 tensors is one of a LoRA", "--checkpoint"],
+    );
     says(std::slice::from_ref(&a), &[a.0, "counterpart is missing"]);
     says(&[a.clone(), (b.0, &[7, 2], some(14, 1))], &[b.0, "[7, 2]", "[6, 2] wanted"]);
     says(&[(a.0, &[3, 4], some(12, 1)), b.clone()], &["[6, 2]", "[6, 3] wanted"]);
@@ -195,11 +241,14 @@ fn what_cannot_be_used_is_said_by_its_key() {
     let alpha = "diffusion_model.adaln_single.linear.alpha";
     says(&[a.clone(), b.clone(), (alpha, &[1], vec![f32::NAN])], &[alpha, "finite number"]);
     says(&[a.clone(), b.clone(), (alpha, &[2], vec![1.0; 2])], &[alpha, "finite number"]);
-    says(&[(alpha, &[], vec![1.0])], &[alpha]);
+    says(&[(a.0, &[2, 4], some(8, 3)), (alpha, &[], vec![1.0])], &["counterpart is missing"]);
     let again = "adaln_single.linear.lora_A.weight";
     says(&[a.clone(), b.clone(), (again, &[2, 4], some(8, 1))], &[again, a.0]);
     let dora = "diffusion_model.adaln_single.linear.dora_scale";
-    says(&[a.clone(), b.clone(), (dora, &[6, 1], some(6, 1))], &[dora, "not supported", "DoRA"]);
+    says(&[a.clone(), b.clone(), (dora, &[1, 4], some(4, 1))], &[dora, "[1, 4]", "[6, 1] wanted"]);
+    says(&[(dora, &[6, 1], some(6, 1))], &[dora, "counterpart is missing"]);
+    let tucker = "diffusion_model.adaln_single.linear.lora_mid.weight";
+    says(&[a.clone(), b.clone(), (tucker, &[2, 2], some(4, 1))], &[tucker, "not supported", "Tucker"]);
     let lokr = "adaln_single.linear.lokr_w1";
     says(&[a.clone(), b.clone(), (lokr, &[2, 2], some(4, 1))], &[lokr, "no part"]);
     says(&[(lokr, &[2, 2], some(4, 1)), ("adaln_single.linear.lokr_w2", &[2, 2], some(4, 1))], &["[6, 4]"]);
@@ -209,6 +258,29 @@ fn what_cannot_be_used_is_said_by_its_key() {
     let many: Vec<String> = (0..20).map(|i| format!("x.{i}.lora_A.weight")).collect();
     let rows: Vec<Row<'_>> = many.iter().map(|key| (key.as_str(), &[1usize, 1][..], vec![1.0])).collect();
     says(&rows, &["x.0.", "… and 12 more"]);
+}
+
+/// Any shapes are read or refused.
+#[test]
+fn odd_shapes_are_no_panic() {
+    let shapes: [&[usize]; 9] = [&[], &[0], &[6], &[0, 4], &[6, 0], &[2, 4], &[6, 2], &[2, 2], &[2, 2, 2]];
+    let pairs = [
+        [".lora_A.weight", ".lora_B.weight"],
+        [".lokr_w1", ".lokr_w2"],
+        [".diff", ".diff_b"],
+        [".lora_A.weight", ".alpha"],
+    ];
+    let mut read = 0;
+    for endings in pairs {
+        let keys = endings.map(|ending| format!("adaln_single.linear{ending}"));
+        for (one, other) in shapes.iter().flat_map(|one| shapes.iter().map(move |other| (*one, *other))) {
+            let values = |shape: &[usize]| some(shape.iter().product(), 3);
+            let rows = [(keys[0].as_str(), one, values(one)), (keys[1].as_str(), other, values(other))];
+            read += usize::from(merged(&rows, 1.0, &format!("{}.weight", LAYERS[1])).is_ok());
+        }
+    }
+    // Ranks of two and of none; nothing else is a change of a matrix of [6, 4].
+    assert_eq!(read, 2);
 }
 
 /// A folder with the demo model's adapters.
@@ -254,4 +326,7 @@ fn the_command_checks_adapters() {
         assert_eq!(have, Some(code), "{said}");
         assert!(said.contains(words) && !said.contains("panicked"), "{said}");
     }
+    let (code, said) = verify(&["--distilled-lora", distilled, "0.5"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("no stage of this plan") && said.contains("help  --lora"), "{said}");
 }
