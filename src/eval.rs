@@ -233,9 +233,18 @@ impl Request {
                     }
                     None
                 }
-                Role::Initial | Role::Strength { .. } => {
+                Role::Initial | Role::ImageLatent { .. } => {
                     Some(inputs.get(name).cloned().unwrap_or_else(|| filled(port, 0.0)))
                 }
+                // An image that is given is held and seen, unless something else is said.
+                Role::Strength { number } | Role::Visible { number } => {
+                    let latent = |p: &&Port| p.role == Role::ImageLatent { number: *number };
+                    let image =
+                        phase.inputs.iter().find(latent).is_some_and(|p| inputs.contains_key(&*p.name));
+                    let usual = || filled(port, f32::from(u8::from(image)));
+                    Some(inputs.get(name).cloned().unwrap_or_else(usual))
+                }
+                Role::Frame { .. } => Some(inputs.get(name).cloned().unwrap_or_else(|| filled(port, 0.0))),
                 Role::Tensor { default: Some(default) } => {
                     Some(inputs.get(name).cloned().unwrap_or_else(|| filled(port, *default)))
                 }

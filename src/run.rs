@@ -33,6 +33,8 @@ pub struct Request<'a> {
 pub struct Image<'a> {
     /// How strongly the clip is held to it: 0 to 1.
     pub strength: f32,
+    /// The frame of the clip that it is for.
+    pub frame: u32,
     /// Its pixels in a width and a height, [3, height, width] in -1..1.
     pub pixels: Box<dyn Fn(usize, usize) -> Tensor + 'a>,
 }
@@ -148,10 +150,14 @@ impl Request<'_> {
                 let Tensor { values, .. } = (self.images.get(number)?.pixels)(width, height);
                 Some(Tensor { shape: shape(port), values })
             }
-            Role::Strength { number } => {
+            Role::Strength { number } | Role::Frame { number } | Role::Visible { number } => {
                 let given = self.tensors.get(&*port.name).cloned();
-                let strength = self.images.get(number).map_or(0.0, |image| image.strength);
-                given.or_else(|| Some(filled(port, strength)))
+                let of = |image: &Image<'_>| match port.role {
+                    Role::Strength { .. } => image.strength,
+                    Role::Frame { .. } => image.frame as f32,
+                    _ => 1.0,
+                };
+                given.or_else(|| Some(filled(port, self.images.get(number).map_or(0.0, of))))
             }
             Role::NoiseScale => Some(Tensor::real(&[1], vec![noise_scale(phase, sigmas, &BTreeSet::new())])),
             Role::Tensor { default } => {

@@ -4,6 +4,7 @@
 //! `ZOETROPE_TARGET` names the target file of `res-custom`; a relative path counts from the repository root.
 //! `ZOETROPE_VRAM` is the memory of the card, such as 24GiB, of every target that names none.
 //! `ZOETROPE_PREVIEW=1` gives all of them previews.
+//! `ZOETROPE_KEYFRAMES` gives all of them room for so many keyframes.
 //! `ZOETROPE_EMIT_DIR` names a folder that gets a readable copy.
 
 #[cfg(feature = "machine-code")]
@@ -18,12 +19,13 @@ use std::{env, fs};
 use machine_code::MachineCode;
 
 use zoetrope_compiler::frontend::{compile_target, load_target};
-use zoetrope_model_spec::target::{PRESETS, Target, parse_vram};
+use zoetrope_model_spec::target::{MAX_KEYFRAMES, PRESETS, Target, parse_vram};
 
 fn main() {
     println!("cargo::rerun-if-env-changed=ZOETROPE_TARGET");
     println!("cargo::rerun-if-env-changed=ZOETROPE_VRAM");
     println!("cargo::rerun-if-env-changed=ZOETROPE_PREVIEW");
+    println!("cargo::rerun-if-env-changed=ZOETROPE_KEYFRAMES");
     println!("cargo::rerun-if-env-changed=ZOETROPE_EMIT_DIR");
     zoetrope_kernels::threads::start();
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
@@ -49,6 +51,12 @@ fn run(out: &Path) -> Result<(), String> {
         Ok("1") => targets.iter_mut().for_each(|(target, _)| target.preview = true),
         Ok("" | "0") | Err(_) => {}
         Ok(other) => return Err(format!("ZOETROPE_PREVIEW is {other:?}; wanted 1, or nothing")),
+    }
+    if let Ok(text) = env::var("ZOETROPE_KEYFRAMES") {
+        let count: usize = text.parse().ok().filter(|count| *count <= MAX_KEYFRAMES).ok_or_else(|| {
+            format!("ZOETROPE_KEYFRAMES is {text:?}; wanted a number from 0 to {MAX_KEYFRAMES}")
+        })?;
+        targets.iter_mut().for_each(|(target, _)| target.recipe.with_keyframes(count));
     }
     let mut list = String::new();
     let mut machine_code = MachineCode::default();

@@ -1,11 +1,11 @@
 //! The images that a clip is made from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Args;
-use zoetrope_runtime::plan::{Plan, Role};
+use zoetrope_runtime::plan::{Plan, Port, Role};
 
 use crate::failure::Failure;
 use crate::media::{DEFAULT_CRF, Image, MAX_CRF};
@@ -64,8 +64,17 @@ impl FromStr for Given {
     }
 }
 
-/// Images that were read, by their number in the plan, each with its strength.
-pub struct Images(BTreeMap<u32, (Image, f32)>);
+/// Images that were read, by their number in the plan, each with its strength and frame.
+pub struct Images(BTreeMap<u32, (Image, f32, u32)>);
+
+/// The numbers of the images that a plan takes.
+fn room(plan: &Plan) -> BTreeSet<u32> {
+    let number = |port: &Port| match port.role {
+        Role::Image { number } => Some(number),
+        _ => None,
+    };
+    plan.phases.iter().flat_map(|phase| phase.inputs.iter()).filter_map(number).collect()
+}
 
 impl ImageArgs {
     /// The files that are given.
@@ -78,36 +87,45 @@ impl ImageArgs {
     /// # Errors
     /// More images than the plan has room for, or for other frames; one that cannot be used.
     pub fn open(&self, plan: &Plan) -> Result<Images, Failure> {
-        let takes = plan.phases.iter().flat_map(|phase| phase.inputs.iter());
-        let takes = takes.into_iter().any(|port| matches!(port.role, Role::Image { .. }));
-        if let Some(given) = self.image.first().filter(|_| !takes) {
-            return Err(Failure::usage(format!(
-                "{} is an image, and plan {} takes none\n  help  docs/targets.md, Stages",
+        let facts = &plan.facts;
+        let room = room(plan);
+        let keyframes: Vec<u32> = room.iter().copied().filter(|number| *number > 0).collect();
+        let refused = |given: &Given, why: String| {
+            Err(Failure::usage(format!(
+                "{} is an image for frame {}, and {why}\n  help  docs/images.md says which plan takes which images",
                 given.path.display(),
-                plan.name
-            )));
-        }
+                given.frame
+            )))
+        };
         let mut images = BTreeMap::new();
         for given in &self.image {
-            if given.frame > 0 {
-                return Err(Failure::usage(format!(
-                    "{} is for frame {}, and plan {} takes an image for frame 0 alone",
-                    given.path.display(),
-                    given.frame,
-                    plan.name
-                )));
-            }
+            let taken = images.keys().filter(|number| **number > 0).count();
+            let number = match given.frame {
+                0 if images.contains_key(&0) => return refused(given, "there is one already".to_string()),
+                0 if room.contains(&0) => 0,
+                frame if frame >= facts.frames => {
+                    return refused(given, format!("the clip has frames 0 to {}", facts.frames - 1));
+                }
+                _ => match keyframes.get(taken) {
+                    Some(number) => *number,
+                    None => {
+                        let count = keyframes.len();
+                        let built = format!("build it with ZOETROPE_KEYFRAMES={}", self.image.len());
+                        return refused(
+                            given,
+                            format!(
+                                "plan {} has room for {count} beside the first frame: {built}",
+                                plan.name
+                            ),
+                        );
+                    }
+                },
+            };
             let image = Image::open(&given.path, given.crf).map_err(|e| Failure::usage(e.to_string()))?;
             for note in image.notes() {
                 terminal::note(format_args!("{}: {note}", given.path.display()));
             }
-            if images.insert(given.frame, (image, given.strength)).is_some() {
-                return Err(Failure::usage(format!(
-                    "{} is the second image for frame {}",
-                    given.path.display(),
-                    given.frame
-                )));
-            }
+            images.insert(number, (image, given.strength, given.frame));
         }
         Ok(Images(images))
     }
@@ -119,12 +137,12 @@ impl Images {
         let fitted = |image: &Image, width: usize, height: usize| {
             Tensor::real(&[3, height, width], image.fit(width, height))
         };
-        let one = |(number, (image, strength)): (&u32, &'_ (Image, f32))| {
-            let image = image.clone();
-            let pixels = Box::new(move |width, height| fitted(&image, width, height));
-            (*number, run::Image { strength: *strength, pixels })
-        };
-        self.0.iter().map(one).collect()
+        let mut images: BTreeMap<u32, run::Image<'_>> = BTreeMap::new();
+        for (number, (image, strength, frame)) in &self.0 {
+            let pixels = Box::new(move |width, height| fitted(image, width, height));
+            images.insert(*number, run::Image { strength: *strength, frame: *frame, pixels });
+        }
+        images
     }
 }
 

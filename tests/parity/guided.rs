@@ -11,7 +11,7 @@ use zoetrope_model_spec::ltx::guidance::{Guided, Pass};
 use zoetrope_model_spec::ltx::recipe::Recipe;
 use zoetrope_model_spec::ltx::rope::Axis;
 use zoetrope_model_spec::ltx::transformer::{
-    PassInput, PerStream, Positions, Stream, one_class, velocities, velocity,
+    PassInput, PerStream, Positions, Ropes, Stream, one_class, velocities, velocity,
 };
 use zoetrope_model_spec::program::{Phase, Program};
 use zoetrope_model_spec::target::Target;
@@ -68,7 +68,14 @@ fn four_passes_in_one_step() {
         let stream = |name: &str, tokens: usize| {
             let sigma = b.input(&format!("{name}.sigma"), Dtype::F32, &[1]);
             let latent = port(&format!("{name}.latent"), tokens, 128);
-            Stream { latent, timesteps: sigma, class: one_class(b, name, tokens), sigma, bias: None }
+            Stream {
+                latent,
+                timesteps: sigma,
+                class: one_class(b, name, tokens),
+                sigma,
+                bias: None,
+                bias_from_outside: None,
+            }
         };
         let (video, audio) =
             (stream("v", target.size.video_tokens()), stream("a", target.size.audio_tokens()));
@@ -77,7 +84,15 @@ fn four_passes_in_one_step() {
             context: if *pass == Pass::Uncond { negative } else { positive },
         };
         let pass_inputs: Vec<PassInput> = passes.iter().map(pass_input).collect();
-        let made = velocities(b, t, &Positions::of(&target.size, t), video, audio, &pass_inputs, &[1]);
+        let made = velocities(
+            b,
+            t,
+            &Ropes::of(b, t, &Positions::of(&target.size, t)),
+            video,
+            audio,
+            &pass_inputs,
+            &[1],
+        );
         let all = |of: fn(&PerStream) -> Value| b.concat(&made.iter().map(of).collect::<Vec<_>>());
         b.output("v.velocity", all(|x| x.video));
         b.output("a.velocity", all(|x| x.audio));
@@ -125,6 +140,7 @@ fn weights_of_attention() {
             class: b.input("v.class", Dtype::I32, &[tokens]),
             sigma: sigma_v,
             bias: Some(bias_of(b, port("v.attention_mask", &[tokens, tokens]))),
+            bias_from_outside: None,
         };
         let audio = Stream {
             latent: port("a.latent", &[17, 128]),
@@ -132,6 +148,7 @@ fn weights_of_attention() {
             class: one_class(b, "a", 17),
             sigma: sigma_a,
             bias: None,
+            bias_from_outside: None,
         };
         let axis = |i: usize| Axis { mids: mids(i).collect(), max_pos: t.video_max_pos[i] };
         let positions = Positions {
@@ -173,7 +190,7 @@ fn predictions_of_passes() {
         inputs.extend(scales(params, ""));
         let out = recorded(&inputs, |b, _, _| {
             let x0 = passes.map(|(pass, name)| (pass, b.input(name, Dtype::F32, &[37, 128])));
-            let guided = Guided::new(b, &x0, |name| b.input(name, Dtype::F32, &[1]));
+            let guided = Guided::new(b, &x0, None, |name| b.input(name, Dtype::F32, &[1]));
             b.output("pred", b.reshape(guided.x0(b, guided.towards), &[1, 37, 128]));
         });
         made.insert(format!("{name}.pred"), out["pred"].clone());

@@ -43,6 +43,7 @@ fn compiled(
             class: b.input(&port("class"), Dtype::I32, &[tokens]),
             sigma: b.input(&port("sigma"), Dtype::F32, &[1]),
             bias: None,
+            bias_from_outside: None,
         };
         (stream, b.input(&port("context"), b.dtype(), &[target.text_tokens, width]))
     };

@@ -3,7 +3,7 @@
 use zoetrope::tensors::{Named, Tensor};
 use zoetrope_model_spec::ltx::schedule::skipping;
 use zoetrope_model_spec::target::Target;
-use zoetrope_test_support::golden::Case;
+use zoetrope_test_support::golden::{Case, rel_l2};
 
 use zoetrope::adapters::{Given, Merge};
 
@@ -100,5 +100,47 @@ fn res_2s_evaluates_twice_a_step() {
         let more = "stage = [{ solver = \"res_2s\", guidance = { stg_blocks = [] } }]";
         let adapters = [given("distilled", 0.25)];
         holds("denoise_hq_res2s", &stage(dtype, "one-stage", more), &adapters, noise, scale);
+    }
+}
+
+/// Images of frame 0 and of the last one, the second with strength 0.85.
+fn keyframes(case: &Case) -> Named {
+    Named::from([
+        ("v.keyframe1".to_string(), input(case, "in.keyframe0")),
+        ("v.keyframe2".to_string(), input(case, "in.keyframe1")),
+        ("v.keyframe2_frame".to_string(), number(16.0)),
+        ("v.keyframe2_strength".to_string(), number(0.85)),
+    ])
+}
+
+#[test]
+fn keyframes_stand_behind_the_clip() {
+    for (dtype, scale) in DTYPES {
+        let target = stage(dtype, "distilled-single-stage", "keyframes = 2");
+        holds("denoise_keyframes", &target, &[], keyframes, scale);
+    }
+}
+
+/// Room for more images than there are changes nothing: guided or not, whatever is in it.
+#[test]
+fn what_is_hidden_counts_for_nothing() {
+    let case = Case::load("denoise_keyframes").unwrap();
+    for (pipeline, more) in [("distilled-single-stage", ""), ("one-stage", "guidance = { stg_blocks = [1] }")]
+    {
+        let loops = |room: usize| {
+            let target = stage("f32", pipeline, &format!("keyframes = {room}\n{more}"));
+            let phase = compiled(&target, "denoise", &[]);
+            let mut given = inputs(&case);
+            given.extend(keyframes(&case));
+            let noise = given["v.noise"].reals();
+            let rows: Vec<f32> = (0..(36 + 12 * room) * 128).map(|i| noise[i % noise.len()]).collect();
+            given.insert("v.noise".to_string(), Tensor::real(&[1, 36 + 12 * room, 128], rows));
+            evaluated(&phase, &[], Merge::Exact, &given)
+        };
+        let (exact, roomy) = (loops(2), loops(5));
+        for name in ["v.latent", "a.latent"] {
+            let apart = rel_l2(&roomy[name].reals(), &exact[name].reals());
+            assert!(apart < 2e-6, "{pipeline} {name}: {apart}");
+        }
     }
 }

@@ -44,6 +44,7 @@ CASES = [
     "denoise_t2v_guided",
     "denoise_i2v",
     "denoise_i2v_soft",
+    "denoise_keyframes",
     "denoise_gradient_estimation",
     "denoise_skip_step",
     "denoise_hq_res2s",

@@ -14,8 +14,14 @@ pub enum Role {
     Seed,
     /// An image of the request, in -1..1, in the port's size.
     Image { number: usize },
+    /// The latents of an image; zeros where there is no such image.
+    ImageLatent { number: usize },
     /// How strongly an image holds its tokens: 0 (not at all, and where there is no such image) to 1.
     Strength { number: usize },
+    /// The frame of the clip that an image is for.
+    Frame { number: usize },
+    /// 1 where there is such an image, 0 where its tokens are hidden from all others.
+    Visible { number: usize },
     /// Latents that denoising begins from, mixed with noise.
     Initial,
     /// How much of the mixture is noise: the first level of the steps; 1 where there are no initial latents.

@@ -1,10 +1,23 @@
-//! What a stage is told of the clip, lowered to what each token has: a clean value, and how much of it is held
-//! (docs/model/pipelines.md 2.4).
+//! What a stage is told of the clip, lowered to what each token has: a clean value, how much of it is held, where it is,
+//! and whether others see it (docs/model/pipelines.md 2.4).
 
+use super::attention::bias_of;
+use super::config::Transformer;
 use super::pipeline::video_tokens;
 use super::recipe::Item;
 use super::sizes::Size;
+use super::transformer::Positions;
 use crate::lang::{Builder, Dtype, Role, Value};
+
+/// What is said of the tokens of a stream: those of the clip, then appended ones, which are dropped at the end.
+#[derive(Clone, Debug)]
+pub struct Conditioning {
+    pub positions: Positions,
+    /// `None` where all tokens are generated.
+    pub held: Option<Held>,
+    /// `None` where all tokens are seen.
+    pub hidden: Option<Hidden>,
+}
 
 /// What holds tokens of a stream.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +30,15 @@ pub struct Held {
     pub clean: Value,
 }
 
+/// Which tokens nobody sees: those that there is room for and that a request does not bring.
+#[derive(Clone, Copy, Debug)]
+pub struct Hidden {
+    /// 1 for tokens that are seen, 0 for others, f32 [tokens].
+    pub visible: Value,
+    /// What is added to scores of those that would attend to them, f32 [1, tokens].
+    pub bias: Value,
+}
+
 impl Held {
     /// Noise levels of the classes where the stream has `sigma`, f32 [classes].
     pub fn timesteps(&self, b: &Builder, sigma: Value) -> Value {
@@ -24,39 +46,146 @@ impl Held {
     }
 }
 
-/// What `items` hold of the video of a stage; `None` without any. Latents of images come in at ports `v.image`,
-/// [1, channels, 1, rows, columns], their strengths at `v.image_strength`.
-pub fn held_video(b: &Builder, size: Size, channels: usize, items: &[Item]) -> Option<Held> {
+/// What every token of the video has, collected item by item.
+struct Tokens<'a> {
+    b: &'a Builder,
+    size: Size,
+    channels: usize,
+    /// Of each token.
+    class: Vec<i32>,
+    clean_row: Vec<Option<i32>>,
+    index: Vec<i32>,
+    /// Of each class, f32 \[1\].
+    masks: Vec<Value>,
+    /// Rows of clean values.
+    clean: Vec<Value>,
+    clean_rows: i32,
+    times: Vec<Value>,
+    /// Whether the tokens of each keyframe are seen, f32 \[1\].
+    visible: Vec<Value>,
+}
+
+/// What `items` say of the video of a stage. Latents of images come in at ports `v.image` and `v.keyframe1`,
+/// [1, channels, 1, rows, columns], their strengths at `v.image_strength` and so on, the frames of keyframes at
+/// `v.keyframe1_frame`, and whether there are such at `v.keyframe1_visible`.
+pub fn conditioned_video(b: &Builder, cfg: &Transformer, size: Size, items: &[Item]) -> Conditioning {
+    let positions = Positions::of(&size, cfg);
     if items.is_empty() {
-        return None;
+        return Conditioning { positions, held: None, hidden: None };
     }
-    let [frames, rows, cols] = size.latent();
-    let (frame, tokens) = (rows * cols, frames * rows * cols);
-    // Rows of clean values: those of all items, then one of zeros.
-    let (mut clean, mut masks) = (Vec::new(), vec![b.constant("generated", &[1], vec![1.0])]);
-    let mut class = vec![0; tokens];
-    let mut row = vec![None; tokens];
+    let tokens = size.video_tokens();
+    let mut all = Tokens {
+        b,
+        size,
+        channels: cfg.video_channels,
+        class: vec![0; tokens],
+        clean_row: vec![None; tokens],
+        index: positions.video_index.clone(),
+        masks: vec![b.constant("generated", &[1], vec![1.0])],
+        clean: Vec::new(),
+        clean_rows: 0,
+        times: Vec::new(),
+        visible: Vec::new(),
+    };
     for item in items {
-        match item {
-            Item::FirstFrame => {
-                let role = Role::Tensor { default: Some(0.0) };
-                let image = b.port("v.image", role, b.dtype(), &[1, channels, 1, rows, cols]);
-                let strength = b.port("v.image_strength", Role::Strength { number: 0 }, Dtype::F32, &[1]);
-                for token in 0..frame {
-                    class[token] = masks.len() as i32;
-                    row[token] = Some((clean.len() * frame + token) as i32);
-                }
-                clean.push(video_tokens(b, image));
-                masks.push(b.affine(strength, -1.0, 1.0));
+        for (number, port) in item.images() {
+            match item {
+                Item::FirstFrame => all.replace(number, &port, 0),
+                Item::Keyframes(_) => all.append(number, &port, &positions),
             }
         }
     }
-    let none = (clean.len() * frame) as i32;
-    clean.push(b.round(b.constant("nothing", &[1, channels], vec![0.0; channels])));
-    let row = b.index("v.clean_row", &[tokens], row.into_iter().map(|row| row.unwrap_or(none)).collect());
-    Some(Held {
-        class: b.index("v.class", &[tokens], class),
-        mask: b.tap("v.denoise_mask", b.concat(&masks)),
-        clean: b.tap("v.clean_latent", b.gather(b.concat(&clean), row)),
-    })
+    all.done(positions)
+}
+
+impl Tokens<'_> {
+    fn frame(&self) -> usize {
+        let [_, rows, cols] = self.size.latent();
+        rows * cols
+    }
+
+    fn number(&self, port: String, role: Role) -> Value {
+        self.b.port(&port, role, Dtype::F32, &[1])
+    }
+
+    /// A class of what an image holds, and the first row of its clean values.
+    fn image(&mut self, number: usize, port: &str, appended: bool) -> (i32, i32) {
+        let (b, [_, rows, cols]) = (self.b, self.size.latent());
+        let role = Role::ImageLatent { number };
+        let image = b.port(port, role, b.dtype(), &[1, self.channels, 1, rows, cols]);
+        let strength = self.number(format!("{port}_strength"), Role::Strength { number });
+        let mask = b.affine(strength, -1.0, 1.0);
+        // Masks of appended tokens are made as latents are stored (docs/model/sampling.md 9).
+        let mask = if appended { b.cast(b.round(mask), Dtype::F32) } else { mask };
+        let first = (self.masks.len() as i32, self.clean_rows);
+        self.masks.push(mask);
+        self.clean.push(video_tokens(b, image));
+        self.clean_rows += self.frame() as i32;
+        first
+    }
+
+    /// An image in place of latent frame `at`.
+    fn replace(&mut self, number: usize, port: &str, at: usize) {
+        let (class, row) = self.image(number, port, false);
+        let frame = self.frame();
+        for (i, token) in (at * frame..(at + 1) * frame).enumerate() {
+            self.class[token] = class;
+            self.clean_row[token] = Some(row + i as i32);
+        }
+    }
+
+    /// An image behind the clip, as what the frame that a request says looks like.
+    fn append(&mut self, number: usize, port: &str, positions: &Positions) {
+        let (b, frame) = (self.b, self.frame());
+        let (class, row) = self.image(number, port, true);
+        let at = self.number(format!("{port}_frame"), Role::Frame { number });
+        // An image covers one frame, from its beginning to that of the next one, in seconds.
+        let fps = b.constant("fps", &[1], vec![self.size.fps as f32]);
+        let (start, end) = (b.div(at, fps), b.div(b.affine(at, 1.0, 1.0), fps));
+        let time_row = positions.video.iter().map(|axis| axis.mids.len()).sum::<usize>() + self.times.len();
+        self.times.push(b.affine(b.add(start, end), 0.5, 0.0));
+        self.visible.push(self.number(format!("{port}_visible"), Role::Visible { number }));
+        for i in 0..frame {
+            self.class.push(class);
+            self.clean_row.push(Some(row + i as i32));
+            let [_, y, x] = [0, 1, 2].map(|axis| positions.video_index[3 * i + axis]);
+            self.index.extend([time_row as i32, y, x]);
+        }
+    }
+
+    /// Which tokens are seen; `None` where there are no keyframes.
+    fn hidden(&self) -> Option<Hidden> {
+        if self.visible.is_empty() {
+            return None;
+        }
+        let (b, tokens, kinds) = (self.b, self.class.len(), self.visible.len() + 1);
+        let shown = b.constant("shown", &[1], vec![1.0]);
+        let visible = b.concat(&[&[shown], self.visible.as_slice()].concat());
+        let (frame, in_clip) = (self.frame(), self.size.video_tokens());
+        let kind = |token: usize| ((token + frame).saturating_sub(in_clip) / frame) as i32;
+        let kind = b.index("v.keyframe", &[tokens], (0..tokens).map(kind).collect());
+        let of_tokens = |column| b.gather(b.reshape(column, &[kinds, 1]), kind);
+        Some(Hidden {
+            visible: b.reshape(of_tokens(visible), &[tokens]),
+            bias: b.reshape(of_tokens(bias_of(b, visible)), &[1, tokens]),
+        })
+    }
+
+    fn done(self, positions: Positions) -> Conditioning {
+        let hidden = self.hidden();
+        let Tokens { b, channels, mut clean, clean_rows, class, clean_row, index, masks, times, .. } = self;
+        let tokens = class.len();
+        clean.push(b.round(b.constant("nothing", &[1, channels], vec![0.0; channels])));
+        let row = clean_row.iter().map(|row| row.unwrap_or(clean_rows)).collect();
+        let row = b.index("v.clean_row", &[tokens], row);
+        Conditioning {
+            positions: Positions { video_index: index, later_times: times, ..positions },
+            held: Some(Held {
+                class: b.index("v.class", &[tokens], class),
+                mask: b.tap("v.denoise_mask", b.concat(&masks)),
+                clean: b.tap("v.clean_latent", b.gather(b.concat(&clean), row)),
+            }),
+            hidden,
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! The denoising loop (docs/model/sampling.md 3, 4, 6).
 
-use super::conditioning::{Held, held_video};
+use super::conditioning::{Conditioning, Held, Hidden, conditioned_video};
 use super::pipeline::{Recorded, Recorder, audio_tokens, rgb, video_tokens};
 use super::predict::Predictor;
 use super::recipe::{Stage, Start};
@@ -34,6 +34,8 @@ pub(super) struct Track {
     pub class: Value,
     /// What holds some of its tokens; `None` where all are generated.
     pub held: Option<Held>,
+    /// Which of its tokens nobody sees; `None` where all are seen.
+    pub hidden: Option<Hidden>,
 }
 
 /// What the host hands in before an evaluation.
@@ -62,8 +64,9 @@ impl Recorder<'_> {
         let (size, solver) = (stage.scale.size(self.target.size), stage.solver);
         let [frames, rows, cols] = size.latent();
         let bins = self.model.audio_vae.latent_bins;
-        let predictor = Predictor::new(&b, t, size, stage.guidance.as_ref(), text_tokens);
-        let tracks = self.tracks(&b, stage, size);
+        let conditioning = conditioned_video(&b, t, size, &stage.items);
+        let predictor = Predictor::new(&b, t, &conditioning.positions, stage.guidance.as_ref(), text_tokens);
+        let tracks = self.tracks(&b, stage, size, &conditioning);
         let adapters = stage.adapter.map(|adapter| adapter.slot(number));
         let registers = solver.updates().len();
         let mut state: Vec<Value> = tracks
@@ -116,33 +119,38 @@ impl Recorder<'_> {
     }
 
     /// Both streams, video first: noise, mixed with what the stage begins from, held where items say so.
-    fn tracks(&self, b: &Builder, stage: &Stage, size: Size) -> [Track; 2] {
+    fn tracks(&self, b: &Builder, stage: &Stage, size: Size, conditioning: &Conditioning) -> [Track; 2] {
         let t = &self.model.transformer;
         let [frames, rows, cols] = size.latent();
-        let (n_v, n_a) = (size.video_tokens(), size.audio_tokens());
+        let (n_v, n_a, appended) = (size.video_tokens(), size.audio_tokens(), stage.appended_tokens(size));
         let bins = self.model.audio_vae.latent_bins;
         let noise = |port: &str, n: usize, channels: usize| {
             b.reshape(b.input(port, b.dtype(), &[1, n, channels]), &[n, channels])
         };
         let (mut x_v, mut x_a) =
-            (noise("v.noise", n_v, t.video_channels), noise("a.noise", n_a, t.audio_channels));
+            (noise("v.noise", n_v + appended, t.video_channels), noise("a.noise", n_a, t.audio_channels));
         if stage.start == Start::Previous {
             let initial = |port: &str, shape: &[usize]| b.port(port, Role::Initial, b.dtype(), shape);
             let scale = b.port("noise_scale", Role::NoiseScale, Dtype::F32, &[1]);
             let start_v = initial("v.initial", &[1, t.video_channels, frames, rows, cols]);
             let start_a = initial("a.initial", &[1, t.audio_channels / bins, n_a, bins]);
-            x_v = mix(b, video_tokens(b, start_v), x_v, scale);
+            let clip = mix(b, video_tokens(b, start_v), b.slice(x_v, 0, 0, n_v), scale);
+            x_v = match appended {
+                0 => clip,
+                // Appended tokens begin from zeros.
+                _ => b.concat(&[clip, b.round(b.mul(b.slice(x_v, 0, n_v, appended), scale))]),
+            };
             x_a = mix(b, audio_tokens(b, start_a), x_a, scale);
         }
-        let held_v = held_video(b, size, t.video_channels, &stage.items);
+        let held_v = conditioning.held;
         if let Some(Held { class, mask, clean }) = held_v {
             x_v = b.round(held(b, x_v, clean, mask, class));
         }
         let class_v = held_v.map_or_else(|| one_class(b, "v.class", n_v), |held| held.class);
         let class_a = one_class(b, "a.class", n_a);
         [
-            Track { name: "v", start: x_v, class: class_v, held: held_v },
-            Track { name: "a", start: x_a, class: class_a, held: None },
+            Track { name: "v", start: x_v, class: class_v, held: held_v, hidden: conditioning.hidden },
+            Track { name: "a", start: x_a, class: class_a, held: None, hidden: None },
         ]
     }
 
@@ -196,7 +204,8 @@ fn step_noise(
     match (from, ports.seed) {
         (StepNoise::Drawn { first }, Some(seed)) => {
             let noise = b.op(Op::Normal { stream: first + number, shape }, &[seed]);
-            if solver.standardizes() { standardized(b, noise, None) } else { noise }
+            let visible = track.hidden.map(|hidden| hidden.visible);
+            if solver.standardizes() { standardized(b, noise, visible) } else { noise }
         }
         _ => {
             let port = format!("{}.step_noise", track.name);

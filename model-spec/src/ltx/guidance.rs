@@ -4,7 +4,8 @@ use std::fmt;
 use std::ops::Range;
 
 use super::config::Transformer;
-use crate::lang::{Builder, Op, Value};
+use super::sampler;
+use crate::lang::{Builder, Value};
 
 /// What a pass through the transformer leaves out (docs/model/transformer.md 9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,8 +171,13 @@ pub struct Guided {
 
 impl Guided {
     /// Of the predictions that the `passes` of one stream make, the conditional one first. `scale` has the values of
-    /// the ports of a stream, f32 \[1\], by the ends of their names.
-    pub fn new(b: &Builder, passes: &[(Pass, Value)], scale: impl Fn(&str) -> Value) -> Guided {
+    /// the ports of a stream, f32 \[1\], by the ends of their names. Statistics are those of `visible` tokens, or of all.
+    pub fn new(
+        b: &Builder,
+        passes: &[(Pass, Value)],
+        visible: Option<Value>,
+        scale: impl Fn(&str) -> Value,
+    ) -> Guided {
         let cond = passes[0].1;
         let mut towards = cond;
         for (pass, other) in passes {
@@ -180,7 +186,7 @@ impl Guided {
                 towards = b.add(towards, b.mul(b.sub(cond, *other), strength));
             }
         }
-        let deviation = |x: Value| b.op(Op::Deviation {}, &[x]);
+        let deviation = |x: Value| sampler::deviation(b, x, visible);
         Guided { towards, deviations: [deviation(cond), deviation(towards)], rescale: scale(RESCALE) }
     }
 

@@ -171,7 +171,7 @@ impl Recorder<'_> {
         let size = stage.scale.size(self.target.size);
         let slot = |what: &str| format!("stage{number}.{what}");
         let mut phases = Vec::new();
-        let noise = self.noise(&format!("noise-{number}"), size, 2 * (number - 1))?;
+        let noise = self.noise(&format!("noise-{number}"), stage, 2 * (number - 1))?;
         let mut noise = Phase::alone(noise);
         let drawn = StepNoise::Drawn { first: 2 * (self.target.recipe.stages.len() + number - 1) };
         let denoise = self.denoise(&format!("denoise-{number}"), number, stage, TEXT_TOKENS, drawn)?;
@@ -193,11 +193,11 @@ impl Recorder<'_> {
         if let Some(adapter) = stage.adapter {
             denoise = denoise.with_adapter(adapter.slot(number).number, adapter);
         }
-        for (image, item) in stage.items.iter().enumerate() {
-            let port = item.port();
-            let encode = self.image_encode(&format!("image-encode-{number}"), image, size)?;
-            phases.push(Phase::alone(encode).with_image(image).leaves("v.latent", &slot(port)));
-            denoise = denoise.takes(port, &slot(port));
+        for (image, port) in stage.items.iter().flat_map(|item| item.images()) {
+            let name = format!("image{image}-encode-{number}");
+            let encode = Phase::alone(self.image_encode(&name, image, size)?).with_image(image);
+            phases.push(encode.leaves("v.latent", &slot(&port)));
+            denoise = denoise.takes(&port, &slot(&port));
         }
         for name in ["v.latent", "a.latent"] {
             denoise = denoise.leaves(name, &slot(name));
@@ -250,6 +250,7 @@ impl Recorder<'_> {
                 class: b.port(&port("class"), class, Dtype::I32, &[tokens]),
                 sigma: b.input(&port("sigma"), Dtype::F32, &[1]),
                 bias: None,
+                bias_from_outside: None,
             };
             (stream, b.reshape(context, &[self.target.text_tokens, width]))
         };
@@ -268,12 +269,13 @@ impl Recorder<'_> {
     }
 
     /// Noise of both streams for one stage: random streams `first` (video) and `first + 1` (audio) of the seed.
-    fn noise(&self, name: &str, size: Size, first: usize) -> Recorded {
+    fn noise(&self, name: &str, stage: &Stage, first: usize) -> Recorded {
         let b = self.builder(name);
+        let size = stage.scale.size(self.target.size);
         let t = &self.model.transformer;
         let seed = b.port("seed", Role::Seed, Dtype::I32, &[2]);
         let streams = [
-            ("v.noise", size.video_tokens(), t.video_channels),
+            ("v.noise", size.video_tokens() + stage.appended_tokens(size), t.video_channels),
             ("a.noise", size.audio_tokens(), t.audio_channels),
         ];
         for (i, (port, tokens, channels)) in streams.into_iter().enumerate() {

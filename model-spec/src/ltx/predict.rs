@@ -9,8 +9,7 @@ use super::denoise::Track;
 use super::guidance::{Guidance, Guided, Pass, RESCALE, StreamScales};
 use super::pipeline::NEGATIVE;
 use super::sampler::{denoised, held};
-use super::sizes::Size;
-use super::transformer::{PassInput, PerStream, Positions, Stream, velocities};
+use super::transformer::{PassInput, PerStream, Positions, Ropes, Stream, velocities};
 use crate::lang::{Builder, Dtype, Role, Value};
 
 /// How strongly a stream is guided: values of ports by the ends of their names.
@@ -19,7 +18,7 @@ type PortScales = BTreeMap<&'static str, Value>;
 /// What is the same in all steps of a stage.
 pub(super) struct Predictor<'a> {
     model: &'a Transformer,
-    positions: Positions,
+    ropes: Ropes,
     inputs: Vec<PassInput>,
     stg_blocks: Vec<usize>,
     /// Of video and audio; `None` where there is one pass.
@@ -31,7 +30,7 @@ impl<'a> Predictor<'a> {
     pub fn new(
         b: &Builder,
         model: &'a Transformer,
-        size: Size,
+        positions: &Positions,
         guidance: Option<&Guidance>,
         text_tokens: usize,
     ) -> Predictor<'a> {
@@ -40,8 +39,8 @@ impl<'a> Predictor<'a> {
             let streams = [("v", guidance.scales.video), ("a", guidance.scales.audio)];
             streams.map(|(stream, usual)| scales(b, stream, &inputs, usual))
         });
-        let positions = Positions::of(&size, model);
-        Predictor { model, positions, inputs, stg_blocks: stg_blocks(b, model, guidance), scales }
+        let ropes = Ropes::of(b, model, positions);
+        Predictor { model, ropes, inputs, stg_blocks: stg_blocks(b, model, guidance), scales }
     }
 
     /// x0 of all tokens, f32 [tokens, channels], held to what is given; `x` are the noisy ones.
@@ -51,11 +50,12 @@ impl<'a> Predictor<'a> {
             timesteps: timesteps(b, track, sigma),
             class: track.class,
             sigma,
-            bias: None,
+            bias: track.hidden.map(|hidden| hidden.bias),
+            bias_from_outside: track.hidden.map(|hidden| hidden.bias),
         };
         let [v, a] = tracks;
         let (video, audio) = (stream(v, x.video), stream(a, x.audio));
-        let made = velocities(b, self.model, &self.positions, video, audio, &self.inputs, &self.stg_blocks);
+        let made = velocities(b, self.model, &self.ropes, video, audio, &self.inputs, &self.stg_blocks);
         let of = |number: usize, stream: Stream, velocity: fn(&PerStream) -> Value| {
             let x0 = |made: &PerStream| x0_of_pass(b, &tracks[number], stream, velocity(made));
             let x0 = match &self.scales {
@@ -63,7 +63,8 @@ impl<'a> Predictor<'a> {
                 Some(scales) => {
                     let pass = |(input, made): (&PassInput, &PerStream)| (input.pass, b.round(x0(made)));
                     let passes: Vec<_> = self.inputs.iter().zip(&made).map(pass).collect();
-                    let guided = Guided::new(b, &passes, |name| scales[number][name]);
+                    let visible = tracks[number].hidden.map(|hidden| hidden.visible);
+                    let guided = Guided::new(b, &passes, visible, |name| scales[number][name]);
                     guided.x0(b, guided.towards)
                 }
             };

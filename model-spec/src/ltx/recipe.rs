@@ -76,13 +76,18 @@ pub enum StageLevels {
 pub enum Item {
     /// The tokens of the first frame are those of an image, as far as its strength says.
     FirstFrame,
+    /// So many images, each for a frame that a request says, stand behind the clip's tokens as tokens of their own. Those
+    /// that a request does not bring are hidden.
+    Keyframes(usize),
 }
 
 impl Item {
-    /// The port of the denoising loop that takes its latents.
-    pub fn port(self) -> &'static str {
+    /// The images that it takes: their numbers in a request, and how the ports of the denoising loop begin that they
+    /// come in at. Number 0 is that of the first frame.
+    pub fn images(self) -> Vec<(usize, String)> {
         match self {
-            Item::FirstFrame => "v.image",
+            Item::FirstFrame => vec![(0, "v.image".to_string())],
+            Item::Keyframes(count) => (1..=count).map(|i| (i, format!("v.keyframe{i}"))).collect(),
         }
     }
 }
@@ -103,6 +108,20 @@ impl Recipe {
     /// The recipe of this name.
     pub fn named(name: &str) -> Option<Recipe> {
         RECIPES.iter().find(|(known, ..)| *known == name).map(|(.., recipe)| recipe())
+    }
+
+    /// Gives all stages room for so many keyframes.
+    pub fn with_keyframes(&mut self, count: usize) {
+        for stage in &mut self.stages {
+            stage.items.retain(|item| !matches!(item, Item::Keyframes(_)));
+            stage.items.extend((count > 0).then_some(Item::Keyframes(count)));
+        }
+    }
+
+    /// How many keyframes a stage has room for.
+    pub fn keyframes(&self) -> usize {
+        let of = |item: &Item| if let Item::Keyframes(count) = item { *count } else { 0 };
+        self.stages.iter().flat_map(|stage| &stage.items).map(of).max().unwrap_or(0)
     }
 
     /// What the clip's width and height must be divisible by, in pixels.
@@ -181,6 +200,13 @@ impl Stage {
     /// The same with room for the distilled adapter (docs/model/pipelines.md 4, 5).
     fn with_distilled_adapter(self, strength: f32) -> Stage {
         Stage { adapter: Some(Adapter { strength, rank: DISTILLED_RANK, merged: false }), ..self }
+    }
+
+    /// Tokens behind those of the clip in a stage of this size.
+    pub fn appended_tokens(&self, size: Size) -> usize {
+        let [_, rows, cols] = size.latent();
+        let appended = |item: &Item| if let Item::Keyframes(count) = item { *count } else { 0 };
+        self.items.iter().map(appended).sum::<usize>() * rows * cols
     }
 
     /// Its steps in a clip of a size.
@@ -282,6 +308,7 @@ impl fmt::Display for Stage {
         }
         self.items.iter().try_for_each(|item| match item {
             Item::FirstFrame => writeln!(f, "    item      first frame"),
+            Item::Keyframes(count) => writeln!(f, "    items     {count} keyframes"),
         })
     }
 }

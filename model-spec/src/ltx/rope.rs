@@ -46,6 +46,28 @@ fn frequencies(count: usize, theta: f64) -> Vec<f32> {
 }
 
 impl Rotary {
+    /// The same with a row behind the others for each position that is known when a run begins, f32 \[1\] each, on an axis
+    /// with this `max_pos`.
+    pub fn with_rows(self, b: &Builder, (mids, max_pos): (&[Value], f32), theta: f64) -> Rotary {
+        if mids.is_empty() {
+            return self;
+        }
+        let count = b.width(self.cos);
+        let frequencies = b.constant("rope.frequencies", &[1, count], frequencies(count, theta));
+        let max_pos = b.constant("rope.max_pos", &[1], vec![max_pos]);
+        let angle = |mid: &Value| b.mul(frequencies, b.affine(b.div(*mid, max_pos), 2.0, -1.0));
+        let angles: Vec<Value> = mids.iter().map(angle).collect();
+        let with = |table: Value, of: &dyn Fn(Value) -> Value| {
+            let rows = angles.iter().map(|angle| b.round(of(*angle)));
+            b.concat(&[table].into_iter().chain(rows).collect::<Vec<_>>())
+        };
+        Rotary {
+            cos: with(self.cos, &|angle| b.cos(angle)),
+            sin: with(self.sin, &|angle| b.sin(angle)),
+            index: self.index,
+        }
+    }
+
     /// `x` [tokens, heads·d] rotated; the pairs in front that the frequencies do not fill stay as they are.
     pub fn rotate(&self, b: &Builder, heads: usize, x: Value) -> Value {
         b.op(Op::Rope { heads, shared: false }, &[x, self.cos, self.sin, self.index])

@@ -22,8 +22,11 @@ pub struct Stream {
     pub class: Value,
     /// The noise level of the stream as a whole, f32 \[1\].
     pub sigma: Value,
-    /// What is added to the scores of its self-attention, f32 [tokens, tokens] ([`super::attention::bias_of`]).
+    /// What is added to the scores of its self-attention, f32 [tokens, tokens], or [1, tokens] for all queries
+    /// ([`super::attention::bias_of`]).
     pub bias: Option<Value>,
+    /// The same where the other stream attends to it, [1, tokens].
+    pub bias_from_outside: Option<Value>,
 }
 
 /// Where tokens are: midpoints of what they cover, each distinct one once (docs/model/transformer.md 3).
@@ -37,6 +40,9 @@ pub struct Positions {
     pub audio: Axis,
     /// For every audio token its row in the table of the axis.
     pub audio_index: Vec<i32>,
+    /// Seconds that are known when a run begins, f32 \[1\] each: rows behind those of the table of the video's axes, and
+    /// of its times.
+    pub later_times: Vec<Value>,
 }
 
 impl Positions {
@@ -47,12 +53,13 @@ impl Positions {
             video_index: size.video_index(),
             audio: size.audio_axis(cfg.audio_max_pos),
             audio_index: size.audio_index(),
+            later_times: Vec::new(),
         }
     }
 }
 
 /// Rotary tables of one stage.
-struct Ropes {
+pub struct Ropes {
     video: Rotary,
     audio: Rotary,
     /// The time axis of the video tokens, for attention between the streams.
@@ -99,6 +106,7 @@ struct Common {
     heads: Heads,
     class: Value,
     bias: Option<Value>,
+    bias_from_outside: Option<Value>,
     /// What the output head adds to its table, [classes, width].
     embedded: Value,
     sums: BlockSums,
@@ -113,7 +121,8 @@ pub fn velocity(
     audio: Stream,
     context: PerStream,
 ) -> PerStream {
-    velocities(b, cfg, at, video, audio, &[PassInput { pass: Pass::Cond, context }], &[])[0]
+    let ropes = Ropes::of(b, cfg, at);
+    velocities(b, cfg, &ropes, video, audio, &[PassInput { pass: Pass::Cond, context }], &[])[0]
 }
 
 /// Velocities of every pass in `inputs`, in their order, the conditional one first; `stg_blocks` are those that
@@ -124,14 +133,13 @@ pub fn velocity(
 pub fn velocities(
     b: &Builder,
     cfg: &Transformer,
-    at: &Positions,
+    ropes: &Ropes,
     video: Stream,
     audio: Stream,
     inputs: &[PassInput],
     stg_blocks: &[usize],
 ) -> Vec<PerStream> {
     b.component(Source::Checkpoint, "model.diffusion_model", || {
-        let ropes = ropes(b, cfg, at);
         let common = |names: &Names, own: Stream, other_sigma| {
             let made = modulation(b, cfg, names, own, other_sigma);
             Common {
@@ -139,6 +147,7 @@ pub fn velocities(
                 heads: names.heads(cfg),
                 class: own.class,
                 bias: own.bias,
+                bias_from_outside: own.bias_from_outside,
                 embedded: made.embedded,
                 sums: BlockSums::new(b, cfg, names, &made),
             }
@@ -148,7 +157,7 @@ pub fn velocities(
             video: b.tap("v.patchify", b.linear("patchify_proj", video.latent, cfg.video.width())),
             audio: b.tap("a.patchify", b.linear("audio_patchify_proj", audio.latent, cfg.audio.width())),
         };
-        let blocks = Blocks { cfg, ropes: &ropes, v: &v, a: &a };
+        let blocks = Blocks { cfg, ropes, v: &v, a: &a };
         let mut states = vec![begin; inputs.len()];
         for stretch in stretches(cfg.layers, stg_blocks) {
             let begun = |input: &PassInput| input.pass != Pass::Perturbed || stretch.begun;
@@ -210,18 +219,33 @@ impl Blocks<'_> {
     }
 }
 
-fn ropes(b: &Builder, cfg: &Transformer, at: &Positions) -> Ropes {
-    let [time, ..] = &at.video;
-    // Both sides of the attention between the streams count seconds against the larger of the two ranges.
-    let cross_max = cfg.video_max_pos[0].max(cfg.audio_max_pos);
-    let cross_time = Axis { max_pos: cross_max, ..time.clone() };
-    let (width, inner) = (cfg.video.width(), cfg.audio.width());
-    let times = at.video_index.iter().copied().step_by(at.video.len()).collect();
-    let audio = std::slice::from_ref(&at.audio);
-    Ropes {
-        video: axial(b, "rope.video", width, &at.video, cfg.theta, at.video_index.clone()),
-        audio: axial(b, "rope.audio", inner, audio, cfg.theta, at.audio_index.clone()),
-        video_time: axial(b, "rope.video_time", inner, &[cross_time], cfg.theta, times),
+impl Ropes {
+    /// Of these positions: outside of loops, so that they are made once.
+    pub fn of(b: &Builder, cfg: &Transformer, at: &Positions) -> Ropes {
+        let [time, ..] = &at.video;
+        // Both sides of the attention between the streams count seconds against the larger of the two ranges.
+        let cross_max = cfg.video_max_pos[0].max(cfg.audio_max_pos);
+        let cross_time = Axis { max_pos: cross_max, ..time.clone() };
+        let (width, inner) = (cfg.video.width(), cfg.audio.width());
+        // Rows behind those of all axes are times, too.
+        let (times, all) = (time.mids.len() as i32, at.video.iter().map(|axis| axis.mids.len() as i32).sum());
+        let time_row = |row: i32| if row < all { row } else { row - all + times };
+        let time_rows = at.video_index.iter().copied().step_by(at.video.len()).map(time_row).collect();
+        let audio = std::slice::from_ref(&at.audio);
+        let later = |max_pos| (at.later_times.as_slice(), max_pos);
+        Ropes {
+            video: axial(b, "rope.video", width, &at.video, cfg.theta, at.video_index.clone()).with_rows(
+                b,
+                later(time.max_pos),
+                cfg.theta,
+            ),
+            audio: axial(b, "rope.audio", inner, audio, cfg.theta, at.audio_index.clone()),
+            video_time: axial(b, "rope.video_time", inner, &[cross_time], cfg.theta, time_rows).with_rows(
+                b,
+                later(cross_max),
+                cfg.theta,
+            ),
+        }
     }
 }
 
@@ -417,7 +441,8 @@ fn across(
     // The inner width of both directions is the audio stream's.
     let inner = cfg.audio;
     let video = Places { q: Some(&r.video_time), k: Some(&r.audio), bias: None };
-    let audio = Places { q: video.k, k: video.q, bias: None };
+    let video = Places { bias: a.common.bias_from_outside, ..video };
+    let audio = Places { q: video.k, k: video.q, bias: v.common.bias_from_outside };
     let into_v = b.scope("audio_to_video_attn", || gated(b, inner, eps, q_v, kv_a, video));
     let into_a = b.scope("video_to_audio_attn", || gated(b, inner, eps, q_a, kv_v, audio));
     PerStream { video: b.add(x.video, b.mul(into_v, gate_v)), audio: b.add(x.audio, b.mul(into_a, gate_a)) }

@@ -78,6 +78,8 @@ pub struct Preset {
 
 /// The largest extents that are accepted: far beyond any card, small enough for sums of bytes in 64 bits.
 const MAX_SIDE: usize = 1 << 14;
+/// The most keyframes that a target may have room for.
+pub const MAX_KEYFRAMES: usize = 32;
 const MAX_FRAMES: usize = (1 << 14) + 1;
 const MAX_VRAM: u64 = 1 << 40;
 
@@ -96,6 +98,7 @@ struct File {
     vram: Option<String>,
     preview: Option<bool>,
     attention_mask: Option<bool>,
+    keyframes: Option<usize>,
     guidance: Option<GuidanceField>,
     #[serde(default)]
     stage: Vec<StageField>,
@@ -146,7 +149,10 @@ impl Target {
             problems.push(format!("dtype is {:?}, wanted \"bf16\" or \"f32\"", file.dtype));
             Dtype::Bf16
         });
-        let recipe = stages::recipe(&file.pipeline, file.guidance, file.stage, &mut problems);
+        let mut recipe = stages::recipe(&file.pipeline, file.guidance, file.stage, &mut problems);
+        if let Some(keyframes) = file.keyframes {
+            recipe.with_keyframes(keyframes);
+        }
         let model = model(file.model).unwrap_or_else(|problem| {
             problems.push(problem);
             Model::Demo
@@ -229,6 +235,9 @@ impl Target {
         }
         if self.text_tokens == 0 || self.text_tokens > 1 << 16 {
             out.push(format!("text_tokens is {}; wanted 1 to 65536", self.text_tokens));
+        }
+        if self.recipe.keyframes() > MAX_KEYFRAMES {
+            out.push(format!("keyframes is {}; wanted 0 to {MAX_KEYFRAMES}", self.recipe.keyframes()));
         }
         if self.timestep_classes == 0 {
             out.push("timestep_classes is 0; wanted at least 1".to_string());

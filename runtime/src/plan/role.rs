@@ -18,8 +18,14 @@ pub enum Role {
     Seed,
     /// An image of the request, in -1..1, in the port's size.
     Image { number: u32 },
+    /// The latents of an image; zeros where there is no such image.
+    ImageLatent { number: u32 },
     /// How strongly an image holds its tokens: 0 (not at all, and where there is no such image) to 1.
     Strength { number: u32 },
+    /// The frame of the clip that an image is for.
+    Frame { number: u32 },
+    /// 1 where there is such an image, 0 where its tokens are hidden from all others.
+    Visible { number: u32 },
     /// Latents that denoising begins from, mixed with noise.
     Initial,
     /// How much of the mixture is noise: the first level of the steps; 1 where there are no initial latents.
@@ -66,7 +72,10 @@ impl fmt::Display for Role {
             Role::TokenMask { prompt } => write!(f, "token mask of prompt {prompt}"),
             Role::Seed => f.write_str("seed"),
             Role::Image { number } => write!(f, "image {number}"),
+            Role::ImageLatent { number } => write!(f, "latents of image {number}"),
             Role::Strength { number } => write!(f, "strength of image {number}"),
+            Role::Frame { number } => write!(f, "frame of image {number}"),
+            Role::Visible { number } => write!(f, "whether there is image {number}"),
             Role::Initial => f.write_str("initial latents"),
             Role::NoiseScale => f.write_str("noise scale"),
             Role::Distinct { of } => write!(f, "distinct values of {of}"),
