@@ -15,7 +15,7 @@ use zoetrope_model_spec::target::{PRESETS, Target};
 
 /// The preset whose build is timed.
 const BUILT: &str = "res-1080p";
-const TURNS: usize = 3;
+const RUNS: usize = 3;
 
 fn main() {
     let args: Vec<String> = env::args().skip(1).collect();
@@ -55,7 +55,7 @@ fn plans() {
     );
     let this = env::current_exe().expect("this program has a path");
     for (name, _) in PRESETS {
-        let mut runs: Vec<Vec<f64>> = (0..TURNS)
+        let mut runs: Vec<Vec<f64>> = (0..RUNS)
             .map(|_| {
                 let out = Command::new(&this).args(["--compile", name]).output().expect("it runs itself");
                 let text = String::from_utf8_lossy(&out.stdout).into_owned();
@@ -63,7 +63,7 @@ fn plans() {
             })
             .collect();
         runs.sort_by(|a, b| a[0].total_cmp(&b[0]));
-        let [seconds, peak, launches, rust, tables] = runs[TURNS / 2][..] else { panic!("five numbers") };
+        let [seconds, peak, launches, rust, tables] = runs[RUNS / 2][..] else { panic!("five numbers") };
         let (peak, rust, tables) = (peak / 1e3, rust / 1e3, tables / 1e3);
         println!("{name:<20} {seconds:>9.2} {peak:>9.0} {launches:>9} {rust:>10.0} {tables:>10.0}");
     }

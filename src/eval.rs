@@ -5,17 +5,17 @@ use std::time::Instant;
 
 use thiserror::Error as ThisError;
 use zoetrope_compiler::Options;
-use zoetrope_compiler::frontend::{CompileError, Part, compile_part};
+use zoetrope_compiler::frontend::{CompileError, Scope, compile_levels};
 use zoetrope_model_spec::ltx::config::ModelConfig;
-use zoetrope_model_spec::ltx::pipeline::PREVIEW;
 use zoetrope_model_spec::target::Target;
-use zoetrope_runtime::plan::{Plan, Port};
+use zoetrope_runtime::plan::{self, Plan, Port, Role};
 use zoetrope_runtime::{Error as RuntimeError, Executor, Weights};
 
 use crate::device::Device;
 #[cfg(feature = "cuda")]
 use crate::device::compiled::{first_card, on_card};
 use crate::finite;
+use crate::run::{filled, noise_scale};
 use crate::session::{Session, Unwatched};
 use crate::tensors::{Named, Tensor};
 
@@ -50,7 +50,6 @@ pub struct Evaluated {
 /// A phase compiled for evaluation.
 pub struct Phase {
     pub plan: Plan,
-    name: String,
     /// The inner values that were asked for, and the output that holds each.
     taps: Vec<Tap>,
 }
@@ -77,8 +76,13 @@ impl Phase {
         let taps: Vec<Tap> = taps.iter().map(|t| Tap::parse(t)).collect();
         let wanted: BTreeSet<String> = taps.iter().map(|t| t.output.clone()).collect();
         let wanted: Vec<String> = wanted.into_iter().collect();
-        let levels = compile_part(target, model, Part::Phase(name), &wanted, options)?;
-        Ok(Phase { plan: levels.plan, name: name.to_string(), taps })
+        let levels = compile_levels(target, model, Scope::Phase(name), &wanted, options)?;
+        Ok(Phase { plan: levels.plan, taps })
+    }
+
+    /// The plan's one phase.
+    fn only(&self) -> Result<&plan::Phase, EvalError> {
+        self.plan.phases.first().ok_or_else(|| EvalError::Input("the plan has no phase".to_string()))
     }
 
     /// Checks inputs without running anything.
@@ -86,8 +90,7 @@ impl Phase {
     /// # Errors
     /// Inputs that are missing or do not fit.
     pub fn check(&self, inputs: &Named) -> Result<(), EvalError> {
-        let ports = self.plan.phases.first().map_or(&[][..], |p| &p.inputs);
-        Request::new(&self.name, ports, inputs).map(|_| ())
+        Request::new(self.only()?, inputs).map(|_| ())
     }
 
     /// Replays the phase `repeat` times on `inputs`.
@@ -121,9 +124,8 @@ impl Phase {
         inputs: &Named,
         repeat: usize,
     ) -> Result<Evaluated, EvalError> {
-        let phase =
-            self.plan.phases.first().ok_or_else(|| EvalError::Input("the plan has no phase".to_string()))?;
-        let request = Request::new(&self.name, &phase.inputs, inputs)?;
+        let phase = self.only()?;
+        let request = Request::new(phase, inputs)?;
         session.load(&phase.name)?;
         let mut seconds = Vec::with_capacity(repeat);
         for _ in 0..repeat.max(1) {
@@ -181,6 +183,9 @@ impl Tap {
     }
 }
 
+/// The noise levels of all steps, n + 1 for n steps, of which the ports of every step are made.
+const SIGMAS: &str = "sigmas";
+
 /// Inputs as the plan's ports take them.
 struct Request {
     ports: BTreeMap<String, Tensor>,
@@ -188,7 +193,7 @@ struct Request {
 }
 
 impl Request {
-    fn new(phase: &str, ports: &[Port], inputs: &Named) -> Result<Request, EvalError> {
+    fn new(phase: &plan::Phase, inputs: &Named) -> Result<Request, EvalError> {
         let mut request = Request { ports: BTreeMap::new(), sigmas: Vec::new() };
         let mut missing = Vec::new();
         let mut want = |name: &str, shape: String| {
@@ -198,60 +203,76 @@ impl Request {
             }
             found
         };
-        for port in ports {
+        for port in phase.inputs.iter() {
             let shape: Vec<usize> = port.shape.iter().map(|d| *d as usize).collect();
             let name = port.name.as_ref();
-            match name {
-                "sigmas" => {
-                    let given = want(name, "[steps + 1]".to_string());
+            let given = match &port.role {
+                Role::Sigma => {
+                    let given = want(SIGMAS, "[steps + 1]".to_string());
                     request.sigmas = given.map(Tensor::reals).unwrap_or_default();
+                    None
                 }
-                "v.class" | "a.class" => {}
-                "noise_scale" => {}
-                // What it holds before the first step means nothing.
-                PREVIEW => {}
-                "v.initial" | "a.initial" => {
-                    let zeros = || Tensor::real(&shape, vec![0.0; shape.iter().product()]);
-                    let given = inputs.get(name).cloned().unwrap_or_else(zeros);
-                    check(name, &given, &shape)?;
-                    request.ports.insert(name.to_string(), given);
+                Role::StepTensor => {
+                    let wanted = [&["evaluations".to_string()][..], &texts(&shape)].concat().join(", ");
+                    let given = want(name, format!("[{wanted}]")).cloned();
+                    request.ports.extend(given.map(|given| (name.to_string(), given)));
+                    None
                 }
-                "v.timesteps" | "a.timesteps" => {
-                    let class = format!("{}.class", &name[..1]);
-                    let tokens = ports.iter().find(|p| p.name == class).map_or(0, |p| p.shape[0] as usize);
-                    if let Some(given) = want(name, format!("[1, {tokens}, 1]")) {
-                        check(name, given, &[1, tokens, 1])?;
-                        let (classes, index) = classes(name, &given.reals(), shape[0])?;
-                        request.ports.insert(name.to_string(), classes);
-                        request.ports.insert(class, index);
+                Role::ClassOf { .. } | Role::NoiseScale | Role::Unset | Role::Coefficients | Role::Holds => {
+                    None
+                }
+                Role::Distinct { of } => {
+                    let of_it = |p: &&Port| matches!(&p.role, Role::ClassOf { of: other } if of == other);
+                    let class = phase.inputs.iter().find(of_it);
+                    let tokens = class.map_or(0, |p| p.shape[0] as usize);
+                    if let (Some(given), Some(class)) = (want(of, format!("[1, {tokens}, 1]")), class) {
+                        check(of, given, &[1, tokens, 1])?;
+                        let (distinct, index) = classes(of, &given.reals(), shape[0])?;
+                        request.ports.insert(name.to_string(), distinct);
+                        request.ports.insert(class.name.to_string(), index);
                     }
+                    None
                 }
-                _ => {
-                    if let Some(given) = want(name, format!("{shape:?}")) {
-                        check(name, given, &shape)?;
-                        request.ports.insert(name.to_string(), given.clone());
-                    }
+                Role::Initial | Role::Strength { .. } => {
+                    Some(inputs.get(name).cloned().unwrap_or_else(|| filled(port, 0.0)))
                 }
+                Role::Tensor { default: Some(default) } => {
+                    Some(inputs.get(name).cloned().unwrap_or_else(|| filled(port, *default)))
+                }
+                _ => want(name, format!("{shape:?}")).cloned(),
+            };
+            if let Some(given) = given {
+                check(name, &given, &shape)?;
+                request.ports.insert(name.to_string(), given);
             }
         }
         if !missing.is_empty() {
-            return Err(EvalError::Missing { phase: phase.to_string(), missing });
+            return Err(EvalError::Missing { phase: phase.name.to_string(), missing });
         }
-        if ports.iter().any(|p| p.name == "noise_scale") {
-            let mixed = ["v.initial", "a.initial"].iter().any(|n| inputs.contains_key(*n));
-            let scale = if mixed { request.sigmas.first().copied().unwrap_or(1.0) } else { 1.0 };
-            request.ports.insert("noise_scale".to_string(), Tensor::real(&[1], vec![scale]));
+        let given = inputs.keys().map(String::as_str).collect();
+        for port in phase.inputs.iter().filter(|p| p.role == Role::NoiseScale) {
+            let scale = noise_scale(phase, &request.sigmas, &given);
+            request.ports.insert(port.name.to_string(), Tensor::real(&[1], vec![scale]));
         }
-        if ports.iter().any(|p| p.name == "sigmas") && request.sigmas.len() < 2 {
-            return Err(EvalError::Input("sigmas has fewer than two values; n steps want n + 1".to_string()));
-        }
-        if request.sigmas.iter().any(|s| !s.is_finite())
-            || request.sigmas.iter().rev().skip(1).any(|s| *s <= 0.0)
-        {
-            return Err(EvalError::Input("sigmas must be finite, and above 0 before the last".to_string()));
-        }
+        request.check_sigmas(phase)?;
         Ok(request)
     }
+
+    fn check_sigmas(&self, phase: &plan::Phase) -> Result<(), EvalError> {
+        let sigmas = &self.sigmas;
+        if phase.inputs.iter().any(|p| p.role == Role::Sigma) && sigmas.len() < 2 {
+            return Err(EvalError::Input("sigmas has fewer than two values; n steps want n + 1".to_string()));
+        }
+        let fall = sigmas.windows(2).all(|pair| pair[0] > pair[1]);
+        if !fall || sigmas.iter().any(|s| !s.is_finite() || *s < 0.0) {
+            return Err(EvalError::Input("sigmas must be finite, from 0 on, and fall".to_string()));
+        }
+        Ok(())
+    }
+}
+
+fn texts(shape: &[usize]) -> Vec<String> {
+    shape.iter().map(usize::to_string).collect()
 }
 
 fn check(name: &str, given: &Tensor, want: &[usize]) -> Result<(), EvalError> {

@@ -11,7 +11,7 @@ use zoetrope_runtime::files::FileError;
 use crate::adapters::AdapterError;
 use crate::demo::DemoError;
 use crate::eval::EvalError;
-use crate::media::MediaError;
+use crate::media::{ImageError, MediaError};
 use crate::output::OutputError;
 use crate::terminal;
 use crate::tokenize::TokenizeError;
@@ -124,6 +124,12 @@ impl From<MediaError> for Failure {
             _ => Kind::Failure,
         };
         Failure::new(kind, error.to_string())
+    }
+}
+
+impl From<ImageError> for Failure {
+    fn from(error: ImageError) -> Failure {
+        Failure::usage(error.to_string())
     }
 }
 

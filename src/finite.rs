@@ -56,10 +56,11 @@ fn pixels<'b>(port: &Port, bytes: &'b [u8]) -> impl Iterator<Item = &'b [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use zoetrope_runtime::plan::Role;
 
     fn port(dtype: Dtype, shape: &[u32]) -> Port {
         let shape = shape.to_vec().into();
-        Port { name: "out".into(), offset: 0, dtype, shape, per_step: false, slot: None }
+        Port { name: "out".into(), offset: 0, dtype, shape, role: Role::Tensor { default: None }, slot: None }
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub mod run;
 #[cfg(feature = "cuda")]
 pub mod selftest;
 pub mod session;
+pub mod steps;
 pub mod tensors;
 pub mod terminal;
 pub mod threads;

@@ -6,8 +6,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use zoetrope_runtime::Result;
 use zoetrope_runtime::plan::{Phase, Plan};
 
-use crate::run::work;
 use crate::session::Watch;
+use crate::steps::work;
 use crate::terminal;
 
 /// A bar where there is a terminal that can draw one, a line a step where there is none.

@@ -1,101 +1,66 @@
 //! A whole run: the phases of a plan in order, from tokens to frames and audio.
+//!
+//! What a phase wants and leaves, its ports say ([`Role`]). Nothing here knows a phase or a port by its name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use zoetrope_model_spec::ltx::guidance::SCALES;
-use zoetrope_model_spec::ltx::pipeline::{NEGATIVE_PHASE, PREVIEW};
-use zoetrope_model_spec::ltx::schedule::{
-    DISTILLED_SIGMAS, GUIDED_STEPS, GUIDED_TOKENS, STAGE_2_SIGMAS, ltx2,
-};
-use zoetrope_runtime::plan::{Item, Launch, Phase, Plan, Repeat, Segment};
+use zoetrope_runtime::plan::{Phase, Plan, Port, Role};
 use zoetrope_runtime::{Executor, Result};
 
 use crate::finite;
 use crate::session::{Session, Watch};
+use crate::steps::sigmas;
 use crate::tensors::{Named, Tensor};
 use crate::tokenize::Encoded;
 
 /// What a run is made from.
+#[derive(Default)]
 pub struct Request<'a> {
-    pub prompt: &'a Encoded,
-    /// What guides the run, where its plan is guided.
-    pub guidance: Guidance,
+    /// What the clip shall be, and where the plan hears of it, what it shall not be.
+    pub prompts: Vec<&'a Encoded>,
     /// Picks the initial noise.
     pub seed: u64,
-    /// Initial noise instead of the generator's: `stage1.v.noise`, `stage1.a.noise`, and those of stage 2.
-    pub noise: Named,
+    /// Denoising steps of phases whose number is open; `None` for as many as the model is meant to have.
+    pub steps: Option<usize>,
+    /// The images that the clip is made from, by their numbers in the plan.
+    pub images: BTreeMap<u32, Image<'a>>,
+    /// Tensors instead of what ports and slots would hold, by their names: scales of guidance; initial noise
+    /// (`stage1.v.noise`, `stage1.a.noise`, ..). A phase that leaves nothing else that is wanted does not run.
+    pub tensors: Named,
 }
 
-/// What guides a run.
-#[derive(Default)]
-pub struct Guidance {
-    /// What the clip shall not be.
-    pub negative: Option<Encoded>,
-    /// Values of the ports of scales, by their names.
-    pub scales: Named,
-    /// Denoising steps; `None` for as many as the model is meant to have.
-    pub steps: Option<usize>,
+/// An image of a request.
+pub struct Image<'a> {
+    /// How strongly the clip is held to it: 0 to 1.
+    pub strength: f32,
+    /// Its pixels in a width and a height, [3, height, width] in -1..1.
+    pub pixels: Box<dyn Fn(usize, usize) -> Tensor + 'a>,
 }
 
 /// What a run leaves.
 pub struct Finished {
     /// Latents after every stage: `stage1.v.latent`, `stage1.a.latent`, `upscaled.v.latent`, ..
     pub latents: Named,
-    /// What the plan was compiled to leave of the picture: RGB in 0..1, [frames, height, width, 3], or planes of 8-bit
+    /// What the plan was compiled to leave of the frames: RGB in 0..1, [frames, height, width, 3], or planes of 8-bit
     /// 4:2:0, [frames, 3·height/2, width].
     pub video: Tensor,
     /// [2, samples] at 48 kHz.
     pub waveform: Tensor,
 }
 
-/// The noise tensors of a plan, by the names of [`Request::noise`], with their shapes.
-pub fn noise_ports(plan: &Plan) -> BTreeMap<String, Vec<usize>> {
-    let denoise = plan.phases.iter().filter(|p| p.name.starts_with("denoise-"));
-    let ports = denoise.flat_map(|p| p.inputs.iter()).filter(|p| p.name.ends_with(".noise"));
-    ports
-        .filter_map(|p| Some((p.slot.as_ref()?.to_string(), p.shape.iter().map(|d| *d as usize).collect())))
-        .collect()
+/// The slots that the seed alone decides, with their shapes: what a file with noise may hold instead.
+pub fn noise_slots(plan: &Plan) -> BTreeMap<String, Vec<usize>> {
+    let seeded = |phase: &&Phase| phase.inputs.iter().all(|port| port.role == Role::Seed);
+    let ports = plan.phases.iter().filter(seeded).flat_map(|phase| phase.outputs.iter());
+    ports.filter_map(|p| Some((p.slot.as_ref()?.to_string(), shape(p)))).collect()
 }
 
-/// True when every step of the phase is made of several passes.
-pub fn is_guided(phase: &Phase) -> bool {
-    phase.inputs.iter().any(|port| SCALES.iter().any(|(name, _)| port.name == *name))
+fn shape(port: &Port) -> Vec<usize> {
+    port.shape.iter().map(|d| *d as usize).collect()
 }
 
-/// Noise levels of the steps of a denoising phase; none of another one. A guided phase has `steps` of them, if that is
-/// said.
-pub fn sigmas(phase: &Phase, steps: Option<usize>) -> Vec<f32> {
-    match phase.name.strip_prefix("denoise") {
-        None => Vec::new(),
-        Some(_) if is_guided(phase) => ltx2(steps.unwrap_or(GUIDED_STEPS), GUIDED_TOKENS),
-        Some("-2") => STAGE_2_SIGMAS.to_vec(),
-        Some(_) => DISTILLED_SIGMAS.to_vec(),
-    }
-}
-
-/// How often a segment runs in one run of its phase; `steps` as in [`sigmas`].
-pub fn turns(phase: &Phase, segment: &Segment, steps: Option<usize>) -> u64 {
-    if segment.repeat == Repeat::Steps { sigmas(phase, steps).len().saturating_sub(1) as u64 } else { 1 }
-}
-
-/// Launches and operations of one run of a phase; `steps` as in [`sigmas`].
-pub fn work(phase: &Phase, steps: Option<usize>) -> (u64, u64) {
-    let (mut launches, mut flops) = (0, 0);
-    for segment in phase.segments.iter() {
-        let times = turns(phase, segment, steps);
-        for item in segment.items.iter() {
-            let (count, body) = match item {
-                Item::Launch(l) => (1, std::slice::from_ref(l)),
-                Item::Loop(l) => (u64::from(l.count), l.body.as_ref()),
-            };
-            launches += times * count * body.len() as u64;
-            flops += times * count * body.iter().map(Launch::flops).sum::<u64>();
-        }
-    }
-    (launches, flops)
-}
-
-/// Runs every phase, and looks at all that it leaves. `keep` hears of the latents after the phase that made them.
+/// Runs every phase that the request has something for, and looks at all that they leave. `keep` hears of the latents after
+/// the phase that made them.
 ///
 /// # Errors
 /// Whatever stops a phase: weights that are missing, noise of the wrong size, or the watcher; an output that is not
@@ -106,50 +71,110 @@ pub fn run<'a, E: Executor<'a>>(
     watch: &mut dyn Watch,
     keep: &mut dyn FnMut(&str, &Named) -> Result<()>,
 ) -> Result<Finished> {
-    let mut latents = Named::new();
-    let (mut video, mut waveform) = (None, None);
-    let tokens = |v: &[i32]| Tensor::int(&[v.len()], v.to_vec());
-    for phase in session.plan().phases.iter() {
-        let name = phase.name.as_ref();
-        let negative = request.guidance.negative.as_ref().filter(|_| name.ends_with(NEGATIVE_PHASE));
-        let prompt = negative.unwrap_or(request.prompt);
-        let steps = sigmas(phase, request.guidance.steps);
-        let mut inputs = Named::new();
-        for port in phase.inputs.iter() {
-            let value = match port.name.as_ref() {
-                "input_ids" => Some(tokens(&prompt.input_ids)),
-                "attention_mask" => Some(tokens(&prompt.attention_mask)),
-                "seed" => Some(Tensor::int(&[2], vec![request.seed as i32, (request.seed >> 32) as i32])),
-                "noise_scale" => Some(Tensor::real(&[1], vec![steps[0]])),
-                scale if request.guidance.scales.contains_key(scale) => {
-                    request.guidance.scales.get(scale).cloned()
-                }
-                _ => port.slot.as_ref().and_then(|slot| request.noise.get(slot.as_ref())).cloned(),
-            };
-            inputs.extend(value.map(|v| (port.name.to_string(), v)));
-        }
-        if name.starts_with("noise-") && !request.noise.is_empty() {
+    let empty = || Tensor::real(&[0], Vec::new());
+    let mut finished = Finished { latents: Named::new(), video: empty(), waveform: empty() };
+    // Slots of phases that did not run, because the request brings nothing for them.
+    let mut zeros = BTreeSet::new();
+    for phase in request.wanted(session.plan()) {
+        if phase.image.is_some_and(|number| !request.images.contains_key(&number)) {
+            zeros.extend(phase.outputs.iter().filter_map(|port| port.slot.as_deref()));
             continue;
         }
-        session.run(name, &inputs, &steps, watch)?;
+        let name = phase.name.as_ref();
+        let steps = sigmas(phase, request.steps);
+        let inputs = phase.inputs.iter().filter_map(|port| {
+            let zero = port.slot.as_deref().is_some_and(|slot| zeros.contains(slot));
+            let value = if zero { Some(filled(port, 0.0)) } else { request.value(phase, port, &steps) };
+            Some((port.name.to_string(), value?))
+        });
+        session.run(name, &inputs.collect(), &steps, watch)?;
         let mut left = Named::new();
-        for port in phase.outputs.iter() {
-            if port.name == PREVIEW {
-                continue;
-            }
+        for port in phase.outputs.iter().filter(|port| port.role != Role::Preview) {
             let bytes = session.executor().read(port)?;
             finite::check(phase, port, &bytes)?;
             let tensor = || Tensor::from_port(port, &bytes);
-            match (name, port.slot.as_ref()) {
-                ("video-decode", _) => video = Some(tensor()),
-                ("vocode", _) => waveform = Some(tensor()),
-                (_, Some(slot)) if slot.ends_with(".latent") => drop(left.insert(slot.to_string(), tensor())),
+            match port.role {
+                Role::Video => finished.video = tensor(),
+                Role::Waveform => finished.waveform = tensor(),
+                Role::Latent => drop(left.insert(kept_as(port).to_string(), tensor())),
                 _ => {}
             }
         }
         keep(name, &left)?;
-        latents.append(&mut left);
+        finished.latents.append(&mut left);
     }
-    let empty = || Tensor::real(&[0], Vec::new());
-    Ok(Finished { latents, video: video.unwrap_or_else(empty), waveform: waveform.unwrap_or_else(empty) })
+    Ok(finished)
+}
+
+/// The name under which what a port leaves is kept: that of its slot, which is one in the plan.
+pub fn kept_as(port: &Port) -> &str {
+    port.slot.as_deref().unwrap_or(&port.name)
+}
+
+impl Request<'_> {
+    /// The phases that leave something of the clip, or something that such a phase takes and that is not given.
+    fn wanted<'p>(&self, plan: &'p Plan) -> Vec<&'p Phase> {
+        let (mut taken, mut phases) = (BTreeSet::new(), Vec::new());
+        for phase in plan.phases.iter().rev() {
+            let wanted = |port: &Port| {
+                let of_clip = matches!(port.role, Role::Video | Role::Waveform);
+                of_clip || port.slot.as_deref().is_some_and(|slot| taken.contains(slot))
+            };
+            if phase.outputs.iter().any(wanted) {
+                let slots = phase.inputs.iter().filter_map(|port| port.slot.as_deref());
+                taken.extend(slots.filter(|slot| !self.tensors.contains_key(*slot)));
+                phases.push(phase);
+            }
+        }
+        phases.reverse();
+        phases
+    }
+
+    /// What the host writes to an input before a phase with these noise levels runs; nothing where an earlier phase has.
+    fn value(&self, phase: &Phase, port: &Port, sigmas: &[f32]) -> Option<Tensor> {
+        if let Some(slot) = &port.slot {
+            return self.tensors.get(&**slot).cloned();
+        }
+        let tokens = |v: &[i32]| Tensor::int(&[v.len()], v.to_vec());
+        let prompt = |number: u32| self.prompts.get(number as usize).or(self.prompts.first());
+        match &port.role {
+            Role::Tokens { prompt: number } => Some(tokens(&prompt(*number)?.input_ids)),
+            Role::TokenMask { prompt: number } => Some(tokens(&prompt(*number)?.attention_mask)),
+            Role::Seed | Role::StepSeed => {
+                Some(Tensor::int(&[2], vec![self.seed as i32, (self.seed >> 32) as i32]))
+            }
+            Role::Image { number } => {
+                let [.., height, width] = shape(port)[..] else { return None };
+                let Tensor { values, .. } = (self.images.get(number)?.pixels)(width, height);
+                Some(Tensor { shape: shape(port), values })
+            }
+            Role::Strength { number } => {
+                let given = self.tensors.get(&*port.name).cloned();
+                let strength = self.images.get(number).map_or(0.0, |image| image.strength);
+                given.or_else(|| Some(filled(port, strength)))
+            }
+            Role::NoiseScale => Some(Tensor::real(&[1], vec![noise_scale(phase, sigmas, &BTreeSet::new())])),
+            Role::Tensor { default } => {
+                let given = self.tensors.get(&*port.name).cloned();
+                given.or_else(|| default.map(|default| filled(port, default)))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A tensor for a port that holds one number everywhere.
+pub fn filled(port: &Port, value: f32) -> Tensor {
+    let shape = shape(port);
+    let count = shape.iter().product();
+    Tensor::real(&shape, vec![value; count])
+}
+
+/// The share of noise that a phase with these noise levels begins with: the first level where it has latents to begin from,
+/// of an earlier phase or among those `given`.
+pub fn noise_scale(phase: &Phase, sigmas: &[f32], given: &BTreeSet<&str>) -> f32 {
+    let initial = |port: &Port| {
+        port.role == Role::Initial && (port.slot.is_some() || given.contains(port.name.as_ref()))
+    };
+    if phase.inputs.iter().any(initial) { sigmas.first().copied().unwrap_or(1.0) } else { 1.0 }
 }

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use zoetrope_model_spec::ltx::pipeline::PREVIEW;
-use zoetrope_runtime::plan::{Launch, Phase, Plan, Port, Repeat, Segment};
+use zoetrope_runtime::plan::{Launch, Phase, Plan, Port, Repeat, Role, Segment};
 use zoetrope_runtime::{Cpu, Error, Executor, Observer, Result, Weights, replay};
 
-use crate::tensors::Tensor;
+use crate::steps;
+use crate::tensors::{Named, Tensor};
 
 /// What is told while a phase runs. Returning an error stops the replay.
 pub trait Watch {
@@ -86,8 +86,8 @@ impl<'a, E: Executor<'a>> Session<E> {
         self.plan().phase(name).ok_or_else(|| Error::NoPhase(name.to_string()))
     }
 
-    /// Runs a phase: `inputs` are written first (ports that an earlier phase filled may be left out), `sigmas` are
-    /// the n + 1 noise levels of its n steps, if it has steps.
+    /// Runs a phase: `inputs` are written first (ports that an earlier phase filled may be left out), or are what every
+    /// step's are made of ([`steps::inputs`]). `sigmas` are the n + 1 noise levels of its n steps, if it has steps.
     ///
     /// # Errors
     /// An unknown phase, an input of the wrong size, or whatever stops the replay.
@@ -167,14 +167,11 @@ impl<'w> Feed<'w> {
             let port = find(phase, name, &phase.inputs)?;
             Ok((port, bytes_for(port, tensor)?))
         };
-        let inputs = inputs.iter().map(input).collect::<Result<_>>()?;
-        let ports = || phase.inputs.iter().filter(|p| p.per_step);
-        let step = |levels: &[f32]| {
-            let levels = Tensor::real(&[2], levels.to_vec());
-            ports().map(|port| Ok((port, bytes_for(port, &levels)?))).collect()
-        };
-        let steps = sigmas.windows(2).map(step).collect::<Result<_>>()?;
-        let preview = phase.outputs.iter().find(|port| port.name == PREVIEW && watch.wants_previews());
+        let step = |step: &Named| step.iter().map(input).collect::<Result<_>>();
+        let steps = steps::inputs(phase, sigmas, inputs).iter().map(step).collect::<Result<_>>()?;
+        let per_step = |name: &str| phase.inputs.iter().any(|p| p.name == name && p.role.per_step());
+        let inputs = inputs.iter().filter(|(name, _)| !per_step(name)).map(input).collect::<Result<_>>()?;
+        let preview = phase.outputs.iter().find(|p| p.role == Role::Preview && watch.wants_previews());
         Ok(Feed { inputs, steps, preview, watch })
     }
 

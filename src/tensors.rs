@@ -35,6 +35,14 @@ impl Tensor {
         Tensor { shape: shape.to_vec(), values: Values::Int(values) }
     }
 
+    /// The elements, if they are integers; none otherwise.
+    pub fn ints(&self) -> &[i32] {
+        match &self.values {
+            Values::Int(v) => v,
+            _ => &[],
+        }
+    }
+
     /// The elements as real numbers.
     pub fn reals(&self) -> Vec<f32> {
         match &self.values {

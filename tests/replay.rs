@@ -10,20 +10,21 @@ use zoetrope::device::Device;
 use zoetrope::eval::Phase;
 use zoetrope::failure::{Failure, Kind};
 use zoetrope::model_files::{ModelFiles, tensors_of};
-use zoetrope::run::{Finished, Guidance, Request, run, sigmas, work};
+use zoetrope::run::{Finished, Request, run};
 use zoetrope::session::{Session, Unwatched, Watch};
+use zoetrope::steps::{sigmas, work};
 use zoetrope::tensors::{Named, Tensor};
 use zoetrope::tokenize::Tokenizer;
 use zoetrope_compiler::Options;
-use zoetrope_compiler::frontend::{Part, compile_part, dimensions};
+use zoetrope_compiler::frontend::{Scope, compile_levels, dimensions};
 use zoetrope_model_spec::lang::Dtype;
-use zoetrope_model_spec::ltx::guidance::SCALES;
-use zoetrope_model_spec::ltx::pipeline::Picture;
+use zoetrope_model_spec::ltx::pipeline::Pixels;
+use zoetrope_model_spec::ltx::recipe::Recipe;
 use zoetrope_model_spec::ltx::sizes::Size;
-use zoetrope_model_spec::target::{Pipeline, Target};
+use zoetrope_model_spec::target::Target;
 use zoetrope_runtime::files;
 use zoetrope_runtime::null::Null;
-use zoetrope_runtime::plan::{Origin, Plan, Repeat, Segment, Source};
+use zoetrope_runtime::plan::{Origin, Plan, Repeat, Role, Segment, Source};
 use zoetrope_runtime::{Cpu, Error, Observer, Result, Weights, replay};
 use zoetrope_test_support::golden::rel_l2;
 
@@ -33,7 +34,7 @@ fn plan(share: bool) -> Plan {
 
 fn plan_of(target: &Target, share: bool) -> Plan {
     let model = dimensions(target, "".as_ref()).unwrap();
-    compile_part(target, &model, Part::Run(Picture::Yuv420), &[], Options { share, ..Options::default() })
+    compile_levels(target, &model, Scope::Run(Pixels::Yuv420), &[], Options { share, ..Options::default() })
         .unwrap()
         .plan
 }
@@ -52,21 +53,19 @@ fn made(session: &mut Session<Cpu<'_>>, watch: &mut dyn Watch) -> Result<Finishe
     let tokenizer = Tokenizer::from_bytes(TOKENIZER.as_bytes()).unwrap();
     let encoded = |prompt: &str| tokenizer.encode(prompt).unwrap();
     // What is there for guided plans is nothing to others.
-    let guidance =
-        Guidance { negative: Some(encoded("a blue cube")), scales: scales(&SCALES), steps: Some(2) };
-    let request = Request { prompt: &encoded("a red ball"), guidance, seed: 7, noise: Named::new() };
+    let (prompt, negative) = (encoded("a red ball"), encoded("a blue cube"));
+    let prompts = vec![&prompt, &negative];
+    let request = Request { prompts, steps: Some(2), seed: 7, ..Request::default() };
     run(session, &request, watch, &mut |_, _| Ok(()))
 }
 
-fn scales(values: &[(&str, f32)]) -> Named {
-    values.iter().map(|(name, value)| (name.to_string(), Tensor::real(&[1], vec![*value]))).collect()
+fn recipe(name: &str) -> Recipe {
+    Recipe::named(name).expect("a recipe of this name")
 }
 
 /// The demo model in one stage, all passes in every step, the last block perturbed.
 fn guided() -> Target {
-    let guidance =
-        zoetrope_model_spec::ltx::guidance::Guidance { uncond: true, stg_blocks: vec![1], modality: true };
-    Target { pipeline: Pipeline::OneStage, guidance: Some(guidance), ..Target::preset("res-tiny").unwrap() }
+    Target { recipe: recipe("one-stage"), ..Target::preset("res-tiny").unwrap() }
 }
 
 #[test]
@@ -81,7 +80,7 @@ fn guided_steps_share_memory_without_changing_a_bit() {
 #[test]
 fn guidance_without_effect_has_none() {
     let guided = Target { dtype: Dtype::F32, text_tokens: 30, ..guided() };
-    let plain = Target { pipeline: Pipeline::DistilledSingleStage, guidance: None, ..guided.clone() };
+    let plain = Target { recipe: recipe("distilled-single-stage"), ..guided.clone() };
     let model = dimensions(&plain, "".as_ref()).unwrap();
     let [plain, guided] = [&plain, &guided]
         .map(|target| Phase::compile(target, &model, "denoise", &[], Options::default()).unwrap());
@@ -98,8 +97,12 @@ fn guidance_without_effect_has_none() {
         inputs.extend([some(&port.name, &shape)]);
     }
     let mut run = |phase: &Phase, number: fn(&str, f32) -> f32| {
-        let numbers: Vec<_> = SCALES.iter().map(|(name, scale)| (*name, number(name, *scale))).collect();
-        inputs.append(&mut scales(&numbers));
+        for port in guided.plan.phases[0].inputs.iter() {
+            if let (Role::Tensor { default: Some(scale) }, [1]) = (&port.role, &*port.shape) {
+                let value = Tensor::real(&[1], vec![number(&port.name, *scale)]);
+                inputs.insert(port.name.to_string(), value);
+            }
+        }
         phase.run(Device::Cpu, &files, &inputs, 1).unwrap().outputs
     };
     let none = |name: &str, _: f32| if name.contains("stg") || name.contains("rescale") { 0.0 } else { 1.0 };
@@ -184,8 +187,8 @@ impl Watch for Viewer {
         true
     }
 
-    fn preview(&mut self, picture: &Tensor) -> Result<()> {
-        self.0.push(picture.clone());
+    fn preview(&mut self, frame: &Tensor) -> Result<()> {
+        self.0.push(frame.clone());
         Ok(())
     }
 }
@@ -220,7 +223,7 @@ fn previews_are_what_the_decoder_makes_of_a_frame_and_change_nothing_else() {
     assert_eq!(bits(&finished), bits(&clip(&without, &files, false)));
 
     assert_eq!(viewer.0.len(), 8 + 3, "a preview a step");
-    assert!(viewer.0.windows(2).all(|pair| pair[0] != pair[1]), "every step changes the picture");
+    assert!(viewer.0.windows(2).all(|pair| pair[0] != pair[1]), "every step changes the frame");
     // The last step of a stage ends at noise level 0, so that its x0 is the stage's latent.
     for (number, stage, size) in [(7, "stage1", [96, 128]), (10, "stage2", [192, 256])] {
         let (preview, latent) = (&viewer.0[number], &finished.latents[&format!("{stage}.v.latent")]);
@@ -236,7 +239,7 @@ fn previews_are_what_the_decoder_makes_of_a_frame_and_change_nothing_else() {
 /// The smallest clip: one stage, one frame.
 fn smallest() -> Target {
     let size = Size { width: 64, height: 64, frames: 1, ..Target::preset("res-tiny").unwrap().size };
-    Target { size, pipeline: Pipeline::DistilledSingleStage, ..Target::preset("res-tiny").unwrap() }
+    Target { size, recipe: recipe("distilled-single-stage"), ..Target::preset("res-tiny").unwrap() }
 }
 
 /// Weights, one of which is not what the files have.

@@ -9,9 +9,10 @@ pub use code::{EmittedCode, emit_code};
 use std::fmt::Write;
 
 use proc_macro2::{Literal, TokenStream};
-use quote::{format_ident, quote};
+use quote::{ToTokens, format_ident, quote};
 use zoetrope_runtime::plan::{
-    Base, Dtype, Item, Launch, Loop, Number, Operand, Origin, Part, Phase, Plan, Port, Segment,
+    Adapter, Base, Dtype, Item, Launch, Levels, Loop, Number, Operand, Origin, Part, Phase, Plan, Port, Role,
+    Schedule, Segment, Solver,
 };
 
 use crate::error::{Error, Result};
@@ -58,7 +59,8 @@ pub fn emit(plan: &Plan, tables_file: &str) -> Result<Emitted> {
         use std::borrow::Cow;
         use zoetrope_runtime::plan::rows::*;
         use zoetrope_runtime::plan::{
-            Buffer, Constant, Facts, Fetch, Item, Kernel, Launch, Lifetime, Loop, Number, Phase, Plan, Repeat, Segment, Source,
+            Buffer, Constant, Facts, Fetch, Item, Kernel, Launch, Levels, Lifetime, Loop, Number, Phase, Plan, Repeat, Role,
+            Schedule, Segment, Solver, Source,
         };
     };
     let head = format!(
@@ -110,6 +112,10 @@ fn phase(rows: &mut String, number: usize, phase: &Phase) -> TokenStream {
         .map(|(i, s)| segment(rows, &format!("P{number}_S{i}"), s))
         .collect();
     let (inputs, outputs) = (ports(&phase.inputs), ports(&phase.outputs));
+    let adapter = option(phase.adapter.map(
+        |Adapter { slot, strength, rank }| quote!(Adapter { slot: #slot, strength: #strength, rank: #rank }),
+    ));
+    let (schedule, image) = (option(phase.schedule.as_ref().map(schedule)), option(phase.image));
     let constants = format_ident!("P{}_CONSTANTS", number);
     let list: Vec<_> = phase.constants.iter().map(u32::to_string).collect();
     table(rows, &constants.to_string(), "u32", list.chunks(24).map(|c| c.join(", ") + ","), list.len());
@@ -129,6 +135,9 @@ fn phase(rows: &mut String, number: usize, phase: &Phase) -> TokenStream {
             segments: Cow::Borrowed(const { &[#(#segments),*] }),
             inputs: Cow::Borrowed(const { &[#(#inputs),*] }),
             outputs: Cow::Borrowed(const { &[#(#outputs),*] }),
+            schedule: #schedule,
+            adapter: #adapter,
+            image: #image,
             constants: Cow::Borrowed(&#constants),
             places: Cow::Borrowed(&#places),
             kept: Cow::Borrowed(&#kept),
@@ -140,14 +149,54 @@ fn phase(rows: &mut String, number: usize, phase: &Phase) -> TokenStream {
     }
 }
 
+fn option(value: Option<impl ToTokens>) -> TokenStream {
+    value.map_or(quote!(None), |value| quote!(Some(#value)))
+}
+
+fn schedule(schedule: &Schedule) -> TokenStream {
+    let solver = match schedule.solver {
+        Solver::Euler => quote!(Solver::Euler),
+        Solver::Ancestral { eta, s_noise } => quote!(Solver::Ancestral { eta: #eta, s_noise: #s_noise }),
+        Solver::GradientEstimation { gamma } => quote!(Solver::GradientEstimation { gamma: #gamma }),
+        Solver::Res2s { eta } => quote!(Solver::Res2s { eta: #eta }),
+    };
+    let levels = match &schedule.levels {
+        Levels::List(sigmas) => {
+            let sigmas = sigmas.iter();
+            quote!(Levels::List(Cow::Borrowed(const { &[#(#sigmas),*] })))
+        }
+        Levels::Shifted { steps, tokens } => quote!(Levels::Shifted { steps: #steps, tokens: #tokens }),
+    };
+    quote!(Schedule { solver: #solver, levels: #levels })
+}
+
+fn role(role: &Role) -> TokenStream {
+    match role {
+        Role::Tensor { default } => {
+            let default = option(*default);
+            quote!(Role::Tensor { default: #default })
+        }
+        Role::Tokens { prompt } => quote!(Role::Tokens { prompt: #prompt }),
+        Role::TokenMask { prompt } => quote!(Role::TokenMask { prompt: #prompt }),
+        Role::Image { number } => quote!(Role::Image { number: #number }),
+        Role::Strength { number } => quote!(Role::Strength { number: #number }),
+        Role::Distinct { of } => quote!(Role::Distinct { of: Cow::Borrowed(#of) }),
+        Role::ClassOf { of } => quote!(Role::ClassOf { of: Cow::Borrowed(#of) }),
+        plain => {
+            let name = format_ident!("{}", format!("{plain:?}"));
+            quote!(Role::#name)
+        }
+    }
+}
+
 fn ports(ports: &[Port]) -> Vec<TokenStream> {
     ports
         .iter()
         .map(|p| {
-            let (name, offset, per_step) = (&*p.name, p.offset, p.per_step);
+            let (name, offset, role) = (&*p.name, p.offset, role(&p.role));
             let (dtype, shape) = (format_ident!("{}", dtype(p.dtype)), p.shape.iter());
             let slot = p.slot.as_deref().map_or(quote!(None), |s| quote!(Some(#s)));
-            quote! { port(#name, #offset, #dtype, &[#(#shape),*], #per_step, #slot) }
+            quote! { port(#name, #offset, #dtype, &[#(#shape),*], #role, #slot) }
         })
         .collect()
 }
@@ -179,9 +228,9 @@ fn segment(rows: &mut String, prefix: &str, segment: &Segment) -> TokenStream {
 
 fn inner_loop(rows: &mut String, name: &str, l: &Loop) {
     table(rows, name, "Launch", l.body.iter().map(|b| launch(b) + ","), l.body.len());
-    let per_turn = l.rows.chunks(l.columns.max(1) as usize);
-    let lines =
-        per_turn.map(|row| row.iter().map(|c| format!("{c}, ")).collect::<String>().trim_end().to_string());
+    let per_iteration = l.rows.chunks(l.columns.max(1) as usize);
+    let lines = per_iteration
+        .map(|row| row.iter().map(|c| format!("{c}, ")).collect::<String>().trim_end().to_string());
     table(rows, &format!("{name}_ROWS"), "u32", lines, l.rows.len());
     let fetches = l.fetches.iter().map(|f| {
         let (after, iteration, bytes, constants) = (f.after, f.iteration, f.bytes, dims(&f.constants));

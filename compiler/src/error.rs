@@ -30,7 +30,7 @@ pub enum Error {
     Budget {
         target: String,
         vram: u64,
-        /// The phase that is farthest from the budget, and its parts in bytes with as much streamed as can be.
+        /// The phase that is farthest from the budget, and what it takes, in bytes, with as much streamed as can be.
         phase: String,
         arena: u64,
         weights: u64,

@@ -9,7 +9,7 @@ use zoetrope_runtime::files::TensorSet;
 /// A configuration is a few kilobytes; what is longer than this is none.
 pub const MAX_CONFIG_BYTES: u64 = 10_000_000;
 
-/// The dimensions that a model's files say; parts without a text are those of `fallback`. `name` is what the model is
+/// The dimensions that a model's files say; components without a text are those of `fallback`. `name` is what the model is
 /// called, `gemma` the text of the language model's `config.json`.
 ///
 /// # Errors

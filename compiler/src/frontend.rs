@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error as ThisError;
 use zoetrope_kernels::catalog;
-use zoetrope_model_spec::lang::{Dtype, ShapeError};
+use zoetrope_model_spec::lang::{Dtype, Role, ShapeError};
 use zoetrope_model_spec::ltx::builtin::ltx_2_3_22b;
 use zoetrope_model_spec::ltx::config::ModelConfig;
 use zoetrope_model_spec::ltx::demo::demo;
-use zoetrope_model_spec::ltx::pipeline::{PHASES, Picture, Recorder};
+use zoetrope_model_spec::ltx::pipeline::{PHASES, Pixels, Recorder};
 use zoetrope_model_spec::ltx::read_config::ConfigError;
-use zoetrope_model_spec::program::Program;
+use zoetrope_model_spec::program::{Phase, Program};
 use zoetrope_model_spec::target::{Model, Target, TargetError};
 use zoetrope_runtime::files::{FileError, TensorSet, given_text, read_text};
 use zoetrope_runtime::plan::{self, ALIGN, Facts, Plan};
@@ -55,11 +55,11 @@ impl CompileError {
     }
 }
 
-/// Which part of a target is compiled.
+/// How much of a target is compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part<'a> {
+pub enum Scope<'a> {
     /// Prompt to frames and audio.
-    Run(Picture),
+    Run(Pixels),
     /// One phase, with its ports in the shapes of docs/phases.md.
     Phase(&'a str),
 }
@@ -104,7 +104,7 @@ pub fn dimensions(target: &Target, folder: &Path) -> Result<ModelConfig, Compile
 /// The plan of a whole run.
 ///
 /// # Errors
-/// See [`compile_part`].
+/// See [`compile_levels`].
 pub fn compile_target(target: &Target, folder: &Path) -> Result<Plan, CompileError> {
     Ok(compile_run(target, &dimensions(target, folder)?)?.plan)
 }
@@ -112,7 +112,7 @@ pub fn compile_target(target: &Target, folder: &Path) -> Result<Plan, CompileErr
 /// A whole run with as many latent frames in the video decoder as [`decode_chunk`] says, keeping every level.
 ///
 /// # Errors
-/// See [`compile_part`].
+/// See [`compile_levels`].
 pub fn compile_run(target: &Target, model: &ModelConfig) -> Result<Levels, CompileError> {
     let (run, chunked) = chunked(target, model)?;
     if chunked.is_none() && target.vram.is_none() {
@@ -131,7 +131,7 @@ pub fn compile_run(target: &Target, model: &ModelConfig) -> Result<Levels, Compi
 /// one that takes the least memory. `None` for all of them.
 ///
 /// # Errors
-/// See [`compile_part`].
+/// See [`compile_levels`].
 pub fn decode_chunk(target: &Target, model: &ModelConfig) -> Result<Option<usize>, CompileError> {
     Ok(chunked(target, model)?.1.map(|chunked| chunked.frames))
 }
@@ -147,9 +147,10 @@ struct Chunked {
 /// A run without a budget whose decoder takes all frames at once, and the decoder that it should have instead.
 fn chunked(target: &Target, model: &ModelConfig) -> Result<(Levels, Option<Chunked>), CompileError> {
     let free = Target { vram: None, ..target.clone() };
-    let levels = compile_part(&free, model, Part::Run(Picture::Yuv420), &[], Options::default())?;
+    let levels = compile_levels(&free, model, Scope::Run(Pixels::Yuv420), &[], Options::default())?;
     let run = &levels.plan;
-    let Some(at) = run.phases.iter().position(|p| p.name == "video-decode") else {
+    let leaves_video = |p: &plan::Phase| p.outputs.iter().any(|o| o.role == plan::Role::Video);
+    let Some(at) = run.phases.iter().position(leaves_video) else {
         return Ok((levels, None));
     };
     let (whole, behind) = (&run.phases[at], &run.phases[at + 1..]);
@@ -175,37 +176,38 @@ fn chunked(target: &Target, model: &ModelConfig) -> Result<(Levels, Option<Chunk
 /// The video decoder of a run, so many latent frames at a time, and the memory that it takes alone, in bytes.
 fn decoder(target: &Target, model: &ModelConfig, frames: usize) -> Result<(FusedPhase, u64), CompileError> {
     let recorder = Recorder { target, model, taps: &[], chunk: Some(frames) };
-    let phases = recorder.run(Picture::Yuv420).map_err(CompileError::Shape)?.phases;
-    let mut decoders = phases.into_iter().filter(|p| p.graph.name == "video-decode");
+    let phases = recorder.run(Pixels::Yuv420).map_err(CompileError::Shape)?.phases;
+    let leaves_video = |p: &Phase| p.graph.outputs.iter().any(|o| o.role == Role::Video);
+    let mut decoders = phases.into_iter().filter(leaves_video);
     let recorded = decoders.next().expect("a run that decodes video has a phase that does");
     let options = Options { decode_chunk: Some(frames), ..Options::default() };
     let (catalog, facts) = (catalog(), facts(target, model, options));
     let mut phase = fuse_phase(recorded, &catalog)?;
-    let takes = std::mem::take(&mut phase.takes);
+    let wiring = std::mem::take(&mut phase.wiring);
     let mut alone = plan_phases(vec![phase], &catalog, &target.name, facts, options)?;
     let phase = alone.phases.remove(0);
-    Ok((FusedPhase { takes, ..phase }, alone.plan.peak_bytes))
+    Ok((FusedPhase { wiring, ..phase }, alone.plan.peak_bytes))
 }
 
-/// Compiles a part of a target, keeping every level. `taps` are inner values that become outputs.
+/// Compiles a target, or a phase of it, keeping every level. `taps` are inner values that become outputs.
 ///
 /// # Errors
 /// Unknown phases and taps, a run whose clip cannot be written, dimensions that do not fit together, or a compiler's
 /// verifier.
-pub fn compile_part(
+pub fn compile_levels(
     target: &Target,
     model: &ModelConfig,
-    part: Part<'_>,
+    scope: Scope<'_>,
     taps: &[String],
     options: Options,
 ) -> Result<Levels, CompileError> {
     let recorder = Recorder { target, model, taps, chunk: options.decode_chunk };
-    let program = match part {
-        Part::Run(picture) => {
+    let program = match scope {
+        Scope::Run(picture) => {
             target.check_writable()?;
             recorder.run(picture).map_err(CompileError::Shape)?
         }
-        Part::Phase(name) => {
+        Scope::Phase(name) => {
             let recorded = recorder
                 .phase(name)
                 .ok_or_else(|| CompileError::NoPhase { name: name.to_string(), known: PHASES.join(", ") })?;
@@ -214,9 +216,9 @@ pub fn compile_part(
     };
     let known: Vec<_> = program.phases.iter().flat_map(|p| p.graph.tap_names.iter().cloned()).collect();
     if let Some(tap) = taps.iter().find(|t| !known.contains(t)) {
-        let phase = match part {
-            Part::Run(_) => "run",
-            Part::Phase(name) => name,
+        let phase = match scope {
+            Scope::Run(_) => "run",
+            Scope::Phase(name) => name,
         };
         let known = if known.is_empty() { "none".to_string() } else { known.join(", ") };
         return Err(CompileError::NoTap { phase: phase.to_string(), tap: tap.clone(), known });
@@ -232,7 +234,7 @@ fn facts(target: &Target, model: &ModelConfig, options: Options) -> Facts {
         frames: size.frames as u32,
         fps: size.fps,
         dtype: if target.dtype == Dtype::F32 { plan::Dtype::F32 } else { plan::Dtype::Bf16 },
-        pipeline: target.pipeline.name().into(),
+        pipeline: target.recipe.name.clone().into(),
         model: model.name.clone().into(),
         model_version: "2.3 up to but not including 2.4".into(),
         notes: target.warnings(&model.transformer).into_iter().map(Cow::Owned).collect(),

@@ -160,8 +160,8 @@ impl Fused {
                     writeln!(f, "{pad}{} = {} {}", view.output, view.op, view.inputs[0])?;
                 }
                 FusedStmt::Join(join) => {
-                    let parts: Vec<_> = join.inputs.iter().map(Value::to_string).collect();
-                    writeln!(f, "{pad}{} = join {}", join.output, parts.join(" "))?;
+                    let pieces: Vec<_> = join.inputs.iter().map(Value::to_string).collect();
+                    writeln!(f, "{pad}{} = join {}", join.output, pieces.join(" "))?;
                 }
                 FusedStmt::Loop(l) => {
                     let times = match l.count {

@@ -19,7 +19,7 @@ pub use error::{Error, Result};
 pub use zoetrope_kernels::cuda::Class;
 use zoetrope_kernels::{Kernel, catalog};
 use zoetrope_model_spec::lang::Graph;
-use zoetrope_model_spec::program::{Phase, Program, Wire};
+use zoetrope_model_spec::program::{Phase, Program, Wiring};
 use zoetrope_runtime::plan::{Detail, Facts, Plan};
 
 use crate::fused::Fused;
@@ -31,7 +31,7 @@ use crate::schedule::Schedule;
 pub struct Options {
     /// Let values share memory. Off, every value has a buffer of its own: slower, larger, and the yardstick of tests.
     pub share: bool,
-    /// Latent frames that go through the video decoder together, where a target is compiled; `None` for all of them.
+    /// Latent frames that go through the video decoder or encoder together, where a target is compiled; `None` for all.
     pub decode_chunk: Option<usize>,
 }
 
@@ -52,8 +52,7 @@ pub struct Levels {
 pub struct FusedPhase {
     pub graph: Graph,
     pub fused: Fused,
-    pub takes: Vec<Wire>,
-    pub leaves: Vec<Wire>,
+    pub wiring: Wiring,
     /// The graph's text as it was recorded, of which a plan keeps a hash.
     recorded: String,
 }
@@ -88,7 +87,7 @@ fn fuse_phase(phase: Phase, catalog: &[Kernel]) -> Result<FusedPhase> {
     let fused = passes::group(passes::insert_copies(passes::fuse(graph.clone(), catalog)?, catalog));
     let fused = passes::alias_in_place(passes::hoist(fused));
     verify::fused(&fused)?;
-    Ok(FusedPhase { graph, fused, takes: phase.takes, leaves: phase.leaves, recorded })
+    Ok(FusedPhase { graph, fused, wiring: phase.wiring, recorded })
 }
 
 /// Puts phases on one time line, and into memory.
@@ -108,7 +107,7 @@ fn plan_phases(
     Ok(Levels { phases, schedule, plan })
 }
 
-/// The code of a plan for CUDA devices of a class.
+/// The code of a plan for cards of a class.
 ///
 /// # Errors
 /// A launch that no CUDA kernel can do, or a verifier that found a broken rule.

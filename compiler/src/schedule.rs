@@ -3,7 +3,9 @@
 use std::fmt;
 
 use zoetrope_kernels::Meaning;
-use zoetrope_model_spec::lang::{Constant, Count, Dtype, Source, Tensor};
+use zoetrope_model_spec::lang::{Constant, Count, Dtype, Role, Source, Tensor};
+use zoetrope_model_spec::ltx::recipe::Adapter;
+use zoetrope_model_spec::ltx::schedule::Schedule as Steps;
 
 use zoetrope_runtime::plan::{Lifetime, Repeat};
 
@@ -107,7 +109,7 @@ pub struct Port {
     pub buffer: usize,
     pub dtype: Dtype,
     pub shape: Vec<usize>,
-    pub per_step: bool,
+    pub role: Role,
     pub slot: Option<String>,
 }
 
@@ -120,6 +122,9 @@ pub struct Phase {
     pub segments: Vec<Segment>,
     pub inputs: Vec<Port>,
     pub outputs: Vec<Port>,
+    pub steps: Option<Steps>,
+    pub adapter: Option<(u8, Adapter)>,
+    pub image: Option<usize>,
 }
 
 /// All phases of a program on one time line.

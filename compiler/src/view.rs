@@ -117,8 +117,8 @@ fn contiguous(shape: &[usize]) -> Vec<usize> {
 enum Look<'a> {
     /// A reshape or slice of another value.
     At(&'a OpStmt),
-    /// A part of a joined value, from this row of its first axis.
-    Part { whole: Value, start: usize },
+    /// A piece of a joined value, from this row of its first axis.
+    Piece { whole: Value, start: usize },
     /// Written where this value lay.
     Over(Value),
 }
@@ -144,10 +144,10 @@ impl<'a> Views<'a> {
                 }
                 FusedStmt::Join(join) => {
                     let mut start = 0;
-                    for part in &join.inputs {
-                        let look = Look::Part { whole: join.output, start };
-                        self.looks.insert(self.root(*part), look);
-                        start += self.graph.info(*part).shape[0];
+                    for piece in &join.inputs {
+                        let look = Look::Piece { whole: join.output, start };
+                        self.looks.insert(self.root(*piece), look);
+                        start += self.graph.info(*piece).shape[0];
                     }
                 }
                 FusedStmt::Loop(l) => self.walk(&l.body),
@@ -170,7 +170,7 @@ impl<'a> Views<'a> {
         match self.looks.get(&value) {
             None => value,
             Some(Look::At(view)) => self.root(view.inputs[0]),
-            Some(Look::Part { whole, .. }) => self.root(*whole),
+            Some(Look::Piece { whole, .. }) => self.root(*whole),
             Some(Look::Over(operand)) => self.root(*operand),
         }
     }
@@ -189,7 +189,7 @@ impl<'a> Views<'a> {
                     _ => None,
                 }
             }
-            Some(Look::Part { whole, start }) => {
+            Some(Look::Piece { whole, start }) => {
                 let inner = self.view(*whole)?;
                 let rest: usize = inner.shape[1..].iter().product();
                 let rows = self.graph.info(value).elements() / rest.max(1);

@@ -152,12 +152,12 @@ fn counted(plan: &Plan, phase: &plan::Phase) -> u64 {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
     #[test]
-    fn a_budget_changes_no_bit(model in models(), part in 10u64..105) {
+    fn a_budget_changes_no_bit(model in models(), percent in 10u64..105) {
         let whole = made(&model, None).expect("compiles");
         let sums = whole.phases.iter().map(plan::Phase::peak_bytes);
         prop_assert_eq!(sums.max(), Some(whole.peak_bytes), "keeping costs nothing");
         prop_assert_eq!(streamed(&whole), 0);
-        let vram = whole.peak_bytes * part / 100 + (1 << 10);
+        let vram = whole.peak_bytes * percent / 100 + (1 << 10);
         let plan = match made(&model, Some(vram)) {
             Ok(plan) => plan,
             Err(Error::Budget { arena, weights, tables, reserve, .. }) => {
@@ -197,7 +197,7 @@ fn ring<'p>(plan: &'p mut Plan, phase: &str) -> (Repeat, &'p mut Loop) {
 }
 
 #[test]
-fn a_slot_takes_the_next_turn_when_the_last_is_done() {
+fn a_place_takes_the_next_iteration_when_the_last_is_done() {
     let mut plan = half();
     let shape = |l: &Loop| l.fetches.iter().map(|f| (f.after, f.iteration)).collect::<Vec<_>>();
     const BEGIN: u32 = Fetch::AT_ONCE;
@@ -268,9 +268,9 @@ fn wrong_places_are_refused() {
 
 #[test]
 fn a_budget_that_is_too_small_is_refused_with_the_smallest_that_is_not() {
-    // Twelve blocks of 0.9 GB: two slots take 1.8 GB.
+    // Twelve blocks of 0.9 GB: two places take 1.8 GB.
     let model = Model { layers: 1, blocks: 12, more: 0, rows: vec![9_500_000] };
-    let error = made(&model, Some(1 << 30)).expect_err("two slots do not fit").to_string();
+    let error = made(&model, Some(1 << 30)).expect_err("two places do not fit").to_string();
     let expected = "target small does not fit into 1 GiB\n  \
         have  phase first takes 1.82 GB at least: arena 1.02 kB, weights 1.82 GB, tables 256 B; the driver keeps 1.02 kB\n  \
         help  the smallest budget that does is 2 GiB";

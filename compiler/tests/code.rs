@@ -1,4 +1,4 @@
-//! The code of a plan for both classes of devices: which kernels are chosen, and tensor maps that the verifier refuses.
+//! The code of a plan for both classes of cards: which kernels are chosen, and tensor maps that the verifier refuses.
 
 use zoetrope_compiler::emit::{emit, emit_code};
 use zoetrope_compiler::frontend::compile_target;

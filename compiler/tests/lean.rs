@@ -73,10 +73,10 @@ fn the_audio_stream_runs_beside_the_video_stream() {
     for phase in plan.phases.iter().filter(|p| p.name.starts_with("denoise")) {
         for launch in blocks(phase).body.iter().filter(|l| l.parts.len() == 1) {
             let path = launch.path();
-            if ["audio_attn1", "audio_attn2", "audio_ff"].iter().any(|part| path.contains(part)) {
+            if ["audio_attn1", "audio_attn2", "audio_ff"].iter().any(|name| path.contains(name)) {
                 assert_eq!(launch.queue, 1, "{path}");
             }
-            if [".attn1", ".attn2", ".ff"].iter().any(|part| path.contains(part)) {
+            if [".attn1", ".attn2", ".ff"].iter().any(|name| path.contains(name)) {
                 assert_eq!(launch.queue, 0, "{path}");
             }
         }

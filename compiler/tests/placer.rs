@@ -39,9 +39,9 @@ fn tables_that_can_be_checked_by_eye() {
 
 #[test]
 fn what_outlives_a_phase_lies_at_the_bottom() {
-    // The large buffer of the first phase does not lift the slot, which would then lie high in the second.
+    // The large buffer of the first phase does not lift what outlives it, which would then lie high in the second.
     assert_eq!(offsets(&[2, 4], &[(0, 1, 1024), (1, 2, 32), (3, 3, 64)]), [32, 0, 0]);
-    // The longest life first: when the other slots are gone, no hole is left below it.
+    // The longest life first: when the others are gone, no hole is left below it.
     assert_eq!(offsets(&[2, 4, 6], &[(1, 2, 64), (1, 4, 32), (5, 5, 64)]), [32, 0, 0]);
 }
 

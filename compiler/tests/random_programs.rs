@@ -126,10 +126,53 @@ fn plan_of(graph: &Graph, share: bool) -> Plan {
 
 /// A convolution over time of `x` [frames, 2, 3, COLS].
 fn conv(b: &Builder, x: Value, out: usize) -> Value {
+    conv_of(b, x, out, [1, 1])
+}
+
+/// One that repeats so many frames in front and behind.
+fn conv_of(b: &Builder, x: Value, out: usize, [before, after]: [usize; 2]) -> Value {
     let numbers = |n: usize| (0..n).map(|i| (i * 7919 % 101) as f32 / 1010.0 - 0.05).collect::<Vec<_>>();
     let w = b.constant("w", &[out, 3, 3, 3, COLS], numbers(out * COLS * 27));
-    let op = Op::Conv { pads: vec![1; 6], replicate: true, stride: 1, dilation: 1 };
+    let pads = vec![before, after, 1, 1, 1, 1];
+    let op = Op::Conv { pads, replicate: true, stride: 1, dilation: 1 };
     b.op(op, &[x, w, b.constant("bias", &[out], numbers(out))])
+}
+
+/// An encoder of a clip of `frames`: causal convolutions, residual blocks, frames that fold where they can, sums.
+fn encoder(dtype: Dtype, frames: usize, steps: &[Step]) -> Graph {
+    const CAUSAL: [usize; 2] = [2, 0];
+    let b = Builder::new("clip", dtype);
+    let video = b.input("video", dtype, &[frames, 2, 3, COLS]);
+    let mut values = vec![conv_of(&b, b.affine(video, 0.5, 0.1), COLS, CAUSAL)];
+    for step in steps {
+        let x = values[values.len() - 1];
+        let active = |x| b.silu(b.rms(x, 1e-8));
+        let fold = |x, repeat| b.op(Op::SpaceToDepth { st: 2, sh: 1, sw: 1, repeat }, &[x]);
+        let odd = b.dim(x, 0) % 2 == 1;
+        values.push(match step.what {
+            0 => conv_of(&b, x, COLS, CAUSAL),
+            1 => {
+                let h = active(conv_of(&b, active(x), COLS, CAUSAL));
+                b.add(x, conv_of(&b, h, COLS, CAUSAL))
+            }
+            2 | 3 if odd => {
+                let h = fold(conv_of(&b, x, COLS / 2, [3, 0]), 0);
+                b.add(h, b.op(Op::GroupMean { size: 2 }, &[fold(x, 1)]))
+            }
+            // Neither behind a convolution nor beside one.
+            4 if odd => b.op(Op::GroupMean { size: 2 }, &[fold(active(x), 1)]),
+            _ => {
+                let y = values[step.a % values.len()];
+                if b.dim(y, 0) == b.dim(x, 0) { b.add(x, y) } else { b.affine(x, 0.5, 0.25) }
+            }
+        });
+    }
+    let last = values[values.len() - 1];
+    let (mean, std) =
+        (b.constant("mean", &[COLS], vec![0.25; COLS]), b.constant("std", &[COLS], vec![0.5; COLS]));
+    b.output("latent", b.permute(b.div(b.sub(last, mean), std), &[3, 0, 1, 2]));
+    b.output("middle", values[values.len() / 2]);
+    b.finish().expect("shapes fit")
 }
 
 /// A decoder of a clip of `frames`: convolutions, residual blocks, frames that unfold, sums over several layers.
@@ -187,6 +230,17 @@ proptest! {
         prop_assert_eq!(&outputs(&shared, true), &expected);
         prop_assert!(straight.phases[0].segments.iter().all(|s| s.items.iter().all(is_launch)));
         prop_assert_eq!(&outputs(&straight, true), &expected);
+    }
+
+    #[test]
+    fn a_clip_is_encoded_in_chunks_as_in_one_piece(
+        frames in 1usize..26, together in 1usize..5, steps in steps(7), narrow: bool,
+    ) {
+        let graph = encoder(if narrow { Dtype::Bf16 } else { Dtype::F32 }, frames, &steps);
+        let whole = plan_of(&graph, true);
+        let chunked = plan_of(&chunked(graph, together).expect("all ops are known"), true);
+        prop_assert_eq!(flops(&chunked), flops(&whole));
+        prop_assert_eq!(outputs(&chunked, true), outputs(&whole, true));
     }
 
     #[test]

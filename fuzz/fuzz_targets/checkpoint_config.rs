@@ -1,4 +1,4 @@
-//! Any text as a checkpoint's config, as the config of one of its parts, and as its version: refused with words, or
+//! Any text as a checkpoint's config, as the config of one of its components, and as its version: refused with words, or
 //! bounded.
 
 #![no_main]
@@ -8,8 +8,8 @@ use zoetrope_model_spec::ltx::builtin::ltx_2_3_22b;
 use zoetrope_model_spec::ltx::read_config::{ConfigTexts, differences, merge_configs, read_config};
 
 fuzz_target!(|text: &str| {
-    let part = r#"{"transformer": {"num_layers": 48}, "vae": []}"#;
-    match merge_configs(&[("one", text), ("other", part)]) {
+    let component = r#"{"transformer": {"num_layers": 48}, "vae": []}"#;
+    match merge_configs(&[("one", text), ("other", component)]) {
         Ok(merged) => assert!(merged.is_some()),
         Err(error) => assert!(!error.problems.is_empty()),
     }

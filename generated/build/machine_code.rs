@@ -26,7 +26,7 @@ pub struct MachineCode {
 type Image = (&'static str, String, Vec<u8>);
 
 impl MachineCode {
-    /// Writes the code of a plan for every class of devices; returns the Rust that includes it.
+    /// Writes the code of a plan for every class of cards; returns the Rust that includes it.
     pub fn add(&mut self, plan: &Plan, name: &str, out: &Path) -> Result<String, String> {
         Class::ALL.into_iter().map(|class| self.add_class(plan, class, name, out)).collect()
     }

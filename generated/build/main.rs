@@ -1,5 +1,5 @@
 //! Compiles the plan of every enabled `res-*` feature and writes it as Rust into Cargo's output directory, with its code
-//! for CUDA devices, and the machine code of every enabled `sm-*` feature where NVRTC is found.
+//! for NVIDIA cards, and the machine code of every enabled `sm-*` feature where NVRTC is found.
 //!
 //! `ZOETROPE_TARGET` names the target file of `res-custom`; a relative path counts from the repository root.
 //! `ZOETROPE_VRAM` is the memory of the card, such as 24GiB, of every target that names none.

@@ -13,7 +13,7 @@ pub fn plan(name: &str) -> Option<&'static Plan> {
     PLANS.iter().copied().find(|plan| plan.name == name)
 }
 
-/// The code of a plan for a device of a compute capability.
+/// The code of a plan for a card of a compute capability.
 pub fn code(plan: &str, capability: (u32, u32)) -> Option<&'static Code> {
     CODES.iter().copied().find(|code| code.plan == plan && code.arch(capability).is_some())
 }

@@ -2,8 +2,7 @@
 
 use crate::Kernel;
 use crate::{
-    attention, audio, convolution, elementwise, group_norm, linear, movement, picture, rms_norm, sampler,
-    text,
+    attention, audio, convolution, elementwise, frames, group_norm, linear, movement, rms_norm, sampler, text,
 };
 
 /// All declared kernels. Names are unique.
@@ -19,7 +18,7 @@ pub fn catalog() -> Vec<Kernel> {
         text::declare,
         audio::declare,
         sampler::declare,
-        picture::declare,
+        frames::declare,
     ];
     families.into_iter().flat_map(|declare| declare()).collect()
 }

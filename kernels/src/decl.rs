@@ -93,7 +93,7 @@ pub struct Kernel {
     pub in_place: Option<usize>,
     /// Small shapes of all operands, for tests: one list per case.
     pub cases: Vec<Vec<Vec<usize>>>,
-    /// How a GPU computes it, where that is written.
+    /// How a card computes it, where that is written.
     pub cuda: Option<Cuda>,
     /// How Hopper computes it, where that differs.
     pub hopper: Option<Hopper>,
@@ -101,7 +101,7 @@ pub struct Kernel {
     pub cuda_cases: Vec<Sample>,
 }
 
-/// What a plan depends on; how a GPU computes a kernel is no part of that.
+/// What a plan depends on; how a card computes a kernel is no part of that.
 impl fmt::Debug for Kernel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Kernel")

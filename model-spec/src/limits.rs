@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use crate::ltx::sizes::SPACE;
 use crate::target::{Target, TargetError};
 
-/// The longest and the shorter side of a coded picture, in pixels: the H.264 encoder takes no more.
+/// The longest and the shorter side of a coded frame, in pixels: the H.264 encoder takes no more.
 const SIDES: [usize; 2] = [3840, 2160];
 
 /// Frames per second between which the encoder controls its rate.

@@ -293,7 +293,7 @@ pub fn read_rows(tensor: &Tensor<'_>, rows: Range<usize>) -> Result<Vec<f32>, Fi
     let shares = out.par_chunks_mut(share).enumerate();
     shares.try_for_each(|(i, out)| {
         let first = rows.start * columns + i * share;
-        tensor.read_part(FileDtype::F32, first, bytemuck::cast_slice_mut(out))
+        tensor.read_range(FileDtype::F32, first, bytemuck::cast_slice_mut(out))
     })?;
     Ok(out)
 }

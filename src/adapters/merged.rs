@@ -9,7 +9,7 @@ use half::{bf16, f16};
 use rayon::prelude::*;
 use zoetrope_runtime::Weights;
 use zoetrope_runtime::files::{Computed, FileDtype, FileError, Tensor, TensorSet};
-use zoetrope_runtime::plan::{Origin, Plan, Source};
+use zoetrope_runtime::plan::{Constant, Origin, Plan, Source};
 
 use super::change::{Change, Merge, add_rows, read_rows};
 use super::dora::Dora;
@@ -26,8 +26,8 @@ const BLOCK: usize = 1 << 24;
 pub struct Adapted<'a> {
     weights: &'a dyn Weights,
     files: &'a [Opened],
-    /// By the names of the checkpoint's tensors.
-    merged: BTreeMap<String, Merged<'a>>,
+    /// By their source and the names of the checkpoint's tensors.
+    merged: BTreeMap<(Source, String), Merged<'a>>,
     /// By the number of the slot and the names of the plan's tensors.
     slots: BTreeMap<u8, BTreeMap<String, SlotTensor<'a>>>,
     changed: Vec<(PathBuf, usize)>,
@@ -80,8 +80,11 @@ impl<'a> Adapted<'a> {
                 Err(trouble) => troubles.push(trouble),
             }
         }
+        let merging = merging_slots(plan);
         let empty = |slot: &&u8| files.iter().all(|file| file.used != Use::Slot(**slot));
-        troubles.extend(places.keys().filter(empty).map(|slot| Trouble::EmptySlot { slot: *slot }));
+        troubles.extend(
+            places.keys().chain(&merging).filter(empty).map(|slot| Trouble::EmptySlot { slot: *slot }),
+        );
         let mut filled = BTreeMap::new();
         for (slot, places) in places {
             let by_name = by_use.remove(&Use::Slot(slot)).unwrap_or_default();
@@ -94,12 +97,24 @@ impl<'a> Adapted<'a> {
             return Err(AdapterError(troubles));
         }
         let streamed = streamed(plan);
-        let merged = by_use.remove(&Use::Merged).unwrap_or_default();
-        let merged = merged.into_iter().filter_map(|(name, mut changes)| {
+        let mut of_source =
+            BTreeMap::from([(Source::Checkpoint, by_use.remove(&Use::Merged).unwrap_or_default())]);
+        for slot in merging {
+            // Those of all stages come first, as on the official command line.
+            let mut by_name = of_source[&Source::Checkpoint].clone();
+            for (name, changes) in by_use.remove(&Use::Slot(slot)).unwrap_or_default() {
+                by_name.entry(name).or_default().extend(changes);
+            }
+            of_source.insert(Source::Merged(slot), by_name);
+        }
+        let named = of_source.into_iter().flat_map(|(source, by_name)| {
+            by_name.into_iter().map(move |(name, changes)| ((source, name), changes))
+        });
+        let merged = named.filter_map(|(key, mut changes)| {
             changes.retain(|change| change.dora.map_or(change.factor, |dora| dora.strength) != 0.0);
-            let base = weights.tensor(Source::Checkpoint, &name).filter(|_| !changes.is_empty())?;
-            let kept = streamed.get(&name).map(|dtype| Kept { dtype: *dtype, values: OnceLock::new() });
-            Some((name, Merged { base, changes, merge, kept }))
+            let base = weights.tensor(Source::Checkpoint, &key.1).filter(|_| !changes.is_empty())?;
+            let kept = streamed.get(&key).map(|dtype| Kept { dtype: *dtype, values: OnceLock::new() });
+            Some((key, Merged { base, changes, merge, kept }))
         });
         let merged = merged.collect();
         Ok(Adapted { weights, files, merged, slots: filled, changed, notes })
@@ -152,8 +167,17 @@ fn fill(
     if lines.is_empty() { Ok(tensors) } else { Err(lines) }
 }
 
+/// The slots whose adapters a plan wants merged.
+fn merging_slots(plan: &Plan) -> BTreeSet<u8> {
+    let of = |constant: &Constant| match constant.origin {
+        Origin::Weight { source: Source::Merged(slot), .. } => Some(slot),
+        _ => None,
+    };
+    plan.constants.iter().filter_map(of).collect()
+}
+
 /// The checkpoint's tensors that a plan fetches while it runs, and how it stores them.
-fn streamed(plan: &Plan) -> BTreeMap<String, FileDtype> {
+fn streamed(plan: &Plan) -> BTreeMap<(Source, String), FileDtype> {
     let fetched: BTreeSet<u32> = plan
         .phases
         .iter()
@@ -162,9 +186,11 @@ fn streamed(plan: &Plan) -> BTreeMap<String, FileDtype> {
         .collect();
     let mut out = BTreeMap::new();
     for constant in fetched.iter().map(|constant| &plan.constants[*constant as usize]) {
-        if let Origin::Weight { source: Source::Checkpoint, tensors, .. } = &constant.origin {
+        if let Origin::Weight { source: source @ (Source::Checkpoint | Source::Merged(_)), tensors, .. } =
+            &constant.origin
+        {
             let dtype = zoetrope_runtime::file_dtype(constant.dtype);
-            out.extend(tensors.iter().map(|(name, _)| (name.to_string(), dtype)));
+            out.extend(tensors.iter().map(|(name, _)| ((*source, name.to_string()), dtype)));
         }
     }
     out
@@ -176,7 +202,7 @@ impl Weights for Adapted<'_> {
             return Some(self.slots.get(&slot)?.get(name)?.tensor());
         }
         let found = self.weights.tensor(source, name)?;
-        let merged = self.merged.get(name).filter(|_| source == Source::Checkpoint);
+        let merged = self.merged.get(&(source, name.to_string()));
         Some(Tensor { computed: merged.map(|merged| merged as &dyn Computed), ..found })
     }
 

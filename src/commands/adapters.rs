@@ -4,9 +4,9 @@ use std::path::Path;
 
 use clap::Args;
 use zoetrope_runtime::files::TensorFile;
-use zoetrope_runtime::plan::Plan;
+use zoetrope_runtime::plan::{Adapter, Plan};
 
-use crate::adapters::{Adapted, Adapters, Given, Merge, slots_of};
+use crate::adapters::{Adapted, Adapters, Given, Merge};
 use crate::demo::adapters::DISTILLED;
 use crate::failure::Failure;
 use crate::model_files::{ModelFiles, tensors_of};
@@ -24,9 +24,9 @@ pub struct AdapterArgs {
     /// The LoRA of stages that have one of their own, at this strength (1 unless said) times that of the stage
     #[arg(long, value_name = "PATH[:STRENGTH]")]
     distilled_lora: Vec<Given>,
-    /// How LoRAs are added to weights
-    #[arg(long, value_name = "HOW", value_enum, default_value_t)]
-    lora_merge: Merge,
+    /// How LoRAs are added to weights [default: exact; official where a phase is evaluated]
+    #[arg(long, value_name = "HOW", value_enum)]
+    lora_merge: Option<Merge>,
 }
 
 impl AdapterArgs {
@@ -35,26 +35,29 @@ impl AdapterArgs {
         self.lora.iter().chain(&self.distilled_lora).map(|given| given.path.as_path())
     }
 
-    /// Opens the adapters for a plan. `strength` is what a stage, by the number of its slot, multiplies that of its
-    /// adapters by. The demo model brings its own where none is given.
+    /// How adapters are merged: as is said, or as is `usual`.
+    pub fn merge(&self, usual: Merge) -> Merge {
+        self.lora_merge.unwrap_or(usual)
+    }
+
+    /// Opens the adapters for a plan; where nothing is said, they are merged as is `usual`. The demo model brings its own for stages where none is given.
     ///
     /// # Errors
     /// A file that cannot be used, or adapters for stages that have none of their own.
-    pub fn open(&self, plan: &Plan, strength: impl Fn(u8) -> f32) -> Result<Adapters, Failure> {
-        let mut adapters = Adapters::open(&self.lora, self.lora_merge)?;
-        let slots: Vec<u8> = slots_of(plan).collect();
+    pub fn open(&self, plan: &Plan, usual: Merge) -> Result<Adapters, Failure> {
+        let mut adapters = Adapters::open(&self.lora, self.merge(usual))?;
+        let slots: Vec<_> = plan.phases.iter().filter_map(|phase| phase.adapter).collect();
         if slots.is_empty() && !self.distilled_lora.is_empty() {
             return Err(Failure::usage(
                 "no stage of this plan has adapters of its own\n  help  --lora merges an adapter into the weights of all stages",
             ));
         }
-        for slot in slots {
-            let of_stage =
-                |given: &Given| Given { strength: given.strength * strength(slot), ..given.clone() };
+        for Adapter { slot, strength, .. } in slots {
+            let of_stage = |given: &Given| Given { strength: given.strength * strength, ..given.clone() };
             let given: Vec<Given> = self.distilled_lora.iter().map(of_stage).collect();
             if given.is_empty() && plan.facts.model == "demo" {
                 let file = TensorFile::from_bytes(DISTILLED.file, DISTILLED.bytes(&tensors_of(plan)))?;
-                adapters = adapters.file_in_slot(slot, file, strength(slot));
+                adapters = adapters.file_in_slot(slot, file, strength);
             }
             adapters = adapters.in_slot(slot, &given)?;
         }

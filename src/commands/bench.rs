@@ -1,12 +1,12 @@
 //! `zoetrope bench`: how long a plan takes on the card, by phase, step and kernel.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use zoetrope_runtime::cuda::{Cuda, Mode, Supply};
-use zoetrope_runtime::plan::{Code, Phase, Plan, Port, Repeat};
+use zoetrope_runtime::plan::{Code, Phase, Plan, Port, Repeat, Role};
 use zoetrope_runtime::{Executor, Result as RuntimeResult};
 
 use super::model::built_in;
@@ -17,8 +17,9 @@ use crate::device::{Chosen, Device};
 use crate::failure::{Failure, Kind};
 use crate::report::cards::Card;
 use crate::report::floor;
-use crate::run::sigmas;
+use crate::run::{filled, noise_scale};
 use crate::session::{Session, Unwatched, Watch};
+use crate::steps::{count, sigmas};
 use crate::tensors::{Named, Tensor};
 
 /// Time a plan on the NVIDIA card
@@ -123,18 +124,28 @@ impl Bench {
 fn inputs(phase: &Phase) -> Vec<(&Port, Vec<u8>)> {
     let value = |port: &Port| {
         let count = port.shape.iter().map(|n| *n as usize).product();
-        match port.name.as_ref() {
-            "input_ids" | "attention_mask" => Tensor::int(&[count], vec![1; count]),
-            "seed" => Tensor::int(&[2], vec![10, 0]),
-            "noise_scale" => Tensor::real(&[1], vec![sigmas(phase, None)[0]]),
-            name => {
-                let mut random = Stream::named(name);
+        match &port.role {
+            Role::Tokens { .. } | Role::TokenMask { .. } => Tensor::int(&[count], vec![1; count]),
+            Role::Seed => Tensor::int(&[2], vec![10, 0]),
+            Role::NoiseScale => {
+                let scale = noise_scale(phase, &sigmas(phase, None), &BTreeSet::new());
+                Tensor::real(&[1], vec![scale])
+            }
+            Role::Tensor { default: Some(default) } => filled(port, *default),
+            _ => {
+                let mut random = Stream::named(&port.name);
                 Tensor::real(&[count], (0..count).map(|_| random.next() as f32).collect())
             }
         }
     };
-    let ports = phase.inputs.iter().filter(|port| !port.per_step);
+    let ports = phase.inputs.iter().filter(|port| !port.role.per_step());
     ports.map(|port| (port, value(port).bytes_for(port))).collect()
+}
+
+/// What the noise of steps is drawn with.
+fn seeds(phase: &Phase) -> Named {
+    let seeds = phase.inputs.iter().filter(|port| port.role == Role::StepSeed);
+    seeds.map(|port| (port.name.to_string(), Tensor::int(&[2], vec![10, 0]))).collect()
 }
 
 fn time<'p>(
@@ -145,6 +156,7 @@ fn time<'p>(
     named: Option<&Card>,
 ) -> Result<Timed<'p>, Failure> {
     let (name, inputs) = (phase.name.as_ref(), inputs(phase));
+    let seeds = seeds(phase);
     let steps = sigmas(phase, None);
     let start = Instant::now();
     session.load(name)?;
@@ -158,7 +170,7 @@ fn time<'p>(
             session.executor().write(port, bytes)?;
         }
         let start = Instant::now();
-        session.run(name, &Named::new(), &steps, watch)?;
+        session.run(name, &seeds, &steps, watch)?;
         Ok(start.elapsed().as_secs_f64())
     };
     let mut times = Vec::new();
@@ -185,7 +197,7 @@ fn time<'p>(
             entry.2 += named.map_or(0.0, |card| floor::launch(card, launch));
         }
     }
-    let steps = (steps.len().saturating_sub(1), median(boundaries.steps()));
+    let steps = (count(phase, &steps), median(boundaries.steps()));
     Ok(Timed { phase, loading, seconds: median(times), steps, host, functions })
 }
 

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use zoetrope_compiler::frontend::compile_target;
+use zoetrope_compiler::Options;
+use zoetrope_compiler::frontend::{Scope, compile_levels, compile_target};
+use zoetrope_model_spec::ltx::demo::demo;
 use zoetrope_model_spec::target::Target;
 
 use crate::demo::adapters::{DISTILLED, STYLE};
@@ -27,8 +29,11 @@ impl DemoModel {
     pub fn run(self) -> Result<(), Failure> {
         let target =
             Target::preset("res-tiny").ok_or_else(|| Failure::usage("there is no preset res-tiny"))?;
-        let plan = compile_target(&target, &PathBuf::new())?;
-        let paths = write_demo_model(&self.dir, &tensors_of(&plan))?;
+        let mut tensors = tensors_of(&compile_target(&target, &PathBuf::new())?);
+        // What only a run from images reads.
+        let encode = compile_levels(&target, &demo(), Scope::Phase("video-encode"), &[], Options::default())?;
+        tensors.extend(tensors_of(&encode.plan));
+        let paths = write_demo_model(&self.dir, &tensors)?;
         for path in paths.checkpoint.iter().chain([&paths.text_encoder]).chain(&paths.upscaler) {
             terminal::info(&path.display().to_string());
         }

@@ -7,8 +7,8 @@ use clap::Args;
 use zoetrope_compiler::Options;
 #[cfg(feature = "cuda")]
 use zoetrope_compiler::frontend::CompileError;
-use zoetrope_compiler::frontend::{Part, beside, compile_part, decode_chunk, dimensions};
-use zoetrope_model_spec::ltx::pipeline::Picture;
+use zoetrope_compiler::frontend::{Scope, beside, compile_levels, decode_chunk, dimensions};
+use zoetrope_model_spec::ltx::pipeline::Pixels;
 use zoetrope_model_spec::target::{Model, Target, parse_vram};
 #[cfg(not(feature = "cuda"))]
 use zoetrope_runtime::Error as RuntimeError;
@@ -19,13 +19,14 @@ use super::adapters::adapted;
 use super::guidance::GuidanceArgs;
 use super::show::find_target;
 use super::{AdapterArgs, ModelArgs};
+use crate::adapters::Merge;
 use crate::device::Device;
 #[cfg(feature = "cuda")]
 use crate::device::compiled::{first_card, on_card};
 use crate::eval::Phase;
 use crate::failure::Failure;
 use crate::output::{Format, Inputs, OutputFile, STREAM, check_room};
-use crate::run::{Finished, Request, noise_ports, run};
+use crate::run::{Finished, Request, noise_slots, run};
 use crate::session::{Session, Unwatched};
 use crate::tensors::{self, Named, Tensor};
 use crate::terminal;
@@ -36,7 +37,7 @@ use crate::tokenize::{Encoded, Tokenizer};
 pub struct Eval {
     /// A preset's name or a target file
     target: String,
-    /// tokenize, text-encode, connect, velocity, denoise, upscale, video-decode, audio-decode, vocode, or run
+    /// tokenize, text-encode, connect, video-encode, velocity, denoise, upscale, video-decode, audio-decode, vocode, or run
     phase: String,
     #[command(flatten)]
     model: ModelArgs,
@@ -63,7 +64,7 @@ pub struct Eval {
     /// Where to run; on a card the kernels are compiled first, by NVRTC
     #[arg(long, value_enum, default_value_t = Device::Cpu)]
     device: Device,
-    /// Latent frames that the video decoder takes through all layers together; otherwise a run has as many as fit
+    /// Latent frames that the video decoder or encoder takes through all layers together; otherwise a run has as many as fit
     #[arg(long, value_name = "N")]
     chunk: Option<NonZeroUsize>,
     #[command(flatten)]
@@ -78,6 +79,14 @@ impl Eval {
     pub fn run(mut self) -> Result<(), Failure> {
         let (mut target, folder) = find_target(&self.target)?;
         target.vram = self.vram.or(target.vram);
+        // What is held against the official code is done as it does it.
+        let merged = self.adapters.merge(Merge::Official) == Merge::Official;
+        target
+            .recipe
+            .stages
+            .iter_mut()
+            .filter_map(|stage| stage.adapter.as_mut())
+            .for_each(|a| a.merged |= merged);
         self.files_of(&target, &folder);
         if self.phase != "run" {
             self.guidance.refuse(&self.phase)?;
@@ -163,7 +172,7 @@ impl Eval {
         let inputs = self.inputs()?;
         phase.check(&inputs)?;
         let files = self.model.open(&phase.plan, Some(&model))?;
-        let adapters = self.adapters.open(&phase.plan, |_| 1.0)?;
+        let adapters = self.adapters.open(&phase.plan, Merge::Official)?;
         let weights = adapted(&adapters, &files, &phase.plan)?;
         let done = phase.run(self.device, &weights, &inputs, self.repeat)?;
         done.notes.iter().for_each(terminal::note);
@@ -183,14 +192,16 @@ impl Eval {
         if options.decode_chunk.is_none() {
             options.decode_chunk = decode_chunk(target, &model)?;
         }
-        let plan = compile_part(target, &model, Part::Run(Picture::Rgb), &[], options)?.plan;
+        let plan = compile_levels(target, &model, Scope::Run(Pixels::Rgb), &[], options)?.plan;
         check_size(&plan, file)?;
         let mut noise = self.inputs()?;
-        let missing: Vec<_> = noise_ports(&plan)
-            .into_iter()
-            .filter(|(name, shape)| {
-                noise.get(name).is_none_or(|t| t.elements() != shape.iter().product::<usize>())
-            })
+        let slots = noise_slots(&plan);
+        let fits = |(name, shape): &(&String, &Vec<usize>)| {
+            noise.get(*name).is_some_and(|t| t.elements() == shape.iter().product::<usize>())
+        };
+        let missing: Vec<_> = slots
+            .iter()
+            .filter(|slot| !fits(slot))
             .map(|(name, shape)| format!("{name} {shape:?}"))
             .collect();
         if !missing.is_empty() {
@@ -199,14 +210,20 @@ impl Eval {
                 "phase run wants its initial noise\n  missing  {list}\n  help     --inputs FILE; docs/phases.md"
             )));
         }
-        noise.retain(|name, _| name.ends_with(".noise"));
+        noise.retain(|name, _| slots.contains_key(name));
         let files = self.model.open(&plan, Some(&model))?;
-        let adapters = self.adapters.open(&plan, |_| 1.0)?;
+        let adapters = self.adapters.open(&plan, Merge::Official)?;
         let weights = adapted(&adapters, &files, &plan)?;
         let tokenizer = files.tokenizer()?;
         let encoded = self.encoded(tokenizer)?;
-        let guidance = self.guidance.of(&plan, tokenizer)?;
-        let request = Request { prompt: &encoded, guidance, seed: 0, noise };
+        self.guidance.check(&plan)?;
+        let negative = self.guidance.negative(&plan, tokenizer)?;
+        let request = Request {
+            prompts: [&encoded].into_iter().chain(&negative).collect(),
+            steps: self.guidance.steps(),
+            tensors: noise.into_iter().chain(self.guidance.scales()).collect(),
+            ..Request::default()
+        };
         let finished = self.finished(&plan, &weights, &request)?;
         let mut out = finished.latents;
         out.insert("video".to_string(), finished.video);

@@ -11,12 +11,14 @@ use zoetrope_runtime::plan::Plan;
 
 use super::adapters::adapted;
 use super::guidance::GuidanceArgs;
+use super::images::ImageArgs;
 use super::model::built_in;
 use super::outputs::Outputs;
 use super::previews::{self, Previews};
 use super::prompt::PromptArgs;
 use super::{AdapterArgs, ModelArgs, PlanArgs};
 #[cfg(feature = "cuda")]
+use crate::adapters::Merge;
 use crate::device::embedded::Embedded;
 #[cfg(feature = "cuda")]
 use crate::device::mode;
@@ -25,7 +27,7 @@ use crate::failure::{Failure, Kind};
 use crate::media::{Mp4, Mp4Writer};
 use crate::output::Inputs;
 use crate::progress::Progress;
-use crate::run::{Finished, Request, noise_ports, run};
+use crate::run::{Finished, Request, noise_slots, run};
 use crate::session::Session;
 use crate::tensors::{self, Named, Values};
 use crate::terminal;
@@ -62,6 +64,8 @@ pub struct Generate {
     /// No progress
     #[arg(short, long)]
     quiet: bool,
+    #[command(flatten)]
+    images: ImageArgs,
     #[command(flatten)]
     guidance: GuidanceArgs,
 }
@@ -112,20 +116,28 @@ impl Generate {
                 "the encoder takes no more than {width}x{height}: the edges are cut off"
             ));
         }
+        let images = self.images.open(plan)?;
         let chosen = self.device.choose(plan)?;
         let noise = self.noise.as_deref().map_or_else(|| Ok(Named::new()), |path| load_noise(plan, path))?;
         let files = self.model.open(plan, built_in(&facts.model).as_ref())?;
-        let adapters = self.adapters.open(plan, |_| 1.0)?;
+        let adapters = self.adapters.open(plan, Merge::Exact)?;
         let weights = adapted(&adapters, &files, plan)?;
         let tokenizer = files.tokenizer()?;
         let encoded = tokenizer.encode(&prompt)?;
-        let guidance = self.guidance.of(plan, tokenizer)?;
+        let negative = self.guidance.negative(plan, tokenizer)?;
         if encoded.tokens > encoded.input_ids.len() {
             let (tokens, limit) = (encoded.tokens, encoded.input_ids.len());
             terminal::note(format_args!("the prompt has {tokens} tokens; only the first {limit} are used"));
         }
-        let mut progress = Progress::new(plan, guidance.steps, self.quiet);
-        let request = Request { prompt: &encoded, guidance, seed: self.seed, noise };
+        let steps = self.guidance.steps();
+        let mut progress = Progress::new(plan, steps, self.quiet);
+        let request = Request {
+            images: images.of_request(),
+            prompts: [&encoded].into_iter().chain(&negative).collect(),
+            seed: self.seed,
+            steps,
+            tensors: noise.into_iter().chain(self.guidance.scales()).collect(),
+        };
         let mut watch = Previews { progress: &mut progress, file: outputs.preview.take() };
         let mut keep = |phase: &str, left: &Named| {
             outputs.keep(phase, left);
@@ -161,7 +173,7 @@ impl Generate {
     /// All files that are read.
     fn inputs(&self) -> Inputs {
         let more = [self.noise.as_deref(), self.prompt.file()];
-        let model = self.model.paths().chain(self.adapters.paths());
+        let model = self.model.paths().chain(self.adapters.paths()).chain(self.images.paths());
         Inputs::of(model.chain(more.into_iter().flatten()))
     }
 }
@@ -169,7 +181,7 @@ impl Generate {
 fn load_noise(plan: &Plan, path: &Path) -> Result<Named, Failure> {
     let named = tensors::load(path).map_err(|e| Failure::usage(e.to_string()))?;
     let mut noise = Named::new();
-    for (name, shape) in noise_ports(plan) {
+    for (name, shape) in noise_slots(plan) {
         let have = named.get(&name);
         let fits = have.is_some_and(|t| t.elements() == shape.iter().product::<usize>());
         let Some(tensor) = have.filter(|_| fits) else {

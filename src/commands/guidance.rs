@@ -1,13 +1,11 @@
 //! What guides a run: the options for plans whose steps are made of several passes.
 
 use clap::Args;
-use zoetrope_model_spec::ltx::guidance::SCALES;
-use zoetrope_runtime::plan::{Phase, Plan};
+use zoetrope_runtime::plan::{Levels, Phase, Plan, Port, Role};
 
 use crate::failure::Failure;
-use crate::run::{Guidance, is_guided};
 use crate::tensors::{Named, Tensor};
-use crate::tokenize::Tokenizer;
+use crate::tokenize::{Encoded, Tokenizer};
 
 /// What a clip shall not be, unless something else is said.
 const NEGATIVE_PROMPT: &str = "blurry, out of focus, low quality, compression artefacts, noise, flicker, jerky or \
@@ -96,18 +94,18 @@ impl GuidanceArgs {
     /// # Errors
     /// Names the option that the plan has no pass for.
     pub fn check(&self, plan: &Plan) -> Result<(), Failure> {
-        let guided = plan.phases.iter().find(|phase| is_guided(phase));
-        let fits =
-            |port: &Option<&str>| guided.is_some_and(|phase| port.is_none_or(|port| has_port(phase, port)));
+        let guided = plan.phases.iter().any(has_open_steps);
+        let fits = |port: &Option<&str>| guided && port.is_none_or(|port| scale(plan, port).is_some());
         if let Some((option, _)) = self.options().find(|(_, port)| !fits(port)) {
-            let why = if guided.is_some() { "has no pass for it" } else { "is not guided" };
+            let why = if guided { "has no pass for it" } else { "is not guided" };
             return Err(Failure::usage(format!(
                 "{option} is for guided plans, and plan {} {why}\n  help  docs/targets.md, Guidance",
                 plan.name
             )));
         }
-        let scales = self.scales(plan);
-        let stg = ["v.stg_scale", "a.stg_scale"].map(|port| scales.get(port).map(|t| t.reals()[0] != 0.0));
+        let value = |name: &str| self.said().find(|(_, port, _)| *port == name).map(|(_, _, value)| value);
+        let stg = ["v.stg_scale", "a.stg_scale"]
+            .map(|port| scale(plan, port).map(|usual| value(port).unwrap_or(usual) != 0.0));
         if stg[0] != stg[1] {
             return Err(Failure::usage(
                 "the perturbed pass perturbs both streams, so either both stg scales are 0 or none",
@@ -116,34 +114,39 @@ impl GuidanceArgs {
         Ok(())
     }
 
-    /// Values of the ports of scales that the plan has.
-    fn scales(&self, plan: &Plan) -> Named {
-        let value = |name: &str, default: f32| {
-            self.said().find(|(_, port, _)| *port == name).map_or(default, |(_, _, value)| value)
-        };
-        let there = SCALES.iter().filter(|(name, _)| plan.phases.iter().any(|phase| has_port(phase, name)));
-        there
-            .map(|(name, default)| (name.to_string(), Tensor::real(&[1], vec![value(name, *default)])))
-            .collect()
+    /// The scales that are said, as tensors of a request.
+    pub fn scales(&self) -> Named {
+        self.said().map(|(_, port, value)| (port.to_string(), Tensor::real(&[1], vec![value]))).collect()
     }
 
-    /// What guides a run of the plan, the negative prompt in tokens.
+    /// How many denoising steps are asked for.
+    pub fn steps(&self) -> Option<usize> {
+        self.steps.map(usize::from)
+    }
+
+    /// The negative prompt in tokens, where the plan hears of one.
     ///
     /// # Errors
-    /// As [`GuidanceArgs::check`], and a negative prompt that cannot be tokenized.
-    pub fn of(&self, plan: &Plan, tokenizer: &Tokenizer) -> Result<Guidance, Failure> {
-        self.check(plan)?;
-        let scales = self.scales(plan);
-        let negative = if scales.contains_key("v.cfg_scale") {
-            let text = self.negative_prompt.as_deref().unwrap_or(NEGATIVE_PROMPT);
-            Some(tokenizer.encode(text)?)
-        } else {
-            None
-        };
-        Ok(Guidance { negative, scales, steps: self.steps.map(usize::from) })
+    /// It cannot be tokenized.
+    pub fn negative(&self, plan: &Plan, tokenizer: &Tokenizer) -> Result<Option<Encoded>, Failure> {
+        let hears = |port: &Port| port.role == Role::Tokens { prompt: 1 };
+        if !plan.phases.iter().flat_map(|phase| phase.inputs.iter()).any(hears) {
+            return Ok(None);
+        }
+        Ok(Some(tokenizer.encode(self.negative_prompt.as_deref().unwrap_or(NEGATIVE_PROMPT))?))
     }
 }
 
-fn has_port(phase: &Phase, name: &str) -> bool {
-    phase.inputs.iter().any(|port| port.name == name)
+/// Whether a request says in how many steps a phase denoises: so it is where it is guided.
+fn has_open_steps(phase: &Phase) -> bool {
+    phase.schedule.as_ref().is_some_and(|schedule| matches!(schedule.levels, Levels::Shifted { .. }))
+}
+
+/// The value that a scale has in the plan unless another is said; `None` without such a port.
+fn scale(plan: &Plan, name: &str) -> Option<f32> {
+    let mut ports = plan.phases.iter().flat_map(|phase| phase.inputs.iter());
+    match ports.find(|port| port.name == name)?.role {
+        Role::Tensor { default } => default,
+        _ => None,
+    }
 }

@@ -9,6 +9,7 @@ pub mod demo_model;
 pub mod eval;
 pub mod generate;
 mod guidance;
+mod images;
 mod model;
 mod outputs;
 mod parse;

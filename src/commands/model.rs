@@ -72,7 +72,7 @@ impl ModelArgs {
                 Source::Checkpoint => !self.checkpoint.is_empty(),
                 Source::TextEncoder => self.text_encoder.is_some(),
                 Source::SpatialUpscaler => self.spatial_upscaler.is_some(),
-                Source::Adapter(_) => false,
+                Source::Adapter(_) | Source::Merged(_) => false,
             };
             let reads = |source| tensors.iter().any(|t| t.source == source);
             files.unreadable.retain(|file| given(file.source) && reads(file.source));

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use zoetrope_runtime::plan::{Plan, Port};
+use zoetrope_runtime::plan::{Plan, Port, Role};
 
 use crate::failure::Failure;
 use crate::output::{Format, Inputs, OutputError, OutputFile, OutputFolder, check_room};
@@ -21,7 +21,7 @@ pub struct Outputs {
 
 /// Whether a port holds the latents that a phase leaves.
 fn is_latent(port: &&Port) -> bool {
-    port.slot.as_ref().is_some_and(|slot| slot.ends_with(".latent"))
+    port.role == Role::Latent
 }
 
 impl Outputs {

@@ -8,6 +8,7 @@ use clap::Parser;
 use clap::error::Error;
 
 use super::adapters::ADAPTERS;
+use super::images::NUMBERS;
 use crate::failure::{Failure, Kind};
 use crate::terminal;
 
@@ -36,13 +37,13 @@ fn parsed<C: Parser>(args: &[OsString]) -> Result<C, Error> {
     })
 }
 
-/// The official command line gives a strength as a value of its own: `--lora PATH STRENGTH` is read as
+/// The official command line gives numbers as values of their own: `--lora PATH STRENGTH` is read as
 /// `--lora PATH:STRENGTH`.
 fn joined(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut out: Vec<OsString> = Vec::new();
     for arg in args {
-        let strength = is_number(&arg.to_string_lossy()) && wants_strength(&out);
-        match out.last_mut().filter(|_| strength) {
+        let number = is_number(&arg.to_string_lossy()) && wants_number(&out);
+        match out.last_mut().filter(|_| number) {
             Some(path) => {
                 path.push(":");
                 path.push(arg);
@@ -58,18 +59,25 @@ fn is_number(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c)) && text.parse::<f32>().is_ok()
 }
 
-/// True where the last argument is an adapter without a strength.
-fn wants_strength(args: &[OsString]) -> bool {
-    let last = args.last().map(|arg| arg.to_string_lossy());
-    let name = args.len().checked_sub(2).map(|at| args[at].to_string_lossy());
-    let path = match (last.as_deref(), name.as_deref()) {
-        (Some(path), Some(name)) if ADAPTERS.contains(&name) => Some(path),
-        (Some(last), _) => {
-            last.split_once('=').filter(|(name, _)| ADAPTERS.contains(name)).map(|(_, path)| path)
-        }
-        _ => None,
+/// How many numbers may follow the value of an option.
+fn numbers_behind(option: &str) -> usize {
+    match option {
+        adapter if ADAPTERS.contains(&adapter) => 1,
+        image if image == NUMBERS.0 => NUMBERS.1,
+        _ => 0,
+    }
+}
+
+/// True where the last argument is the value of an option behind which another number may follow.
+fn wants_number(args: &[OsString]) -> bool {
+    let Some(last) = args.last().map(|arg| arg.to_string_lossy()) else { return false };
+    let before = args.len().checked_sub(2).map(|at| args[at].to_string_lossy());
+    let (value, most) = match (before.as_deref().map(numbers_behind), last.split_once('=')) {
+        (Some(most), _) if most > 0 => (&*last, most),
+        (_, Some((option, value))) => (value, numbers_behind(option)),
+        _ => return false,
     };
-    path.is_some_and(|path| path.rsplit_once(':').is_none_or(|(_, number)| !is_number(number)))
+    value.rsplit(':').take_while(|part| is_number(part)).count() < most
 }
 
 /// Several words behind a dash, and no option with its value.

@@ -1,8 +1,7 @@
 //! `generate --preview`: a frame of the clip while it is made.
 
-use zoetrope_model_spec::ltx::pipeline::PREVIEW;
 use zoetrope_runtime::Result;
-use zoetrope_runtime::plan::Plan;
+use zoetrope_runtime::plan::{Plan, Role};
 
 use crate::failure::Failure;
 use crate::output::OutputFile;
@@ -22,7 +21,7 @@ pub struct Previews<'a> {
 /// # Errors
 /// It makes none.
 pub fn check(plan: &Plan) -> std::result::Result<(), Failure> {
-    if plan.phases.iter().flat_map(|phase| phase.outputs.iter()).any(|port| port.name == PREVIEW) {
+    if plan.phases.iter().flat_map(|phase| phase.outputs.iter()).any(|port| port.role == Role::Preview) {
         return Ok(());
     }
     Err(Failure::usage(format!(
@@ -35,10 +34,10 @@ pub fn check(plan: &Plan) -> std::result::Result<(), Failure> {
 /// An 8-bit PNG of RGB in 0..1, [height, width, 3].
 ///
 /// # Errors
-/// The picture has no pixels.
-fn png(picture: &Tensor) -> std::result::Result<Vec<u8>, png::EncodingError> {
-    let [height, width] = [0, 1].map(|axis| picture.shape.get(axis).copied().unwrap_or(0));
-    let bytes: Vec<u8> = picture.reals().iter().map(|x| (x * 255.0).round() as u8).collect();
+/// The frame has no pixels.
+fn png(frame: &Tensor) -> std::result::Result<Vec<u8>, png::EncodingError> {
+    let [height, width] = [0, 1].map(|axis| frame.shape.get(axis).copied().unwrap_or(0));
+    let bytes: Vec<u8> = frame.reals().iter().map(|x| (x * 255.0).round() as u8).collect();
     let mut file = Vec::new();
     let mut encoder = png::Encoder::new(&mut file, width as u32, height as u32);
     encoder.set_color(png::ColorType::Rgb);
@@ -61,9 +60,9 @@ impl Watch for Previews<'_> {
     }
 
     /// What cannot be shown ends no run.
-    fn preview(&mut self, picture: &Tensor) -> Result<()> {
+    fn preview(&mut self, frame: &Tensor) -> Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
-        let made = png(picture).map_err(|e| format!("cannot make a preview: {e}"));
+        let made = png(frame).map_err(|e| format!("cannot make a preview: {e}"));
         if let Err(why) = made.and_then(|bytes| file.replace(&bytes).map_err(|e| e.to_string())) {
             terminal::note(format_args!("no more previews: {why}"));
             self.file = None;
@@ -78,7 +77,7 @@ mod tests {
     use crate::output::{Format, Inputs};
 
     #[test]
-    fn a_preview_becomes_a_whole_picture() {
+    fn a_preview_becomes_a_whole_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("now.png");
         let plan = Plan { phases: Vec::new().into(), ..zoetrope_generated::PLANS[0].clone() };
@@ -120,7 +119,7 @@ mod tests {
         with.phases.to_mut()[0]
             .outputs
             .to_mut()
-            .push(zoetrope_runtime::plan::Port { name: PREVIEW.into(), ..port });
+            .push(zoetrope_runtime::plan::Port { role: Role::Preview, ..port });
         assert!(check(&with).is_ok());
     }
 }

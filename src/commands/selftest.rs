@@ -37,8 +37,8 @@ pub struct SelfTest {
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
     /// How often each case runs and is compared
-    #[arg(long, value_name = "N", default_value_t = 3)]
-    turns: usize,
+    #[arg(long, alias = "turns", value_name = "N", default_value_t = 3)]
+    runs: usize,
     /// A case that takes longer than so many seconds has failed
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     limit: u64,
@@ -114,7 +114,7 @@ impl SelfTest {
         let cuda = Cuda::new(card, &plan, &selected.code, &Folder(images), Supply::Files(&files))?;
         // Small cases are many, and their times are of no great interest.
         let long = |number| from + number < CEILINGS || self.sizes == Sizes::Full;
-        let effort = |number| Effort { repeats: self.turns, seconds: if long(number) { 0.3 } else { 0.002 } };
+        let effort = |number| Effort { repeats: self.runs, seconds: if long(number) { 0.3 } else { 0.002 } };
         run(
             cases,
             cuda,

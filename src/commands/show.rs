@@ -4,9 +4,9 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use zoetrope_compiler::frontend::{Part, compile_part, compile_run, dimensions, load_target};
+use zoetrope_compiler::frontend::{Scope, compile_levels, compile_run, dimensions, load_target};
 use zoetrope_compiler::{Class, Levels, Options, select};
-use zoetrope_model_spec::ltx::pipeline::Picture;
+use zoetrope_model_spec::ltx::pipeline::Pixels;
 use zoetrope_model_spec::target::{Target, parse_vram};
 use zoetrope_runtime::plan::Detail;
 
@@ -22,7 +22,7 @@ pub struct Show {
     /// Only one phase, in the shapes of docs/phases.md
     #[arg(long, value_name = "PHASE")]
     phase: Option<String>,
-    /// Latent frames that the video decoder takes through all layers together; otherwise a run has as many as fit
+    /// Latent frames that the video decoder or encoder takes through all layers together; otherwise a run has as many as fit
     #[arg(long, value_name = "N")]
     chunk: Option<NonZeroUsize>,
     /// The level to print
@@ -47,6 +47,7 @@ pub struct Show {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Level {
+    Recipe,
     Graph,
     Fused,
     Schedule,
@@ -78,11 +79,11 @@ impl Show {
         target.vram = self.vram.or(target.vram);
         target.preview |= self.preview;
         let model = dimensions(&target, &folder)?;
-        let part = self.phase.as_deref().map_or(Part::Run(Picture::Yuv420), Part::Phase);
+        let part = self.phase.as_deref().map_or(Scope::Run(Pixels::Yuv420), Scope::Phase);
         let options = Options { decode_chunk: self.chunk.map(NonZeroUsize::get), ..Options::default() };
         let levels = match (&self.phase, self.chunk) {
             (None, None) => compile_run(&target, &model)?,
-            _ => compile_part(&target, &model, part, &[], options)?,
+            _ => compile_levels(&target, &model, part, &[], options)?,
         };
         if let Some(path) = &self.why {
             say(&levels.phases.iter().map(|p| p.fused.why(path)).collect::<String>())?;
@@ -90,19 +91,20 @@ impl Show {
             let dir = OutputFolder::open(dir)?;
             for (i, level) in Level::value_variants().iter().enumerate() {
                 let name = format!("{}.{level:?}.txt", i + 1).to_lowercase();
-                dir.file(&name, Format::Own)?.replace(text(&levels, *level)?.as_bytes())?;
+                dir.file(&name, Format::Own)?.replace(text(&target, &levels, *level)?.as_bytes())?;
             }
         } else {
             let only = self.only.unwrap_or_default();
-            let text = text(&levels, self.after)?;
+            let text = text(&target, &levels, self.after)?;
             say(&text.lines().filter(|l| l.contains(&only)).map(|l| format!("{l}\n")).collect::<String>())?;
         }
         Ok(())
     }
 }
 
-fn text(levels: &Levels, level: Level) -> Result<String, Failure> {
+fn text(target: &Target, levels: &Levels, level: Level) -> Result<String, Failure> {
     Ok(match level {
+        Level::Recipe => target.recipe.to_string(),
         Level::Graph => levels.phases.iter().map(|p| p.graph.to_string()).collect(),
         Level::Fused => levels.phases.iter().map(|p| p.fused.to_string()).collect(),
         Level::Schedule => levels.schedule.to_string(),

@@ -5,6 +5,7 @@ use clap::Args;
 use super::adapters::adapted;
 use super::model::built_in;
 use super::{AdapterArgs, ModelArgs, PlanArgs, say};
+use crate::adapters::Merge;
 use crate::failure::{Failure, Kind};
 use crate::model_check::deepen;
 use crate::model_files::tensors_of;
@@ -41,7 +42,7 @@ impl Verify {
         if !report.is_good() {
             return Err(Failure::new(Kind::ModelFiles, text.trim_end()));
         }
-        let adapters = self.adapters.open(plan, |_| 1.0)?;
+        let adapters = self.adapters.open(plan, Merge::Exact)?;
         let changed = adapted(&adapters, &files, plan)?.summary();
         say(&[text, changed].concat())
     }

@@ -142,7 +142,7 @@ fn weights(source: Source, tensors: &[Wanted]) -> Result<Vec<u8>, DemoError> {
         }
         Source::TextEncoder => &[("format", "pt")],
         Source::SpatialUpscaler => &[("config", text(TEXTS.upscaler))],
-        Source::Adapter(_) => &[],
+        Source::Adapter(_) | Source::Merged(_) => &[],
     };
     Ok(write_tensors(metadata, &made))
 }

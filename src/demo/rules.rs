@@ -2,7 +2,7 @@
 //!
 //! Random weights keep a signal's size when they are divided by the square root of the inputs that they sum. The
 //! exceptions below are what makes the model behave: gates that let something through, norms near one, outputs in
-//! the range of pictures and sound.
+//! the range of frames and audio.
 
 use zoetrope_runtime::plan::Source;
 
@@ -31,7 +31,7 @@ pub fn values(source: Source, name: &str, shape: &[usize]) -> Option<Vec<f64>> {
         Source::TextEncoder => "text-encoder",
         Source::SpatialUpscaler => "spatial-upscaler",
         // Adapters are made elsewhere.
-        Source::Adapter(_) => return None,
+        Source::Adapter(_) | Source::Merged(_) => return None,
     };
     let mut stream = Stream::named(&format!("{file}/{name}"));
     let (mean, deviation) = match rule(source, name, shape)? {
@@ -64,7 +64,7 @@ fn blur(stream: &mut Stream, shape: &[usize], gain: f64, group: usize) -> Option
     Some(values)
 }
 
-/// The video decoder: how many of a layer's outputs are rearranged into one channel of a larger picture.
+/// The video decoder: how many of a layer's outputs are rearranged into one channel of a larger frame.
 fn group(name: &str) -> usize {
     const ENLARGING: [(&str, usize); 5] = [
         ("up_blocks.1.", 8),
@@ -91,7 +91,7 @@ fn rule(source: Source, name: &str, shape: &[usize]) -> Option<Rule> {
         Source::Checkpoint => checkpoint(name, shape),
         Source::TextEncoder => text_encoder(name),
         Source::SpatialUpscaler => upscaler(name),
-        Source::Adapter(_) => None,
+        Source::Adapter(_) | Source::Merged(_) => None,
     }
 }
 
@@ -108,7 +108,7 @@ fn checkpoint(name: &str, shape: &[usize]) -> Option<Rule> {
         _ if normed => Rule::Random(1.0, 0.1),
         _ if ends(".learnable_registers") => Rule::Random(0.0, 1.0),
         _ if ends("adaln_single.linear.weight") => Rule::Weight(0.5),
-        // Without the blur the picture is noise. Decoders end in a SiLU of normalised values, of size 0.6.
+        // Without the blur the video is noise. Decoders end in a SiLU of normalised values, of size 0.6.
         "vae.decoder.conv_out.conv.weight" => Rule::Blur(1.0, group(name)),
         _ if name.starts_with("vae.decoder.up_blocks.")
             && !name.contains(".up_blocks.0.")
@@ -116,6 +116,8 @@ fn checkpoint(name: &str, shape: &[usize]) -> Option<Rule> {
         {
             Rule::Blur(1.0, group(name))
         }
+        // Latents of size 1.
+        "vae.encoder.conv_out.conv.weight" => Rule::Weight(1.5),
         "audio_vae.decoder.conv_out.conv.weight" => Rule::Weight(1.5),
         // The logarithm of a spectrogram at speaking volume.
         "audio_vae.decoder.conv_out.conv.bias" => Rule::Constant(-4.0),

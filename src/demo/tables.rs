@@ -41,16 +41,16 @@ fn bessel_i0(x: f64) -> f64 {
 
 /// The Fourier transform of a Hann window's worth of samples: rows of real parts, then rows of imaginary parts.
 pub fn stft_basis(window: usize) -> Vec<f64> {
-    let turn = |n: usize| 2.0 * PI * (n % window) as f64 / window as f64;
-    let hann = |n: usize| 0.5 - 0.5 * cos(turn(n));
+    let angle = |n: usize| 2.0 * PI * (n % window) as f64 / window as f64;
+    let hann = |n: usize| 0.5 - 0.5 * cos(angle(n));
     let bins = window / 2 + 1;
-    let row = |k: usize, part: fn(f64) -> f64| (0..window).map(move |n| part(turn(k * n)) * hann(n));
+    let row = |k: usize, wave: fn(f64) -> f64| (0..window).map(move |n| wave(angle(k * n)) * hann(n));
     let real = (0..bins).flat_map(|k| row(k, cos));
     let imaginary = (0..bins).flat_map(|k| row(k, |x| -sin(x)));
     real.chain(imaginary).collect()
 }
 
-/// Triangles on Slaney's mel scale over the bins of a transform of 16 kHz sound, each with area 1.
+/// Triangles on Slaney's mel scale over the bins of a transform of 16 kHz audio, each with area 1.
 pub fn mel_basis(mels: usize, bins: usize) -> Vec<f64> {
     const TOP: f64 = 8000.0;
     let step = TOP / (bins - 1) as f64;
@@ -111,8 +111,8 @@ mod tests {
         assert_eq!(basis.len(), 514 * 512);
         let tone = |n: usize| (2.0 * std::f64::consts::PI * 20.0 * n as f64 / 512.0 + 0.3).cos();
         let power = |bin: usize| {
-            let part = |row: usize| (0..512).map(|n| basis[row * 512 + n] * tone(n)).sum::<f64>();
-            (part(bin).powi(2) + part(257 + bin).powi(2)).sqrt()
+            let component = |row: usize| (0..512).map(|n| basis[row * 512 + n] * tone(n)).sum::<f64>();
+            (component(bin).powi(2) + component(257 + bin).powi(2)).sqrt()
         };
         assert!((power(20) - 128.0).abs() < 1e-9);
         assert!(power(30) < 1e-9);

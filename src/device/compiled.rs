@@ -16,7 +16,7 @@ use zoetrope_runtime::{Result as RuntimeResult, Weights};
 pub fn first_card() -> RuntimeResult<(Card, Class)> {
     let card = Card::first()?;
     let (major, minor) = card.capability;
-    Ok((card, Class::of_device(major, minor)))
+    Ok((card, Class::of_card(major, minor)))
 }
 
 /// A plan on a card, its kernels compiled now.
@@ -42,7 +42,7 @@ pub struct Compiled {
 }
 
 impl Compiled {
-    /// Compiles all functions, on all cores, for devices of a compute capability: none where the code is not for those.
+    /// Compiles all functions, on all cores, for cards of a compute capability: none where the code is not for those.
     ///
     /// # Errors
     /// There is no NVRTC, or a function does not compile.

@@ -5,7 +5,7 @@ use fdk_aac::enc::{AudioObjectType, BitRate, ChannelMode, Encoder, EncoderParams
 use super::movie::AudioTrack;
 use super::{MediaError, SAMPLE_RATE};
 
-/// Bits per second for both channels: transparent for most audio, small next to the pictures.
+/// Bits per second for both channels: transparent for most audio, small next to the video.
 const BIT_RATE: u32 = 192_000;
 
 /// Takes planar samples in pieces, gives a track of AAC frames.
@@ -131,8 +131,8 @@ mod tests {
         for (samples, piece) in [(1, 1), (1023, 100), (1024, 1024), (48_000, 777), (48_000, 48_000)] {
             let mut encoder = AudioEncoder::new().unwrap();
             let wave: Vec<f32> = (0..samples).map(|i| (i as f32 * 0.05).sin() * 0.5).collect();
-            for part in wave.chunks(piece) {
-                encoder.push(part, part).unwrap();
+            for chunk in wave.chunks(piece) {
+                encoder.push(chunk, chunk).unwrap();
             }
             let track = encoder.finish().unwrap();
             assert_eq!(track.samples, samples as u64);
@@ -152,7 +152,7 @@ mod tests {
         let wave: Vec<f32> = (0..10_000).map(|i| (i as f32 * 0.03).sin() * 0.7).collect();
         let encode = |piece: usize| {
             let mut encoder = AudioEncoder::new().unwrap();
-            wave.chunks(piece).for_each(|part| encoder.push(part, part).unwrap());
+            wave.chunks(piece).for_each(|chunk| encoder.push(chunk, chunk).unwrap());
             encoder.finish().unwrap().data
         };
         assert_eq!(encode(10_000), encode(313));

@@ -4,7 +4,7 @@
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MediaError {
-    /// The picture size cannot be encoded.
+    /// The frame size cannot be encoded.
     #[error(
         "a {width}x{height} clip cannot be written as H.264 4:2:0: sides must be even, 16 or more, and fit 3840x2160 or 2160x3840; choose another size (multiples of 32 are what the model produces)"
     )]
@@ -57,7 +57,7 @@ pub enum MediaError {
         reason: String,
     },
     /// The audio encoder failed.
-    #[error("the AAC encoder failed: {0}; write the clip without audio to keep the pictures")]
+    #[error("the AAC encoder failed: {0}; write the clip without audio to keep the video")]
     Audio(String),
     /// This build has no audio encoder.
     #[error("this build cannot write audio: it was made without the feature aac-fdk; rebuild with it")]

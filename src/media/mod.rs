@@ -1,4 +1,4 @@
-//! Finished frames to MP4 files: H.264 video (4:2:0, BT.709, limited range) and AAC-LC audio.
+//! Finished frames to MP4 files: H.264 video (4:2:0, BT.709, limited range) and AAC-LC audio. Pictures of users to frames.
 //!
 //! Everything runs inside the process: OpenH264 and FDK-AAC are compiled in, no external program is started.
 //! [`Mp4Writer`] takes frames as planes of 8 bit, one at a time. The same input gives the same bytes: encoders run on
@@ -13,6 +13,7 @@ mod audio;
 #[path = "audio_off.rs"]
 mod audio;
 mod error;
+mod image;
 mod movie;
 mod mp4;
 mod quiet;
@@ -22,6 +23,7 @@ mod video;
 mod writer;
 
 pub use error::MediaError;
+pub use image::{DEFAULT_CRF, Image, ImageError, MAX_CRF};
 pub use mp4::Mp4;
 pub use rate::{FrameRate, video_bit_rate};
 pub use writer::Mp4Writer;

@@ -68,21 +68,21 @@ impl Mp4 {
     }
 }
 
-/// Half a second of pictures, the audio of that time, and so on, so that a player reads the file front to back.
+/// Half a second of frames, the audio of that time, and so on, so that a player reads the file front to back.
 fn interleave(movie: &Movie) -> Vec<Chunk> {
     let rate = movie.video.rate;
     let per_chunk = (rate.fps() / 2.0).ceil() as usize;
     let mut chunks = Vec::new();
     let mut audio = movie.audio.as_ref().map(|s| (s, &s.sizes[..]));
     let mut frames_done = 0;
-    for pictures in movie.video.sizes.chunks(per_chunk) {
-        chunks.push(chunk(false, pictures));
-        frames_done += pictures.len();
+    for frames in movie.video.sizes.chunks(per_chunk) {
+        chunks.push(chunk(false, frames));
+        frames_done += frames.len();
         if let Some((track, left)) = &mut audio {
             let until = rate.time(frames_done as u64, SAMPLE_RATE) + u64::from(track.priming);
             let wanted = until.div_ceil(u64::from(track.frame_length)) as usize;
             let done = track.sizes.len() - left.len();
-            // What outlasts the pictures follows the last of them.
+            // What outlasts the frames follows the last of them.
             let last = frames_done == movie.video.sizes.len();
             let now = if last { left.len() } else { wanted.saturating_sub(done).min(left.len()) };
             if now > 0 {
@@ -151,16 +151,16 @@ mod tests {
     }
 
     #[test]
-    fn audio_is_never_far_from_its_pictures() {
+    fn audio_is_never_far_from_its_video() {
         let movie = movie(24.0, 240, 480_000);
-        let (mut pictures, mut frames) = (0u64, 0u64);
+        let (mut shown, mut played) = (0u64, 0u64);
         for chunk in interleave(&movie) {
             if chunk.audio {
-                frames += u64::from(chunk.frames);
-                let heard = frames as f64 * 1024.0 / 48_000.0 - 2048.0 / 48_000.0;
-                assert!((heard - pictures as f64 / 24.0).abs() < 0.05, "{heard} {pictures}");
+                played += u64::from(chunk.frames);
+                let heard = played as f64 * 1024.0 / 48_000.0 - 2048.0 / 48_000.0;
+                assert!((heard - shown as f64 / 24.0).abs() < 0.05, "{heard} {shown}");
             } else {
-                pictures += u64::from(chunk.frames);
+                shown += u64::from(chunk.frames);
             }
         }
     }

@@ -48,9 +48,9 @@ impl FrameRate {
     }
 }
 
-/// The video bit rate in bits per second for a picture of `width` x `height` pixels.
+/// The video bit rate in bits per second for frames of `width` x `height` pixels.
 ///
-/// 14 Mbit/s at 1920x1080 and 24 frames per second. It grows with the power 3/4 of pixels per second: small pictures
+/// 14 Mbit/s at 1920x1080 and 24 frames per second. It grows with the power 3/4 of pixels per second: small frames
 /// have more detail per pixel, so they get more bits per pixel. Never below 300 kbit/s.
 pub fn video_bit_rate(width: usize, height: usize, rate: FrameRate) -> u32 {
     const REFERENCE: f64 = 1920.0 * 1080.0 * 24.0;

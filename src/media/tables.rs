@@ -17,7 +17,7 @@ use super::movie::{AudioTrack, Chunk, Movie, VideoTrack};
 use super::{MediaError, SAMPLE_RATE};
 
 const VIDEO_ID: u32 = 1;
-const SOUND_ID: u32 = 2;
+const AUDIO_ID: u32 = 2;
 /// Ticks per second of the movie: with those of the audio, its edit list is exact.
 const MOVIE_CLOCK: u32 = SAMPLE_RATE;
 const ONE: NonZeroU32 = NonZeroU32::MIN;
@@ -40,7 +40,7 @@ pub(super) fn moov(movie: &Movie, chunks: &[Chunk], start: u64, wide: bool) -> R
             rate: MvhdBox::DEFAULT_RATE,
             volume: MvhdBox::DEFAULT_VOLUME,
             matrix: MvhdBox::DEFAULT_MATRIX,
-            next_track_id: SOUND_ID + 1,
+            next_track_id: AUDIO_ID + 1,
         },
         trak_boxes: traks,
         mvex_box: None,
@@ -123,7 +123,7 @@ fn audio_trak(track: &AudioTrack, chunks: Vec<(u32, u64)>, wide: bool) -> Result
         },
         esds_box: EsdsBox {
             es: EsDescriptor {
-                es_id: SOUND_ID as u16,
+                es_id: AUDIO_ID as u16,
                 stream_priority: EsDescriptor::LOWEST_STREAM_PRIORITY,
                 depends_on_es_id: None,
                 url_string: None,
@@ -159,7 +159,7 @@ fn audio_trak(track: &AudioTrack, chunks: Vec<(u32, u64)>, wide: bool) -> Result
         media_time: i64::from(track.priming),
         media_rate: FixedPointNumber::new(1, 0),
     };
-    let mut tkhd = track_header(SOUND_ID, track.samples);
+    let mut tkhd = track_header(AUDIO_ID, track.samples);
     tkhd.volume = TkhdBox::DEFAULT_AUDIO_VOLUME;
     tkhd.alternate_group = 1;
     Ok(TrakBox {

@@ -15,13 +15,13 @@ use super::movie::VideoTrack;
 use super::quiet::quiet;
 use super::{FrameRate, MediaError, video_bit_rate};
 
-/// Seconds between pictures at which a player may start.
+/// Seconds between frames at which a player may start.
 const KEY_FRAME_SECONDS: f64 = 2.0;
 
-/// The bit rate is kept on average only, and pictures of noise take more.
+/// The bit rate is kept on average only, and frames of noise take more.
 const NOISE: f64 = 2.0;
 /// Bytes of audio in a second.
-const SOUND_BYTES: f64 = 24_000.0;
+const AUDIO_BYTES: f64 = 24_000.0;
 /// Bytes of tables for a frame.
 const TABLE_BYTES: u64 = 32;
 /// Bytes of a file with nothing in it.
@@ -32,17 +32,17 @@ const SEQUENCE_PARAMETERS: u8 = 7;
 const PICTURE_PARAMETERS: u8 = 8;
 const DELIMITER: u8 = 9;
 
-/// Takes pictures, gives a track of H.264 samples.
+/// Takes frames, gives a track of H.264 samples.
 pub(super) struct VideoEncoder {
     encoder: Encoder,
-    /// Of the pictures that come.
+    /// Of the frames that come.
     given: (usize, usize),
     /// Of those that are coded: the middle of the former.
     coded: (usize, usize),
     track: VideoTrack,
 }
 
-/// The size in which pictures are coded. Refuses what the encoder or 4:2:0 cannot take.
+/// The size in which frames are coded. Refuses what the encoder or 4:2:0 cannot take.
 pub(super) fn coded_size(width: usize, height: usize) -> Result<(usize, usize), MediaError> {
     let even = width.is_multiple_of(2) && height.is_multiple_of(2);
     let fits = written_size(width, height).filter(|_| even && width.min(height) >= 16);
@@ -93,8 +93,8 @@ impl VideoEncoder {
     pub(super) fn likely_bytes(&self, frames: usize) -> u64 {
         let (rate, (width, height)) = (self.track.rate, self.coded);
         let seconds = frames as f64 / rate.fps();
-        let pictures = f64::from(video_bit_rate(width, height, rate)) * seconds / 8.0;
-        (pictures * NOISE) as u64 + (seconds * SOUND_BYTES) as u64 + frames as u64 * TABLE_BYTES + HEAD_BYTES
+        let video = f64::from(video_bit_rate(width, height, rate)) * seconds / 8.0;
+        (video * NOISE) as u64 + (seconds * AUDIO_BYTES) as u64 + frames as u64 * TABLE_BYTES + HEAD_BYTES
     }
 
     /// Encodes one frame: its planes of luma, blue and red difference.

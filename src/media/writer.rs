@@ -48,7 +48,7 @@ impl Mp4Writer {
         self.audio_encoder().map(|_| ())
     }
 
-    /// Width and height of the pictures in the file.
+    /// Width and height of the frames in the file.
     pub fn size(&self) -> (usize, usize) {
         self.video.size()
     }

@@ -1,4 +1,4 @@
-//! The parts of a model by the beginnings of their tensors' names (docs/model/checkpoint.md 1.5 and 2).
+//! The components of a model by the beginnings of their tensors' names (docs/model/checkpoint.md 1.5 and 2).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,12 +6,12 @@ use zoetrope_runtime::plan::Source;
 
 use crate::model_files::{ModelFiles, Wanted};
 
-/// Tensors of one part that the files have and the plan does not read.
+/// Tensors of one component that the files have and the plan does not read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unneeded {
     /// The source.
     pub source: Source,
-    /// The part of the model.
+    /// The component of the model.
     pub component: &'static str,
     /// How many tensors.
     pub tensors: usize,
@@ -41,10 +41,10 @@ const TEXT_ENCODER: [(&str, &str); 3] = [
     ("multi_modal_projector.", "image projector"),
 ];
 
-/// The part of the model that a tensor belongs to.
+/// The component of the model that a tensor belongs to.
 pub fn component(source: Source, tensor: &str) -> &'static str {
     let table: &[(&str, &str)] = match source {
-        Source::Checkpoint => &CHECKPOINT,
+        Source::Checkpoint | Source::Merged(_) => &CHECKPOINT,
         Source::TextEncoder => &TEXT_ENCODER,
         Source::SpatialUpscaler => &[("", "upscaler")],
         Source::Adapter(_) => &[("", "adapter")],

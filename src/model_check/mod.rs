@@ -140,7 +140,7 @@ pub struct Report {
     pub wanted: usize,
     /// What is wrong, file problems first.
     pub problems: Vec<Problem>,
-    /// What the files have beyond the plan's needs, by part of the model.
+    /// What the files have beyond the plan's needs, by component of the model.
     pub unneeded: Vec<Unneeded>,
     /// What was left out or is odd, and keeps no plan from running.
     pub notes: Vec<String>,

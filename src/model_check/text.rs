@@ -89,9 +89,9 @@ pub fn line(problem: &Problem) -> String {
             format!("the text encoder is {found}, this plan is for {wanted}")
         }
         Problem::Missing { wanted } => {
-            let part = component(wanted.source, &wanted.tensor);
+            let component = component(wanted.source, &wanted.tensor);
             format!(
-                "missing from the {} ({part}): {} {:?}",
+                "missing from the {} ({component}): {} {:?}",
                 wanted.source.name(),
                 wanted.tensor,
                 wanted.shape
@@ -161,7 +161,7 @@ pub fn help(problems: &[Problem], files: &ModelFiles) -> Vec<String> {
                         "this file is in the diffusers format; use the original, for example \
                          ltx-2.3-22b-distilled-1.1.safetensors"
                     }
-                    () => "give the whole checkpoint, or every part that it was split into",
+                    () => "give the whole checkpoint, or every file that it was split into",
                 });
             }
             Problem::Missing { wanted } if wanted.source == Source::TextEncoder => {

@@ -18,7 +18,7 @@ use crate::tokenize::{TokenizeError, Tokenizer};
 /// Where a model's files are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ModelPaths {
-    /// The checkpoint: one file, or the parts that it was split into.
+    /// The checkpoint: one file, or those that it was split into.
     pub checkpoint: Vec<PathBuf>,
     /// Gemma's folder, with its configuration, tokenizer and weights.
     pub text_encoder: PathBuf,
@@ -79,8 +79,8 @@ impl ModelFiles {
             })
         });
         let config = folder.map(|folder| read_text(&folder.join("config.json"), MAX_CONFIG_BYTES));
-        let gemma_config = config.and_then(|config| opened.part(config.map_err(|error| error.to_string())));
-        let tokenizer = tokenizer.and_then(|tokenizer| opened.part(tokenizer));
+        let gemma_config = config.and_then(|config| opened.beside(config.map_err(|error| error.to_string())));
+        let tokenizer = tokenizer.and_then(|tokenizer| opened.beside(tokenizer));
         let Opened { unreadable, notes } = opened;
         let files = ModelFiles::of(checkpoint, text_encoder, upscaler);
         ModelFiles { gemma_config, tokenizer, unreadable, notes, ..files }
@@ -110,15 +110,15 @@ impl ModelFiles {
 
     /// The files of one source.
     pub fn source(&self, source: Source) -> &TensorSet {
-        match source {
-            Source::Checkpoint => &self.checkpoint,
+        match source.file() {
+            Source::Checkpoint | Source::Merged(_) => &self.checkpoint,
             Source::TextEncoder => &self.text_encoder,
             Source::SpatialUpscaler => &self.upscaler,
             Source::Adapter(_) => &self.nothing,
         }
     }
 
-    /// The model's dimensions, from the texts in the files; parts without a text are those of `fallback`.
+    /// The model's dimensions, from the texts in the files; components without a text are those of `fallback`.
     ///
     /// # Errors
     /// Everything in the texts that does not describe an LTX-2.3 model.
@@ -164,7 +164,7 @@ impl Opened {
     }
 
     /// A file of Gemma's folder beside the weights.
-    fn part<T>(&mut self, read: Result<T, String>) -> Option<T> {
+    fn beside<T>(&mut self, read: Result<T, String>) -> Option<T> {
         read.map_err(|message| self.refuse(Source::TextEncoder, false, message)).ok()
     }
 
@@ -208,7 +208,7 @@ pub fn tensors_of(plan: &Plan) -> Vec<Wanted> {
             continue;
         }
         wanted.extend(tensors.iter().map(|(name, rows)| Wanted {
-            source: *source,
+            source: source.file(),
             tensor: name.to_string(),
             shape: constant.file_shape(*rows).map(|n| n as usize).collect(),
         }));

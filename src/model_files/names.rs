@@ -12,14 +12,14 @@ const fn rename(sign: &'static str, from: &'static str, to: &'static str) -> Ren
 
 const TRANSFORMER: &str = "model.diffusion_model.";
 
-/// Parts of a checkpoint lose prefixes: `diffusion_model.` or nothing before the transformer's names, nothing
+/// Components on their own lose prefixes: `diffusion_model.` or nothing before the transformer's names, nothing
 /// before those of one VAE, of the text projections, or of the vocoder.
 pub const CHECKPOINT: &[Rename] = &[
     keep("model."),
     keep("text_embedding_projection."),
     keep("vae."),
     keep("audio_vae."),
-    // In a whole file `vocoder.` stands before all three parts, in a part of its own before the base generator.
+    // In a whole file `vocoder.` stands before all three components, in a file of its own before the base generator.
     rename("bwe_generator.", "", "vocoder."),
     keep("vocoder."),
     rename("diffusion_model.", "diffusion_model.", TRANSFORMER),
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_get_their_prefixes_back() {
+    fn components_get_their_prefixes_back() {
         let same = |names: &[&str], prefix: &str| {
             let wanted: Vec<String> = names.iter().map(|name| format!("{prefix}{name}")).collect();
             assert_eq!(read(names, CHECKPOINT), wanted);

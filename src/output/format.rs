@@ -12,7 +12,7 @@ use super::{OutputError, stray};
 pub enum Format {
     /// A clip: H.264 and AAC.
     Mp4,
-    /// A picture.
+    /// An image.
     Png,
     /// Named tensors.
     Safetensors,

@@ -7,7 +7,7 @@ use super::cards::{CARDS, Card};
 use super::data::{BufferReport, CardReport, LaunchReport, LoopReport, PhaseReport, Report, VERSION};
 use super::floor;
 use super::live::Live;
-use crate::run::{turns, work};
+use crate::steps::{turns, work};
 
 impl Report {
     /// The figures of `plan`.
@@ -75,19 +75,19 @@ fn phase_report(plan: &Plan, phase: &Phase, makers: &[Option<u32>]) -> PhaseRepo
     let mut loops = Vec::new();
     let (mut streamed_bytes, mut streamed_bytes_per_step) = (0, 0);
     for segment in phase.segments.iter() {
-        let passes = turns(phase, segment, None);
+        let turns = turns(phase, segment, None);
         for item in segment.items.iter() {
             let number = phase.first + rows.len() as u32;
             match item {
-                Item::Launch(launch) => rows.push(row(plan, number, launch, segment, None, passes)),
+                Item::Launch(launch) => rows.push(row(plan, number, launch, segment, None, turns)),
                 Item::Loop(l) => {
                     let count = u64::from(l.count);
                     let body = (number..).zip(l.body.iter());
                     rows.extend(
-                        body.map(|(n, launch)| row(plan, n, launch, segment, Some(l), passes * count)),
+                        body.map(|(n, launch)| row(plan, n, launch, segment, Some(l), turns * count)),
                     );
                     let streamed = floor::streamed(l);
-                    streamed_bytes += passes * streamed;
+                    streamed_bytes += turns * streamed;
                     streamed_bytes_per_step += if segment.repeat == Repeat::Steps { streamed } else { 0 };
                     let (name, last) = (l.name.to_string(), number + l.body.len().saturating_sub(1) as u32);
                     loops.push(LoopReport {
@@ -95,7 +95,7 @@ fn phase_report(plan: &Plan, phase: &Phase, makers: &[Option<u32>]) -> PhaseRepo
                         first: number,
                         last,
                         count,
-                        passes,
+                        turns,
                         streamed_bytes: streamed,
                     });
                 }

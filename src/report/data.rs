@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error as ThisError;
 
 /// The version of the format; it grows when a field changes its meaning or goes away.
-pub const VERSION: u64 = 2;
+pub const VERSION: u64 = 3;
 
 /// A plan in figures. Operations, bytes and seconds are those of a whole run: loop iterations and denoising steps
 /// count.
@@ -90,11 +90,11 @@ pub struct LoopReport {
     pub name: String,
     pub first: u32,
     pub last: u32,
-    /// Iterations of one pass.
+    /// Iterations each time the loop runs.
     pub count: u64,
-    /// Passes of a run.
-    pub passes: u64,
-    /// Weights that come from the host in one pass.
+    /// How often it runs: once in each turn of its segment.
+    pub turns: u64,
+    /// Weights that come from the host each time it runs.
     pub streamed_bytes: u64,
 }
 

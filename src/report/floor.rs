@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use zoetrope_runtime::plan::{Dtype, Fetch, Item, Launch, Loop, Phase};
 
 use super::cards::Card;
-use crate::run::turns;
+use crate::steps::turns;
 
 /// Seconds of one execution of a launch.
 pub fn launch(card: &Card, launch: &Launch) -> f64 {
@@ -36,7 +36,7 @@ pub fn phase(card: &Card, phase: &Phase) -> f64 {
     phase.segments.iter().map(|s| turns(phase, s, None) as f64 * segment(&s.items)).sum()
 }
 
-/// Bytes of weights that one pass of a loop brings from the host. Those that come when the phase begins are loading.
+/// Bytes of weights that a loop brings from the host each time it runs. Those that come when the phase begins are loading.
 pub fn streamed(l: &Loop) -> u64 {
     l.fetches.iter().filter(|f| f.after != Fetch::AT_ONCE).map(|f| f.bytes).sum()
 }

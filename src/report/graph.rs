@@ -40,7 +40,7 @@ fn write_graph(plan: &Plan, out: &mut String) -> fmt::Result {
                         edges.add(n, launch, Some(l));
                     }
                     if l.count > 1 {
-                        edges.next_turn(number, l);
+                        edges.next_iteration(number, l);
                     }
                     number += l.body.len() as u32;
                     writeln!(out, "    }}")?;
@@ -49,8 +49,8 @@ fn write_graph(plan: &Plan, out: &mut String) -> fmt::Result {
         }
         writeln!(out, "  }}")?;
     }
-    for ((from, to), next_turn) in edges.all {
-        writeln!(out, "  l{from} -> l{to}{}", if next_turn { " [style=dashed]" } else { "" })?;
+    for ((from, to), next_iteration) in edges.all {
+        writeln!(out, "  l{from} -> l{to}{}", if next_iteration { " [style=dashed]" } else { "" })?;
     }
     writeln!(out, "}}")
 }
@@ -126,7 +126,7 @@ impl<'p> Edges<'p> {
     }
 
     /// Arrows to readers of the body from those writers of it that come later: their bytes are read an iteration on.
-    fn next_turn(&mut self, first: u32, l: &Loop) {
+    fn next_iteration(&mut self, first: u32, l: &Loop) {
         let last = first + l.body.len() as u32;
         for (reader, buffer, from, to) in
             self.readers.drain(..).filter(|(reader, ..)| (first..last).contains(reader))

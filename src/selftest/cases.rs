@@ -65,7 +65,7 @@ impl Case {
     /// They do not fit its meaning.
     ///
     /// # Panics
-    /// When a GPU does not compute it: a mistake in a declaration.
+    /// When a card does not compute it: a mistake in a declaration.
     pub fn of(kernel: &Kernel, sample: Sample, dtype: Dtype) -> Result<Case, ShapeError> {
         let Sample { meaning, shapes, ints, hidden } = sample;
         let cuda = kernel.cuda.expect("a kernel with CUDA");

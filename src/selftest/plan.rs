@@ -44,7 +44,17 @@ fn phase(number: usize, case: &Case) -> Phase {
         let row_stride = shape.last().copied().unwrap_or(1);
         let operand = Operand { base: Base::Arena, offset, step: 0, dtype, shape: shape.clone(), row_stride };
         end = (offset + operand.extent()).next_multiple_of(ALIGN);
-        (operand, Port { name: name.into(), offset, dtype, shape, per_step: false, slot: None })
+        (
+            operand,
+            Port {
+                name: name.into(),
+                offset,
+                dtype,
+                shape,
+                role: plan::Role::Tensor { default: None },
+                slot: None,
+            },
+        )
     };
     let reads = case.reads.iter().enumerate();
     let (reads, inputs): (Vec<_>, Vec<_>) =
@@ -61,6 +71,9 @@ fn phase(number: usize, case: &Case) -> Phase {
         segments: vec![Segment { name: Cow::Borrowed("all"), repeat: Repeat::Once, items }].into(),
         inputs: inputs.into(),
         outputs: vec![output].into(),
+        schedule: None,
+        adapter: None,
+        image: None,
         constants: Cow::Borrowed(&[]),
         places: Cow::Borrowed(&[]),
         kept: Cow::Borrowed(&[]),

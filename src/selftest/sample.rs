@@ -42,8 +42,8 @@ impl<'c> Sample<'c> {
         }
     }
 
-    /// The piece's part of an operand: its shape, and the runs of elements that it is.
-    fn part(&self, read: &Read) -> (Vec<usize>, Vec<(usize, usize)>) {
+    /// What of an operand the piece reads: its shape, and the runs of elements that it is.
+    fn extract(&self, read: &Read) -> (Vec<usize>, Vec<(usize, usize)>) {
         let (shape, width) = (&read.shape, width(&read.shape));
         match self.case.compared {
             Compared::Rows if read.by_row => {
@@ -67,10 +67,10 @@ impl<'c> Sample<'c> {
     /// # Errors
     /// The operands do not fit it.
     pub fn evaluate(&self, numbers: &[Numbers]) -> Result<Vec<f32>, EvalError> {
-        let parts: Vec<_> = self.case.reads.iter().map(|read| self.part(read)).collect();
-        let pieces: Vec<Numbers> = numbers.iter().zip(&parts).map(|(n, (_, runs))| n.runs(runs)).collect();
+        let extracts: Vec<_> = self.case.reads.iter().map(|read| self.extract(read)).collect();
+        let pieces: Vec<Numbers> = numbers.iter().zip(&extracts).map(|(n, (_, runs))| n.runs(runs)).collect();
         let mut operands = Vec::new();
-        for (piece, (shape, _)) in pieces.iter().zip(&parts) {
+        for (piece, (shape, _)) in pieces.iter().zip(&extracts) {
             operands.push(Operand::Tensor(Tensor { data: piece.data(), shape, row_stride: width(shape) }));
         }
         let result = evaluate_unrounded(&self.case.meaning, &operands, &self.shape)?;

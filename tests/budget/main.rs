@@ -10,7 +10,7 @@ use zoetrope::demo::demo_in_memory;
 use zoetrope::device::Device;
 use zoetrope::eval::{EvalError, Phase};
 use zoetrope::model_files::{ModelFiles, tensors_of};
-use zoetrope::run::{Guidance, Request, run};
+use zoetrope::run::{Request, run};
 use zoetrope::session::{Session, Unwatched};
 use zoetrope::tensors::{Named, Tensor};
 use zoetrope::tokenize::Encoded;
@@ -41,8 +41,8 @@ fn a_transformer_that_is_streamed_makes_the_same_clip() {
     let files = demo_in_memory(&tensors_of(&all)).unwrap();
     let clip = |plan: &Plan| {
         let mut session = Session::poisoned(plan, &files).expect("the plan fits");
-        let request =
-            Request { prompt: &prompt(&files), guidance: Guidance::default(), seed: 7, noise: Named::new() };
+        let prompt = prompt(&files);
+        let request = Request { prompts: vec![&prompt], seed: 7, ..Request::default() };
         let done = run(&mut session, &request, &mut Unwatched, &mut |_, _| Ok(())).expect("it finishes");
         bits(done.latents.values().chain([&done.video, &done.waveform]))
     };

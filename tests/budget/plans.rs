@@ -1,10 +1,10 @@
 //! The demo model with so many layers that they weigh more than the decoders, on the smallest clip: with a budget its
 //! weights are streamed.
 
-use zoetrope_compiler::frontend::{CompileError, Part, compile_part, dimensions};
+use zoetrope_compiler::frontend::{CompileError, Scope, compile_levels, dimensions};
 use zoetrope_compiler::{Error, Options};
 use zoetrope_model_spec::ltx::config::ModelConfig;
-use zoetrope_model_spec::ltx::pipeline::Picture;
+use zoetrope_model_spec::ltx::pipeline::Pixels;
 use zoetrope_model_spec::ltx::sizes::Size;
 use zoetrope_model_spec::target::Target;
 use zoetrope_runtime::plan::Plan;
@@ -21,7 +21,7 @@ pub fn model(vram: Option<u64>) -> (Target, ModelConfig) {
 
 fn whole(vram: Option<u64>) -> Result<Plan, CompileError> {
     let (target, model) = model(vram);
-    Ok(compile_part(&target, &model, Part::Run(Picture::Yuv420), &[], Options::default())?.plan)
+    Ok(compile_levels(&target, &model, Scope::Run(Pixels::Yuv420), &[], Options::default())?.plan)
 }
 
 /// The plan of a whole run with all weights resident, and the one with the least memory.

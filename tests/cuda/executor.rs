@@ -28,7 +28,7 @@ fn a_step_allocates_nothing() {
     }
     let at = phase.segments.iter().position(|s| s.repeat == Repeat::Steps).unwrap();
     let first = phase.first + phase.segments[..at].iter().map(|s| s.launches()).sum::<u32>();
-    let port = phase.inputs.iter().find(|p| p.per_step).unwrap();
+    let port = phase.inputs.iter().find(|p| p.role.per_step()).unwrap();
     let sigmas = vec![0x3f; port.bytes() as usize];
     let mut step = || {
         cuda.write(port, &sigmas).unwrap();

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use half::bf16;
 use zoetrope_runtime::cuda::{Cuda, Mode};
-use zoetrope_runtime::plan::{Base, Dtype, Fetch, Launch, Loop, Operand, Phase, Plan, Port};
+use zoetrope_runtime::plan::{Base, Dtype, Fetch, Launch, Loop, Operand, Phase, Plan, Port, Role};
 use zoetrope_runtime::{Cpu, Executor, Result};
 
 /// How far a launch's result is off, relative to the largest number of the CPU's.
@@ -38,7 +38,7 @@ fn port(operand: &Operand, iteration: u32) -> Option<Port> {
         offset: operand.offset + operand.step * u64::from(iteration),
         dtype: operand.dtype,
         shape: vec![(operand.extent() / operand.dtype.bytes()) as u32].into(),
-        per_step: false,
+        role: Role::Tensor { default: None },
         slot: None,
     })
 }

@@ -4,9 +4,8 @@ use std::borrow::Cow;
 use std::time::Instant;
 
 use zoetrope::model_files::ModelFiles;
-use zoetrope::run::{Finished, Guidance, Request, run};
+use zoetrope::run::{Finished, Request, run};
 use zoetrope::session::{Session, Unwatched};
-use zoetrope::tensors::Named;
 use zoetrope_runtime::cuda::{Card, DeviceError, Images};
 use zoetrope_runtime::plan::{Arch, Code, Function, Plan};
 use zoetrope_runtime::{Cpu, Executor};
@@ -28,12 +27,8 @@ impl Images for ByName {
 /// A clip, as far as the plan has phases for it.
 pub fn clip<'a, E: Executor<'a>>(files: &ModelFiles, session: &mut Session<E>) -> Finished {
     let tokenizer = files.tokenizer().unwrap();
-    let request = Request {
-        prompt: &tokenizer.encode("a red ball").unwrap(),
-        guidance: Guidance::default(),
-        seed: 7,
-        noise: Named::new(),
-    };
+    let encoded = tokenizer.encode("a red ball").unwrap();
+    let request = Request { prompts: vec![&encoded], seed: 7, ..Request::default() };
     run(session, &request, &mut Unwatched, &mut |_, _| Ok(())).expect("the run finishes")
 }
 

@@ -124,8 +124,8 @@ fn a_planted_error_is_marked() {
 #[test]
 fn pixels_that_are_no_numbers_are_marked() {
     let Some(_stand_in) = StandIn::open() else { return };
-    let picture = |case: &Case| case.kernel == "rgb_to_yuv420" && case.dtype == Dtype::F32;
-    let cases: Vec<Case> = declared().into_iter().filter(picture).take(1).collect();
+    let frames = |case: &Case| case.kernel == "rgb_to_yuv420" && case.dtype == Dtype::F32;
+    let cases: Vec<Case> = declared().into_iter().filter(frames).take(1).collect();
     let plan = plan(&cases);
     let code = select(&plan, Class::Portable).unwrap().code;
     let files = ModelFiles::default();

@@ -70,7 +70,7 @@ fn streamed_weights_give_the_bits_of_resident_ones() {
             streamed.outputs(&plan, &streamed.selected.code, PHASE, step).unwrap() != after_one
         })
     };
-    // Two turns that get each other's weights.
+    // Two iterations that get each other's weights.
     assert!(shows(&|fetches| {
         if let [first, second, ..] = &mut fetches[..] {
             std::mem::swap(&mut first.constants, &mut second.constants);

@@ -1,8 +1,8 @@
 //! The tensors of a model, as the documents list them (docs/model: transformer.md, text.md, video-vae.md 7,
-//! audio.md 5, 6 and 10, upsampler.md 4); without the encoders, which text-to-video does not use.
+//! audio.md 5, 6 and 10, upsampler.md 4); without the audio encoder, which nothing uses.
 
 use zoetrope::model_files::Wanted;
-use zoetrope_model_spec::ltx::config::{Connector, DecoderBlock, Generator, ModelConfig};
+use zoetrope_model_spec::ltx::config::{Connector, DecoderBlock, EncoderBlock, Generator, ModelConfig};
 use zoetrope_runtime::plan::Source;
 
 struct List(Source, Vec<Wanted>);
@@ -44,6 +44,7 @@ pub fn tensors(config: &ModelConfig) -> Vec<Wanted> {
         list.biased(&format!("text_embedding_projection.{name}_aggregate_embed"), &[heads.width(), features]);
     }
     video_decoder(&mut list, config);
+    video_encoder(&mut list, config);
     audio_decoder(&mut list, config);
     vocoder(&mut list, config);
     list.0 = Source::TextEncoder;
@@ -142,6 +143,28 @@ fn video_decoder(list: &mut List, config: &ModelConfig) {
     list.biased("vae.decoder.conv_out.conv", &[out, width, 3, 3, 3]);
 }
 
+fn video_encoder(list: &mut List, config: &ModelConfig) {
+    let vae = &config.video_vae;
+    let mut width = vae.encoder.base_channels;
+    list.biased("vae.encoder.conv_in.conv", &[width, 3 * vae.patch * vae.patch, 3, 3, 3]);
+    for (i, block) in vae.encoder.blocks.iter().enumerate() {
+        let at = format!("vae.encoder.down_blocks.{i}");
+        match *block {
+            EncoderBlock::Res { layers } => {
+                for (layer, conv) in (0..layers).flat_map(|l| ["conv1", "conv2"].map(|conv| (l, conv))) {
+                    list.biased(&format!("{at}.res_blocks.{layer}.{conv}.conv"), &[width, width, 3, 3, 3]);
+                }
+            }
+            EncoderBlock::Down { time, space, multiplier } => {
+                let out = width * multiplier / (time * space * space);
+                list.biased(&format!("{at}.conv.conv"), &[out, width, 3, 3, 3]);
+                width *= multiplier;
+            }
+        }
+    }
+    list.biased("vae.encoder.conv_out.conv", &[vae.latent_channels + 1, width, 3, 3, 3]);
+}
+
 fn audio_decoder(list: &mut List, config: &ModelConfig) {
     let vae = &config.audio_vae;
     for name in ["mean-of-means", "std-of-means"] {
@@ -193,17 +216,17 @@ fn activation(list: &mut List, at: &str, width: usize) {
 fn generator(list: &mut List, top: &str, generator: &Generator, inputs: usize) {
     let mut width = generator.initial_channels;
     list.biased(&format!("{top}.conv_pre"), &[width, inputs, 7]);
-    for (stage, kernel) in generator.upsample_kernels.iter().enumerate() {
-        list.add(format!("{top}.ups.{stage}.weight"), &[width, width / 2, *kernel]);
+    for (number, kernel) in generator.upsample_kernels.iter().enumerate() {
+        list.add(format!("{top}.ups.{number}.weight"), &[width, width / 2, *kernel]);
         width /= 2;
-        list.add(format!("{top}.ups.{stage}.bias"), &[width]);
+        list.add(format!("{top}.ups.{number}.bias"), &[width]);
         let blocks = generator.resblock_kernels.len();
         for (i, kernel) in generator.resblock_kernels.iter().enumerate() {
-            let at = format!("{top}.resblocks.{}", blocks * stage + i);
+            let at = format!("{top}.resblocks.{}", blocks * number + i);
             for j in 0..generator.resblock_dilations[i].len() {
-                for part in [1, 2] {
-                    list.biased(&format!("{at}.convs{part}.{j}"), &[width, width, *kernel]);
-                    activation(list, &format!("{at}.acts{part}.{j}"), width);
+                for number in [1, 2] {
+                    list.biased(&format!("{at}.convs{number}.{j}"), &[width, width, *kernel]);
+                    activation(list, &format!("{at}.acts{number}.{j}"), width);
                 }
             }
         }
@@ -241,11 +264,11 @@ fn upscaler(list: &mut List, config: &ModelConfig) {
     list.biased("initial_norm", &[mid]);
     list.biased("upsampler.0", &[4 * mid, mid, 3, 3]);
     list.biased("final_conv", &[channels, mid, 3, 3, 3]);
-    for stage in ["res_blocks", "post_upsample_res_blocks"] {
+    for blocks in ["res_blocks", "post_upsample_res_blocks"] {
         for block in 0..config.upscaler.blocks_per_stage {
-            for part in [1, 2] {
-                list.biased(&format!("{stage}.{block}.conv{part}"), &[mid, mid, 3, 3, 3]);
-                list.biased(&format!("{stage}.{block}.norm{part}"), &[mid]);
+            for number in [1, 2] {
+                list.biased(&format!("{blocks}.{block}.conv{number}"), &[mid, mid, 3, 3, 3]);
+                list.biased(&format!("{blocks}.{block}.norm{number}"), &[mid]);
             }
         }
     }

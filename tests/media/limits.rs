@@ -7,13 +7,13 @@ use zoetrope_model_spec::target::{PRESETS, Target};
 use super::read::Read;
 use super::{folder, save};
 
-/// A grey picture whose rows are as light as they are far down.
+/// A grey frame whose rows are as light as they are far down.
 fn ramp(width: usize, height: usize) -> Vec<u8> {
     let luma = (0..height).flat_map(|y| std::iter::repeat_n((16 + y * 200 / height) as u8, width));
     luma.chain(std::iter::repeat_n(128, width * height / 2)).collect()
 }
 
-/// The pictures of a file of two frames, and their size as its tables say it.
+/// The frames of a file of two frames, and their size as its tables say it.
 fn written(width: usize, height: usize, fps: f64) -> ((u16, u16), Vec<Vec<u8>>) {
     let (_folder, path) = folder();
     let mut writer = Mp4Writer::new(width, height, fps, &[]).unwrap();
@@ -22,7 +22,7 @@ fn written(width: usize, height: usize, fps: f64) -> ((u16, u16), Vec<Vec<u8>>) 
     (0..2).for_each(|_| writer.push_frame(&frame).unwrap());
     save(&writer.finish().unwrap(), &path);
     let read = Read::file(&path);
-    ((read.video().width, read.video().height), read.pictures())
+    ((read.video().width, read.video().height), read.frames())
 }
 
 #[test]
@@ -37,12 +37,12 @@ fn every_preset_has_a_writer() {
 }
 
 #[test]
-fn the_largest_pictures_lose_their_edges() {
-    let (size, pictures) = written(3840, 2176, 24.0);
-    assert_eq!((size, pictures.len()), ((3840, 2160), 2));
+fn the_largest_frames_lose_their_edges() {
+    let (size, frames) = written(3840, 2176, 24.0);
+    assert_eq!((size, frames.len()), ((3840, 2160), 2));
     let whole = ramp(3840, 2176);
     for (row, want) in [(0, 8), (1079, 1087), (2159, 2167)] {
-        let (have, want) = (pictures[1][row * 3840 + 1000], whole[want * 3840]);
+        let (have, want) = (frames[1][row * 3840 + 1000], whole[want * 3840]);
         assert!(have.abs_diff(want) <= 2, "row {row}: {have}, wanted {want}");
     }
 }
@@ -53,8 +53,8 @@ fn extreme_sizes_and_rates_are_written() {
     for (width, height, fps) in
         [(32, 32, slow), (32, 32, fast), (3840, 32, 24.0), (32, 3840, fast), (2176, 64, slow)]
     {
-        let (size, pictures) = written(width, height, fps);
-        assert_eq!((size, pictures.len()), ((width as u16, height as u16), 2), "{width}x{height} at {fps}");
+        let (size, frames) = written(width, height, fps);
+        assert_eq!((size, frames.len()), ((width as u16, height as u16), 2), "{width}x{height} at {fps}");
     }
     let (size, _) = written(2176, 3840, fast);
     assert_eq!(size, (2160, 3840));

@@ -1,6 +1,7 @@
 //! Written files, read back by a parser and by decoders that share no code with the writer.
 
 mod failures;
+mod images;
 mod limits;
 mod read;
 
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use read::{Read, bitstream_colour};
 use zoetrope::media::{MediaError, Mp4, Mp4Writer};
-use zoetrope_test_support::picture::yuv420_bytes;
+use zoetrope_test_support::yuv420::yuv420_bytes;
 
 /// A folder for one test, and a path in it.
 fn folder() -> (tempfile::TempDir, PathBuf) {
@@ -85,7 +86,7 @@ fn psnr(a: &[u8], b: &[u8]) -> f64 {
 }
 
 #[test]
-fn pictures_come_back() {
+fn frames_come_back() {
     let (_folder, path) = folder();
     let (width, height, frames) = (192, 128, 30);
     let rgb = smooth(width, height, frames);
@@ -93,15 +94,15 @@ fn pictures_come_back() {
 
     let read = Read::file(&path);
     assert_eq!(read.mp4.tracks().len(), 1, "no audio, no audio track");
-    let pictures = read.pictures();
-    assert_eq!(pictures.len(), frames);
+    let decoded = read.frames();
+    assert_eq!(decoded.len(), frames);
     let wanted = yuv420_bytes(&rgb, width, height);
-    for (picture, wanted) in pictures.iter().zip(wanted.chunks_exact(width * height / 2 * 3)) {
-        assert_eq!(picture.len(), wanted.len());
+    for (frame, wanted) in decoded.iter().zip(wanted.chunks_exact(width * height / 2 * 3)) {
+        assert_eq!(frame.len(), wanted.len());
         // Luma, then each of the differences.
         let ends = [0, width * height, width * height / 4 * 5, wanted.len()];
         for plane in ends.windows(2).map(|ends| ends[0]..ends[1]) {
-            let psnr = psnr(&picture[plane.clone()], &wanted[plane]);
+            let psnr = psnr(&frame[plane.clone()], &wanted[plane]);
             assert!(psnr > 40.0, "{psnr} dB");
         }
     }
@@ -121,9 +122,9 @@ fn flat_colours_come_back() {
     for (rgb, yuv) in colours {
         let rgb = rgb.repeat(64 * 32);
         Clip { width: 64, height: 32, fps: 24.0, rgb: &rgb, waveform: &[] }.write(&path);
-        let pictures = Read::file(&path).pictures();
-        assert_eq!(pictures.len(), 1);
-        let (luma, differences) = pictures[0].split_at(64 * 32);
+        let frames = Read::file(&path).frames();
+        assert_eq!(frames.len(), 1);
+        let (luma, differences) = frames[0].split_at(64 * 32);
         let (blue, red) = differences.split_at(differences.len() / 2);
         for (plane, wanted) in [luma, blue, red].into_iter().zip(yuv) {
             assert!(plane.iter().all(|got| got.abs_diff(wanted) <= 1), "{} for {wanted}", plane[0]);
@@ -185,14 +186,14 @@ fn audio_comes_back() {
 
 #[cfg(feature = "aac-fdk")]
 #[test]
-fn audio_may_be_shorter_or_longer_than_the_pictures() {
+fn audio_may_be_shorter_or_longer_than_the_video() {
     let (_folder, path) = folder();
     let rgb = smooth(32, 32, 24);
     for samples in [1, 10_000, 48_000, 100_000] {
         Clip { width: 32, height: 32, fps: 24.0, rgb: &rgb, waveform: &tones(samples) }.write(&path);
         let read = Read::file(&path);
         assert_eq!(read.mp4.moov.mvhd.duration, samples.max(48_000) as u64);
-        assert_eq!(read.pictures().len(), 24);
+        assert_eq!(read.frames().len(), 24);
         assert!(!read.decoded_audio().is_empty());
     }
 }

@@ -40,11 +40,11 @@ impl Read {
         (sps[0].bytes.clone(), pps[0].bytes.clone())
     }
 
-    /// The planes of all pictures, decoded.
-    pub fn pictures(&self) -> Vec<Vec<u8>> {
+    /// The planes of all frames, decoded.
+    pub fn frames(&self) -> Vec<Vec<u8>> {
         let (sps, pps) = self.parameter_sets();
         let mut decoder = Decoder::new().unwrap();
-        let mut pictures = Vec::new();
+        let mut frames = Vec::new();
         for (i, sample) in self.video().samples.iter().enumerate() {
             let mut stream = Vec::new();
             let mut push = |unit: &[u8]| {
@@ -63,10 +63,10 @@ impl Read {
                 rest = after;
             }
             assert!(rest.is_empty());
-            pictures.extend(decoder.decode(&stream).unwrap().map(copy));
+            frames.extend(decoder.decode(&stream).unwrap().map(copy));
         }
-        pictures.extend(decoder.flush_remaining().unwrap().into_iter().map(copy));
-        pictures
+        frames.extend(decoder.flush_remaining().unwrap().into_iter().map(copy));
+        frames
     }
 }
 

@@ -1,13 +1,14 @@
-//! The video decoder in chunks of time: the bits of the decoder in one piece, on memory that is NaN where it is dead.
+//! The video decoder and encoder in chunks of time: the bits of those in one piece, on memory that is NaN where it is
+//! dead.
 
 use zoetrope::demo::demo_in_memory;
 use zoetrope::model_files::tensors_of;
 use zoetrope::session::{Session, Unwatched};
 use zoetrope::tensors::{Named, Tensor};
-use zoetrope_compiler::frontend::{Part, compile_part, dimensions};
+use zoetrope_compiler::frontend::{Scope, compile_levels, dimensions};
 use zoetrope_compiler::{Options, compile};
 use zoetrope_model_spec::ltx::config::ModelConfig;
-use zoetrope_model_spec::ltx::pipeline::{Picture, Recorder};
+use zoetrope_model_spec::ltx::pipeline::{Pixels, Recorder};
 use zoetrope_model_spec::program::Program;
 use zoetrope_model_spec::target::Target;
 use zoetrope_runtime::Weights;
@@ -23,44 +24,54 @@ fn clip(dtype: &str) -> String {
 }
 
 /// The decoder of a run.
-fn decoder(target: &Target, model: &ModelConfig, chunk: Option<usize>, picture: Picture) -> Plan {
-    let run = compile_part(target, model, Part::Phase("video-decode"), &[], Options::default()).unwrap().plan;
-    let phases = Recorder { target, model, taps: &[], chunk }.run(picture).unwrap().phases;
+fn decoder(target: &Target, model: &ModelConfig, chunk: Option<usize>, pixels: Pixels) -> Plan {
+    let run =
+        compile_levels(target, model, Scope::Phase("video-decode"), &[], Options::default()).unwrap().plan;
+    let phases = Recorder { target, model, taps: &[], chunk }.run(pixels).unwrap().phases;
     let mut decode = phases.into_iter().find(|p| p.graph.name == "video-decode").unwrap();
-    decode.takes.clear();
+    decode.wiring.takes.clear();
     compile(Program { phases: vec![decode] }, "decoder", run.facts, Options::default()).unwrap()
 }
 
-/// The decoded picture as bits.
-fn decoded(plan: &Plan, weights: &dyn Weights) -> Vec<u32> {
-    let port = &plan.phases[0].inputs[0];
+/// The one result of the one phase as bits.
+fn bits(plan: &Plan, weights: &dyn Weights) -> Vec<u32> {
+    let phase = &plan.phases[0];
+    let port = &phase.inputs[0];
     let shape: Vec<usize> = port.shape.iter().map(|d| *d as usize).collect();
-    let latent = (0..shape.iter().product()).map(|i: usize| (i * 7919 % 1009) as f32 / 252.0 - 2.0);
-    let inputs = Named::from([(port.name.to_string(), Tensor::real(&shape, latent.collect()))]);
+    let values = (0..shape.iter().product()).map(|i: usize| (i * 7919 % 1009) as f32 / 252.0 - 2.0);
+    let inputs = Named::from([(port.name.to_string(), Tensor::real(&shape, values.collect()))]);
     let mut session = Session::poisoned(plan, weights).unwrap();
-    session.run("video-decode", &inputs, &[], &mut Unwatched).unwrap();
-    let video = session.output("video-decode", "video").unwrap().reals();
-    assert!(video.iter().all(|x| x.is_finite()));
-    video.iter().map(|x| x.to_bits()).collect()
+    session.run(&phase.name, &inputs, &[], &mut Unwatched).unwrap();
+    let result = session.output(&phase.name, &phase.outputs[0].name).unwrap().reals();
+    assert!(result.iter().all(|x| x.is_finite()));
+    result.iter().map(|x| x.to_bits()).collect()
 }
 
-/// Chunked decoders of the model of `target`, against the whole.
-fn same_bits(target: &Target, weights: &dyn Fn(&Plan) -> Box<dyn Weights>) {
+/// Chunked decoders and encoders of the model of `target`, against the whole.
+fn same_bits(target: &Target, weights_of: &dyn Fn(&Plan) -> Box<dyn Weights>) {
     let model = dimensions(target, &folder()).unwrap();
-    let weights = weights(&decoder(target, &model, None, Picture::Rgb));
-    for picture in [Picture::Rgb, Picture::Yuv420] {
-        let expected = decoded(&decoder(target, &model, None, picture), &*weights);
+    let weights = weights_of(&decoder(target, &model, None, Pixels::Rgb));
+    for pixels in [Pixels::Rgb, Pixels::Yuv420] {
+        let expected = bits(&decoder(target, &model, None, pixels), &*weights);
         for frames in [1, 2, 3, 5, 6] {
-            let have = decoded(&decoder(target, &model, Some(frames), picture), &*weights);
-            assert!(have == expected, "{picture:?} in chunks of {frames} frames, {:?}", target.dtype);
+            let have = bits(&decoder(target, &model, Some(frames), pixels), &*weights);
+            assert!(have == expected, "{pixels:?} in chunks of {frames} frames, {:?}", target.dtype);
         }
     }
-    // The phase alone moves channels to the front when all frames are there.
-    let alone = |decode_chunk| {
-        let options = Options { decode_chunk, ..Options::default() };
-        compile_part(target, &model, Part::Phase("video-decode"), &[], options).unwrap().plan
-    };
-    assert!(decoded(&alone(Some(2)), &*weights) == decoded(&alone(None), &*weights), "the phase alone");
+    // The decoder alone moves channels to the front when all frames are there.
+    for (phase, chunks) in [("video-decode", &[2][..]), ("video-encode", &[1, 2, 5])] {
+        let alone = |decode_chunk| {
+            let options = Options { decode_chunk, ..Options::default() };
+            compile_levels(target, &model, Scope::Phase(phase), &[], options).unwrap().plan
+        };
+        let whole = alone(None);
+        let weights = weights_of(&whole);
+        let expected = bits(&whole, &*weights);
+        for frames in chunks {
+            let have = bits(&alone(Some(*frames)), &*weights);
+            assert!(have == expected, "{phase} in chunks of {frames} frames, {:?}", target.dtype);
+        }
+    }
 }
 
 #[test]

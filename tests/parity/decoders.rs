@@ -1,4 +1,4 @@
-//! Upscaler, video decoder, audio decoder, vocoder, the denoising loop.
+//! Upscaler, video encoder and decoder, audio decoder, vocoder, the denoising loop.
 
 use zoetrope::tensors::{Named, Tensor};
 use zoetrope_test_support::golden::Case;
@@ -66,8 +66,33 @@ fn video_decoder_bf16() {
     decode("bf16", 500.0);
 }
 
+fn encode(dtype: &str, scale: f64) {
+    let case = Case::load("vae_encode").unwrap();
+    for (i, (width, height, frames)) in [(96, 64, 9), (64, 96, 1)].into_iter().enumerate() {
+        let pixels = input(&case, &format!("in.video{i}_u8"));
+        let video = pixels.reals().iter().map(|x| x / 127.5 - 1.0).collect();
+        let out = eval(
+            &target(&size(width, height, frames, 24.0, dtype)),
+            "video-encode",
+            &one("video", Tensor::real(&pixels.shape, video)),
+            &[],
+        );
+        holds(&case, &out, &[("v.latent", &format!("latent{i}"))], scale);
+    }
+}
+
+#[test]
+fn video_encoder_f32() {
+    encode("f32", 1.0);
+}
+
+#[test]
+fn video_encoder_bf16() {
+    encode("bf16", 500.0);
+}
+
 /// 9 frames at 25 fps are 9 audio tokens.
-fn sound(dtype: &str, scale: f64) {
+fn audio(dtype: &str, scale: f64) {
     let case = Case::load("audio_decode").unwrap();
     let target = target(&size(32, 32, 9, 25.0, dtype));
     let mel = eval(&target, "audio-decode", &one("a.latent", input(&case, "in.latent")), &[]);
@@ -85,12 +110,12 @@ fn sound(dtype: &str, scale: f64) {
 
 #[test]
 fn audio_decoder_and_vocoder_f32() {
-    sound("f32", 1.0);
+    audio("f32", 1.0);
 }
 
 #[test]
 fn audio_decoder_and_vocoder_bf16() {
-    sound("bf16", 250.0);
+    audio("bf16", 250.0);
 }
 
 fn denoise(dtype: &str, scale: f64) {

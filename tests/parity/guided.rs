@@ -2,12 +2,13 @@
 
 use zoetrope::session::{Session, Unwatched};
 use zoetrope::tensors::{Named, Tensor};
-use zoetrope_compiler::frontend::{Part, compile_part, dimensions};
+use zoetrope_compiler::frontend::{Scope, compile_levels, dimensions};
 use zoetrope_compiler::{Options, compile};
 use zoetrope_model_spec::lang::{Builder, Dtype, Value};
 use zoetrope_model_spec::ltx::attention::bias_of;
 use zoetrope_model_spec::ltx::config::ModelConfig;
-use zoetrope_model_spec::ltx::guidance::{Guidance, Guided, Pass};
+use zoetrope_model_spec::ltx::guidance::{Guided, Pass};
+use zoetrope_model_spec::ltx::recipe::Recipe;
 use zoetrope_model_spec::ltx::rope::Axis;
 use zoetrope_model_spec::ltx::transformer::{
     PassInput, PerStream, Positions, Stream, one_class, velocities, velocity,
@@ -30,7 +31,7 @@ fn recorded(inputs: &Named, record: impl FnOnce(&Builder, &ModelConfig, &Target)
     let target = fields("f32");
     let model = dimensions(&target, &folder()).unwrap();
     let facts =
-        compile_part(&target, &model, Part::Phase("connect"), &[], Options::default()).unwrap().plan.facts;
+        compile_levels(&target, &model, Scope::Phase("connect"), &[], Options::default()).unwrap().plan.facts;
     let b = Builder::new("recorded", Dtype::F32);
     record(&b, &model, &target);
     let phases = vec![Phase::alone(b.finish().unwrap())];
@@ -43,7 +44,7 @@ fn recorded(inputs: &Named, record: impl FnOnce(&Builder, &ModelConfig, &Target)
 }
 
 #[test]
-fn four_passes_in_one_evaluation() {
+fn four_passes_in_one_step() {
     let case = Case::load("transformer_guided_batch").unwrap();
     let of = |name: &str, pass: usize| sample(&input(&case, name), pass);
     let mut inputs = Named::new();
@@ -53,7 +54,9 @@ fn four_passes_in_one_evaluation() {
         inputs.insert(format!("{stream}.context"), of(&format!("in.{stream}.context"), 0));
         inputs.insert(format!("{stream}.negative"), of(&format!("in.{stream}.context"), 1));
     }
-    let passes = Guidance { uncond: true, stg_blocks: vec![1], modality: true }.passes();
+    let model = dimensions(&fields("f32"), &folder()).unwrap();
+    let stage = &Recipe::named("one-stage").unwrap().stages[0];
+    let passes = stage.guidance.as_ref().unwrap().passes(&model.transformer);
     let out = recorded(&inputs, |b, model, target| {
         let t = &model.transformer;
         let port = |name: &str, rows: usize, width: usize| b.input(name, Dtype::F32, &[rows, width]);
@@ -150,7 +153,7 @@ fn weights_of_attention() {
 }
 
 /// The ports of scales, by the names that the official code gives its parameters.
-fn scales(params: &serde_json::Value, stream: &str) -> Named {
+pub fn scales(params: &serde_json::Value, stream: &str) -> Named {
     let port = |name: &str| {
         (format!("{stream}{name}"), Tensor::real(&[1], vec![params[name].as_f64().unwrap() as f32]))
     };

@@ -30,7 +30,7 @@ fn cases() -> [(&'static str, Vec<Given>); 4] {
     ]
 }
 
-fn evaluated(phase: &Phase, adapters: &[Given], merge: Merge, inputs: &Named) -> Named {
+pub fn evaluated(phase: &Phase, adapters: &[Given], merge: Merge, inputs: &Named) -> Named {
     let model = Model::open();
     let adapters = Adapters::open(adapters, merge).unwrap();
     let weights = adapters.over(&model, &model.checkpoint, &phase.plan).unwrap();
@@ -76,7 +76,7 @@ fn the_official_merge_has_the_official_bits() {
         let merged = weights.tensor(Source::Checkpoint, merged).unwrap();
         let read = |first: usize, elements: usize| {
             let mut bytes = vec![0; 4 * elements];
-            merged.read_part(FileDtype::F32, first, &mut bytes).unwrap();
+            merged.read_range(FileDtype::F32, first, &mut bytes).unwrap();
             bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect::<Vec<f32>>()
         };
         let have = read(0, want.len());

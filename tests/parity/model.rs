@@ -41,7 +41,7 @@ impl Model {
 impl Weights for Model {
     fn tensor(&self, source: Source, name: &str) -> Option<FileTensor<'_>> {
         match source {
-            Source::Checkpoint => self.checkpoint.get(name),
+            Source::Checkpoint | Source::Merged(_) => self.checkpoint.get(name),
             Source::TextEncoder => self.text_encoder.get(name),
             Source::SpatialUpscaler => self.upscaler.get(name),
             Source::Adapter(_) => None,

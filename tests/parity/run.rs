@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use zoetrope::run::{Guidance, Request, run};
+use zoetrope::run::{Request, run};
 use zoetrope::session::{Session, Unwatched};
 use zoetrope::tensors::{Named, Tensor};
 use zoetrope::tokenize::Tokenizer;
 use zoetrope_compiler::Options;
-use zoetrope_compiler::frontend::{Part, compile_part, dimensions};
-use zoetrope_model_spec::ltx::pipeline::Picture;
+use zoetrope_compiler::frontend::{Scope, compile_levels, dimensions};
+use zoetrope_model_spec::ltx::pipeline::Pixels;
 use zoetrope_runtime::plan::Plan;
 use zoetrope_test_support::golden::{Case, rel_l2};
-use zoetrope_test_support::picture::yuv420;
 use zoetrope_test_support::tensor;
+use zoetrope_test_support::yuv420::yuv420;
 
 use crate::model::{Model, eval, folder, input, target};
 
@@ -26,7 +26,7 @@ fn distilled(dtype: &str, scale: f64, same: f64, slack: f64) {
     let target = target(&fields);
     let model = dimensions(&target, &folder()).unwrap();
     let plan =
-        |picture| compile_part(&target, &model, Part::Run(picture), &[], Options::default()).unwrap().plan;
+        |pixels| compile_levels(&target, &model, Scope::Run(pixels), &[], Options::default()).unwrap().plan;
     let prompt = zoetrope_test_support::prompts().unwrap().remove(0);
     let tokenizer = Tokenizer::from_file(&folder().join("gemma-3-tiny/tokenizer.json")).unwrap();
     let noise: Named = [1, 2]
@@ -37,17 +37,13 @@ fn distilled(dtype: &str, scale: f64, same: f64, slack: f64) {
         .map(|(ours, theirs)| (ours, input(&case, &theirs)))
         .collect();
     let files = Model::open();
-    let request = Request {
-        prompt: &tokenizer.encode(&prompt).unwrap(),
-        guidance: Guidance::default(),
-        seed: 0,
-        noise,
-    };
+    let encoded = tokenizer.encode(&prompt).unwrap();
+    let request = Request { prompts: vec![&encoded], tensors: noise, ..Request::default() };
     let clip = |plan: &Plan| {
         let mut session = Session::new(plan, &files).unwrap();
         run(&mut session, &request, &mut Unwatched, &mut |_, _| Ok(())).unwrap()
     };
-    let done = clip(&plan(Picture::Rgb));
+    let done = clip(&plan(Pixels::Rgb));
     let latents: BTreeMap<String, tensor::Tensor> = [1, 2]
         .into_iter()
         .flat_map(|stage| {
@@ -74,7 +70,7 @@ fn distilled(dtype: &str, scale: f64, same: f64, slack: f64) {
     assert!(rel_l2(&done.waveform.reals(), &wave.reals()) <= same, "sound");
 
     // What the encoder gets is the same picture in 8 bits: the truncation may fall one number lower or higher.
-    let encoded = clip(&plan(Picture::Yuv420));
+    let encoded = clip(&plan(Pixels::Yuv420));
     assert_eq!(encoded.latents, done.latents);
     let (have, want) = (encoded.video.reals(), yuv420(&done.video.reals(), 128, 64));
     assert_eq!(have.len(), want.len());

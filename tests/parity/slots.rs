@@ -6,7 +6,7 @@ use zoetrope::demo::demo_in_memory;
 use zoetrope::model_files::tensors_of;
 use zoetrope::session::{Session, Unwatched};
 use zoetrope::tensors::{Named, Tensor};
-use zoetrope_compiler::frontend::{Part, compile_part, dimensions};
+use zoetrope_compiler::frontend::{Scope, compile_levels, dimensions};
 use zoetrope_compiler::{Error, Options, compile, select};
 use zoetrope_kernels::cuda::Class;
 use zoetrope_model_spec::lang::{AdapterSlot, Builder, Dtype};
@@ -31,7 +31,7 @@ fn compiled(
     rank: Option<usize>,
     vram: Option<u64>,
 ) -> Result<Plan, Error> {
-    let alone = compile_part(target, cfg, Part::Phase("velocity"), &[], Options::default()).unwrap();
+    let alone = compile_levels(target, cfg, Scope::Phase("velocity"), &[], Options::default()).unwrap();
     let facts = Facts { vram, ..alone.plan.facts };
     let b = Builder::new("velocity", target.dtype);
     let cfg = &cfg.transformer;
@@ -49,7 +49,7 @@ fn compiled(
     let (video, context_v) = stream("v", target.size.video_tokens(), cfg.video_channels, cfg.video.width());
     let (audio, context_a) = stream("a", target.size.audio_tokens(), cfg.audio_channels, cfg.audio.width());
     let context = PerStream { video: context_v, audio: context_a };
-    let slot = rank.map(|rank| AdapterSlot { number: 2, rank });
+    let slot = rank.map(|rank| AdapterSlot { number: 2, rank: Some(rank) });
     let at = Positions::of(&target.size, cfg);
     let made = b.with_adapters(slot, || velocity(&b, cfg, &at, video, audio, context));
     b.output("v.velocity", made.video);

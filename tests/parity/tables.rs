@@ -2,7 +2,7 @@
 
 use zoetrope::tokenize::Tokenizer;
 use zoetrope_compiler::Options;
-use zoetrope_compiler::frontend::{Part, compile_part, dimensions};
+use zoetrope_compiler::frontend::{Scope, compile_levels, dimensions};
 use zoetrope_model_spec::lang::{Constant, Def, Graph, Op, Value};
 use zoetrope_model_spec::ltx::schedule::{DISTILLED_SIGMAS, GUIDED_TOKENS, STAGE_2_SIGMAS, ltx2};
 use zoetrope_model_spec::ltx::sizes::Size;
@@ -82,7 +82,11 @@ fn positions_and_token_counts() {
 fn graph(fields: &str, phase: &str) -> Graph {
     let target = target(fields);
     let model = dimensions(&target, &folder()).unwrap();
-    compile_part(&target, &model, Part::Phase(phase), &[], Options::default()).unwrap().phases.remove(0).graph
+    compile_levels(&target, &model, Scope::Phase(phase), &[], Options::default())
+        .unwrap()
+        .phases
+        .remove(0)
+        .graph
 }
 
 fn reals(graph: &Graph, value: Value) -> &[f32] {

@@ -3,12 +3,12 @@
 
     python tests/reference/bench_cpu.py --zoetropec target/release/zoetropec
 
-Two cases: one step of the transformer and one decode of a video. Both sides take turns, each turn is a warm-up and
-a few timed runs, loading is excluded on both sides, and medians are compared. Before any ratio is printed the two
-results must agree. Beside the ratio stand both sides' shares of the machine's own product rate: of the fastest of
-some large float32 products, by PyTorch and, with `--cpu-speed target/release/examples/cpu_speed`, by the library that
-our products are made of. Without `--zoetropec` only PyTorch is measured. `README.md` beside this file says how to
-install what it needs.
+Two cases: one step of the transformer and one decode of a video. Both sides run in rounds, one after the other; a
+round is a warm-up and a few timed runs, loading is excluded on both sides, and medians are compared. Before any ratio
+is printed the two results must agree. Beside the ratio stand both sides' shares of the machine's own product rate: of
+the fastest of some large float32 products, by PyTorch and, with `--cpu-speed target/release/examples/cpu_speed`, by
+the library that our products are made of. Without `--zoetropec` only PyTorch is measured. `README.md` beside this file
+says how to install what it needs.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ FPS = 24
 # Largest relative L2 difference of two float32 runs of one network: rounding and the last bits of rotary angles
 # make some 1e-5, the smallest mistakes 1e-4 and most 1e-2.
 TOLERANCE = 1e-3
-# The share of all cores that others may have before a turn counts as disturbed.
+# The share of all cores that others may have before a round counts as disturbed.
 QUIET = 0.04
 
 Tensors = dict[str, torch.Tensor]
@@ -192,15 +192,15 @@ class OtherWork:
         return max(0.0, busy - own) / (wall * os.cpu_count())
 
     @classmethod
-    def quiet_turn(cls, turn: Callable[[], tuple[list[float], Tensors]], patience: float):
-        """A turn and the share that others had of it: the first with little, or the best within `patience` seconds."""
+    def quiet_round(cls, run_round: Callable[[], tuple[list[float], Tensors]], patience: float):
+        """A round and the share that others had of it: the first with little, or the best within `patience` seconds."""
         end = time.monotonic() + patience
         best = None
         while best is None or (best[0] > QUIET and time.monotonic() < end):
             while time.monotonic() < end and cls.over_a_second() > QUIET:
                 pass
             window = cls()
-            result = turn()
+            result = run_round()
             share = window.share()
             if best is None or share < best[0]:
                 best = share, result
@@ -275,7 +275,7 @@ def describe(side: str, seconds: list[float], shares: list[float], work: float, 
     rate = work / median
     print(f"  {side}: {median:.3f} s median of {len(seconds)}, {rate / 1e9:.1f} GFLOP/s, {rate / products:.2f} of products, "
           f"{min(seconds):.3f} to {max(seconds):.3f} s; others had {100 * statistics.median(shares):.0f} % of the "
-          f"cores, {100 * max(shares):.0f} % in the worst of {len(shares)} turns", flush=True)
+          f"cores, {100 * max(shares):.0f} % in the worst of {len(shares)} rounds", flush=True)
     return median
 
 
@@ -287,10 +287,10 @@ def measure(case: Case, ours: Ours | None, products: float, rounds: int, runs: i
     our_seconds, their_seconds, our_shares, their_shares = [], [], [], []
     for _ in range(rounds):
         if ours is not None:
-            share, (seconds, our_outputs) = OtherWork.quiet_turn(lambda: ours(runs), patience)
+            share, (seconds, our_outputs) = OtherWork.quiet_round(lambda: ours(runs), patience)
             our_seconds += seconds
             our_shares.append(share)
-        share, (seconds, their_outputs) = OtherWork.quiet_turn(lambda: pytorch(case, runs), patience)
+        share, (seconds, their_outputs) = OtherWork.quiet_round(lambda: pytorch(case, runs), patience)
         their_seconds += seconds
         their_shares.append(share)
     their_median = describe("PyTorch", their_seconds, their_shares, work, products)
@@ -304,7 +304,7 @@ def measure(case: Case, ours: Ours | None, products: float, rounds: int, runs: i
     if not same:
         print(f"  the results differ by more than {TOLERANCE}: no ratio")
     elif max(statistics.median(our_shares), statistics.median(their_shares)) > QUIET:
-        print("  other work on the machine disturbed most turns of a side: no ratio; try --patience")
+        print("  other work on the machine disturbed most rounds of a side: no ratio; try --patience")
     else:
         shares = [work / median / products for median in (our_median, their_median)]
         print(f"  ours / PyTorch: {our_median / their_median:.3f}, at {shares[0]:.2f} and {shares[1]:.2f} of the machine's products")
@@ -323,10 +323,10 @@ def main() -> int:
     parser.add_argument("--zoetropec", type=Path, help="the compiler; without it only PyTorch is measured")
     parser.add_argument("--cpu-speed", type=Path, help="the example of this name, which times our library's products")
     parser.add_argument("--phase", choices=["velocity", "video-decode"], help="only this one")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each side")
-    parser.add_argument("--runs", type=int, default=3, help="timed runs of a turn")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of each side")
+    parser.add_argument("--runs", type=int, default=3, help="timed runs of a round")
     parser.add_argument("--patience", type=float, default=0,
-                        help="seconds to spend at most on a turn until one is undisturbed by other work")
+                        help="seconds to spend at most on a round until one is undisturbed by other work")
     parser.add_argument("--channels-last", action="store_true", help="PyTorch's video decoder in channels_last_3d")
     parser.add_argument("--folder", type=Path, help="where to put the model files and leave them")
     args = parser.parse_args()

@@ -20,16 +20,16 @@ DIM, HEADS, TEXT = 4096, 32, 1024
 STAGES = {"stage 1": 15_810, "stage 2": 63_240}
 
 
-def seconds(work, turns):
-    """The median time of `work`, after two turns that do not count."""
+def seconds(work, runs):
+    """The median time of `work`, after two runs that do not count."""
     times = []
-    for turn in range(turns + 2):
+    for run in range(runs + 2):
         start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
         start.record()
         work()
         end.record()
         torch.cuda.synchronize()
-        if turn >= 2:
+        if run >= 2:
             times.append(start.elapsed_time(end) / 1e3)
     return statistics.median(times)
 
@@ -45,24 +45,24 @@ def row(name, time, flops=0, moved=0):
     print(f"{name:<38} {time * 1e6:11.1f} us {rates}", flush=True)
 
 
-def copy(turns, rows, width):
+def copy(runs, rows, width):
     x = random(rows, width)
     y = torch.empty_like(x)
-    return seconds(lambda: y.copy_(x), turns), 0, 2 * rows * width
+    return seconds(lambda: y.copy_(x), runs), 0, 2 * rows * width
 
 
-def linear(turns, rows, k, n):
+def linear(runs, rows, k, n):
     x, w, bias = random(rows, k), random(n, k), random(n)
-    return seconds(lambda: F.linear(x, w, bias), turns), 2 * rows * k * n, rows * k + n * k + rows * n
+    return seconds(lambda: F.linear(x, w, bias), runs), 2 * rows * k * n, rows * k + n * k + rows * n
 
 
-def attention(turns, queries, keys, heads, head):
+def attention(runs, queries, keys, heads, head):
     q, k, v = (random(1, heads, rows, head) for rows in (queries, keys, keys))
     times = []
     for backend in [SDPBackend.FLASH_ATTENTION, SDPBackend.CUDNN_ATTENTION, SDPBackend.EFFICIENT_ATTENTION]:
         try:
             with sdpa_kernel(backend):
-                times.append(seconds(lambda: F.scaled_dot_product_attention(q, k, v), turns))
+                times.append(seconds(lambda: F.scaled_dot_product_attention(q, k, v), runs))
             print(f"    {backend.name}: {times[-1] * 1e6:.1f} us")
         except RuntimeError as error:
             print(f"    {backend.name}: {str(error).splitlines()[0]}")
@@ -73,17 +73,17 @@ def channels_last(*shape):
     return random(*shape).contiguous(memory_format=torch.channels_last_3d)
 
 
-def conv3d(turns, read, written, frames, height, width):
+def conv3d(runs, read, written, frames, height, width):
     x, w, bias = channels_last(1, read, frames, height, width), channels_last(written, read, 3, 3, 3), random(written)
-    time = seconds(lambda: F.conv3d(x, w, bias, padding=1), turns)
+    time = seconds(lambda: F.conv3d(x, w, bias, padding=1), runs)
     return time, *of_conv3d(read, written, frames * height * width)
 
 
-def rms_norm_silu_conv3d(turns, read, written, frames, height, width):
+def rms_norm_silu_conv3d(runs, read, written, frames, height, width):
     x, w, bias = channels_last(1, read, frames, height, width), channels_last(written, read, 3, 3, 3), random(written)
     root = lambda x: torch.rsqrt(x.float().pow(2).mean(1, keepdim=True) + 1e-8).bfloat16()
     norm = torch.compile(lambda x: F.silu(x * root(x)), dynamic=False)
-    time = seconds(lambda: F.conv3d(norm(x), w, bias, padding=1), turns)
+    time = seconds(lambda: F.conv3d(norm(x), w, bias, padding=1), runs)
     return time, *of_conv3d(read, written, frames * height * width)
 
 
@@ -91,21 +91,21 @@ def of_conv3d(read, written, positions):
     return 2 * 27 * read * written * positions, positions * (read + written) + 27 * read * written
 
 
-def compiled(turns, work, *operands):
+def compiled(runs, work, *operands):
     fast = torch.compile(work, dynamic=False)
-    return seconds(lambda: fast(*operands), turns)
+    return seconds(lambda: fast(*operands), runs)
 
 
-def rms_norm_modulate(turns, rows, width):
+def rms_norm_modulate(runs, rows, width):
     x, scale, shift = random(rows, width), random(2, width), random(2, width)
     kind = torch.randint(2, (rows,), device="cuda")
     work = lambda x, scale, shift: F.rms_norm(x, (width,), eps=1e-6) * (1 + scale[kind]) + shift[kind]
-    return compiled(turns, work, x, scale, shift), 0, 2 * rows * width
+    return compiled(runs, work, x, scale, shift), 0, 2 * rows * width
 
 
-def rms_norm_weight(turns, rows, width):
+def rms_norm_weight(runs, rows, width):
     x, weight = random(rows, width), random(width)
-    return compiled(turns, lambda x: F.rms_norm(x, (width,), weight, eps=1e-6), x), 0, 2 * rows * width
+    return compiled(runs, lambda x: F.rms_norm(x, (width,), weight, eps=1e-6), x), 0, 2 * rows * width
 
 
 def rotated(x, cos, sin, heads):
@@ -114,25 +114,25 @@ def rotated(x, cos, sin, heads):
     return torch.stack([a * cos - b * sin, b * cos + a * sin], 2).view(x.shape)
 
 
-def rope(turns, rows, width, heads, before=lambda x: x):
+def rope(runs, rows, width, heads, before=lambda x: x):
     x, (cos, sin) = random(rows, width), (random(rows, heads, width // heads // 2) for _ in range(2))
-    return compiled(turns, lambda x: rotated(before(x), cos, sin, heads), x), 0, 2 * rows * width
+    return compiled(runs, lambda x: rotated(before(x), cos, sin, heads), x), 0, 2 * rows * width
 
 
-def rms_norm_rope(turns, rows, width, heads):
+def rms_norm_rope(runs, rows, width, heads):
     weight = random(width)
-    return rope(turns, rows, width, heads, lambda x: F.rms_norm(x, (width,), weight, eps=1e-6))
+    return rope(runs, rows, width, heads, lambda x: F.rms_norm(x, (width,), weight, eps=1e-6))
 
 
 KINDS = {work.__name__: work for work in [copy, linear, attention, conv3d, rms_norm_silu_conv3d, rms_norm_modulate,
                                          rms_norm_weight, rope, rms_norm_rope]}
 
 
-def sizes(turns, path):
+def sizes(runs, path):
     for line in path.read_text().splitlines():
         if line and not line.startswith("#"):
             kind, *numbers = line.split()
-            row(line, *KINDS[kind](turns, *map(int, numbers)))
+            row(line, *KINDS[kind](runs, *map(int, numbers)))
 
 
 class Block(torch.nn.Module):
@@ -159,26 +159,26 @@ class Block(torch.nn.Module):
         return x + scale * F.linear(F.gelu(F.linear(h, self.up), approximate="tanh"), self.down)
 
 
-def block(turns):
+def block(runs):
     for stage, rows in STAGES.items():
         x, text, shift, scale = random(rows, DIM), random(TEXT, DIM), random(DIM), random(DIM)
         flops = 2 * rows * DIM * DIM * 14 + 4 * TEXT * DIM * DIM + 4 * rows * (rows + TEXT) * DIM
         model = Block()
         with torch.inference_mode():
-            row(f"block {stage}, eager", seconds(lambda: model(x, text, shift, scale), turns), flops=flops)
+            row(f"block {stage}, eager", seconds(lambda: model(x, text, shift, scale), runs), flops=flops)
             fast = torch.compile(model, mode="max-autotune-no-cudagraphs")
-            row(f"block {stage}, torch.compile", seconds(lambda: fast(x, text, shift, scale), turns), flops=flops)
+            row(f"block {stage}, torch.compile", seconds(lambda: fast(x, text, shift, scale), runs), flops=flops)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--turns", type=int, default=10)
+    parser.add_argument("--runs", type=int, default=10)
     parser.add_argument("--sizes", type=Path, default=SIZES, help="the rows, a kind and its numbers in each")
     args = parser.parse_args()
     print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}, CUDA {torch.version.cuda}")
     with torch.inference_mode():
-        sizes(args.turns, args.sizes)
-    block(args.turns)
+        sizes(args.runs, args.sizes)
+    block(args.runs)
 
 
 if __name__ == "__main__":

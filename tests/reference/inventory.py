@@ -6,7 +6,7 @@
 LISTS holds the lists of tensors that the model documents name: `ltx-2.3-22b.tensors.json`,
 `ltx-2.3-upscalers.tensors.json`, `gemma-3-12b.tensors.json`. A line is `name dtype shape`, the
 shape with commas, sorted by name. Only the components that are compiled are written: no encoders
-of pictures or sound, no other upscalers, no vision tower. Needs only Python.
+of images or audio, no other upscalers, no vision tower. Needs only Python.
 """
 
 from __future__ import annotations

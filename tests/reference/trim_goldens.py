@@ -21,7 +21,8 @@ import struct
 import sys
 from pathlib import Path
 
-# What the distilled path runs, prompt to pixels and waveform; guided steps, masked attention, LoRAs.
+# What the distilled path runs, prompt to pixels and waveform; guided steps, masked attention, other solvers; images on
+# their way in; LoRAs.
 CASES = [
     "tokenizer",
     "gemma",
@@ -30,6 +31,7 @@ CASES = [
     "positions",
     "rope",
     "sigmas",
+    "steps",
     "transformer_t2v",
     "transformer_long",
     "transformer_per_token",
@@ -40,9 +42,18 @@ CASES = [
     "denoise_t2v_distilled",
     "guidance",
     "denoise_t2v_guided",
+    "denoise_i2v",
+    "denoise_i2v_soft",
+    "denoise_gradient_estimation",
+    "denoise_skip_step",
+    "denoise_hq_res2s",
     "upsampler",
     "vae_decode",
+    "vae_encode",
+    "image",
     "audio_decode",
+    "two_stage",
+    "e2e",
     "e2e_distilled",
 ]
 
@@ -163,7 +174,8 @@ def main() -> int:
     if json.loads(text) != recipe:
         raise SystemExit("the recipe does not read back as written")
     (target / "weights.json").write_text(text, encoding="utf-8")
-    (target / "prompts.json").write_bytes((source / "prompts.json").read_bytes())
+    for name in ("prompts.json", "image.png"):
+        (target / name).write_bytes((source / name).read_bytes())
     return 0
 
 

@@ -32,7 +32,7 @@ fn list<'a>(value: &'a Value, field: &str) -> &'a [Value] {
 #[test]
 fn figures_follow_from_the_buffers_and_rows() {
     let report: Value = serde_json::from_str(&said(&["--json"])).unwrap();
-    assert_eq!(number(&report, "version"), 2);
+    assert_eq!(number(&report, "version"), 3);
     assert_eq!(report["target"], "res-tiny");
     let cards = list(&report, "cards").len();
     let mut peak = 0;
@@ -130,12 +130,12 @@ fn broken_reports_are_refused() {
     let old = folder.path().join("old.json");
     let json = said(&["--json"]);
     let cases = [
-        ("{\"version\": 2".to_string(), "not JSON"),
+        ("{\"version\": 3".to_string(), "not JSON"),
         (json[..json.len() / 2].to_string(), "cut off"),
         ("[1, 2]".to_string(), "no version"),
         ("{}".to_string(), "no version"),
-        ("{\"version\": 2}".to_string(), "missing"),
-        ("{\"version\": 3}".to_string(), "version 3"),
+        ("{\"version\": 3}".to_string(), "missing"),
+        ("{\"version\": 2}".to_string(), "version 2"),
         ("{\"version\": \"new\"}".to_string(), "version \"new\""),
         (json.replacen("\"arena_bytes\": ", "\"arena_bytes\": -", 1), "another kind"),
         ("[".repeat(100_000), "not JSON"),
@@ -178,7 +178,7 @@ fn the_graph_declares_what_it_joins() {
     assert!(joined.is_subset(&nodes), "{:?}", joined.difference(&nodes));
     // Hardly a launch stands alone: it reads what another wrote, or is read.
     assert!(joined.len() * 20 > nodes.len() * 19, "{} of {}", joined.len(), nodes.len());
-    assert!(text.contains("style=dashed"), "a loop's turns read each other");
+    assert!(text.contains("style=dashed"), "iterations of a loop read each other");
 }
 
 #[test]

@@ -64,7 +64,7 @@ fn a_pipe_is_refused_and_not_waited_for() {
 }
 
 #[test]
-fn a_target_may_name_the_parts_of_a_checkpoint() {
+fn a_target_may_name_the_files_of_a_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
     let paths = on_disk(folder.path());
     let whole = TensorFile::open(&paths.checkpoint[0]).unwrap();

@@ -1,4 +1,4 @@
-//! Which of the files given count: parts, indices, what stands there twice, and the tokenizer beside them.
+//! Which of the files given count: split checkpoints, indices, what stands there twice, and the tokenizer beside them.
 
 use std::fs;
 
@@ -10,11 +10,11 @@ use zoetrope_runtime::files::{FileDtype, NewTensor, TensorFile, write_tensors};
 use crate::{on_disk, wanted};
 
 #[test]
-fn a_checkpoint_may_come_in_parts_and_a_part_twice() {
+fn a_checkpoint_may_come_in_several_files_and_one_twice() {
     let folder = tempfile::tempdir().unwrap();
     let paths = on_disk(folder.path());
     let whole = TensorFile::open(&paths.checkpoint[0]).unwrap();
-    let part = |name: &str, prefix: &str, belongs: &dyn Fn(&str) -> bool| {
+    let file = |name: &str, prefix: &str, belongs: &dyn Fn(&str) -> bool| {
         let tensors: Vec<NewTensor<'_>> = whole
             .iter()
             .filter(|t| belongs(t.name))
@@ -31,20 +31,20 @@ fn a_checkpoint_may_come_in_parts_and_a_part_twice() {
     };
     let starts = |prefix: &'static str| move |name: &str| name.starts_with(prefix);
     let checkpoint = vec![
-        part("transformer.safetensors", "model.diffusion_model.", &|name| {
+        file("transformer.safetensors", "model.diffusion_model.", &|name| {
             name.starts_with("model.diffusion_model.") && !name.contains("_connector.")
         }),
-        part("connectors.safetensors", "model.", &|name| name.contains("_connector.")),
-        part("projections.safetensors", "text_embedding_projection.", &starts("text_embedding_projection.")),
-        part("vae.safetensors", "vae.", &starts("vae.")),
-        part("audio_vae.safetensors", "audio_vae.", &starts("audio_vae.")),
-        part("vocoder.safetensors", "vocoder.", &starts("vocoder.")),
+        file("connectors.safetensors", "model.", &|name| name.contains("_connector.")),
+        file("projections.safetensors", "text_embedding_projection.", &starts("text_embedding_projection.")),
+        file("vae.safetensors", "vae.", &starts("vae.")),
+        file("audio_vae.safetensors", "audio_vae.", &starts("audio_vae.")),
+        file("vocoder.safetensors", "vocoder.", &starts("vocoder.")),
     ];
-    let parts = ModelPaths { checkpoint, ..paths };
-    let report = verify(&wanted(), &ModelFiles::open(&parts), Some(&demo()));
+    let split = ModelPaths { checkpoint, ..paths };
+    let report = verify(&wanted(), &ModelFiles::open(&split), Some(&demo()));
     assert!(report.is_good(), "{report}");
     assert!(report.unneeded.is_empty(), "{report}");
-    let mut twice = parts;
+    let mut twice = split;
     twice.checkpoint.push(twice.checkpoint[3].clone());
     let report = verify(&wanted(), &ModelFiles::open(&twice), Some(&demo()));
     assert!(report.is_good(), "{report}");
@@ -100,7 +100,7 @@ fn what_cannot_count_is_not_decided_in_silence() {
         text.contains("note: nothing in ") && text.contains("style.safetensors is read by this plan"),
         "{text}"
     );
-    // Another configuration in a second part.
+    // Another configuration in a second file.
     let other = TEXTS.checkpoint.unwrap().replacen("\"norm_eps\": 1e-06", "\"norm_eps\": 0.5", 1);
     assert_ne!(other, TEXTS.checkpoint.unwrap());
     fs::write(&lora, write_tensors(&[("config", &other)], &[idle])).unwrap();
@@ -110,7 +110,7 @@ fn what_cannot_count_is_not_decided_in_silence() {
     let versions = said(&two);
     assert!(versions.contains("2.3.9") || versions.contains("nothing in"), "{versions}");
 
-    // Gemma in two parts with an index, and an older file that the index does not name.
+    // Gemma in two files with an index, and an older file that the index does not name.
     let gemma = &paths.text_encoder;
     let whole = TensorFile::open(&gemma.join("model.safetensors")).unwrap();
     let all: Vec<NewTensor<'_>> = whole
@@ -120,8 +120,8 @@ fn what_cannot_count_is_not_decided_in_silence() {
     let (one, other) = all.split_at(all.len() / 2);
     let places: Vec<String> = [(one, 1), (other, 2)]
         .iter()
-        .flat_map(|(part, number)| {
-            part.iter().map(move |t| format!("\"{}\": \"m-{number}.safetensors\"", t.name))
+        .flat_map(|(half, number)| {
+            half.iter().map(move |t| format!("\"{}\": \"m-{number}.safetensors\"", t.name))
         })
         .collect();
     fs::write(gemma.join("m-1.safetensors"), write_tensors(&[], one)).unwrap();

@@ -41,7 +41,7 @@ fn named(source: Source, names: &[(&str, FileDtype, &[usize])]) -> ModelFiles {
         Source::Checkpoint => ModelFiles::of(file, Vec::new(), Vec::new()),
         Source::TextEncoder => ModelFiles::of(Vec::new(), file, Vec::new()),
         Source::SpatialUpscaler => ModelFiles::of(Vec::new(), Vec::new(), file),
-        Source::Adapter(_) => ModelFiles::default(),
+        Source::Adapter(_) | Source::Merged(_) => ModelFiles::default(),
     }
 }
 
@@ -60,7 +60,7 @@ fn the_demo_model_has_what_its_plan_reads() {
 }
 
 #[test]
-fn what_a_plan_does_not_read_is_counted_by_part() {
+fn what_a_plan_does_not_read_is_counted_by_component() {
     let mut more = wanted();
     more.push(tensor(Source::Checkpoint, "vae.encoder.conv_in.conv.weight", &[8, 48, 3, 3, 3]));
     more.push(tensor(Source::Checkpoint, "vae.encoder.conv_in.conv.bias", &[8]));
@@ -92,7 +92,7 @@ fn every_missing_and_misshapen_tensor_is_listed() {
     );
     assert!(few.contains(&format!("… and {} more missing tensors", missing - 3)), "{few}");
     assert!(few.contains("patchify_proj.weight has shape [128, 128], [128, 64] wanted"), "{few}");
-    assert!(few.contains("help: give the whole checkpoint, or every part"), "{few}");
+    assert!(few.contains("help: give the whole checkpoint, or every file"), "{few}");
     assert_eq!(all.lines().filter(|line| line.contains("audio_attn1")).count(), missing);
 }
 

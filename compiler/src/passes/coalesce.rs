@@ -87,14 +87,14 @@ fn births(graph: &Graph, views: &Views<'_>, linear: &Linear<'_>) -> BTreeMap<Val
     let mut births = BTreeMap::new();
     let runtime = linear.spans.iter().position(|s| s.of.count == Count::Runtime);
     for (value, info) in graph.iter() {
-        if let Def::Input { per_step } = info.def {
-            let span = runtime.filter(|_| per_step);
+        if let Def::Input(role) = &info.def {
+            let span = runtime.filter(|_| role.per_step());
             births.insert(value, (span.map_or(0, |s| linear.spans[s].first), span));
         }
     }
     for (at, entry) in linear.entries.iter().enumerate() {
         if let Action::Call(call) = &entry.action {
-            // What is made in several parts is born with the first.
+            // What is made in several pieces is born with the first.
             births.entry(views.root(call.write)).or_insert((at, entry.span));
         }
     }

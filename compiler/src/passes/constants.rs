@@ -55,7 +55,7 @@ impl Constants {
         rows: Option<&mut Vec<Vec<usize>>>,
     ) -> Result<Base, String> {
         let info = graph.info(value);
-        let per_turn: Vec<usize> = match (&info.def, &rows) {
+        let per_iteration: Vec<usize> = match (&info.def, &rows) {
             (Def::PerIteration(values), Some(rows)) => {
                 if values.len() != rows.len() {
                     return Err(format!("{} constants for {} iterations", values.len(), rows.len()));
@@ -70,9 +70,9 @@ impl Constants {
         };
         let rows = rows.ok_or("it changes from iteration to iteration outside a loop")?;
         let columns = rows.first().map_or(0, Vec::len);
-        let same = (0..columns).find(|c| rows.iter().zip(&per_turn).all(|(row, id)| row[*c] == *id));
+        let same = (0..columns).find(|c| rows.iter().zip(&per_iteration).all(|(row, id)| row[*c] == *id));
         if same.is_none() {
-            rows.iter_mut().zip(&per_turn).for_each(|(row, id)| row.push(*id));
+            rows.iter_mut().zip(&per_iteration).for_each(|(row, id)| row.push(*id));
         }
         Ok(Base::Column(same.unwrap_or(columns)))
     }

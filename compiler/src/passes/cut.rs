@@ -1,4 +1,4 @@
-//! How the kernel calls of a phase meet time: which are made in parts, what they look at, and what stays whole.
+//! How the kernel calls of a phase meet time: which are made in chunks, what they look at, and what stays whole.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -7,52 +7,54 @@ use zoetrope_model_spec::lang::{Graph, Op, OpStmt, Value};
 
 use crate::error::{Error, Result};
 use crate::fused::{Fused, FusedStmt};
-use crate::passes::reach::Reach;
+use crate::passes::reach::{Rate, Reach};
 
 /// The statements of a phase, by how they meet the cuts.
 #[derive(Default)]
 pub struct Cut<'a> {
     /// Whole, on the way to the first convolutions over time.
     pub before: Vec<&'a OpStmt>,
-    /// Made in parts, by result.
+    /// Made in chunks, by result.
     layers: BTreeMap<Value, Layer<'a>>,
     /// Results of layers that a kernel keeps to itself.
     inner: BTreeSet<Value>,
     /// Results of layers that kernels leave in memory, in order.
-    pub steps: Vec<Step>,
-    /// The steps that look at a step's result.
+    pub calls: Vec<ChunkedCall>,
+    /// The calls that look at a call's result.
     readers: BTreeMap<Value, Vec<usize>>,
     /// Frames of what the first convolutions look at.
     pub clip: usize,
-    /// What is made in parts and wanted whole.
+    /// How many of them the last layers fold into one.
+    pub folded: usize,
+    /// What is made in chunks and wanted whole.
     pub results: BTreeSet<Value>,
     /// Moves of whole results.
     pub after: Vec<&'a OpStmt>,
 }
 
-/// A statement that is executed for one part of the clip after the other.
+/// A statement that is executed for one chunk of the clip after the other.
 pub struct Layer<'a> {
     pub stmt: &'a OpStmt,
     pub reach: Reach,
+    /// How many of its first operands have frames.
+    framed: usize,
     /// Frames of what it looks at, and of its result.
     pub all: [usize; 2],
 }
 
-/// A kernel call that is executed for one part after the other.
-pub struct Step {
+/// A kernel call that is executed for one chunk after the other.
+pub struct ChunkedCall {
     pub value: Value,
     /// Frames of the result.
     pub all: usize,
-    /// Frames of the result for one of the clip, and how many of the first one's are left out.
-    pub rate: usize,
-    pub dropped: usize,
+    /// Of the result, to the clip.
+    pub rate: Rate,
 }
 
 impl Layer<'_> {
     /// The inputs of which frames are looked at; the others are weights.
     pub fn framed(&self) -> &[Value] {
-        let pair = matches!(self.stmt.op, Op::Binary { .. });
-        &self.stmt.inputs[..if pair { 2 } else { 1 }]
+        &self.stmt.inputs[..self.framed]
     }
 }
 
@@ -62,7 +64,7 @@ impl<'a> Cut<'a> {
     pub fn of(whole: &'a Fused) -> Result<Cut<'a>> {
         let makers: BTreeMap<Value, &OpStmt> =
             whole.graph.statements().into_iter().map(|(_, stmt)| (stmt.output, stmt)).collect();
-        let mut cut = Cut::default();
+        let mut cut = Cut { folded: 1, ..Cut::default() };
         let (mut rates, mut joined) = (BTreeMap::new(), BTreeSet::new());
         for stmt in &whole.body {
             let stmts: Vec<&OpStmt> = match stmt {
@@ -76,22 +78,24 @@ impl<'a> Cut<'a> {
                 }
             };
             let reads = |known: &dyn Fn(&Value) -> bool| stmts.iter().flat_map(|s| &s.inputs).any(known);
-            let (parted, late) = (reads(&|v| rates.contains_key(v)), reads(&|v| joined.contains(v)));
+            let (chunked, late) = (reads(&|v| rates.contains_key(v)), reads(&|v| joined.contains(v)));
             let moves = stmts.iter().all(|s| matches!(s.op, Op::Permute { .. } | Op::Reshape { .. }));
-            let starts = stmts.iter().any(|s| Reach::of(&whole.graph, s) == Some(Reach::Neighbours));
-            if moves && (parted || late) {
+            let convolves = |s: &&OpStmt| matches!(Reach::of(&whole.graph, s), Some(Reach::Three { .. }));
+            let starts = stmts.iter().any(convolves);
+            if moves && (chunked || late) {
                 cut.results.extend(stmts.iter().flat_map(|s| &s.inputs).filter(|v| rates.contains_key(*v)));
                 joined.extend(stmts.iter().map(|s| s.output));
                 cut.after.extend(stmts);
-            } else if late || parted || starts {
+            } else if late || chunked || starts {
                 for stmt in &stmts {
                     cut.layer(&whole.graph, stmt, late, &mut rates)?;
                 }
                 let outputs: Vec<Value> = stmts.iter().map(|s| s.output).collect();
                 let (value, inner) = outputs.split_last().expect("a call covers an op");
                 cut.inner.extend(inner);
-                let (all, (rate, dropped)) = (whole.graph.info(*value).shape[0], rates[value]);
-                cut.steps.push(Step { value: *value, all, rate, dropped });
+                let (all, rate) = (whole.graph.info(*value).shape[0], rates[value]);
+                cut.folded = cut.folded.max(rate.folded);
+                cut.calls.push(ChunkedCall { value: *value, all, rate });
             } else {
                 cut.before.extend(stmts);
             }
@@ -106,15 +110,14 @@ impl<'a> Cut<'a> {
         graph: &Graph,
         stmt: &'a OpStmt,
         late: bool,
-        rates: &mut BTreeMap<Value, (usize, usize)>,
+        rates: &mut BTreeMap<Value, Rate>,
     ) -> Result<()> {
         let refused = || Error::Chunk { op: stmt.op.to_string(), path: graph.info(stmt.output).path.clone() };
         let reach = Reach::of(graph, stmt).filter(|_| !late).ok_or_else(refused)?;
         let all = [stmt.inputs[0], stmt.output].map(|v| graph.info(v).shape[0]);
-        let layer = Layer { stmt, reach, all };
-        let (rate, dropped) = rates.get(&stmt.inputs[0]).copied().unwrap_or((1, 0));
-        let (times, drop) = reach.unfolds();
-        rates.insert(stmt.output, (rate * times, dropped * times + drop));
+        let layer = Layer { stmt, reach, framed: Reach::framed(graph, stmt), all };
+        let rate = rates.get(&stmt.inputs[0]).copied().unwrap_or_default();
+        rates.insert(stmt.output, rate.then(reach.rate()));
         self.layers.insert(stmt.output, layer);
         Ok(())
     }
@@ -122,8 +125,8 @@ impl<'a> Cut<'a> {
     /// Who looks at whom.
     fn meet(&mut self, graph: &Graph) {
         let (mut readers, mut clip) = (BTreeMap::<Value, Vec<usize>>::new(), 0);
-        for (at, step) in self.steps.iter().enumerate() {
-            self.looks(step.value, &(0..step.all), &mut |value, _| match self.layers.get(&value) {
+        for (at, call) in self.calls.iter().enumerate() {
+            self.looks(call.value, &(0..call.all), &mut |value, _| match self.layers.get(&value) {
                 Some(_) => readers.entry(value).or_default().push(at),
                 None => clip = clip.max(graph.info(value).shape[0]),
             });
@@ -141,7 +144,7 @@ impl<'a> Cut<'a> {
         self.inner.contains(&value)
     }
 
-    /// The steps that look at `value`, in order.
+    /// The calls that look at `value`, in order.
     pub fn readers(&self, value: Value) -> &[usize] {
         self.readers.get(&value).map_or(&[], Vec::as_slice)
     }

@@ -286,5 +286,68 @@ mod tests {
             let lost = lost.map(|lost| (lost, "attention of 4 operands instead of 3".to_string()));
             assert_eq!(kernels(&shapes[..inputs], gates), [(name, lost.into_iter().collect::<Vec<_>>())]);
         }
+        // One row of biases for all queries is a third one, unless there is one query.
+        for (queries, name) in [(5, "attention_key_bias"), (1, "attention_bias")] {
+            let shapes: [&[usize]; 4] = [&[queries, 16], &[7, 16], &[7, 16], &[1, 7]];
+            assert_eq!(kernels(&shapes, false)[0].0, name);
+        }
+        let shapes: [&[usize]; 4] = [&[5, 16], &[7, 16], &[7, 16], &[1, 7]];
+        assert_eq!(kernels(&shapes, true)[0].0, "attention_key_bias_gate");
+    }
+
+    /// The kernels of what `record` makes of inputs: two of tokens, their classes, and a port with two rows of columns.
+    fn step(record: impl Fn(&Builder, [Value; 2], Value, [Value; 2]) -> Value) -> Vec<&'static str> {
+        let b = Builder::new("test", Dtype::Bf16);
+        let tokens = ["x", "y"].map(|name| b.input(name, Dtype::Bf16, &[5, 16]));
+        let class = b.input("class", Dtype::I32, &[5]);
+        let columns = b.input("columns", Dtype::F32, &[6]);
+        let columns = [0, 3].map(|first| b.slice(columns, 0, first, 3));
+        b.output("z", b.round(record(&b, tokens, class, columns)));
+        let graph = crate::passes::simplify(b.finish().expect("recorded"));
+        let fused = fuse(graph, &catalog()).expect("covered");
+        let calls = fused.body.into_iter().filter_map(|stmt| match stmt {
+            FusedStmt::Call(call) => Some(call.name),
+            _ => None,
+        });
+        calls.collect()
+    }
+
+    /// Rounding and views take no launch of their own.
+    #[test]
+    fn what_a_denoising_step_does_is_one_launch_each() {
+        use zoetrope_model_spec::ltx::sampler::{combined, denoised, deviation, held, standardized};
+
+        let x0 =
+            |b: &Builder, [x, y]: [Value; 2], class, [times, _]: [Value; 2]| denoised(b, x, y, times, class);
+        assert_eq!(step(x0), ["denoised_classes"]);
+        let hold = |b: &Builder, [x, y]: [Value; 2], class, [_, mask]: [Value; 2]| held(b, x, y, mask, class);
+        assert_eq!(step(hold), ["held"]);
+        let both = |b: &Builder, [x, y]: [Value; 2], class, [times, mask]: [Value; 2]| {
+            held(b, x0(b, [x, y], class, [times, mask]), y, mask, class)
+        };
+        assert_eq!(step(both), ["denoised_classes_held"]);
+        let rescaled = |b: &Builder, x: Value, numbers: Value| {
+            let [cond, own, rescale] = [0, 1, 2].map(|i| b.slice(numbers, 0, i, 1));
+            let ratio = b.affine(b.div(cond, own), 1.0, -1.0);
+            b.mul(x, b.affine(b.mul(ratio, rescale), 1.0, 1.0))
+        };
+        assert_eq!(step(|b, [x, _], _, [numbers, _]| rescaled(b, x, numbers)), ["rescaled"]);
+        let rescaled_held = |b: &Builder, [x, y]: [Value; 2], class, [numbers, mask]: [Value; 2]| {
+            held(b, rescaled(b, x, numbers), y, mask, class)
+        };
+        assert_eq!(step(rescaled_held), ["rescaled_held"]);
+        for (count, name) in (2..).zip(["combine_2", "combine_3", "combine_4", "combine_5"]) {
+            let sum = |b: &Builder, [x, y]: [Value; 2], _, [first, second]: [Value; 2]| {
+                let coefficient = |i: usize| b.slice([first, second][i / 3], 0, i % 3, 1);
+                let terms: Vec<_> = (0..count).map(|i| (coefficient(i), [x, y][i % 2])).collect();
+                combined(b, &terms)
+            };
+            assert_eq!(step(sum), [name]);
+        }
+        assert_eq!(step(|b, [x, _], _, _| standardized(b, x, None)), ["standardize"]);
+        assert_eq!(step(|b, [x, _], _, _| deviation(b, x, None)), ["deviation"]);
+        let visible = |b: &Builder| b.input("visible", Dtype::F32, &[5]);
+        assert_eq!(step(|b, [x, _], _, _| standardized(b, x, Some(visible(b)))), ["standardize_visible"]);
+        assert_eq!(step(|b, [x, _], _, _| deviation(b, x, Some(visible(b)))), ["deviation_visible"]);
     }
 }

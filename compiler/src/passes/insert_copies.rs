@@ -11,12 +11,12 @@ use crate::view::Views;
 
 /// Inserts the copies.
 pub fn insert_copies(fused: Fused, catalog: &[Kernel]) -> Fused {
-    copy_states(copy_outputs(copy_parts(fused, catalog), catalog), catalog)
+    copy_states(copy_outputs(copy_pieces(fused, catalog), catalog), catalog)
 }
 
 /// What is joined is made in its place: a whole value of the same body, in one join only, and nobody's output or
 /// state. What is not gets a copy.
-fn copy_parts(mut fused: Fused, catalog: &[Kernel]) -> Fused {
+fn copy_pieces(mut fused: Fused, catalog: &[Kernel]) -> Fused {
     let mut taken: BTreeSet<Value> = BTreeSet::new();
     let looks = Looks::of(&fused.body);
     taken.extend(fused.graph.outputs.iter().map(|o| looks.root(o.value)));
@@ -47,14 +47,14 @@ fn copy_parts_of(
                 made.extend(l.collected.iter().map(|c| c.stack));
             }
             FusedStmt::Join(join) => {
-                for part in &mut join.inputs {
-                    let root = looks.root(*part);
-                    let (have, want) = (graph.info(root), graph.info(*part));
+                for piece in &mut join.inputs {
+                    let root = looks.root(*piece);
+                    let (have, want) = (graph.info(root), graph.info(*piece));
                     let whole = have.elements() == want.elements();
                     let same = have.dtype == graph.info(join.output).dtype;
                     if !(whole && same && made.contains(&root) && taken.insert(root)) {
-                        let copy = copy_of(graph, catalog, *part);
-                        *part = copy.write;
+                        let copy = copy_of(graph, catalog, *piece);
+                        *piece = copy.write;
                         out.push(FusedStmt::Call(copy));
                     }
                 }
@@ -112,7 +112,7 @@ fn copy_states_of(graph: &mut Graph, whole: &[FusedStmt], body: &mut [FusedStmt]
             l.body.push(FusedStmt::Call(copy));
         }
         for i in 0..l.collected.len() {
-            // What is joined is there when its last part is; a call says when.
+            // What is joined is there when its last piece is; a call says when.
             let root = Looks::of(&l.body).root(l.collected[i].value);
             if l.body.iter().any(|s| matches!(s, FusedStmt::Join(join) if join.output == root)) {
                 let copy = copy_of(graph, catalog, l.collected[i].value);

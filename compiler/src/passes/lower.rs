@@ -4,7 +4,10 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use half::bf16;
-use zoetrope_model_spec::lang::{Constant, Dtype, Source};
+use zoetrope_model_spec::lang::{Constant, Dtype, Role, Source};
+use zoetrope_model_spec::ltx::recipe::Adapter;
+use zoetrope_model_spec::ltx::schedule::{Levels, Schedule as Steps};
+use zoetrope_model_spec::ltx::solver::Solver;
 use zoetrope_runtime::plan::{self, ALIGN, Facts, Number, Plan};
 
 use crate::error::Result;
@@ -66,11 +69,56 @@ fn source(s: Source) -> plan::Source {
         Source::TextEncoder => plan::Source::TextEncoder,
         Source::SpatialUpscaler => plan::Source::SpatialUpscaler,
         Source::Adapter(slot) => plan::Source::Adapter(slot),
+        Source::Merged(slot) => plan::Source::Merged(slot),
     }
 }
 
 fn dims(shape: &[usize]) -> plan::List<u32> {
     shape.iter().map(|d| *d as u32).collect()
+}
+
+/// The runtime's name of what a port is to the host.
+fn role(role: &Role) -> plan::Role {
+    let text = |of: &String| Cow::Owned(of.clone());
+    match role {
+        Role::Tensor { default } => plan::Role::Tensor { default: *default },
+        Role::Tokens { prompt } => plan::Role::Tokens { prompt: *prompt as u32 },
+        Role::TokenMask { prompt } => plan::Role::TokenMask { prompt: *prompt as u32 },
+        Role::Seed => plan::Role::Seed,
+        Role::Image { number } => plan::Role::Image { number: *number as u32 },
+        Role::Strength { number } => plan::Role::Strength { number: *number as u32 },
+        Role::Initial => plan::Role::Initial,
+        Role::NoiseScale => plan::Role::NoiseScale,
+        Role::Distinct { of } => plan::Role::Distinct { of: text(of) },
+        Role::ClassOf { of } => plan::Role::ClassOf { of: text(of) },
+        Role::Unset => plan::Role::Unset,
+        Role::Sigma => plan::Role::Sigma,
+        Role::Coefficients => plan::Role::Coefficients,
+        Role::Holds => plan::Role::Holds,
+        Role::StepSeed => plan::Role::StepSeed,
+        Role::StepTensor => plan::Role::StepTensor,
+        Role::Latent => plan::Role::Latent,
+        Role::Video => plan::Role::Video,
+        Role::Waveform => plan::Role::Waveform,
+        Role::Preview => plan::Role::Preview,
+    }
+}
+
+/// The runtime's name of the steps of a phase.
+fn steps(steps: &Steps) -> plan::Schedule {
+    let levels = match &steps.levels {
+        Levels::List(sigmas) => plan::Levels::List(Cow::Owned(sigmas.clone())),
+        Levels::Shifted { steps, tokens } => {
+            plan::Levels::Shifted { steps: *steps as u32, tokens: *tokens as u32 }
+        }
+    };
+    let solver = match steps.solver {
+        Solver::Euler => plan::Solver::Euler,
+        Solver::Ancestral { eta, s_noise } => plan::Solver::Ancestral { eta, s_noise },
+        Solver::GradientEstimation { gamma } => plan::Solver::GradientEstimation { gamma },
+        Solver::Res2s { eta } => plan::Solver::Res2s { eta },
+    };
+    plan::Schedule { solver, levels }
 }
 
 /// Table bytes follow each other, each aligned as the arena is.
@@ -145,6 +193,13 @@ impl Lowering<'_> {
             segments: phase.segments.iter().map(|s| self.segment(s)).collect(),
             inputs: phase.inputs.iter().map(|p| self.port(p)).collect(),
             outputs: phase.outputs.iter().map(|p| self.port(p)).collect(),
+            schedule: phase.steps.as_ref().map(steps),
+            adapter: phase.adapter.map(|(slot, Adapter { strength, rank, merged })| plan::Adapter {
+                slot,
+                strength,
+                rank: (!merged).then_some(rank as u32),
+            }),
+            image: phase.image.map(|number| number as u32),
             constants: Cow::Owned(constants),
             places: Cow::Owned(Vec::new()),
             kept: Cow::Owned(Vec::new()),
@@ -230,7 +285,7 @@ impl Lowering<'_> {
             offset: self.offsets[port.buffer],
             dtype: dtype(port.dtype),
             shape: dims(&port.shape),
-            per_step: port.per_step,
+            role: role(&port.role),
             slot: port.slot.clone().map(Cow::Owned),
         }
     }

@@ -119,8 +119,8 @@ fn one_product(graph: &mut Graph, mut products: Vec<OpStmt>) -> Vec<OpStmt> {
     products.sort_by_key(|op| std::cmp::Reverse(width(graph, op.output)));
     let mut inputs = vec![products[0].inputs[0]];
     for operand in 1..products[0].inputs.len() {
-        let parts: Vec<Value> = products.iter().map(|op| op.inputs[operand]).collect();
-        inputs.push(side_by_side(graph, &parts));
+        let weights: Vec<Value> = products.iter().map(|op| op.inputs[operand]).collect();
+        inputs.push(side_by_side(graph, &weights));
     }
     let first = graph.info(products[0].output).clone();
     let total: usize = products.iter().map(|op| width(graph, op.output)).sum();
@@ -145,12 +145,12 @@ fn one_product(graph: &mut Graph, mut products: Vec<OpStmt>) -> Vec<OpStmt> {
     out
 }
 
-fn side_by_side(graph: &mut Graph, parts: &[Value]) -> Value {
-    let mut joined = graph.info(parts[0]).clone();
+fn side_by_side(graph: &mut Graph, weights: &[Value]) -> Value {
+    let mut joined = graph.info(weights[0]).clone();
     let mut all: Vec<Tensor> = Vec::new();
     let mut names = Vec::new();
-    for part in parts {
-        let info = &mut graph.values[part.index()];
+    for weight in weights {
+        let info = &mut graph.values[weight.index()];
         if let Def::Weight { tensors, .. } = &info.def {
             all.extend(tensors.iter().cloned());
         }

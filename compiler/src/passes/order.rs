@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use zoetrope_kernels::{Meaning, MeaningOp, Ref};
 use zoetrope_model_spec::lang::{Count, Def, Dtype, Graph, Op, Value, flops};
-use zoetrope_model_spec::program::Wire;
+use zoetrope_model_spec::program::{Wire, Wiring};
 use zoetrope_runtime::plan::{Lifetime, Repeat};
 
 use crate::FusedPhase;
@@ -27,7 +27,7 @@ pub fn order(phases: &[FusedPhase], share: bool) -> Result<Schedule> {
     let mut schedule = Schedule::default();
     let mut constants = Constants::default();
     let mut slots: BTreeMap<String, usize> = BTreeMap::new();
-    for FusedPhase { fused, takes, leaves, .. } in phases {
+    for FusedPhase { fused, wiring, .. } in phases {
         constants.next_graph();
         let views = Views::new(&fused.graph, &fused.body);
         let linear = Linear::of(&fused.load, &fused.body);
@@ -44,7 +44,7 @@ pub fn order(phases: &[FusedPhase], share: bool) -> Result<Schedule> {
             constants: &mut constants,
             of_class: BTreeMap::new(),
         };
-        let done = phase.run(takes, leaves, &mut slots)?;
+        let done = phase.run(wiring, &mut slots)?;
         schedule.phases.push(done);
     }
     let end = schedule.phases.last().map_or(0, |p| p.end).saturating_sub(1);
@@ -82,16 +82,27 @@ struct Orderer<'a> {
 }
 
 impl Orderer<'_> {
-    fn run(&mut self, takes: &[Wire], leaves: &[Wire], slots: &mut BTreeMap<String, usize>) -> Result<Phase> {
+    fn run(&mut self, wiring: &Wiring, slots: &mut BTreeMap<String, usize>) -> Result<Phase> {
         let end = self.number(self.linear.entries.len());
         if end == self.first {
             return self.wiring("the phase launches nothing".to_string());
         }
+        let Wiring { takes, leaves, schedule, adapter, image } = wiring;
         self.make_buffers(takes, slots)?;
         let inputs = self.inputs(takes)?;
         let outputs = self.outputs(leaves, slots, end)?;
         let segments = self.segments()?;
-        Ok(Phase { name: self.graph.name.clone(), first: self.first, end, segments, inputs, outputs })
+        Ok(Phase {
+            name: self.graph.name.clone(),
+            first: self.first,
+            end,
+            segments,
+            inputs,
+            outputs,
+            steps: schedule.clone(),
+            adapter: *adapter,
+            image: *image,
+        })
     }
 
     fn wiring<T>(&self, message: String) -> Result<T> {
@@ -182,8 +193,9 @@ impl Orderer<'_> {
         let mut ports = Vec::new();
         for (value, info) in self.graph.inputs() {
             let slot = takes.iter().find(|w| w.port == info.path).map(|w| w.slot.clone());
-            let (buffer, per_step) = (self.buffer(value), info.def == Def::Input { per_step: true });
-            if !per_step && slot.is_none() {
+            let Def::Input(role) = &info.def else { continue };
+            let buffer = self.buffer(value);
+            if !role.per_step() && slot.is_none() {
                 // The host writes it before the phase begins.
                 self.buffers[buffer].first = self.first;
             }
@@ -192,7 +204,7 @@ impl Orderer<'_> {
                 buffer,
                 dtype: info.dtype,
                 shape: info.shape.clone(),
-                per_step,
+                role: role.clone(),
                 slot,
             });
         }
@@ -221,7 +233,7 @@ impl Orderer<'_> {
                 slots.insert(slot.clone(), buffer);
             }
             let (name, dtype, shape) = (output.name.clone(), info.dtype, info.shape.clone());
-            ports.push(Port { name, buffer, dtype, shape, per_step: false, slot });
+            ports.push(Port { name, buffer, dtype, shape, role: output.role.clone(), slot });
         }
         if let Some(wire) = leaves.iter().find(|w| !ports.iter().any(|p| p.name == w.port)) {
             return self.wiring(format!("there is no output {} to leave in slot {}", wire.port, wire.slot));

@@ -19,7 +19,7 @@ use crate::error::Error;
 /// Constants that come and go together.
 struct Group {
     bytes: u64,
-    /// Empty for the slots of a streamed loop.
+    /// Empty for the places of a streamed loop.
     constants: Vec<u32>,
     /// Which of the streams of its phase they are for.
     ring: Option<usize>,
@@ -57,8 +57,8 @@ pub fn place_constants(
             }
             if let Some(ring) = group.ring.map(|ring| &streams[*first][ring]) {
                 let phase = &mut phases[*first];
-                for (c, slot) in ring.places(phase) {
-                    put(phase, c, at + slot);
+                for (c, place) in ring.placed(phase) {
+                    put(phase, c, at + place);
                 }
                 ring.fetch(constants, phase);
                 phase.weight_bytes += group.bytes;
@@ -106,7 +106,7 @@ fn groups(constants: &[Constant], phases: &[Phase], streams: &[Vec<Stream>]) -> 
     let rings: Vec<BTreeSet<u32>> = phases
         .iter()
         .zip(streams)
-        .map(|(phase, rings)| rings.iter().flat_map(|r| r.places(phase)).map(|(c, _)| c).collect())
+        .map(|(phase, rings)| rings.iter().flat_map(|r| r.placed(phase)).map(|(c, _)| c).collect())
         .collect();
     let streamed: BTreeSet<u32> = rings.iter().flatten().copied().collect();
     let mut iterations: BTreeMap<u32, usize> = BTreeMap::new();

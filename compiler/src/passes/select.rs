@@ -18,7 +18,7 @@ pub struct Selected {
     pub variants: Vec<Variant>,
 }
 
-/// Chooses the functions for devices of a class: kernels of that class where they fit, else portable ones. The code is
+/// Chooses the functions for cards of a class: kernels of that class where they fit, else portable ones. The code is
 /// for the architectures whose fastest kernels are of the class, and for no others.
 ///
 /// # Errors

@@ -14,7 +14,7 @@ pub fn simplify(graph: Graph) -> Graph {
 fn absorb_casts(mut graph: Graph) -> Graph {
     let mut readers: BTreeMap<Value, usize> = BTreeMap::new();
     count(&graph.body, &mut readers);
-    per_turn(&graph).for_each(|v| *readers.entry(v).or_insert(0) += 1);
+    per_iteration(&graph).for_each(|v| *readers.entry(v).or_insert(0) += 1);
     graph.outputs.iter().for_each(|o| *readers.entry(o.value).or_insert(0) += 1);
     let mut body = std::mem::take(&mut graph.body);
     absorb(&mut graph, &mut body, &readers);
@@ -23,7 +23,7 @@ fn absorb_casts(mut graph: Graph) -> Graph {
 }
 
 /// What loops read in one iteration or another.
-fn per_turn(graph: &Graph) -> impl Iterator<Item = Value> + '_ {
+fn per_iteration(graph: &Graph) -> impl Iterator<Item = Value> + '_ {
     graph
         .values
         .iter()
@@ -85,7 +85,8 @@ fn absorb(graph: &mut Graph, body: &mut Vec<Stmt>, readers: &BTreeMap<Value, usi
 
 /// Keeps what an output, a loop's state or a collected value needs.
 fn drop_dead(mut graph: Graph) -> Graph {
-    let mut needed: BTreeSet<Value> = graph.outputs.iter().map(|o| o.value).chain(per_turn(&graph)).collect();
+    let mut needed: BTreeSet<Value> =
+        graph.outputs.iter().map(|o| o.value).chain(per_iteration(&graph)).collect();
     let body = std::mem::take(&mut graph.body);
     graph.body = live(body, &mut needed);
     for (i, info) in graph.values.iter_mut().enumerate() {

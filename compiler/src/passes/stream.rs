@@ -1,9 +1,9 @@
-//! Which weights of a phase are not there all the time, where they take turns, and when they are fetched.
+//! Which weights of a phase are streamed: the places that they share, and when they are fetched.
 //!
 //! Where the constants of a phase do not fit beside its arena, the loop that holds the most weights is streamed: as
-//! many iterations as possible keep their own places, the others share a ring of slots, the i-th of them in slot i
-//! modulo the number of slots. They are spread evenly over the loop, so that copies run while other iterations compute.
-//! When such an iteration has ended, its slot takes the next one that belongs there. Where all iterations of that loop
+//! many iterations as possible keep their own places, the others share a ring of places, the i-th of them place i
+//! modulo the number of places. They are spread evenly over the loop, so that copies run while other iterations compute.
+//! When such an iteration has ended, its place takes the next one that belongs there. Where all iterations of that loop
 //! are not enough, the loop that holds the most after it is streamed, too, with a ring of its own.
 
 use std::cmp::Reverse;
@@ -22,9 +22,9 @@ pub struct Stream {
     item: usize,
     /// In ascending order.
     iterations: Vec<u32>,
-    slots: usize,
-    slot_bytes: u64,
-    /// For every column that is streamed, where its constant lies in a slot.
+    places: usize,
+    place_bytes: u64,
+    /// For every column that is streamed, where its constant lies in a place.
     columns: Vec<(usize, u64)>,
 }
 
@@ -36,23 +36,23 @@ pub struct Tight {
 }
 
 impl Stream {
-    /// Bytes of all slots.
+    /// Bytes of all places.
     pub fn bytes(&self) -> u64 {
-        self.slots as u64 * self.slot_bytes
+        self.places as u64 * self.place_bytes
     }
 
     /// Every streamed constant, and where it lies in the ring.
-    pub fn places(&self, phase: &Phase) -> Vec<(u32, u64)> {
+    pub fn placed(&self, phase: &Phase) -> Vec<(u32, u64)> {
         let of = of(phase, self.segment, self.item);
         let iteration = |(i, iteration): (usize, &u32)| {
-            let slot = (i % self.slots) as u64 * self.slot_bytes;
+            let place = (i % self.places) as u64 * self.place_bytes;
             let row = row(of, *iteration);
-            self.columns.iter().map(move |(c, at)| (row[*c], slot + at)).collect::<Vec<_>>()
+            self.columns.iter().map(move |(c, at)| (row[*c], place + at)).collect::<Vec<_>>()
         };
         self.iterations.iter().enumerate().flat_map(iteration).collect()
     }
 
-    /// Writes the fetches into the loop: the first iterations' when the phase begins, every other when its slot is
+    /// Writes the fetches into the loop: the first iterations' when the phase begins, every other when its place is
     /// free.
     pub fn fetch(&self, constants: &[Constant], phase: &mut Phase) {
         let wraps = phase.segments[self.segment].repeat == Repeat::Steps;
@@ -66,8 +66,8 @@ impl Stream {
             Fetch { after, iteration, constants: list.into(), bytes }
         };
         let (n, iterations) = (self.iterations.len(), &self.iterations);
-        let first = iterations.iter().take(self.slots).map(|iteration| of(Fetch::AT_ONCE, *iteration));
-        let next = (0..n).map(|i| (i, i + self.slots)).filter(|(_, next)| wraps || *next < n);
+        let first = iterations.iter().take(self.places).map(|iteration| of(Fetch::AT_ONCE, *iteration));
+        let next = (0..n).map(|i| (i, i + self.places)).filter(|(_, next)| wraps || *next < n);
         let fetches: Vec<_> =
             first.chain(next.map(|(i, next)| of(iterations[i], iterations[next % n]))).collect();
         l.fetches = fetches.into();
@@ -76,11 +76,11 @@ impl Stream {
 
 /// What of a phase must be streamed so that it fits into `budget` bytes; nothing where all of it fits.
 ///
-/// The fewest iterations that do are streamed, with three slots where that takes no more iterations than with two: a
+/// The fewest iterations that do are streamed, with three places where that takes no more iterations than with two: a
 /// third lets copies run further ahead.
 ///
 /// # Errors
-/// Not even two slots a loop fit, with every iteration that may be streamed.
+/// Not even two places a loop fit, with every iteration that may be streamed.
 pub fn stream(constants: &[Constant], phase: &Phase, budget: u64) -> Result<Vec<Stream>, Tight> {
     let sum = |weights| {
         let counted = phase.constants.iter().map(|c| &constants[*c as usize]);
@@ -122,15 +122,15 @@ fn one_loop(
     for n in 3..=count {
         // One iteration in n, the last of every n-th part of the loop.
         let iterations: Vec<u32> = (1..=n).map(|i| (i * count / n - 1) as u32).collect();
-        let (columns, slot_bytes) = slot(constants, l, &iterations, columns);
+        let (columns, place_bytes) = layout(constants, l, &iterations, columns);
         let resident = whole - iterations.iter().map(|t| iteration_bytes(*t)).sum::<u64>();
-        // In a step that follows another, an iteration must find its weights in the slot that it found them in before.
+        // In a step that follows another, an iteration must find its weights in the place that it found them in before.
         let wraps = phase.segments[segment].repeat == Repeat::Steps;
-        for slots in [3, 2].into_iter().filter(|s| *s < n && !(wraps && n % s > 0)) {
-            let bytes = resident + slots as u64 * slot_bytes;
+        for places in [3, 2].into_iter().filter(|s| *s < n && !(wraps && n % s > 0)) {
+            let bytes = resident + places as u64 * place_bytes;
             if bytes < least.as_ref().map_or(whole, |(_, bytes)| *bytes) {
                 let (iterations, columns) = (iterations.clone(), columns.clone());
-                least = Some((Stream { segment, item, iterations, slots, slot_bytes, columns }, bytes));
+                least = Some((Stream { segment, item, iterations, places, place_bytes, columns }, bytes));
             }
             if bytes <= budget {
                 return least;
@@ -169,9 +169,14 @@ fn heaviest(constants: &[Constant], phase: &Phase) -> Vec<(usize, usize, Vec<usi
     weighed.into_iter().map(|(_, found)| found).collect()
 }
 
-/// Where the constants of an iteration lie in a slot, and how large it is: a column takes what its largest constant
+/// Where the constants of an iteration lie in a place, and how large it is: a column takes what its largest constant
 /// does.
-fn slot(constants: &[Constant], l: &Loop, iterations: &[u32], columns: &[usize]) -> (Vec<(usize, u64)>, u64) {
+fn layout(
+    constants: &[Constant],
+    l: &Loop,
+    iterations: &[u32],
+    columns: &[usize],
+) -> (Vec<(usize, u64)>, u64) {
     let mut end = 0;
     let place = |column: &usize| {
         let at = end;

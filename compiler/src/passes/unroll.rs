@@ -19,7 +19,7 @@ pub fn unroll(graph: Graph) -> Graph {
         unroller.value(value, None);
     }
     let body = unroller.body(&graph.body, None);
-    let output = |o: &Output| Output { name: o.name.clone(), value: unroller.value(o.value, None) };
+    let output = |o: &Output| Output { value: unroller.value(o.value, None), ..o.clone() };
     let outputs = graph.outputs.iter().map(output).collect();
     let values = unroller.values;
     Graph { values, body, outputs, ..graph }

@@ -3,7 +3,7 @@
 //! 1. The slice has the result's type, and a kernel that may write over it.
 //! 2. The larger value is made in the same body, so that every iteration of a loop has it anew.
 //! 3. Nobody reads a byte of the slice from that launch on, but through the result.
-//! 4. The result is no output, no state of a loop, and no part of what is joined: those are whole.
+//! 4. The result is no output, no state of a loop, and no piece of a join: those are whole.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -133,9 +133,9 @@ impl<'a> Places<'a> {
                 }
                 FusedStmt::Join(join) => {
                     let mut row = 0;
-                    for part in &join.inputs {
-                        self.from.insert(self.seen(*part), Lies::Joined(join.output, row));
-                        row += self.graph.info(*part).shape[0];
+                    for piece in &join.inputs {
+                        self.from.insert(self.seen(*piece), Lies::Joined(join.output, row));
+                        row += self.graph.info(*piece).shape[0];
                     }
                 }
                 FusedStmt::Loop(l) => self.note(&l.body),

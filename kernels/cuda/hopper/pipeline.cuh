@@ -11,7 +11,7 @@ constexpr int PATTERN_BYTES = 8 * BOX_ROW_BYTES;
 constexpr int BRINGING_REGISTERS = 40;
 constexpr int COMPUTING_REGISTERS = 232;
 
-// A place in a ring of STAGES stages, and the parity of the turn.
+// A place in a ring of STAGES stages, and the parity of the round.
 template <int STAGES> struct RingPlace {
     int stage = 0;
     unsigned parity = 0;
@@ -25,7 +25,7 @@ template <int STAGES> struct RingPlace {
     }
 };
 
-// Stages of shared memory that one thread fills and warpgroups read, in turn. Its barriers lie in shared memory.
+// Stages of shared memory that one thread fills and warpgroups read, in order. Its barriers lie in shared memory.
 template <int STAGES> struct Ring {
     static constexpr int bytes = 2 * STAGES * (int)sizeof(Mbarrier);
     using Place = RingPlace<STAGES>;
@@ -43,7 +43,7 @@ template <int STAGES> struct Ring {
         }
     }
 
-    // Waits until a stage is free, and announces what will be brought to it. Of the first turn, all are free.
+    // Waits until a stage is free, and announces what will be brought to it. In the first round all are free.
     DEVICE Mbarrier* begin(const Place& place, int bytes) const {
         mbarrier_wait(empty + place.stage, place.parity ^ 1);
         mbarrier_expect(full + place.stage, bytes);

@@ -29,17 +29,17 @@ template <int COLUMNS> struct WarpgroupTile {
             mbarrier_init_fence();
         }
         block_barrier();
-        RingPlace<stages> turn;
+        RingPlace<stages> here;
         if (warpgroup_index() == 0) {
             give_registers<BRINGING_REGISTERS>();
             if (thread_index() == 0) {
                 for (int tile = first; tile < tiles; tile += stride) {
                     auto at = place(tile);
                     for (int step = 0; step < steps; step++) {
-                        Mbarrier* barrier = ring.begin(turn, stage);
-                        unsigned char* to = memory + turn.stage * stage;
+                        Mbarrier* barrier = ring.begin(here, stage);
+                        unsigned char* to = memory + here.stage * stage;
                         bring(to, to + left_bytes, barrier, at, step);
-                        turn.next();
+                        here.next();
                     }
                 }
             }
@@ -49,7 +49,7 @@ template <int COLUMNS> struct WarpgroupTile {
         int first_row = (warpgroup_index() - 1) * 64;
         for (int tile = first; tile < tiles; tile += stride) {
             float sums[columns / 2];
-            compute(sums, memory, first_row, ring, turn, steps);
+            compute(sums, memory, first_row, ring, here, steps);
             auto at = place(tile);
             each_four(
                 sums, [&](float (&values)[4], int row, int column) { change(values, at, first_row + row, column); },
@@ -59,11 +59,11 @@ template <int COLUMNS> struct WarpgroupTile {
 
     // The sums of 64 rows of a tile.
     static DEVICE void compute(float (&sums)[columns / 2], const unsigned char* memory, int first_row,
-                               const Stages& ring, RingPlace<stages>& turn, int steps) {
+                               const Stages& ring, RingPlace<stages>& here, int steps) {
         RingPlace<stages> before;
         for (int step = 0; step < steps; step++) {
-            ring.wait(turn);
-            const unsigned char* left = memory + turn.stage * stage;
+            ring.wait(here);
+            const unsigned char* left = memory + here.stage * stage;
             unsigned long long a = matrix_descriptor(left + first_row * BOX_ROW_BYTES, 0, PATTERN_BYTES);
             unsigned long long b = matrix_descriptor(left + left_bytes, 0, PATTERN_BYTES);
             products_fence(sums);
@@ -77,8 +77,8 @@ template <int COLUMNS> struct WarpgroupTile {
             if (step > 0) {
                 ring.release(before);
             }
-            before = turn;
-            turn.next();
+            before = here;
+            here.next();
         }
         products_wait<0>(sums);
         ring.release(before);

@@ -106,7 +106,7 @@ class Block {
         return seed_ % 2 == 1;
     }
 
-    // Seeds in turn by twos let products of warpgroups be done at once.
+    // Every other two seeds let products of warpgroups be done at once.
     bool eager_products() const {
         return seed_ / 2 % 2 == 1;
     }

@@ -3,11 +3,10 @@
 //
 // Work is begun as late as it may be. Streams are queues; nothing in them happens until somebody waits, and then the
 // queues advance in an order drawn from a seed, a launch of a graph in a random order that its edges allow. One stream
-// goes on for a while, now a few entries, now hundreds, before another one's turn comes: were they to alternate, none
-// would ever be far ahead of the others. So an executor that forgets to wait, or an edge that is missing, gives wrong
-// numbers. Fresh memory is NaN. Every launch is
-// checked: threads, shared memory and argument are those of the function, and every operand, also what a tensor map
-// describes, lies in allocated memory.
+// goes on for a while, now a few entries, now hundreds, before another one does: were they to alternate, none would ever
+// be far ahead of the others. So an executor that forgets to wait, or an edge that is missing, gives wrong numbers. Fresh
+// memory is NaN. Every launch is checked: threads, shared memory and argument are those of the function, and every
+// operand, also what a tensor map describes, lies in allocated memory.
 //
 // Not modelled: time, more than one card, contexts, errors that only hardware has.
 #pragma once
@@ -106,8 +105,8 @@ struct Driver {
     std::map<uint64_t, uint64_t> memory;  // address and bytes
     std::map<uint64_t, uint64_t> pinned;
     std::vector<Stream*> streams;
-    Stream* running = nullptr;  // the stream whose turn it is, for so many entries more
-    uint64_t turn = 0;
+    Stream* running = nullptr;  // the stream that goes on, for so many entries more
+    uint64_t entries_left = 0;
     uint64_t random = 1;
     Answer failed = SUCCESS;  // stays: a context is gone after an error
     std::string complaint;
@@ -150,14 +149,14 @@ struct Driver {
         return (of[0] == 9 || of[0] == 10 ? 227 : 99) * 1024;
     }
 
-    // One of the streams that can go on: the one whose turn it is, or one drawn for a new turn.
+    // One of the streams that can go on: the one that is running, or one that is drawn.
     Stream* choose(const std::vector<Stream*>& ready) {
-        bool goes_on = turn > 0 && std::find(ready.begin(), ready.end(), running) != ready.end();
+        bool goes_on = entries_left > 0 && std::find(ready.begin(), ready.end(), running) != ready.end();
         if (!goes_on) {
             running = ready[draw(ready.size())];
-            turn = uint64_t(1) << draw(10);
+            entries_left = uint64_t(1) << draw(10);
         }
-        turn--;
+        entries_left--;
         return running;
     }
 

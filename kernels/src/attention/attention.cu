@@ -72,8 +72,13 @@ DEVICE float minus_infinity() {
 // What the largest score begins with: below all of them, and a number, so that its difference to −∞ is −∞.
 constexpr float LEAST = -1e30f;
 
-// All of them, each with a bias. No score is less than LEAST: a query whose biases are all the lowest number weighs all
-// keys alike.
+// No score is less than LEAST: a query whose biases are all the lowest number weighs all keys alike.
+DEVICE float biased(float product, float one, float bias) {
+    float score = multiply_add(bias, one, product);
+    return score < LEAST ? LEAST : score;
+}
+
+// All of them, each with a bias.
 template <class K> struct Biased : All {
     static constexpr bool adds = true;
 
@@ -89,8 +94,23 @@ template <class K> struct Biased : All {
         return false;
     }
     DEVICE float score(float product, float one, int query, int key) const {
-        float score = multiply_add(real(part.bias.row(query)[key]), one, product);
-        return score < LEAST ? LEAST : score;
+        return biased(product, one, real(part.bias.row(query)[key]));
+    }
+};
+
+// All of them, each with a bias that is the same for all queries.
+template <class K> struct KeyBiased : All {
+    static constexpr bool adds = true;
+
+    const typename K::Part& part;
+
+    DEVICE explicit KeyBiased(const typename K::Part& part) : All{K::bias_width}, part(part) {}
+
+    DEVICE bool sees_all(int) const {
+        return false;
+    }
+    DEVICE float score(float product, float one, int, int key) const {
+        return biased(product, one, real(part.bias.data[key]));
     }
 };
 
@@ -386,6 +406,14 @@ template <class K, class Block> DEVICE void attention_bias(const typename K::Par
 
 template <class K, class Block> DEVICE void attention_bias_gate(const typename K::Part& part, const Block& block) {
     attend_gate<K>(part, block, Biased<K>(part));
+}
+
+template <class K, class Block> DEVICE void attention_key_bias(const typename K::Part& part, const Block& block) {
+    attend<K>(part, block, KeyBiased<K>(part), [](auto&, long long, int) {});
+}
+
+template <class K, class Block> DEVICE void attention_key_bias_gate(const typename K::Part& part, const Block& block) {
+    attend_gate<K>(part, block, KeyBiased<K>(part));
 }
 
 template <class K, class Block> DEVICE void attention_causal(const typename K::Part& part, const Block& block) {

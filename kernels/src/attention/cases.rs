@@ -63,3 +63,13 @@ pub(super) fn of_hidden(kernel: Kernel) -> Kernel {
         kernel.cuda_case("2 2 0.125 0", &shapes).hides("bias", rows, columns)
     })
 }
+
+/// Keys that no query sees, as [`of_hidden`] has them: single ones, and, two of such stretches side by side, more than any
+/// tile has.
+pub(super) fn of_hidden_keys(kernel: Kernel) -> Kernel {
+    let (queries, keys) = (90, 230);
+    [1, 70].into_iter().fold(kernel, |kernel, columns| {
+        let shapes: [&[usize]; 4] = [&[queries, 128], &[keys, 128], &[keys, 128], &[1, keys]];
+        kernel.cuda_case("2 2 0.125 0", &shapes).hides("bias", 1, columns)
+    })
+}

@@ -1,8 +1,8 @@
 // Attention by warpgroups: two with 64 queries each, and a third one that brings keys and values.
 //
 // A warpgroup's scores stay in registers; rounded to bf16 they are the left factor of the product with the values.
-// While tensor cores multiply these, and the next keys, the warpgroup turns scores to weights; and the two warpgroups
-// start their products in turn, so that one has weights to make while the other's products run.
+// While tensor cores multiply these, and the next keys, the warpgroup makes weights of scores; and the two warpgroups
+// start their products alternately, so that one has weights to make while the other's products run.
 #pragma once
 
 #include "attention/attention.cu"
@@ -99,13 +99,13 @@ template <class K, int KEYS> struct WarpgroupAttention {
         products_wait<0>(scores);
         k_ring.release(k_place);
         rows.weigh<K>(scores, factor, mask, query, first_key);
-        // Whose turn it is to start products is a barrier for each warpgroup: the other one arrives when it has started
-        // its own. The first turn is warpgroup 0's.
+        // Which warpgroup may start products is said by a barrier for each: the other one arrives when it has started
+        // its own. Warpgroup 0 is first.
         if (me == 1 && tiles > 1) {
             named_barrier_arrive(1, 2 * WARPGROUP);
         }
-        // A turn ends with new weights while the products with the ones before still run. It is the next turn that
-        // waits for these: inside of a turn, compilers move what makes the weights behind the wait.
+        // A tile ends with new weights while the products with the ones before still run. It is the next tile that
+        // waits for these: inside of a tile, compilers move what makes the weights behind the wait.
         for (int tile = 1; tile < tiles; tile++) {
             take_weights(sums, weights, scores, factor, v_place, tile > 1);
             k_place.next();
@@ -172,7 +172,7 @@ template <class K, int KEYS> struct WarpgroupAttention {
             });
     }
 
-    // The queries, and keys and values in turn.
+    // The queries, and keys and values alternately.
     DEVICE void bring(const typename K::Maps& maps, int head_number, int first_query, int first_key, int tiles) const {
         mbarrier_expect(q_full, q_bytes);
         bring_tile(q_memory, q_box_bytes, maps.q, q_full, head_number * head, first_query);

@@ -7,7 +7,7 @@ use crate::{IntRange, Kernel, Meaning, MeaningOp};
 
 mod cases;
 
-use cases::{of_hidden, of_long_window, of_masks, of_widths};
+use cases::{of_hidden, of_hidden_keys, of_long_window, of_masks, of_widths};
 
 const ROTARY: Source =
     Source { name: "attention/rotary.cu", text: include_str!("rotary.cu"), includes: None };
@@ -203,6 +203,41 @@ pub fn declare() -> Vec<Kernel> {
             &[&[90, 256], &[210, 256], &[210, 256], &[90, 210], &[90, 2]],
         )
         .hides("bias", 20, 100),
+        of_hidden_keys(of_widths(
+            Kernel::named("attention_key_bias", "softmax(scale·q·kᵀ + bias)·v per head, one bias for all queries")
+                .reads("q", &["queries", "width"])
+                .or_in_place()
+                .reads("k", &["keys", "inner"])
+                .reads("v", &["keys", "inner"])
+                .reads("bias", &["1", "keys"])
+                .case(&[&[9, 64], &[21, 64], &[21, 64], &[1, 21]])
+                .means("y", &["queries", "width"], |m, inputs: [Value; 4]| attention(m, 2, &inputs))
+                .cuda(attend("attention_key_bias"))
+                .hopper(warpgroups_attend("attention_key_bias")),
+            |kernel, head, (queries, keys)| {
+                let shapes: [&[usize]; 4] = [&[queries, head], &[keys, head], &[keys, head], &[1, keys]];
+                kernel.cuda_case("1 1 0.1 0", &shapes)
+            },
+        )),
+        Kernel::named(
+            "attention_key_bias_gate",
+            "attention with one bias for all queries, each head of each query scaled by factor·sigmoid(logit)",
+        )
+        .reads("q", &["queries", "width"])
+        .or_in_place()
+        .reads("k", &["keys", "inner"])
+        .reads("v", &["keys", "inner"])
+        .reads("bias", &["1", "keys"])
+        .reads("logits", &["queries", "heads"])
+        .case(&[&[9, 64], &[21, 64], &[21, 64], &[1, 21], &[9, 2]])
+        .means("y", &["queries", "width"], |m, [q, k, v, bias, logits]| gated(m, 2, &[q, k, v, bias], logits))
+        .cuda(attend("attention_key_bias_gate"))
+        .hopper(warpgroups_attend("attention_key_bias_gate"))
+        .cuda_case(
+            "2 2.0 0.0 2 2 0.088388346 0 2",
+            &[&[90, 256], &[210, 256], &[210, 256], &[1, 210], &[90, 2]],
+        )
+        .hides("bias", 1, 100),
         of_long_window(of_masks(of_widths(
             Kernel::named("attention_causal", "causal attention in a window, to valid keys, heads in groups")
                 .reads("q", &["tokens", "width"])

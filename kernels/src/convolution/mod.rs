@@ -1,4 +1,4 @@
-//! Convolutions over channels-last maps, with the norm before and the sum or unfolding after.
+//! Convolutions over channels-last maps, with the norm before and the sum, folding or unfolding after.
 
 use zoetrope_model_spec::lang::{Builder, Op, Value};
 
@@ -22,6 +22,8 @@ const PRODUCTS: Source = Source {
 };
 const UNFOLDED: Source =
     Source { name: "convolution/unfold.cu", text: include_str!("unfold.cu"), includes: Some(&PRODUCTS) };
+const FOLDED: Source =
+    Source { name: "convolution/fold.cu", text: include_str!("fold.cu"), includes: Some(&PRODUCTS) };
 const TRANSPOSED: Source =
     Source { name: "convolution/transposed.cu", text: include_str!("transposed.cu"), includes: None };
 
@@ -34,6 +36,10 @@ fn norm_silu(m: &Builder, x: Value) -> Value {
 }
 
 const UNFOLD: Op = Op::DepthToSpace { st: 2, sh: 2, sw: 2, drop: 1 };
+
+fn fold(m: &Builder, x: Value, repeat: usize) -> Value {
+    m.op(Op::SpaceToDepth { st: 2, sh: 2, sw: 2, repeat }, &[x])
+}
 
 /// Convolutions over one to three axes.
 pub fn declare() -> Vec<Kernel> {
@@ -121,6 +127,54 @@ pub fn declare() -> Vec<Kernel> {
             .case(&[&[3, 4, 5, 12]])
             .means("y", &["..", "channels"], |m, [x]| m.op(Op::Unpatchify { patch: 2 }, &[x]))
             .cuda(Cuda { launch: unfold_grid, ..Cuda::of_units(UNFOLDED, "unpatchify") }),
+        Kernel::named(
+            "conv_bias_space_to_depth_skip",
+            "convolution whose positions fold into channels + means of channels of skip, folded",
+        )
+        .reads("x", &["..", "in"])
+        .reads("w", &["out", "..", "in"])
+        .reads("bias", &["out"])
+        .reads("skip", &["..", "channels"])
+        .case(&[&[4, 4, 6, 6], &[5, 3, 3, 3, 6], &[5], &[3, 4, 6, 10]])
+        .means("y", &["..", "folded"], |m, [x, w, bias, skip]| {
+            let main = fold(m, conv(m, x, w, bias), 0);
+            m.add(main, m.op(Op::GroupMean { size: 2 }, &[fold(m, skip, 1)]))
+        })
+        .cuda(product(FOLDED, "conv_bias_space_to_depth_skip"))
+        // Causal, as an encoder has it; one frame; behind a convolution that repeats.
+        .cuda_case(
+            "6 3 0 1 1 1 1 1 1 1 2 2 2 0 2 2 2 1 4 0",
+            &[&[3, 20, 18, 16], &[9, 3, 3, 3, 16], &[9], &[3, 20, 18, 36]],
+        )
+        .cuda_case(
+            "6 3 0 1 1 1 1 1 1 1 2 1 1 0 2 1 1 1 1 0",
+            &[&[1, 3, 5, 8], &[72, 3, 3, 3, 8], &[72], &[1, 3, 5, 72]],
+        )
+        .cuda_case(
+            "6 2 0 1 1 1 1 1 1 1 1 2 2 0 1 2 2 0 2 0",
+            &[&[2, 4, 18, 40], &[70, 3, 3, 3, 40], &[70], &[2, 4, 18, 140]],
+        )
+        .cuda_case(
+            "6 1 1 1 1 1 1 1 1 1 2 1 2 3 2 1 2 1 2 0",
+            &[&[3, 3, 6, 8], &[6, 3, 3, 3, 8], &[6], &[5, 3, 6, 12]],
+        ),
+        Kernel::named("space_to_depth", "positions fold into channels")
+            .reads("x", &["..", "in"])
+            .case(&[&[3, 4, 6, 5]])
+            .means("y", &["..", "channels"], |m, [x]| fold(m, x, 1))
+            .cuda(Cuda::of_units(FOLDED, "space_to_depth"))
+            .cuda_case("1 2 1 0", &[&[2, 4, 3, 20]]),
+        Kernel::named("group_mean", "the mean of several channels in a row")
+            .reads("x", &["..", "in"])
+            .case(&[&[3, 4, 36]])
+            .means("y", &["..", "channels"], |m, [x]| m.op(Op::GroupMean { size: 3 }, &[x]))
+            .cuda(Cuda::of_units(FOLDED, "group_mean")),
+        Kernel::named("patchify", "planes as the channels of patches, column offset slower")
+            .reads("x", &["channels", "frames", "height", "width"])
+            .case(&[&[3, 2, 4, 6]])
+            .means("y", &["..", "patch"], |m, [x]| m.op(Op::Patchify { patch: 2 }, &[x]))
+            .cuda(Cuda::of_units(FOLDED, "patchify"))
+            .cuda_case("3", &[&[2, 3, 6, 15]]),
         Kernel::named("conv_transpose_bias", "transposed convolution over one axis")
             .reads("x", &["samples", "in"])
             .reads("w", &["in", "out", "k"])

@@ -5,17 +5,17 @@
 pub enum Class {
     /// Those that all architectures have.
     Portable,
-    /// Those of sm_90a: tensor maps, products of warpgroups. A device of this class takes portable kernels, too.
+    /// Those of sm_90a: tensor maps, products of warpgroups. A card of this class takes portable kernels, too.
     Hopper,
 }
 
 impl Class {
-    /// All classes, the one that every device takes first.
+    /// All classes, the one that every card takes first.
     pub const ALL: [Class; 2] = [Class::Portable, Class::Hopper];
 
-    /// The class of a device of a capability.
-    pub fn of_device(major: u32, minor: u32) -> Class {
-        Arch::of_device(major, minor).map_or(Class::Portable, |arch| arch.class)
+    /// The class of a card of a capability.
+    pub fn of_card(major: u32, minor: u32) -> Class {
+        Arch::of_card(major, minor).map_or(Class::Portable, |arch| arch.class)
     }
 
     /// As listings name it.
@@ -26,10 +26,10 @@ impl Class {
         }
     }
 
-    /// Shared memory that a block may have on every device that loads kernels of this class, in bytes.
+    /// Shared memory that a block may have on every card that loads kernels of this class, in bytes.
     pub fn shared(self) -> usize {
         match self {
-            // The least of all devices that are served; 8.6 has no more.
+            // The least of all cards that are served; 8.6 has no more.
             Class::Portable => 99 * 1024,
             Class::Hopper => 227 * 1024,
         }
@@ -41,16 +41,16 @@ impl Class {
 pub struct Arch {
     /// As in `sm_90a`.
     pub name: &'static str,
-    /// Compute capabilities whose devices load what is compiled for it.
+    /// Compute capabilities whose cards load what is compiled for it.
     pub serves: &'static [(u32, u32)],
-    /// The largest shared memory of a block on all devices that it serves, in bytes.
+    /// The largest shared memory of a block on all cards that it serves, in bytes.
     pub shared: usize,
     /// The class of its fastest kernels.
     pub class: Class,
 }
 
 /// Oldest first. A binary for x.y runs on x.z with z ≥ y, but for 8.7, a Tegra, for which nothing is promised; one with
-/// an `a` on its own capability only. A class has as few as serve its devices: no portable kernel uses what only 8.9 has.
+/// an `a` on its own capability only. A class has as few as serve its cards: no portable kernel uses what only 8.9 has.
 pub const ARCHS: [Arch; 3] = [
     Arch { name: "80", serves: &[(8, 0), (8, 6), (8, 9)], shared: 99 * 1024, class: Class::Portable },
     Arch { name: "90a", serves: &[(9, 0)], shared: 227 * 1024, class: Class::Hopper },
@@ -58,8 +58,8 @@ pub const ARCHS: [Arch; 3] = [
 ];
 
 impl Arch {
-    /// The one that a device of a capability loads.
-    pub fn of_device(major: u32, minor: u32) -> Option<&'static Arch> {
+    /// The one that a card of a capability loads.
+    pub fn of_card(major: u32, minor: u32) -> Option<&'static Arch> {
         ARCHS.iter().find(|arch| arch.serves.contains(&(major, minor)))
     }
 }
@@ -76,7 +76,7 @@ mod tests {
         all.dedup();
         assert_eq!(all.len(), count);
         assert!(ARCHS.iter().all(|a| a.shared >= a.class.shared().max(Class::Portable.shared())));
-        assert_eq!(Arch::of_device(8, 6).map(|a| a.name), Some("80"));
-        assert_eq!(Arch::of_device(7, 5), None);
+        assert_eq!(Arch::of_card(8, 6).map(|a| a.name), Some("80"));
+        assert_eq!(Arch::of_card(7, 5), None);
     }
 }

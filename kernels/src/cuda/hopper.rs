@@ -15,7 +15,7 @@ pub struct Hopper {
     /// The operands that are read through tensor maps, where the kernel fits; as `fits` a function of what is baked.
     pub maps: fn(&Meaning, &Part) -> Vec<MappedOperand>,
     /// Whether blocks go through their part's work in strides: then any number of them does all of it, and no more are
-    /// launched than a device runs at a time.
+    /// launched than a card runs at a time.
     pub strides: bool,
 }
 

@@ -1,4 +1,4 @@
-//! NVRTC: machine code of a variant for an architecture, without a GPU, a driver or a toolkit on the path.
+//! NVRTC: machine code of a variant for an architecture, without a card, a driver or a toolkit on the path.
 //!
 //! The library is looked for in the folder that ZOETROPE_CUDA, CUDA_HOME or CUDA_PATH names, else where the system's
 //! loader looks. Sources need no header but their own, so that nothing else of a toolkit is used.
@@ -126,13 +126,13 @@ impl Compiler {
     pub fn compile_all(&self, work: &[(&Variant, &Arch)]) -> Vec<Made> {
         let made: Vec<OnceLock<Made>> = work.iter().map(|_| OnceLock::new()).collect();
         let next = AtomicUsize::new(0);
-        let turn = || {
+        let compile = || {
             let numbers = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
             for ((variant, arch), made) in numbers.map_while(|i| Some((work.get(i)?, &made[i]))) {
                 made.get_or_init(|| self.compile(variant, arch));
             }
         };
-        on_all_cores(turn);
+        on_all_cores(compile);
         made.into_iter().filter_map(OnceLock::into_inner).collect()
     }
 

@@ -38,7 +38,7 @@ pub const HOST_HEADERS: [(&str, &str); 11] = [
 ];
 
 /// How a C++ compiler is asked for what includes [`HOST_HEADERS`]: fused multiply-adds only where a source has them, as
-/// on a device; instructions of this machine, which change no bit then and spare calls of `fmaf`.
+/// on a card; instructions of this machine, which change no bit then and spare calls of `fmaf`.
 pub const HOST_FLAGS: &[&str] = &[
     "-std=c++20",
     "-fno-strict-aliasing",
@@ -80,7 +80,7 @@ fn launch_of(variant: &Variant) -> [&'static str; 3] {
     }
 }
 
-/// The program of one variant for a device; its kernel is [`Variant::symbol`].
+/// The program of one variant for a card; its kernel is [`Variant::symbol`].
 pub fn device(variant: &Variant) -> String {
     // Where shared memory leaves room for one block, registers are not to be saved for a second one.
     let alone = if 2 * (variant.shared + BLOCK_SHARED) > MULTIPROCESSOR_SHARED { ", 1" } else { "" };

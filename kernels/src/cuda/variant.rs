@@ -97,7 +97,7 @@ fn bake(kernel: &'static str, name: &'static str, view: &View, whole: bool) -> R
 }
 
 impl Variant {
-    /// The variant of `kernel` with the attributes of `meaning` that computes `parts`, all in one launch, on devices of
+    /// The variant of `kernel` with the attributes of `meaning` that computes `parts`, all in one launch, on cards of
     /// a class: the kernel of that class where it fits every part, else the portable one.
     ///
     /// # Errors

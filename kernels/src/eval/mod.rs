@@ -1,7 +1,7 @@
 //! What each op means on a CPU: the definition that every other executor is held against.
 //!
 //! Arithmetic is f32 whatever the storage: bf16 operands are widened on load, and results are rounded to nearest even
-//! only where the kernel writes. A meaning falls into stages; a stage goes through its rows in panels, all its ops on one
+//! only where the kernel writes. A meaning falls into sweeps; a sweep goes through its rows in panels, all its ops on one
 //! panel, the panels on all threads.
 //!
 //! A row of a result has the same bits however many rows are evaluated with it, and on however many threads: no sum's
@@ -12,10 +12,10 @@ mod math;
 mod ops;
 mod panel;
 mod product;
+mod row_op;
 mod rows;
 mod scratch;
-mod stages;
-mod step;
+mod sweeps;
 mod tensor;
 mod values;
 
@@ -27,7 +27,7 @@ pub use tensor::{Data, DataMut, Operand, Tensor, TensorMut};
 
 use crate::{Meaning, Ref};
 use panel::Output;
-use stages::{Kind, Schedule, reads_rows};
+use sweeps::{Kind, Order, reads_rows};
 use values::{Temporary, Values};
 
 /// The result of `meaning` on `operands`, written to `out`.
@@ -45,39 +45,39 @@ pub fn evaluate(
     mut out: TensorMut<'_>,
 ) -> Result<(), EvalError> {
     let last = meaning.ops.len().checked_sub(1).ok_or(EvalError::Empty)?;
-    let schedule = Schedule::new(meaning, kinds(operands, &out)?)?;
-    check_result(&schedule.results[last], &out)?;
+    let order = Order::new(meaning, kinds(operands, &out)?)?;
+    check_result(&order.results[last], &out)?;
 
     // Memory of the result that is not only read where it is about to be written has to be copied first.
     let saved: Vec<Option<Temporary>> = operands
         .iter()
         .enumerate()
         .map(|(i, o)| {
-            let copies = matches!(o, Operand::InPlace) && !only_read_in_place(meaning, &schedule, i);
+            let copies = matches!(o, Operand::InPlace) && !only_read_in_place(meaning, &order, i);
             copies.then(|| Temporary::copy_of(&out))
         })
         .collect();
 
     let mut made: Vec<Option<Temporary>> = meaning.ops.iter().map(|_| None).collect();
-    for (place, stage) in schedule.stages.iter().enumerate() {
+    for (place, sweep) in order.sweeps.iter().enumerate() {
         let read_later = |made: usize| {
-            let mut readers = meaning.ops.iter().zip(&schedule.stage_of);
-            readers.any(|(op, stage)| *stage > place && op.inputs.contains(&Ref::Inner(made)))
+            let mut readers = meaning.ops.iter().zip(&order.sweep_of);
+            readers.any(|(op, sweep)| *sweep > place && op.inputs.contains(&Ref::Inner(made)))
         };
-        let kept = stage.ops.iter().enumerate().filter(|(_, op)| read_later(**op));
+        let kept = sweep.ops.iter().enumerate().filter(|(_, op)| read_later(**op));
         let mut temporaries: Vec<(usize, Temporary)> =
-            kept.map(|(step, op)| (step, Temporary::new(&schedule.results[*op]))).collect();
-        let values = Values { operands, packed, saved: &saved, made: &made, schedule: &schedule };
-        let links = values.links(meaning, stage)?;
-        let products = stage.ops.iter().any(|op| panel::is_product(&meaning.ops[*op].op));
+            kept.map(|(place, op)| (place, Temporary::new(&order.results[*op]))).collect();
+        let values = Values { operands, packed, saved: &saved, made: &made, order: &order };
+        let links = values.links(meaning, sweep)?;
+        let products = sweep.ops.iter().any(|op| panel::is_product(&meaning.ops[*op].op));
         let mut outputs: Vec<Output<'_>> =
-            temporaries.iter_mut().map(|(step, t)| Output { step: *step, data: t.data_mut() }).collect();
-        if stage.ops.last() == Some(&last) {
-            outputs.push(Output { step: stage.ops.len() - 1, data: out.data.reborrow() });
+            temporaries.iter_mut().map(|(place, t)| Output { op: *place, data: t.data_mut() }).collect();
+        if sweep.ops.last() == Some(&last) {
+            outputs.push(Output { op: sweep.ops.len() - 1, data: out.data.reborrow() });
         }
-        panel::run(&links, stage.rows, products, outputs);
+        panel::run(&links, sweep.rows, products, outputs);
         drop(links);
-        temporaries.into_iter().for_each(|(step, t)| made[stage.ops[step]] = Some(t));
+        temporaries.into_iter().for_each(|(place, t)| made[sweep.ops[place]] = Some(t));
         made.iter_mut().enumerate().filter(|(op, _)| !read_later(*op)).for_each(|(_, t)| *t = None);
     }
     Ok(())
@@ -140,12 +140,12 @@ fn check_result(kind: &Kind, out: &TensorMut<'_>) -> Result<(), EvalError> {
     Err(EvalError::Result { found: out.shape.to_vec(), dtype, shape: kind.shape.clone(), made: kind.dtype })
 }
 
-/// True when every op that reads operand `i` is in the last stage and reads it by rows.
-fn only_read_in_place(meaning: &Meaning, schedule: &Schedule, i: usize) -> bool {
-    let last = schedule.stage_of.last();
-    meaning.ops.iter().zip(&schedule.stage_of).all(|(op, stage)| {
-        let shapes: Vec<&[usize]> = op.inputs.iter().map(|r| schedule.kind(*r).shape.as_slice()).collect();
+/// True when every op that reads operand `i` is in the last sweep and reads it by rows.
+fn only_read_in_place(meaning: &Meaning, order: &Order, i: usize) -> bool {
+    let last = order.sweep_of.last();
+    meaning.ops.iter().zip(&order.sweep_of).all(|(op, sweep)| {
+        let shapes: Vec<&[usize]> = op.inputs.iter().map(|r| order.kind(*r).shape.as_slice()).collect();
         let reads = op.inputs.iter().enumerate().filter(|(_, r)| **r == Ref::Operand(i));
-        reads.into_iter().all(|(input, _)| Some(stage) == last && reads_rows(&op.op, input, &shapes))
+        reads.into_iter().all(|(input, _)| Some(sweep) == last && reads_rows(&op.op, input, &shapes))
     })
 }

@@ -1,47 +1,47 @@
-//! One stage, evaluated panel by panel on all threads.
+//! One sweep, evaluated panel by panel on all threads.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 use zoetrope_model_spec::lang::Op;
 
+use super::row_op::{BoxedRowOp, Panel};
 use super::rows::Rows;
 use super::scratch::Scratch;
-use super::step::{BoxedStep, Panel};
 use super::{DataMut, Tensor};
 
-/// Where a step finds the rows of an input.
+/// Where an op finds the rows of an input.
 #[derive(Clone, Copy)]
 pub(crate) enum RowInput<'a> {
     /// Nowhere: it holds the whole.
     Whole,
-    /// Made by an earlier step of the stage.
+    /// Made by an earlier op of the sweep.
     Made(usize),
     Tensor(Tensor<'a>),
     /// In the result's memory, at the rows that the panel is about to write.
     InResult,
 }
 
-/// One op of a stage, ready to run.
+/// One op of a sweep, ready to run.
 pub(crate) struct Link<'a> {
-    pub step: BoxedStep<'a>,
+    pub op: BoxedRowOp<'a>,
     pub inputs: Vec<RowInput<'a>>,
     /// Length of a row of each input.
     pub widths: Vec<usize>,
     /// Length of a row of the result.
     pub width: usize,
-    /// Nobody else reads input 0, which an earlier step made: its buffer may be changed.
+    /// Nobody else reads input 0, which an earlier op made: its buffer may be changed.
     pub takes_over: bool,
 }
 
-/// What the panels of a stage write.
+/// What the panels of a sweep write.
 pub(crate) struct Output<'a> {
-    /// The step whose result it is.
-    pub step: usize,
+    /// The op whose result it is, by its place in the sweep.
+    pub op: usize,
     pub data: DataMut<'a>,
 }
 
-/// Rows of a panel of a product: the library copies its part of a weight once for each panel.
+/// Rows of a panel of a product: the library copies its columns of a weight once for each panel.
 const PRODUCT_ROWS: usize = 256;
 
 /// Elements of the widest buffer of a panel of elementwise ops: a few such buffers fit the second-level cache.
@@ -61,14 +61,14 @@ fn panel_rows(rows: usize, widest: usize, products: bool) -> (usize, bool) {
     (PRODUCT_ROWS, rows.div_ceil(PRODUCT_ROWS) < threads)
 }
 
-/// Evaluates a stage of `rows` rows.
+/// Evaluates a sweep of `rows` rows.
 pub(crate) fn run(links: &[Link<'_>], rows: usize, products: bool, outputs: Vec<Output<'_>>) {
     let widest = links.iter().map(|l| l.width).max().unwrap_or(1);
     let (size, wide) = panel_rows(rows, widest, products);
     let mut tasks: Vec<Vec<Output<'_>>> = (0..rows.div_ceil(size)).map(|_| Vec::new()).collect();
     for output in outputs {
-        let chunks = output.data.chunks(size * links[output.step].width);
-        tasks.iter_mut().zip(chunks).for_each(|(task, data)| task.push(Output { step: output.step, data }));
+        let chunks = output.data.chunks(size * links[output.op].width);
+        tasks.iter_mut().zip(chunks).for_each(|(task, data)| task.push(Output { op: output.op, data }));
     }
     tasks.into_par_iter().enumerate().for_each(|(i, outputs)| {
         panel(links, i * size..rows.min((i + 1) * size), wide, outputs);
@@ -83,7 +83,7 @@ fn panel(links: &[Link<'_>], rows: Range<usize>, wide: bool, mut outputs: Vec<Ou
             _ => None,
         };
         let here = Here { made: &made, outputs: &outputs, rows: rows.clone() };
-        let in_place = link.step.in_place();
+        let in_place = link.op.in_place();
         let mut out = match taken {
             Some(buffer) => buffer,
             None => {
@@ -100,11 +100,11 @@ fn panel(links: &[Link<'_>], rows: Range<usize>, wide: bool, mut outputs: Vec<Ou
         };
         let held: Vec<Held<'_>> = (0..link.inputs.len()).map(hold).collect();
         let views: Vec<Rows<'_>> = held.iter().map(Held::rows).collect();
-        link.step.run(&Panel { rows: rows.clone(), inputs: &views, wide }, &mut out);
+        link.op.run(&Panel { rows: rows.clone(), inputs: &views, wide }, &mut out);
         made[place] = Some(out);
     }
     for output in &mut outputs {
-        if let Some(made) = &made[output.step] {
+        if let Some(made) = &made[output.op] {
             output.data.store(made);
         }
     }
@@ -161,7 +161,7 @@ impl<'a> Here<'a> {
                 }
             }
             RowInput::Tensor(tensor) => tensor.load_rows(self.rows.clone(), to),
-            // The result is the last output of its stage.
+            // The result is the last output of its sweep.
             RowInput::InResult => {
                 if let Some(output) = self.outputs.last() {
                     let shape = [self.rows.len(), width];

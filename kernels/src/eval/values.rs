@@ -1,14 +1,14 @@
-//! The values that exist between stages, and how the ops of a stage find them.
+//! The values that exist between sweeps, and how the ops of a sweep find them.
 
 use zoetrope_model_spec::lang::Dtype;
 
 use super::panel::{Link, RowInput};
-use super::stages::{Kind, Schedule, Stage, reads_rows};
-use super::step::{Input, Setup};
+use super::row_op::{Input, Setup};
+use super::sweeps::{Kind, Order, Sweep, reads_rows};
 use super::{Data, DataMut, EvalError, Operand, Packed, Tensor, TensorMut, ops, rows};
 use crate::{Meaning, Ref};
 
-/// A value between two stages, or saved from the result's memory.
+/// A value between two sweeps, or saved from the result's memory.
 pub(crate) enum Temporary {
     F32(Vec<f32>, Vec<usize>),
     I32(Vec<i32>, Vec<usize>),
@@ -47,13 +47,13 @@ impl Temporary {
     }
 }
 
-/// Everything that exists when a stage begins.
+/// Everything that exists when a sweep begins.
 pub(crate) struct Values<'a> {
     pub operands: &'a [Operand<'a>],
     pub packed: &'a [Option<&'a Packed>],
     pub saved: &'a [Option<Temporary>],
     pub made: &'a [Option<Temporary>],
-    pub schedule: &'a Schedule,
+    pub order: &'a Order,
 }
 
 impl<'a> Values<'a> {
@@ -68,19 +68,19 @@ impl<'a> Values<'a> {
         }
     }
 
-    pub fn links(&self, meaning: &'a Meaning, stage: &Stage) -> Result<Vec<Link<'a>>, EvalError> {
-        stage.ops.iter().enumerate().map(|(place, op)| self.link(meaning, stage, place, *op)).collect()
+    pub fn links(&self, meaning: &'a Meaning, sweep: &Sweep) -> Result<Vec<Link<'a>>, EvalError> {
+        sweep.ops.iter().enumerate().map(|(place, op)| self.link(meaning, sweep, place, *op)).collect()
     }
 
     fn link(
         &self,
         meaning: &'a Meaning,
-        stage: &Stage,
+        sweep: &Sweep,
         place: usize,
         op: usize,
     ) -> Result<Link<'a>, EvalError> {
         let this = &meaning.ops[op];
-        let kinds: Vec<&'a Kind> = this.inputs.iter().map(|r| self.schedule.kind(*r)).collect();
+        let kinds: Vec<&'a Kind> = this.inputs.iter().map(|r| self.order.kind(*r)).collect();
         let shapes: Vec<&[usize]> = kinds.iter().map(|k| k.shape.as_slice()).collect();
         let mut inputs = Vec::with_capacity(kinds.len());
         let mut row_inputs = Vec::with_capacity(kinds.len());
@@ -96,23 +96,23 @@ impl<'a> Values<'a> {
                 (_, Some(tensor)) => RowInput::Tensor(tensor),
                 (Ref::Operand(_), None) => RowInput::InResult,
                 (Ref::Inner(i), None) => {
-                    stage.ops.iter().position(|o| o == i).map_or(RowInput::Whole, RowInput::Made)
+                    sweep.ops.iter().position(|o| o == i).map_or(RowInput::Whole, RowInput::Made)
                 }
             });
             let (dtype, shape) = (kinds[i].dtype, kinds[i].shape.as_slice());
             inputs.push(Input { dtype, shape, whole: tensor.filter(|_| whole), packed });
         }
-        let result = &self.schedule.results[op];
+        let result = &self.order.results[op];
         let (dtype, shape) = (result.dtype, result.shape.as_slice());
-        let step = ops::prepare(&Setup { op: &this.op, inputs: &inputs, dtype, shape })?;
+        let ready = ops::prepare(&Setup { op: &this.op, inputs: &inputs, dtype, shape })?;
         // Its buffer may be changed when this is the last look at it.
-        let readers = (0..meaning.ops.len()).filter(|o| !stage.ops[..place].contains(o));
+        let readers = (0..meaning.ops.len()).filter(|o| !sweep.ops[..place].contains(o));
         let looks =
             readers.flat_map(|o| &meaning.ops[o].inputs).filter(|r| this.inputs.first() == Some(r)).count();
         let made_here = matches!(row_inputs.first(), Some(RowInput::Made(_)));
         Ok(Link {
-            takes_over: step.in_place() && made_here && looks == 1,
-            step,
+            takes_over: ready.in_place() && made_here && looks == 1,
+            op: ready,
             inputs: row_inputs,
             widths: shapes.iter().map(|s| rows::cols(s)).collect(),
             width: rows::cols(&result.shape),

@@ -15,7 +15,7 @@ use crate::sanitize::Build;
 pub enum Storage {
     F32,
     Bf16,
-    /// Operands in turns, the result as the last operand's opposite.
+    /// Operands alternately, the result as the last operand's opposite.
     Mixed,
     /// Factors of products as bf16, all others as f32.
     Factors,
@@ -138,7 +138,7 @@ impl Case {
         View { dtype, shape: shape.to_vec(), row_stride: self.arrangement.rows.stride(rows, width), address }
     }
 
-    /// The variant that the case's launch needs on devices of a class; none where shapes do not fit the kernel.
+    /// The variant that the case's launch needs on cards of a class; none where shapes do not fit the kernel.
     pub fn variant(&self, bound: &Bound<'_>, class: Class) -> Option<Variant> {
         let part = |shapes: &Vec<Vec<usize>>| {
             let reads = shapes.iter().zip(&self.dtypes).map(|(shape, dtype)| self.view(shape, *dtype, 0));

@@ -181,7 +181,7 @@ struct Outcome {
     random: BTreeSet<&'static str>,
 }
 
-/// The cases of all kernels of a source. Those for which a device of the class takes another class's kernel are left
+/// The cases of all kernels of a source. Those for which a card of the class takes another class's kernel are left
 /// out.
 fn tested(
     (source, class): (Source, Class),
@@ -327,7 +327,7 @@ fn check_all(build: Build) {
     }
 }
 
-/// A kernel is declared with what computes it on a GPU.
+/// A kernel is declared with what computes it on a card.
 #[test]
 fn every_kernel_has_cuda() {
     let without: Vec<&str> = catalog().iter().filter(|k| k.cuda.is_none()).map(|k| k.name).collect();

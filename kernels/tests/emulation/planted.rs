@@ -1,7 +1,7 @@
 //! Faults, each of them a piece of a source and what is planted in its place.
 
 /// Kernel, file, what stands there, and the fault in its place.
-pub const FAULTS: [(&str, &str, &str, &str); 20] = [
+pub const FAULTS: [(&str, &str, &str, &str); 21] = [
     // One row too many.
     ("affine", "tensor.cuh", "if (row < rows)", "if (row <= rows)"),
     // Arguments exchanged.
@@ -39,6 +39,7 @@ pub const FAULTS: [(&str, &str, &str, &str); 20] = [
     ("attention_bias", "attention/attention.cu", ", one, product)", ", 1.0f, product)"),
     ("attention_bias", "attention/attention.cu", " && query < part.q.extent[0]", ""),
     ("attention_bias", "attention/attention.cu", "score < LEAST ? LEAST : score", "score"),
+    ("attention_key_bias", "attention/attention.cu", "part.bias.data[key]", "part.bias.data[0]"),
     ("attention_bias", "attention/attention.cu", "Mask::adds ? (scores[i] - most) * scale : ", ""),
     // Offsets of 32 bits.
     ("affine", "tensor.cuh", "return data + i * stride;", "return data + (int)(i * stride);"),
@@ -102,7 +103,7 @@ pub const HOPPER_FAULTS: [(&str, &str, &str, &str); 20] = [
         "        products_wait<0>(sums);\n        if (some)",
         "        if (some)",
     ),
-    // A turn that nobody begins.
+    // Products that no warpgroup may start.
     ("attention_gate", "attention/hopper.cu", "me == 1 && tiles > 1", "me == 1 && tiles > 99"),
     // Half of the values' columns at a wrong distance.
     (
@@ -115,7 +116,7 @@ pub const HOPPER_FAULTS: [(&str, &str, &str, &str); 20] = [
     ("attention_gate", "attention/attention.cu", "return end <= keys;", "return true;"),
 ];
 
-/// Faults that change no result, only what a GPU does at memory that is not there or not aligned. The plain build does
+/// Faults that change no result, only what a card does at memory that is not there or not aligned. The plain build does
 /// not see them, or ends without a word: kernel, file, what stands there, the fault in its place, and what of it is in
 /// the line that a report must name.
 pub const TRACELESS: [(&str, &str, &str, &str, &str); 4] = [

@@ -78,7 +78,7 @@ impl Build {
     }
 }
 
-/// Conversions of floats are checked because a CPU and a GPU differ in what they make of a number that does not fit.
+/// Conversions of floats are checked because a CPU and a card differ in what they make of a number that does not fit.
 const FLAGS: [&str; 6] = [
     "-fsanitize=address,undefined,float-cast-overflow",
     "-fno-sanitize=vptr",

@@ -6,6 +6,7 @@ use zoetrope_kernels::eval::{Data, DataMut, EvalError, Operand, Tensor, TensorMu
 use zoetrope_kernels::{Meaning, Ref, catalog};
 use zoetrope_model_spec::lang::{Builder, Dtype, Op, Value};
 use zoetrope_model_spec::ltx::attention::bias_of;
+use zoetrope_model_spec::ltx::sampler::{combined, held};
 
 /// A meaning as a kernel's declaration writes it.
 fn meaning(inputs: &[Array], f: impl Fn(&Builder, &[Value]) -> Value) -> Meaning {
@@ -96,6 +97,33 @@ fn biases_of_attention_weights() {
     assert_eq!(f64::from(f32::MIN), chain(&meaning, &inputs).data[0], "no weight");
 }
 
+/// A token with mask 1 keeps its bits, one with mask 0 gets those of what it is held to, and a coefficient of 1 beside 0
+/// takes an operand as it is.
+#[test]
+fn masks_and_coefficients_of_one_and_none_are_exact() {
+    let mut r = Random(12);
+    let (tokens, d) = (50, 19);
+    let third = |a: Array| Array { data: a.data.iter().map(|x| f64::from((x / 3.0) as f32)).collect(), ..a };
+    let (x, clean) = (third(r.reals(&[tokens, d], -9.0, 9.0)), third(r.reals(&[tokens, d], -9.0, 9.0)));
+    let class = r.ints(&[tokens], 2);
+    let inputs = [x.clone(), clean.clone(), Array::new(&[2], vec![0.0, 1.0]), class.clone()];
+    // A meaning has no views: the masks come as a column.
+    let column = [x.clone(), clean.clone(), Array::new(&[2, 1], vec![0.0, 1.0]), class.clone()];
+    let known = catalog();
+    let hold = &known.iter().find(|kernel| kernel.name == "held").unwrap().meaning;
+    let recorded = meaning(&inputs, |g, v| held(g, v[0], v[1], v[2], v[3]));
+    for (meaning, inputs) in [(hold, &column), (&recorded, &inputs)] {
+        let got = floats(&run(meaning, inputs, &x, Storage::F32, (0, None, false)).unwrap());
+        let given = |i: usize| if class.data[i / d] == 0.0 { clean.data[i] } else { x.data[i] };
+        let want = (0..tokens * d).map(|i| (given(i) as f32).to_bits());
+        assert!(got.into_iter().eq(want));
+    }
+    let inputs = [x.clone(), clean.clone(), Array::new(&[1], vec![0.0]), Array::new(&[1], vec![1.0])];
+    let take = meaning(&inputs, |g, v| combined(g, &[(v[2], v[0]), (v[3], v[1])]));
+    let got = floats(&run(&take, &inputs, &x, Storage::F32, (0, None, false)).unwrap());
+    assert!(got.into_iter().eq(clean.data.iter().map(|x| (*x as f32).to_bits())));
+}
+
 #[test]
 fn convolution_pieces() {
     let mut r = Random(2);
@@ -140,7 +168,7 @@ fn convolution_pieces() {
 }
 
 /// Rows `from..to` of an array of rows.
-fn part(a: &Array, from: usize, to: usize) -> Array {
+fn rows_of(a: &Array, from: usize, to: usize) -> Array {
     let inner = a.data.len() / a.shape[0];
     Array::new(&[&[to - from], &a.shape[1..]].concat(), a.data[from * inner..to * inner].to_vec())
 }
@@ -158,7 +186,7 @@ fn a_row_of_a_product_has_the_same_bits_in_any_chunk() {
     let linear = single(&Op::Linear {}, 3);
     let go = |from: usize, to: usize| {
         let like = Array::new(&[to - from, n], vec![0.0; (to - from) * n]);
-        let inputs = [part(&x, from, to), w.clone(), b.clone()];
+        let inputs = [rows_of(&x, from, to), w.clone(), b.clone()];
         floats(&run(&linear, &inputs, &like, Storage::F32, (0, None, false)).unwrap())
     };
     let whole = go(0, t);
@@ -178,7 +206,7 @@ fn a_frame_of_a_convolution_has_the_same_bits_in_any_clip() {
         single(&Op::Conv { pads: vec![0, 0, 1, 1, 1, 1], replicate: false, stride: 1, dilation: 1 }, 2);
     let go = |from: usize, to: usize| {
         let like = Array::new(&[to - from, h, w, cout], vec![0.0; (to - from) * h * w * cout]);
-        let inputs = [part(&x, from, to + 2), weight.clone()];
+        let inputs = [rows_of(&x, from, to + 2), weight.clone()];
         floats(&run(&conv, &inputs, &like, Storage::F32, (0, None, false)).unwrap())
     };
     let whole = go(0, 5);

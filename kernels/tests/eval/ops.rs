@@ -70,6 +70,13 @@ fn norms(random: &mut Random) {
     let x = random.reals(&[axes[0], axes[1], axes[2], n], -1.0, 3.0);
     let (w, b) = (random.reals(&[n], -1.0, 1.0), random.reals(&[n], -1.0, 1.0));
     check(&Op::Deviation {}, std::slice::from_ref(&x), CLOSE);
+    check(&Op::Standardize {}, std::slice::from_ref(&x), CLOSE);
+    // Some rows are hidden, or all of them.
+    for most in [1.0, 0.5] {
+        let visible = random.reals(&[axes[0] * axes[1] * axes[2]], 0.0, most);
+        check(&Op::Deviation {}, &[x.clone(), visible.clone()], CLOSE);
+        check(&Op::Standardize {}, &[x.clone(), visible], CLOSE);
+    }
     check(&Op::GroupNorm { groups, eps: 1e-5 }, &[x, w, b], CLOSE);
 }
 
@@ -113,6 +120,8 @@ fn attention(random: &mut Random) {
     let mut biased = qkv(tq, tk);
     let mut causal = qkv(tk, tk);
     biased.push(random.reals(&[tq, tk], -4.0, 4.0));
+    check(&Op::Attention { heads, kv_heads, scale, causal: false }, &biased, CLOSE);
+    biased[3] = random.reals(&[1, tk], -4.0, 4.0);
     check(&Op::Attention { heads, kv_heads, scale, causal: false }, &biased, CLOSE);
     let window = 1 + random.below(tk + 3);
     causal.push(random.ints(&[tk], 3));
@@ -170,6 +179,14 @@ fn moves(random: &mut Random) {
     let with = |random: &mut Random, c: usize| random.reals(&[s[0], s[1], s[2], c], -2.0, 2.0);
     check(&Op::DepthToSpace { st, sh, sw, drop }, &[with(random, c * st * sh * sw)], EXACT);
     check(&Op::Unpatchify { patch: p }, &[with(random, c * p * p)], EXACT);
+    let repeat = random.below(4);
+    // Frames that fill whole groups with those in front.
+    let frames = s[0] * st + (st - repeat % st) % st;
+    let folds = random.reals(&[frames, s[1] * sh, s[2] * sw, c], -2.0, 2.0);
+    check(&Op::SpaceToDepth { st, sh, sw, repeat }, &[folds], EXACT);
+    check(&Op::Patchify { patch: p }, &[random.reals(&[c, s[0], s[1] * p, s[2] * p], -2.0, 2.0)], EXACT);
+    let size = 1 + random.below(8);
+    check(&Op::GroupMean { size }, &[with(random, c * size)], CLOSE);
     check(&Op::Upsample {}, &[random.reals(&s[1..], -2.0, 2.0)], EXACT);
     check(&Op::Yuv420 {}, &[random.reals(&[s[0], 4 * s[1], 2 * s[2], 3], 0.0, 1.0)], CLOSE);
     for axes in [[0, 1, 2, 3], [3, 2, 1, 0], [0, 2, 1, 3], [1, 3, 0, 2], [2, 0, 3, 1]] {
@@ -183,10 +200,10 @@ fn moves(random: &mut Random) {
     }
     check(&Op::Reshape { shape: vec![s[3] * s[0], s[1], s[2]] }, &[with(random, c)], EXACT);
     check(&Op::Reshape { shape: vec![s.iter().product()] }, &[with(random, c)], EXACT);
-    let parts: Vec<Array> = (1..4).map(|t| random.reals(&[t, s[1], s[2]], -2.0, 2.0)).collect();
-    check(&Op::Concat {}, &parts, EXACT);
-    let parts: Vec<Array> = (1..4).map(|t| random.ints(&[t], 1 << 30)).collect();
-    check(&Op::Concat {}, &parts, EXACT);
+    let pieces: Vec<Array> = (1..4).map(|t| random.reals(&[t, s[1], s[2]], -2.0, 2.0)).collect();
+    check(&Op::Concat {}, &pieces, EXACT);
+    let pieces: Vec<Array> = (1..4).map(|t| random.ints(&[t], 1 << 30)).collect();
+    check(&Op::Concat {}, &pieces, EXACT);
 }
 
 macro_rules! properties {
@@ -265,6 +282,15 @@ fn lowest_biases() {
         hidden.for_each(|(_, bias)| *bias = lowest);
         inputs.push(bias);
         check(&op, &inputs, CLOSE);
+        // What no query sees is as good as not there.
+        let rest = |a: &Array| Array::new(&[300, a.cols()], a.data[..300 * a.cols()].to_vec());
+        let visible = [inputs[0].clone(), rest(&inputs[1]), rest(&inputs[2])];
+        let ends = (0..tk).map(|key| if key < 300 { 0.0 } else { lowest });
+        let common = Array::new(&[1, tk], ends.collect());
+        let hidden = [&inputs[..3], &[common]].concat();
+        check(&op, &hidden, CLOSE);
+        let (few, all) = (naive::evaluate(&op, &visible), naive::evaluate(&op, &hidden));
+        assert!(few.data.iter().zip(&all.data).all(|(few, all)| (few - all).abs() < 1e-12));
         let (want, v) = (naive::evaluate(&op, &inputs), &inputs[2]);
         for c in 0..d {
             let mean = (0..tk).map(|key| v.at(&[key, c])).sum::<f64>() / tk as f64;

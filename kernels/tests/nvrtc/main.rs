@@ -47,7 +47,7 @@ fn variant(
     let reads = kernel.reads.iter().zip(shapes);
     let reads = reads.map(|(decl, shape)| match decl.axes {
         _ if decl.ints.is_some() => view(shape, Dtype::I32),
-        ["queries", "keys"] => view(shape, bias),
+        ["queries" | "1", "keys"] => view(shape, bias),
         _ => view(shape, dtype),
     });
     let parts =
@@ -58,7 +58,7 @@ fn variant(
 }
 
 /// Kernels at widths of the model, beside the small declared cases: name, attributes, shapes.
-const WIDE: [(&str, &str, &[&[usize]]); 9] = [
+const WIDE: [(&str, &str, &[&[usize]]); 11] = [
     ("linear_bias", "", &[&[512, 4096], &[12288, 4096], &[12288]]),
     ("linear_bias_gelu", "1", &[&[512, 4096], &[16384, 4096], &[16384]]),
     (
@@ -79,6 +79,12 @@ const WIDE: [(&str, &str, &[&[usize]]); 9] = [
         "attention_bias_gate",
         "2 2.0 0.0 32 32 0.088388346 0 32",
         &[&[512, 4096], &[512, 4096], &[512, 4096], &[512, 512], &[512, 32]],
+    ),
+    ("attention_key_bias", "1 1 0.125 0", &[&[512, 64], &[512, 64], &[512, 64], &[1, 512]]),
+    (
+        "attention_key_bias_gate",
+        "2 2.0 0.0 32 32 0.088388346 0 32",
+        &[&[512, 4096], &[512, 4096], &[512, 4096], &[1, 512], &[512, 32]],
     ),
 ];
 
@@ -313,7 +319,7 @@ fn instructions_of_a_class_are_told_apart() {
         println!("skipped: no NVRTC or no nvdisasm");
         return;
     };
-    let arch = Arch::of_device(9, 0).expect("the architecture of Hopper");
+    let arch = Arch::of_card(9, 0).expect("the architecture of Hopper");
     for class in [Class::Portable, Class::Hopper] {
         let all = variants();
         let mut own = all.values().filter(|(v, ..)| v.class == class && v.name == "linear");

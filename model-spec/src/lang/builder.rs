@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::{
     AdapterSlot, BinaryFn, Carried, Collected, Constant, Count, Def, Dtype, Graph, Info, Loop, Op, OpStmt,
-    Output, ShapeError, Source, Stmt, Tensor, UnaryFn, Value, infer,
+    Output, Role, ShapeError, Source, Stmt, Tensor, UnaryFn, Value, infer,
 };
 
 /// Records ops. Methods take `&self`, so that calls nest as in a forward pass.
@@ -139,14 +139,14 @@ impl Builder {
 
     // -- values from outside ----------------------------------------------------------------------------------
 
-    /// A value that the host writes before the phase.
+    /// A value that is given under its name, or that an earlier phase fills.
     pub fn input(&self, name: &str, dtype: Dtype, shape: &[usize]) -> Value {
-        self.define(name.to_string(), dtype, shape.to_vec(), Def::Input { per_step: false })
+        self.port(name, Role::Tensor { default: None }, dtype, shape)
     }
 
-    /// A value that the host writes before every iteration of the enclosing run-time loop.
-    pub fn step_input(&self, name: &str, dtype: Dtype, shape: &[usize]) -> Value {
-        self.define(name.to_string(), dtype, shape.to_vec(), Def::Input { per_step: true })
+    /// A value that the host writes as its role says.
+    pub fn port(&self, name: &str, role: Role, dtype: Dtype, shape: &[usize]) -> Value {
+        self.define(name.to_string(), dtype, shape.to_vec(), Def::Input(role))
     }
 
     /// A tensor of the current component's file, at the current path.
@@ -162,7 +162,7 @@ impl Builder {
     fn tensor(&self, name: &str, shape: &[usize], channels_last: bool) -> Value {
         let path = self.full_path(name);
         let first = self.open.borrow().last().map_or(0, |body| body.first);
-        let (source, prefix) = self.component.borrow().clone();
+        let (source, prefix) = self.source();
         let tensor = if prefix.is_empty() { path.clone() } else { format!("{prefix}.{path}") };
         let tensors = vec![Tensor { name: tensor, rows: shape.first().copied().unwrap_or(1) }];
         let def = Def::Weight { source, tensors, first, channels_last };
@@ -171,7 +171,7 @@ impl Builder {
 
     /// Outside the loop `of`: the tensors `name` of its iterations 0 to `count`, one after the other, `shape` each.
     pub fn weight_of_iterations(&self, of: &str, count: usize, name: &str, shape: &[usize]) -> Value {
-        let (source, prefix) = self.component.borrow().clone();
+        let (source, prefix) = self.source();
         let full = |iteration: &str| {
             let path = self.full_path(&format!("{of}.{iteration}.{name}"));
             if prefix.is_empty() { path } else { format!("{prefix}.{path}") }
@@ -215,9 +215,14 @@ impl Builder {
 
     // -- results ----------------------------------------------------------------------------------------------
 
-    /// Names a result of the phase.
+    /// Names a result of the phase that is read under its name.
     pub fn output(&self, name: &str, value: Value) {
-        self.graph.borrow_mut().outputs.push(Output { name: name.to_string(), value });
+        self.result(name, Role::Tensor { default: None }, value);
+    }
+
+    /// Names a result of the phase, and says what it is to the host.
+    pub fn result(&self, name: &str, role: Role, value: Value) {
+        self.graph.borrow_mut().outputs.push(Output { name: name.to_string(), value, role });
     }
 
     /// Names an inner value; it becomes an output when it was asked for. In a loop the name holds one `*` and the
@@ -413,8 +418,8 @@ impl Builder {
         self.op(Op::Permute { axes: axes.to_vec() }, &[x])
     }
 
-    pub fn concat(&self, parts: &[Value]) -> Value {
-        self.op(Op::Concat {}, parts)
+    pub fn concat(&self, pieces: &[Value]) -> Value {
+        self.op(Op::Concat {}, pieces)
     }
 
     pub fn gather(&self, table: Value, index: Value) -> Value {

@@ -1,6 +1,6 @@
 //! What a recorded forward pass is: values, statements in spec order, loops with one body.
 
-use super::{Dtype, Op};
+use super::{Dtype, Op, Role};
 
 /// A value of a [`Graph`]: an index into [`Graph::values`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,6 +20,8 @@ pub enum Source {
     SpatialUpscaler,
     /// The adapters in the slot of this number.
     Adapter(u8),
+    /// The checkpoint with the adapters of this slot merged into it.
+    Merged(u8),
 }
 
 impl Source {
@@ -29,6 +31,7 @@ impl Source {
             Source::TextEncoder => "text-encoder",
             Source::SpatialUpscaler => "spatial-upscaler",
             Source::Adapter(_) => "adapter",
+            Source::Merged(_) => "checkpoint with adapters",
         }
     }
 }
@@ -50,8 +53,9 @@ pub enum Constant {
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Def {
-    /// Written by the host before the phase; with `per_step`, before every iteration of the enclosing run-time loop.
-    Input { per_step: bool },
+    /// Written by the host before the phase, or before every iteration of the enclosing run-time loop, as its role says;
+    /// or by an earlier phase.
+    Input(Role),
     /// Tensors of a model file, one after the other along the first axis (usually one), converted to the value's
     /// dtype at load. In a loop the names hold one `*` each, which stands for the iteration; `first` is the number
     /// of iteration 0. With `channels_last` they are filters: `[out, in, taps..]` in the file, `[out, taps.., in]` as
@@ -156,6 +160,7 @@ pub enum Stmt {
 pub struct Output {
     pub name: String,
     pub value: Value,
+    pub role: Role,
 }
 
 /// A recorded phase.

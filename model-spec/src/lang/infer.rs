@@ -20,10 +20,12 @@ fn arity(op: &Op) -> (usize, usize) {
         | Op::Clamp { .. }
         | Op::Cast { .. }
         | Op::LayerNorm { .. }
-        | Op::Deviation {}
         | Op::Sinusoid { .. }
         | Op::DepthToSpace { .. }
         | Op::Unpatchify { .. }
+        | Op::SpaceToDepth { .. }
+        | Op::Patchify { .. }
+        | Op::GroupMean { .. }
         | Op::Yuv420 {}
         | Op::Upsample {}
         | Op::Normal { .. }
@@ -32,7 +34,7 @@ fn arity(op: &Op) -> (usize, usize) {
         | Op::Permute { .. }
         | Op::Iteration {}
         | Op::Copy {} => (1, 1),
-        Op::RmsNorm { .. } => (1, 2),
+        Op::RmsNorm { .. } | Op::Deviation {} | Op::Standardize {} => (1, 2),
         Op::Binary { .. }
         | Op::OuterAdd {}
         | Op::Gather {}
@@ -115,9 +117,13 @@ fn result_shape(op: &Op, s: &[&[usize]]) -> Result<Shape, ShapeError> {
             })?;
             Ok(x.to_vec())
         }
-        Op::Deviation {} => {
-            want(x.iter().product::<usize>() > 1, || format!("{x:?} has no deviation"))?;
-            Ok(vec![1])
+        Op::Deviation {} | Op::Standardize {} => {
+            let elements = x.iter().product::<usize>();
+            want(elements > 1, || format!("{x:?} has no deviation"))?;
+            want(s.len() < 2 || s[1] == [elements / last], || {
+                format!("visible {:?} does not fit the rows of {x:?}", s[1])
+            })?;
+            Ok(if *op == (Op::Deviation {}) { vec![1] } else { x.to_vec() })
         }
         Op::Gather {} => {
             want(s[1].len() == 1, || format!("index {:?} is not a list", s[1]))?;
@@ -175,6 +181,28 @@ fn result_shape(op: &Op, s: &[&[usize]]) -> Result<Shape, ShapeError> {
                 format!("{x:?} does not unpatchify by {patch}")
             })?;
             Ok(vec![x[0], x[1] * patch, x[2] * patch, last / n])
+        }
+        Op::SpaceToDepth { st, sh, sw, repeat } => {
+            let n = st * sh * sw;
+            let fits = x.len() == 4
+                && n > 0
+                && (x[0] + repeat).is_multiple_of(*st)
+                && x[1].is_multiple_of(*sh)
+                && x[2].is_multiple_of(*sw);
+            want(fits, || format!("{x:?} with {repeat} frames in front does not fold by {st}, {sh}, {sw}"))?;
+            Ok(vec![(x[0] + repeat) / st, x[1] / sh, x[2] / sw, last * n])
+        }
+        Op::Patchify { patch } => {
+            let fits =
+                x.len() == 4 && *patch > 0 && x[2].is_multiple_of(*patch) && x[3].is_multiple_of(*patch);
+            want(fits, || format!("{x:?} does not patchify by {patch}"))?;
+            Ok(vec![x[1], x[2] / patch, x[3] / patch, x[0] * patch * patch])
+        }
+        Op::GroupMean { size } => {
+            want(*size > 0 && last.is_multiple_of(*size), || {
+                format!("{last} channels do not fall into groups of {size}")
+            })?;
+            Ok([&x[..x.len() - 1], &[last / size]].concat())
         }
         Op::Yuv420 {} => {
             // Two lines of chroma fill one.
@@ -256,7 +284,9 @@ fn attention(s: &[&[usize]], heads: usize, kv_heads: usize) -> Result<Shape, Sha
     let fits = q[1].is_multiple_of(heads) && k[1] == q[1] / heads * kv_heads;
     want(fits, || format!("keys {k:?} and values {v:?} do not fit {q:?}"))?;
     match &s[3..] {
-        [bias] => want(*bias == [q[0], k[0]], || format!("bias {bias:?} does not fit {q:?} and {k:?}"))?,
+        [bias] => want(*bias == [q[0], k[0]] || *bias == [1, k[0]], || {
+            format!("bias {bias:?} does not fit {q:?} and {k:?}")
+        })?,
         [valid, window] => want(*valid == [k[0]] && *window == [1] && q[0] == k[0], || {
             format!("mask {valid:?} does not fit {k:?}")
         })?,

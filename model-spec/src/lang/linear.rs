@@ -2,15 +2,16 @@
 
 use super::{BinaryFn, Builder, Op, Source, Value};
 
-/// A place for adapters (LoRA) that stay apart from the weights: beside each linear layer y = W·x + b stand A [rank, in]
-/// and B [out, rank], and the layer computes W·x + B·(A·x) + b.
+/// A place for adapters (LoRA) of some phases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AdapterSlot {
     /// Which of a plan's slots.
     pub number: u8,
-    /// The rank that there is room for, of all adapters in the slot together. A layer has at most the smaller of its
-    /// widths, with which any change of it can be written.
-    pub rank: usize,
+    /// The rank that there is room for, of all adapters in the slot together, where they stay apart from the weights:
+    /// beside each linear layer y = W·x + b stand A [rank, in] and B [out, rank], and the layer computes
+    /// W·x + B·(A·x) + b. A layer has at most the smaller of its widths, with which any change of it can be written.
+    /// `None` where they are merged: the phases then have weights of their own ([`Source::Merged`]).
+    pub rank: Option<usize>,
 }
 
 impl Builder {
@@ -22,14 +23,27 @@ impl Builder {
         result
     }
 
+    /// Where tensors of the current component come from, and what their names begin with.
+    pub(super) fn source(&self) -> (Source, String) {
+        let (source, prefix) = self.component.borrow().clone();
+        match (source, self.adapters.get()) {
+            (Source::Checkpoint, Some(AdapterSlot { number, rank: None })) => {
+                (Source::Merged(number), prefix)
+            }
+            _ => (source, prefix),
+        }
+    }
+
     /// The linear layer whose `weight` and `bias` stand at path `name`.
     pub fn linear(&self, name: &str, x: Value, out: usize) -> Value {
         self.scope(name, || {
             let (w, b) = (self.weight("weight", &[out, self.width(x)]), self.weight("bias", &[out]));
-            let Some(slot) = self.adapters.get() else { return self.op(Op::Linear {}, &[x, w, b]) };
-            let rank = slot.rank.min(out).min(self.width(x));
+            let Some(AdapterSlot { number, rank: Some(rank) }) = self.adapters.get() else {
+                return self.op(Op::Linear {}, &[x, w, b]);
+            };
+            let rank = rank.min(out).min(self.width(x));
             let prefix = self.component.borrow().1.clone();
-            let [down, up] = self.component(Source::Adapter(slot.number), &prefix, || {
+            let [down, up] = self.component(Source::Adapter(number), &prefix, || {
                 let down = self.scope("lora_A", || self.weight("weight", &[rank, self.width(x)]));
                 [down, self.scope("lora_B", || self.weight("weight", &[out, rank]))]
             });

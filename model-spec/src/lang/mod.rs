@@ -8,6 +8,7 @@ mod infer;
 mod linear;
 mod op;
 mod print;
+mod role;
 
 pub use builder::Builder;
 pub use dtype::Dtype;
@@ -19,3 +20,4 @@ pub use graph::{
 pub use infer::{ShapeError, infer};
 pub use linear::AdapterSlot;
 pub use op::{Attr, BinaryFn, Op, UnaryFn};
+pub use role::Role;

@@ -1,7 +1,7 @@
 //! The ops: one table from which the enum, the names, the attribute lists and their inverse are made.
 //!
 //! Tensors have no batch axis. Rows come first and features last: tokens are `[tokens, dim]`, video is
-//! `[time, height, width, channels]`, a spectrogram `[time, frequency, channels]`, sound `[samples, channels]`.
+//! `[time, height, width, channels]`, a spectrogram `[time, frequency, channels]`, audio `[samples, channels]`.
 
 use super::Dtype;
 
@@ -210,8 +210,12 @@ ops! {
     LayerNorm "layer_norm" { eps: f32 }
     /// `(x [.., c], w [c], b [c])`: statistics over all positions and the c/groups channels of a group.
     GroupNorm "group_norm" { groups: usize, eps: f32 }
-    /// `(x)` → `[1]`, f32: the standard deviation of all elements, by their number less one.
+    /// `(x, visible [rows]?)` → `[1]`, f32: the standard deviation of all elements, by their number less one. With
+    /// `visible`, of the rows for which that is over a half; 0 where these have fewer than two elements.
     Deviation "deviation" {}
+    /// `(x, visible [rows]?)`: x less the mean of all elements, over [`Op::Deviation`], both of the same rows; zeros where
+    /// the deviation is 0.
+    Standardize "standardize" {}
     /// `(table [rows, ..], index [n] i32)`: row `index[i]` of the table at place i.
     Gather "gather" {}
     /// `(x [tokens, heads·d], g [tokens, heads])`: every head's slice multiplied by its factor.
@@ -223,8 +227,8 @@ ops! {
     Rope "rope" { heads: usize, shared: bool }
     /// `(q [tq, heads·d], k [tk, kv_heads·d], v [tk, kv_heads·d], bias [tq, tk]?)`, and when `causal` in place of a
     /// bias `(valid [tk] i32, window [1] i32)`: softmax(scale·q·kᵀ + bias)·v per head; query head h uses kv head
-    /// h·kv_heads/heads. A bias of −∞ counts as the lowest finite number: a query with nothing but those weighs all
-    /// keys alike. Causal: key j is seen by query i when i − window < j ≤ i and `valid[j]` ≠ 0; a query that sees
+    /// h·kv_heads/heads. A bias `[1, tk]` is that of all queries. A bias of −∞ counts as the lowest finite number: a
+    /// query with nothing but those weighs all keys alike. Causal: key j is seen by query i when i − window < j ≤ i and `valid[j]` ≠ 0; a query that sees
     /// nothing gives zeros.
     Attention "attention" { heads: usize, kv_heads: usize, scale: f32, causal: bool }
     /// `(t [n])` → `[n, 2·half]`: cos then sin of t·exp(−ln(10000)·i/half), exponents
@@ -247,6 +251,13 @@ ops! {
     /// `(x [t, h, w, c·p·p])` → `[t, h·p, w·p, c]`; channel c·p² + column·p + row: the column offset is the slower
     /// one (docs/model/video-vae.md 4).
     Unpatchify "unpatchify" { patch: usize }
+    /// `(x [t, h, w, c])` → `[(t + repeat)/st, h/sh, w/sw, c·st·sh·sw]`, the inverse of `depth_to_space`: offset (a, b, d)
+    /// goes to channel ((c·st + a)·sh + b)·sw + d. The first frame stands `repeat` more times in front of itself.
+    SpaceToDepth "space_to_depth" { st: usize, sh: usize, sw: usize, repeat: usize }
+    /// `(x [c, t, h, w])` → `[t, h/p, w/p, c·p·p]`: the planes of a video; channels as in `unpatchify`.
+    Patchify "patchify" { patch: usize }
+    /// `(x [.., c·size])` → `[.., c]`: the mean of every `size` channels in a row.
+    GroupMean "group_mean" { size: usize }
     /// `(x [t, h, w, 3])` → `[t, 3h/2, w]`: RGB in 0..1 becomes the planes of 4:2:0, luma over blue over red
     /// difference, BT.709 in limited range: lines 0 to h − 1 of a frame are luma, and each line behind them holds two
     /// of a chroma plane, whose numbers are means of 2×2 pixels (docs/model/pipelines.md 2.6).

@@ -35,8 +35,8 @@ impl fmt::Display for Graph {
         writeln!(f, "graph {}", self.name)?;
         for (value, info) in self.iter() {
             let kind = match &info.def {
-                Def::Input { per_step: false } => "input".to_string(),
-                Def::Input { per_step: true } => "step input".to_string(),
+                Def::Input(role) if role.per_step() => format!("step input {role:?}"),
+                Def::Input(role) => format!("input {role:?}"),
                 Def::Weight { source, tensors, first, channels_last } => {
                     let tensor = tensors.iter().map(|t| t.name.as_str()).collect::<Vec<_>>().join(" | ");
                     let from = if *first > 0 { format!(" from {first}") } else { String::new() };
@@ -57,7 +57,7 @@ impl fmt::Display for Graph {
             writeln!(f, "  {value} = {kind} : {}   {}", info.type_text(), info.path)?;
         }
         self.body_text(f, &self.body, 1)?;
-        self.outputs.iter().try_for_each(|o| writeln!(f, "  output {} = {}", o.name, o.value))
+        self.outputs.iter().try_for_each(|o| writeln!(f, "  output {} = {}   {:?}", o.name, o.value, o.role))
     }
 }
 

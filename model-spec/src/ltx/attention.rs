@@ -11,7 +11,7 @@ pub struct Places<'a> {
     pub q: Option<&'a Rotary>,
     /// Where keys are.
     pub k: Option<&'a Rotary>,
-    /// What is added to the scores of all heads, f32 [tokens, keys].
+    /// What is added to the scores of all heads, f32 [tokens, keys], or [1, keys] where that is the same for all tokens.
     pub bias: Option<Value>,
 }
 

@@ -1,8 +1,8 @@
 //! The published model, for files that come without their own configuration (docs/model/checkpoint.md 1.4).
 
 use super::config::{
-    AudioVae, Connector, DecoderBlock, Gemma, Generator, Heads, ModelConfig, Transformer, Upscaler, VideoVae,
-    Vocoder,
+    AudioVae, Connector, DecoderBlock, EncoderBlock, Gemma, Generator, Heads, ModelConfig, Transformer,
+    Upscaler, VideoEncoder, VideoVae, Vocoder,
 };
 
 /// LTX-2.3 with 22 billion parameters, Gemma 3 12B and the spatial ×2 upscaler.
@@ -78,6 +78,26 @@ fn video_vae() -> VideoVae {
             res(6),
             up(1, 2, 2),
             res(4),
+        ],
+        encoder: video_encoder(),
+    }
+}
+
+fn video_encoder() -> VideoEncoder {
+    let res = |layers| EncoderBlock::Res { layers };
+    let down = |time, space, multiplier| EncoderBlock::Down { time, space, multiplier };
+    VideoEncoder {
+        base_channels: 128,
+        blocks: vec![
+            res(4),
+            down(1, 2, 2),
+            res(6),
+            down(2, 1, 2),
+            res(4),
+            down(2, 2, 2),
+            res(2),
+            down(2, 2, 1),
+            res(2),
         ],
     }
 }

@@ -79,15 +79,39 @@ pub enum DecoderBlock {
     },
 }
 
-/// The video VAE's decoder.
+/// One block of the video encoder (docs/model/video-vae.md 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EncoderBlock {
+    Res {
+        layers: usize,
+    },
+    /// conv and a skip, both folded into depth by these strides; channels multiplied by `multiplier`.
+    Down {
+        time: usize,
+        space: usize,
+        multiplier: usize,
+    },
+}
+
+/// The video VAE's encoder.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VideoEncoder {
+    pub base_channels: usize,
+    pub blocks: Vec<EncoderBlock>,
+}
+
+/// The video VAE.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VideoVae {
     pub latent_channels: usize,
+    /// Of a pixel.
     pub out_channels: usize,
     pub patch: usize,
+    /// Of the decoder.
     pub base_channels: usize,
-    /// Reversed from the checkpoint's list: first applied first.
+    /// The decoder's, reversed from the checkpoint's list: first applied first.
     pub blocks: Vec<DecoderBlock>,
+    pub encoder: VideoEncoder,
 }
 
 /// The audio VAE's decoder (docs/model/audio.md 2, 6).

@@ -1,190 +1,208 @@
-//! The denoising loop (docs/model/sampling.md 4, 6.1, 7).
+//! The denoising loop (docs/model/sampling.md 3, 4, 6).
 
-use std::collections::BTreeMap;
-
-use super::config::Transformer;
-use super::guidance::{Guided, Pass, RESCALE};
-use super::pipeline::{NEGATIVE, PREVIEW, Recorded, Recorder, audio_tokens, picture, video_tokens};
+use super::conditioning::{Held, held_video};
+use super::pipeline::{Recorded, Recorder, audio_tokens, rgb, video_tokens};
+use super::predict::Predictor;
+use super::recipe::{Stage, Start};
+use super::sampler::{advanced, held, standardized};
 use super::sizes::Size;
-use super::transformer::{PassInput, PerStream, Positions, Stream, one_class, velocities};
+use super::solver::Solver;
+use super::transformer::{PerStream, one_class};
 use super::video_vae;
-use crate::lang::{Builder, Dtype, Value};
+use crate::lang::{Builder, Dtype, Op, Role, Value};
 
-/// What the loop begins with.
+/// The port that holds a frame of the last step's x0, where the target has previews.
+const PREVIEW: &str = "v.preview";
+
+/// Where the noise of steps comes from, for solvers that draw some.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Start {
-    Noise,
-    /// Given latents mixed with noise: initial + noise_scale·(noise − initial).
-    Mixed,
+pub(super) enum StepNoise {
+    /// Of the host: ports `v.step_noise`, `a.step_noise`.
+    Given,
+    /// Of the seed: random streams with this number (video) and the next (audio).
+    Drawn { first: usize },
 }
 
-/// The noise levels of one step, f32 \[1\] each.
+/// A stream as the loop sees it.
 #[derive(Clone, Copy)]
-struct Levels {
-    sigma: Value,
-    /// To the next level.
-    d_sigma: Value,
+pub(super) struct Track {
+    /// How the names of its ports begin.
+    name: &'static str,
+    /// What its tokens begin as, [tokens, channels].
+    start: Value,
+    /// Which noise level each token has, i32 [tokens].
+    pub class: Value,
+    /// What holds some of its tokens; `None` where all are generated.
+    pub held: Option<Held>,
 }
 
-/// What a step finds out about a stream: enough for x0.
-enum Prediction {
-    /// One pass: the velocity [tokens, channels].
-    Velocity(Value),
-    Guided(Guided),
-}
-
-impl Prediction {
-    /// x0 of `count` tokens from `first` on, rounded; `x` are all noisy ones.
-    fn x0(&self, b: &Builder, x: Value, sigma: Value, first: usize, count: usize) -> Value {
-        let some = |tokens| b.slice(tokens, 0, first, count);
-        b.round(match self {
-            Prediction::Velocity(velocity) => b.sub(some(x), b.mul(some(*velocity), sigma)),
-            Prediction::Guided(guided) => guided.x0(b, some(guided.towards)),
-        })
-    }
-
-    /// The noisy tokens after a deterministic Euler step.
-    fn euler(&self, b: &Builder, x: Value, Levels { sigma, d_sigma }: Levels) -> Value {
-        let x0 = match self {
-            Prediction::Velocity(velocity) => b.sub(x, b.mul(*velocity, sigma)),
-            Prediction::Guided(guided) => guided.x0(b, guided.towards),
-        };
-        b.round(b.add(x, b.mul(b.div(b.sub(x, x0), sigma), d_sigma)))
-    }
-}
-
-/// How strongly a stream is guided: values of ports by the ends of their names.
-type Scales = BTreeMap<&'static str, Value>;
-
-/// The ports of a stream that say how much each of its passes counts.
-fn scales(b: &Builder, stream: &str, pass_inputs: &[PassInput]) -> Scales {
-    let names = pass_inputs
-        .iter()
-        .filter_map(|pass_input| pass_input.pass.scale())
-        .map(|(name, _)| name)
-        .chain([RESCALE]);
-    names.map(|name| (name, b.input(&format!("{stream}.{name}"), Dtype::F32, &[1]))).collect()
+/// What the host hands in before an evaluation.
+#[derive(Clone, Copy)]
+struct StepPorts {
+    /// Of the solver's sums, f32.
+    coefficients: Value,
+    /// Two words; `None` where no noise is drawn.
+    seed: Option<Value>,
+    /// Whether the new state is held, f32 \[1\]; `None` where no solver asks for it.
+    holds: Option<Value>,
 }
 
 impl Recorder<'_> {
-    /// The loop with deterministic Euler steps, guided where the target is. Where it has previews, every step also
-    /// leaves one, in the place of the one before.
-    pub(super) fn denoise(&self, name: &str, size: Size, text_tokens: usize, start: Start) -> Recorded {
+    /// The loop of stage `number`, from 1. Where the target has previews, every step also leaves one, in the place of the one before.
+    pub(super) fn denoise(
+        &self,
+        name: &str,
+        number: usize,
+        stage: &Stage,
+        text_tokens: usize,
+        noise: StepNoise,
+    ) -> Recorded {
         let b = self.builder(name);
+        let t = &self.model.transformer;
+        let (size, solver) = (stage.scale.size(self.target.size), stage.solver);
+        let [frames, rows, cols] = size.latent();
+        let bins = self.model.audio_vae.latent_bins;
+        let predictor = Predictor::new(&b, t, size, stage.guidance.as_ref(), text_tokens);
+        let tracks = self.tracks(&b, stage, size);
+        let adapters = stage.adapter.map(|adapter| adapter.slot(number));
+        let registers = solver.updates().len();
+        let mut state: Vec<Value> = tracks
+            .iter()
+            .flat_map(|track| vec![b.cast(track.start, register_dtype(&b, solver)); registers])
+            .collect();
+        if self.target.preview {
+            state.push(b.port(PREVIEW, Role::Unset, b.dtype(), &[size.height, size.width, 3]));
+        }
+        let out = b.steps("step", &state, |x| {
+            let sigma = b.port("sigma", Role::Sigma, Dtype::F32, &[1]);
+            let seed = || b.port("step_seed", Role::StepSeed, Dtype::I32, &[2]);
+            let drawn = solver.draws() && noise != StepNoise::Given;
+            let ports = StepPorts {
+                coefficients: b.port(
+                    "coefficients",
+                    Role::Coefficients,
+                    Dtype::F32,
+                    &[solver.coefficients()],
+                ),
+                seed: drawn.then(seed),
+                holds: (solver.draws() && tracks.iter().any(|track| track.held.is_some()))
+                    .then(|| b.port("holds", Role::Holds, Dtype::F32, &[1])),
+            };
+            let mine: Vec<&[Value]> = x.chunks(registers).take(tracks.len()).collect();
+            let latents = PerStream { video: b.round(mine[0][0]), audio: b.round(mine[1][0]) };
+            let x0 = b.with_adapters(adapters, || predictor.x0(&b, &tracks, latents, sigma));
+            let mut next: Vec<Value> = Vec::new();
+            for (number, (track, x0)) in tracks.iter().zip([x0.video, x0.audio]).enumerate() {
+                let noise = solver.draws().then(|| step_noise(&b, track, solver, noise, number, ports));
+                next.extend(stepped(&b, solver, track, mine[number], x0, ports, noise));
+            }
+            let preview = x.get(tracks.len() * registers).map(|_| {
+                let some = b.slice(x0.video, 0, frames / 2 * rows * cols, rows * cols);
+                self.preview(&b, &size, b.round(some))
+            });
+            next.into_iter().chain(preview).collect()
+        });
+        if let Some(preview) = out.get(tracks.len() * registers) {
+            b.result(PREVIEW, Role::Preview, *preview);
+        }
+        let (v, a) = (b.round(out[0]), b.round(out[registers]));
+        let (v, a) = (b.slice(v, 0, 0, size.video_tokens()), b.slice(a, 0, 0, size.audio_tokens()));
+        let latent_v = b.permute(b.reshape(v, &[frames, rows, cols, t.video_channels]), &[3, 0, 1, 2]);
+        b.result("v.latent", Role::Latent, b.reshape(latent_v, &[1, t.video_channels, frames, rows, cols]));
+        let n_a = size.audio_tokens();
+        let latent_a = b.permute(b.reshape(a, &[n_a, t.audio_channels / bins, bins]), &[1, 0, 2]);
+        b.result("a.latent", Role::Latent, b.reshape(latent_a, &[1, t.audio_channels / bins, n_a, bins]));
+        b.finish()
+    }
+
+    /// Both streams, video first: noise, mixed with what the stage begins from, held where items say so.
+    fn tracks(&self, b: &Builder, stage: &Stage, size: Size) -> [Track; 2] {
         let t = &self.model.transformer;
         let [frames, rows, cols] = size.latent();
         let (n_v, n_a) = (size.video_tokens(), size.audio_tokens());
         let bins = self.model.audio_vae.latent_bins;
-        let pass_inputs = self.pass_inputs(&b, text_tokens);
-        let scales =
-            self.target.guidance.as_ref().map(|_| ["v", "a"].map(|stream| scales(&b, stream, &pass_inputs)));
         let noise = |port: &str, n: usize, channels: usize| {
             b.reshape(b.input(port, b.dtype(), &[1, n, channels]), &[n, channels])
         };
         let (mut x_v, mut x_a) =
             (noise("v.noise", n_v, t.video_channels), noise("a.noise", n_a, t.audio_channels));
-        if start == Start::Mixed {
-            let scale = b.input("noise_scale", Dtype::F32, &[1]);
-            let start_v = b.input("v.initial", b.dtype(), &[1, t.video_channels, frames, rows, cols]);
-            let start_a = b.input("a.initial", b.dtype(), &[1, t.audio_channels / bins, n_a, bins]);
-            x_v = mix(&b, video_tokens(&b, start_v), x_v, scale);
-            x_a = mix(&b, audio_tokens(&b, start_a), x_a, scale);
+        if stage.start == Start::Previous {
+            let initial = |port: &str, shape: &[usize]| b.port(port, Role::Initial, b.dtype(), shape);
+            let scale = b.port("noise_scale", Role::NoiseScale, Dtype::F32, &[1]);
+            let start_v = initial("v.initial", &[1, t.video_channels, frames, rows, cols]);
+            let start_a = initial("a.initial", &[1, t.audio_channels / bins, n_a, bins]);
+            x_v = mix(b, video_tokens(b, start_v), x_v, scale);
+            x_a = mix(b, audio_tokens(b, start_a), x_a, scale);
         }
-        let mut state = vec![x_v, x_a];
-        if self.target.preview {
-            // What is in it before the first step means nothing.
-            state.push(b.input(PREVIEW, b.dtype(), &[size.height, size.width, 3]));
+        let held_v = held_video(b, size, t.video_channels, &stage.items);
+        if let Some(Held { class, mask, clean }) = held_v {
+            x_v = b.round(held(b, x_v, clean, mask, class));
         }
-        let out = b.steps("step", &state, |x| {
-            let sigmas = b.step_input("sigmas", Dtype::F32, &[2]);
-            let (sigma, next) = (b.slice(sigmas, 0, 0, 1), b.slice(sigmas, 0, 1, 1));
-            let levels = Levels { sigma, d_sigma: b.sub(next, sigma) };
-            let now = PerStream { video: x[0], audio: x[1] };
-            let [v, a] = self.predictions(&b, &size, &pass_inputs, scales.as_ref(), now, sigma);
-            let preview = x.get(2).map(|_| {
-                let x0 = v.x0(&b, x[0], sigma, frames / 2 * rows * cols, rows * cols);
-                self.preview(&b, &size, x0)
-            });
-            [v.euler(&b, x[0], levels), a.euler(&b, x[1], levels)].into_iter().chain(preview).collect()
-        });
-        if let Some(preview) = out.get(2) {
-            b.output(PREVIEW, *preview);
-        }
-        let latent_v = b.permute(b.reshape(out[0], &[frames, rows, cols, t.video_channels]), &[3, 0, 1, 2]);
-        b.output("v.latent", b.reshape(latent_v, &[1, t.video_channels, frames, rows, cols]));
-        let latent_a = b.permute(b.reshape(out[1], &[n_a, t.audio_channels / bins, bins]), &[1, 0, 2]);
-        b.output("a.latent", b.reshape(latent_a, &[1, t.audio_channels / bins, n_a, bins]));
-        b.finish()
-    }
-
-    /// The passes of a step, each with its prompt's contexts. All but the one of the negative prompt have the prompt's.
-    fn pass_inputs(&self, b: &Builder, text_tokens: usize) -> Vec<PassInput> {
-        let t = &self.model.transformer;
-        let context = |end: &str| {
-            let port = |name: &str, width: usize| {
-                let whole = b.input(&format!("{name}{end}"), b.dtype(), &[1, text_tokens, width]);
-                b.reshape(whole, &[text_tokens, width])
-            };
-            PerStream { video: port("v.context", t.video.width()), audio: port("a.context", t.audio.width()) }
-        };
-        let positive = context("");
-        let passes = self.target.guidance.as_ref().map_or(vec![Pass::Cond], |guidance| guidance.passes());
-        let pass_input = |pass| PassInput {
-            pass,
-            context: if pass == Pass::Uncond { context(NEGATIVE) } else { positive },
-        };
-        passes.into_iter().map(pass_input).collect()
-    }
-
-    /// What a step predicts of both streams: by one pass, or by several and the scales of video and audio.
-    fn predictions(
-        &self,
-        b: &Builder,
-        size: &Size,
-        pass_inputs: &[PassInput],
-        scales: Option<&[Scales; 2]>,
-        x: PerStream,
-        sigma: Value,
-    ) -> [Prediction; 2] {
-        let t = &self.model.transformer;
-        let stream = |latent, name: &str| {
-            let class = one_class(b, name, b.dim(latent, 0));
-            Stream { latent, timesteps: sigma, class, sigma, bias: None }
-        };
-        let (video, audio) = (stream(x.video, "v.class"), stream(x.audio, "a.class"));
-        let velocities =
-            velocities(b, t, &Positions::of(size, t), video, audio, pass_inputs, &self.stg_blocks(b, t));
-        let Some([scales_v, scales_a]) = scales else {
-            return [velocities[0].video, velocities[0].audio].map(Prediction::Velocity);
-        };
-        let guided = |of: fn(&PerStream) -> Value, scales: &Scales| {
-            let x0 = |(pass_input, velocity): (&PassInput, &PerStream)| {
-                (pass_input.pass, b.round(b.sub(of(&x), b.mul(of(velocity), sigma))))
-            };
-            let passes: Vec<_> = pass_inputs.iter().zip(&velocities).map(x0).collect();
-            Prediction::Guided(Guided::new(b, &passes, |name| scales[name]))
-        };
-        [guided(|both| both.video, scales_v), guided(|both| both.audio, scales_a)]
-    }
-
-    /// The perturbed blocks, all of which there must be.
-    fn stg_blocks(&self, b: &Builder, cfg: &Transformer) -> Vec<usize> {
-        let blocks = self.target.guidance.as_ref().map_or(Vec::new(), |guidance| guidance.stg_blocks.clone());
-        if let Some(block) = blocks.iter().find(|block| **block >= cfg.layers) {
-            let last = cfg.layers.max(1) - 1;
-            b.scope("guidance", || {
-                b.fail(format!("stg_blocks has {block}; the model's blocks are 0 to {last}"))
-            });
-        }
-        blocks
+        let class_v = held_v.map_or_else(|| one_class(b, "v.class", n_v), |held| held.class);
+        let class_a = one_class(b, "a.class", n_a);
+        [
+            Track { name: "v", start: x_v, class: class_v, held: held_v },
+            Track { name: "a", start: x_a, class: class_a, held: None },
+        ]
     }
 
     /// RGB in 0..1, [height, width, 3], of one frame of x0: as if it were a clip of its own.
     fn preview(&self, b: &Builder, size: &Size, x0: Value) -> Value {
         let [_, rows, cols] = size.latent();
         let z = b.reshape(x0, &[1, rows, cols, b.width(x0)]);
-        let rgb = picture(b, video_vae::decode(b, &self.model.video_vae, z));
+        let rgb = rgb(b, video_vae::decode(b, &self.model.video_vae, z));
         b.round(b.reshape(rgb, &[size.height, size.width, 3]))
+    }
+}
+
+/// How a solver's registers are stored: where there is one, as the model's latents; several are sums of each other, which
+/// bf16 would not carry.
+fn register_dtype(b: &Builder, solver: Solver) -> Dtype {
+    if solver.updates().len() == 1 { b.dtype() } else { Dtype::F32 }
+}
+
+/// The registers of a stream after an evaluation.
+fn stepped(
+    b: &Builder,
+    solver: Solver,
+    track: &Track,
+    registers: &[Value],
+    x0: Value,
+    ports: StepPorts,
+    noise: Option<Value>,
+) -> Vec<Value> {
+    // What noise was added to is held again.
+    let hold = |made| match (track.held, ports.holds) {
+        (Some(Held { class, mask, clean }), Some(holds)) => {
+            let mask = b.affine(b.mul(b.affine(mask, -1.0, 1.0), holds), -1.0, 1.0);
+            held(b, made, clean, mask, class)
+        }
+        _ => made,
+    };
+    let next = advanced(b, solver, registers, x0, noise, ports.coefficients, hold);
+    next.into_iter().map(|register| b.cast(register, register_dtype(b, solver))).collect()
+}
+
+/// The noise of an evaluation, f32 [tokens, channels].
+fn step_noise(
+    b: &Builder,
+    track: &Track,
+    solver: Solver,
+    from: StepNoise,
+    number: usize,
+    ports: StepPorts,
+) -> Value {
+    let shape = b.shape(track.start);
+    match (from, ports.seed) {
+        (StepNoise::Drawn { first }, Some(seed)) => {
+            let noise = b.op(Op::Normal { stream: first + number, shape }, &[seed]);
+            if solver.standardizes() { standardized(b, noise, None) } else { noise }
+        }
+        _ => {
+            let port = format!("{}.step_noise", track.name);
+            let given = b.port(&port, Role::StepTensor, Dtype::F32, &[&[1], shape.as_slice()].concat());
+            b.reshape(given, &shape)
+        }
     }
 }
 

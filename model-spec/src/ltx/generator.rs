@@ -1,4 +1,4 @@
-//! The generator network of vocoder and bandwidth extension (docs/model/audio.md 8). Sound is [samples, channels].
+//! The generator network of vocoder and bandwidth extension (docs/model/audio.md 8). Audio is [samples, channels].
 
 use super::config::Generator;
 use super::conv;
@@ -32,12 +32,12 @@ fn lengthen(b: &Builder, x: Value, rate: usize, taps: usize) -> Value {
     b.op(Op::ConvTranspose { stride: rate, pad: (taps - rate) / 2 }, &[x, weight, bias])
 }
 
-/// All blocks of stage `stage` read the same x.
-fn mean_of_blocks(b: &Builder, cfg: &Generator, stage: usize, x: Value) -> Value {
+/// All blocks behind upsampling `number` read the same x.
+fn mean_of_blocks(b: &Builder, cfg: &Generator, number: usize, x: Value) -> Value {
     let blocks = cfg.resblock_kernels.len();
     let kinds = cfg.resblock_kernels.iter().zip(&cfg.resblock_dilations);
     let sum = kinds.enumerate().map(|(j, (taps, dilations))| {
-        b.scope(&format!("resblocks.{}", stage * blocks + j), || amp_block(b, x, *taps, dilations))
+        b.scope(&format!("resblocks.{}", number * blocks + j), || amp_block(b, x, *taps, dilations))
     });
     let sum = sum.reduce(|sum, block| b.add(sum, block)).unwrap_or(x);
     b.affine(sum, 1.0 / blocks as f32, 0.0)

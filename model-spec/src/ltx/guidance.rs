@@ -1,7 +1,9 @@
 //! Guidance: several passes through the transformer make one prediction (docs/model/sampling.md 7).
 
+use std::fmt;
 use std::ops::Range;
 
+use super::config::Transformer;
 use crate::lang::{Builder, Op, Value};
 
 /// What a pass through the transformer leaves out (docs/model/transformer.md 9).
@@ -18,26 +20,87 @@ pub enum Pass {
 }
 
 /// The passes of a guided step beside the conditional one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Guidance {
     /// Whether the negative prompt has one.
     pub uncond: bool,
-    /// The blocks that the perturbed one perturbs, ascending; without any there is none.
-    pub stg_blocks: Vec<usize>,
+    /// The blocks that the perturbed one perturbs, ascending; without any there is none. `None` for the block that the
+    /// model is meant for.
+    pub stg_blocks: Option<Vec<usize>>,
     /// Whether there is one in which the streams do not hear each other.
     pub modality: bool,
+    /// How much each counts, unless a request says otherwise.
+    pub scales: Scales,
+}
+
+/// What each pass of a stream counts (docs/model/sampling.md 7.2).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scales {
+    pub video: StreamScales,
+    pub audio: StreamScales,
+}
+
+/// The scales of one stream.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StreamScales {
+    pub cfg: f32,
+    pub stg: f32,
+    pub modality: f32,
+    pub rescale: f32,
+}
+
+impl Scales {
+    /// Of one stage, and of the first of two (docs/model/sampling.md 7.3).
+    pub const STANDARD: Scales = Scales {
+        video: StreamScales { cfg: 3.0, stg: 1.0, modality: 3.0, rescale: 0.7 },
+        audio: StreamScales { cfg: 7.0, stg: 1.0, modality: 3.0, rescale: 0.7 },
+    };
+
+    /// Of the first of two stages whose steps have two evaluations (docs/model/sampling.md 7.3, HQ).
+    pub const HQ: Scales = Scales {
+        video: StreamScales { cfg: 3.0, stg: 0.0, modality: 3.0, rescale: 0.45 },
+        audio: StreamScales { cfg: 7.0, stg: 0.0, modality: 3.0, rescale: 1.0 },
+    };
 }
 
 impl Guidance {
+    /// The blocks that the perturbed pass of a model perturbs, ascending: of 48 the one with number 28
+    /// (docs/model/sampling.md 7.3), of fewer the one at the same share of the way.
+    pub fn stg_blocks(&self, model: &Transformer) -> Vec<usize> {
+        self.stg_blocks.clone().unwrap_or_else(|| vec![model.layers * 28 / 48])
+    }
+
     /// All passes in the order of docs/model/transformer.md 9.
-    pub fn passes(&self) -> Vec<Pass> {
+    pub fn passes(&self, model: &Transformer) -> Vec<Pass> {
         let there = [
             (Pass::Cond, true),
             (Pass::Uncond, self.uncond),
-            (Pass::Perturbed, !self.stg_blocks.is_empty()),
+            (Pass::Perturbed, !self.stg_blocks(model).is_empty()),
             (Pass::Isolated, self.modality),
         ];
         there.into_iter().filter(|(_, there)| *there).map(|(pass, _)| pass).collect()
+    }
+}
+
+impl fmt::Display for Guidance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let perturbed = match &self.stg_blocks {
+            None => "perturbed at the model's block".to_string(),
+            Some(blocks) => format!("perturbed at {blocks:?}"),
+        };
+        let names = [
+            ("cond".to_string(), true),
+            ("uncond".to_string(), self.uncond),
+            (perturbed, self.stg_blocks.as_ref().is_none_or(|blocks| !blocks.is_empty())),
+            ("isolated".to_string(), self.modality),
+        ];
+        let names: Vec<_> = names.into_iter().filter(|(_, there)| *there).map(|(name, _)| name).collect();
+        write!(f, "{}", names.join(", "))?;
+        for (stream, scales) in [("video", self.scales.video), ("audio", self.scales.audio)] {
+            let StreamScales { cfg, stg, modality, rescale } = scales;
+            write!(f, "; {stream} cfg {cfg} stg {stg} modality {modality} rescale {rescale}")?;
+        }
+        Ok(())
     }
 }
 
@@ -56,19 +119,17 @@ impl Pass {
             Pass::Isolated => Some(("modality_scale", 1.0)),
         }
     }
-}
 
-/// What LTX-2.3 is guided with, by the name of the port (docs/model/sampling.md 7.3).
-pub const SCALES: [(&str, f32); 8] = [
-    ("v.cfg_scale", 3.0),
-    ("v.stg_scale", 1.0),
-    ("v.modality_scale", 3.0),
-    ("v.rescale_scale", 0.7),
-    ("a.cfg_scale", 7.0),
-    ("a.stg_scale", 1.0),
-    ("a.modality_scale", 3.0),
-    ("a.rescale_scale", 0.7),
-];
+    /// How much it counts among the scales of a stream.
+    pub fn of(self, scales: StreamScales) -> f32 {
+        match self {
+            Pass::Cond => 1.0,
+            Pass::Uncond => scales.cfg,
+            Pass::Perturbed => scales.stg,
+            Pass::Isolated => scales.modality,
+        }
+    }
+}
 
 /// Blocks that one loop goes through.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,7 +184,7 @@ impl Guided {
         Guided { towards, deviations: [deviation(cond), deviation(towards)], rescale: scale(RESCALE) }
     }
 
-    /// The prediction of some tokens, `towards` being theirs: statistics are those of all tokens.
+    /// The prediction of tokens, `towards` being theirs: statistics are those of all tokens.
     pub fn x0(&self, b: &Builder, towards: Value) -> Value {
         let [cond, own] = self.deviations;
         let ratio = b.affine(b.div(cond, own), 1.0, -1.0);

@@ -4,31 +4,72 @@
 
 use super::attention::bias_of;
 use super::config::{ModelConfig, TEXT_TOKENS};
-use super::denoise::Start;
+use super::denoise::StepNoise;
+use super::recipe::{Stage, Start};
 use super::sizes::Size;
 use super::transformer::{PerStream, Positions, Stream, velocity};
 use super::{audio_vae, connector, text_encoder, upscaler, video_vae, vocoder};
-use crate::lang::{Builder, Dtype, Graph, Op, ShapeError, Value};
+use crate::lang::{Builder, Dtype, Graph, Op, Role, ShapeError, Value};
 use crate::program::{Phase, Program};
-use crate::target::{Pipeline, Target};
+use crate::target::Target;
 
 /// The phases that can be compiled alone, in the order of a run.
-pub const PHASES: [&str; 8] =
-    ["text-encode", "connect", "velocity", "denoise", "upscale", "video-decode", "audio-decode", "vocode"];
+pub const PHASES: [&str; 9] = [
+    "text-encode",
+    "connect",
+    "video-encode",
+    "velocity",
+    "denoise",
+    "upscale",
+    "video-decode",
+    "audio-decode",
+    "vocode",
+];
 
-/// The end of names of phases that have to do with the negative prompt.
-pub const NEGATIVE_PHASE: &str = "-negative";
-/// The end of names of ports and slots that have to do with it.
-pub const NEGATIVE: &str = ".negative";
+/// What the transformer hears of a prompt.
+const CONTEXTS: [&str; 2] = ["v.context", "a.context"];
 
-/// The port of `denoise` that holds a picture of the last step, where the target has previews.
-pub const PREVIEW: &str = "v.preview";
+/// A prompt of a run.
+struct Prompt {
+    number: usize,
+    /// The end of the names of its phases.
+    phase: &'static str,
+    /// The end of the names of its slots.
+    slot: &'static str,
+}
+
+/// What a clip shall be, and what it shall not be.
+const PROMPTS: [Prompt; 2] =
+    [Prompt { number: 0, phase: "", slot: "" }, Prompt { number: 1, phase: "-negative", slot: NEGATIVE }];
+
+/// The end of the names of ports and slots of the negative prompt.
+pub(super) const NEGATIVE: &str = ".negative";
+
+impl Prompt {
+    fn phase(&self, name: &str) -> String {
+        format!("{name}{}", self.phase)
+    }
+
+    fn slot(&self, name: &str) -> String {
+        format!("{name}{}", self.slot)
+    }
+
+    /// Its ids, and which of them are tokens.
+    fn ports(&self, b: &Builder) -> [Value; 2] {
+        let ids = b.port("input_ids", Role::Tokens { prompt: self.number }, Dtype::I32, &[TEXT_TOKENS]);
+        [ids, self.mask(b)]
+    }
+
+    fn mask(&self, b: &Builder) -> Value {
+        b.port("attention_mask", Role::TokenMask { prompt: self.number }, Dtype::I32, &[TEXT_TOKENS])
+    }
+}
 
 pub(super) type Recorded = Result<Graph, ShapeError>;
 
-/// What a run leaves of the picture.
+/// How a run leaves the frames of its clip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Picture {
+pub enum Pixels {
     /// Real numbers in 0..1, [frames, height, width, 3]: to be compared.
     Rgb,
     /// What encoders take: 8-bit 4:2:0, [frames, 3·height/2, width].
@@ -41,7 +82,7 @@ pub struct Recorder<'a> {
     pub model: &'a ModelConfig,
     /// Inner values that become outputs.
     pub taps: &'a [String],
-    /// Latent frames that are decoded together; `None` for all of them.
+    /// Latent frames that are decoded or encoded together; `None` for all of them.
     pub chunk: Option<usize>,
 }
 
@@ -50,112 +91,144 @@ impl Recorder<'_> {
         Builder::new(name, self.target.dtype).with_taps(self.taps)
     }
 
-    /// One phase by its name in [`PHASES`]; sizes are those of the last stage (`upscale` reads the one before).
+    /// One phase by its name in [`PHASES`], or `denoise-1`, `denoise-2` and so on: the loop of a stage. The sizes of all
+    /// others are those of the last stage (`upscale` reads the one before).
     ///
     /// # Errors
     /// Dimensions that do not fit together, with the path where it shows.
     pub fn phase(&self, name: &str) -> Option<Result<Phase, ShapeError>> {
         let size = self.target.size;
         let graph = match name {
-            "text-encode" => self.text_encode(name),
-            "connect" => self.connect(name),
+            "text-encode" => self.text_encode(&PROMPTS[0]),
+            "connect" => self.connect(&PROMPTS[0]),
+            "video-encode" => self.video_encode(size),
             "velocity" => self.velocity(size),
-            "denoise" => self.denoise(name, size, self.target.text_tokens, Start::Mixed),
             "upscale" => self.upscale(size.half()),
             "video-decode" => self.video_decode(size),
             "audio-decode" => self.audio_decode(size),
             "vocode" => self.vocode(size),
-            _ => return None,
+            _ => return self.denoise_alone(name),
         };
-        let chunk = self.chunk.filter(|_| name == "video-decode");
+        let chunk = self.chunk.filter(|_| ["video-encode", "video-decode"].contains(&name));
         Some(graph.map(|graph| Phase::alone(graph).chunked(chunk)))
+    }
+
+    /// `denoise`, the loop of the last stage, or `denoise-1` and so on; with latents to begin from, whatever the stage
+    /// begins with in a run.
+    fn denoise_alone(&self, name: &str) -> Option<Result<Phase, ShapeError>> {
+        let stages = &self.target.recipe.stages;
+        let number = match name.strip_prefix("denoise")? {
+            "" => stages.len(),
+            number => number.strip_prefix('-')?.parse().ok()?,
+        };
+        let stage = Stage { start: Start::Previous, ..stages.get(number.checked_sub(1)?)?.clone() };
+        let graph = self.denoise(name, number, &stage, self.target.text_tokens, StepNoise::Given);
+        let phase = graph.map(|graph| Phase::alone(graph).stepped(stage.schedule(self.target.size)));
+        Some(phase.map(|phase| match stage.adapter {
+            Some(adapter) => phase.with_adapter(adapter.slot(number).number, adapter),
+            None => phase,
+        }))
     }
 
     /// The whole run: prompt to frames and audio.
     ///
     /// # Errors
     /// As [`Recorder::phase`].
-    pub fn run(&self, picture: Picture) -> Result<Program, ShapeError> {
-        let full = self.target.size;
-        let negative = self.target.guidance.as_ref().is_some_and(|guidance| guidance.uncond);
-        // Ends of names: of phases and of slots.
-        let prompts = [("", ""), (NEGATIVE_PHASE, NEGATIVE)];
-        let prompts = &prompts[..1 + usize::from(negative)];
+    pub fn run(&self, pixels: Pixels) -> Result<Program, ShapeError> {
+        let (clip, recipe) = (self.target.size, &self.target.recipe);
+        let prompts = &PROMPTS[..1 + usize::from(recipe.has_negative_prompt())];
         let mut phases = Vec::new();
-        for (phase, slot) in prompts {
-            let text_encode = self.text_encode(&format!("text-encode{phase}"))?;
-            phases.push(Phase::alone(text_encode).leaves("hidden", &format!("hidden{slot}")));
+        for prompt in prompts {
+            phases.push(Phase::alone(self.text_encode(prompt)?).leaves("hidden", &prompt.slot("hidden")));
         }
-        for (phase, slot) in prompts {
-            let connect = Phase::alone(self.connect(&format!("connect{phase}"))?);
-            let connect = connect.takes("hidden", &format!("hidden{slot}"));
-            let leaves = |connect: Phase, name: &str| connect.leaves(name, &format!("{name}{slot}"));
-            phases.push(leaves(leaves(connect, "v.context"), "a.context"));
+        for prompt in prompts {
+            let connect = Phase::alone(self.connect(prompt)?).takes("hidden", &prompt.slot("hidden"));
+            phases.push(
+                CONTEXTS.iter().fold(connect, |connect, name| connect.leaves(name, &prompt.slot(name))),
+            );
         }
-        let stage = |n: usize, size: Size, start: Start| -> Result<[Phase; 2], ShapeError> {
-            let slot = |what: &str| format!("stage{n}.{what}");
-            let noise = Phase::alone(self.noise(&format!("noise-{n}"), size, 2 * (n - 1))?)
-                .leaves("v.noise", &slot("v.noise"))
-                .leaves("a.noise", &slot("a.noise"));
-            let mut denoise =
-                Phase::alone(self.denoise(&format!("denoise-{n}"), size, TEXT_TOKENS, start)?)
-                    .takes("v.noise", &slot("v.noise"))
-                    .takes("a.noise", &slot("a.noise"));
-            for (_, slot) in prompts {
-                for name in ["v.context", "a.context"].map(|name| format!("{name}{slot}")) {
-                    denoise = denoise.takes(&name, &name);
-                }
+        for (number, stage) in (1..).zip(&recipe.stages) {
+            if stage.start == Start::Previous {
+                phases.push(self.upscaled(number, stage.scale.size(clip))?);
             }
-            let denoise = denoise.leaves("v.latent", &slot("v.latent")).leaves("a.latent", &slot("a.latent"));
-            Ok([noise, denoise])
-        };
-        let last = match self.target.pipeline {
-            Pipeline::DistilledSingleStage | Pipeline::OneStage => {
-                phases.extend(stage(1, full, Start::Noise)?);
-                1
-            }
-            Pipeline::Distilled => {
-                phases.extend(stage(1, full.half(), Start::Noise)?);
-                let upscale = Phase::alone(self.upscale(full.half())?);
-                phases.push(
-                    upscale.takes("v.latent", "stage1.v.latent").leaves("v.latent", "upscaled.v.latent"),
-                );
-                let [noise, denoise] = stage(2, full, Start::Mixed)?;
-                let denoise =
-                    denoise.takes("v.initial", "upscaled.v.latent").takes("a.initial", "stage1.a.latent");
-                phases.extend([noise, denoise]);
-                2
-            }
-        };
+            phases.extend(self.stage(number, stage)?);
+        }
+        let (video, audio) = (recipe.stages.len(), recipe.audio_of + 1);
         phases.extend([
-            Phase::alone(self.frames(full, picture)?)
-                .takes("v.latent", &format!("stage{last}.v.latent"))
+            Phase::alone(self.frames(clip, pixels)?)
+                .takes("v.latent", &format!("stage{video}.v.latent"))
                 .chunked(self.chunk),
-            Phase::alone(self.audio_decode(full)?)
-                .takes("a.latent", &format!("stage{last}.a.latent"))
+            Phase::alone(self.audio_decode(clip)?)
+                .takes("a.latent", &format!("stage{audio}.a.latent"))
                 .leaves("mel", "mel"),
-            Phase::alone(self.vocode(full)?).takes("mel", "mel"),
+            Phase::alone(self.vocode(clip)?).takes("mel", "mel"),
         ]);
         Ok(Program { phases })
     }
 
-    fn text_encode(&self, name: &str) -> Recorded {
-        let b = self.builder(name);
-        let ids = b.input("input_ids", Dtype::I32, &[TEXT_TOKENS]);
-        let mask = b.input("attention_mask", Dtype::I32, &[TEXT_TOKENS]);
+    /// What denoises in stage `number`, from 1: the latents of images, noise, and its loop.
+    fn stage(&self, number: usize, stage: &Stage) -> Result<Vec<Phase>, ShapeError> {
+        let size = stage.scale.size(self.target.size);
+        let slot = |what: &str| format!("stage{number}.{what}");
+        let mut phases = Vec::new();
+        let noise = self.noise(&format!("noise-{number}"), size, 2 * (number - 1))?;
+        let mut noise = Phase::alone(noise);
+        let drawn = StepNoise::Drawn { first: 2 * (self.target.recipe.stages.len() + number - 1) };
+        let denoise = self.denoise(&format!("denoise-{number}"), number, stage, TEXT_TOKENS, drawn)?;
+        let mut denoise = Phase::alone(denoise).stepped(stage.schedule(self.target.size));
+        for name in ["v.noise", "a.noise"] {
+            noise = noise.leaves(name, &slot(name));
+            denoise = denoise.takes(name, &slot(name));
+        }
+        let negative = stage.guidance.as_ref().is_some_and(|guidance| guidance.uncond);
+        for prompt in &PROMPTS[..1 + usize::from(negative)] {
+            for name in CONTEXTS.map(|name| prompt.slot(name)) {
+                denoise = denoise.takes(&name, &name);
+            }
+        }
+        if stage.start == Start::Previous {
+            let audio = format!("stage{}.a.latent", number - 1);
+            denoise = denoise.takes("v.initial", "upscaled.v.latent").takes("a.initial", &audio);
+        }
+        if let Some(adapter) = stage.adapter {
+            denoise = denoise.with_adapter(adapter.slot(number).number, adapter);
+        }
+        for (image, item) in stage.items.iter().enumerate() {
+            let port = item.port();
+            let encode = self.image_encode(&format!("image-encode-{number}"), image, size)?;
+            phases.push(Phase::alone(encode).with_image(image).leaves("v.latent", &slot(port)));
+            denoise = denoise.takes(port, &slot(port));
+        }
+        for name in ["v.latent", "a.latent"] {
+            denoise = denoise.leaves(name, &slot(name));
+        }
+        phases.extend([noise, denoise]);
+        Ok(phases)
+    }
+
+    /// The video of the stage before stage `number`, in twice its size.
+    fn upscaled(&self, number: usize, size: Size) -> Result<Phase, ShapeError> {
+        let upscale = Phase::alone(self.upscale(size.half())?);
+        let before = format!("stage{}.v.latent", number - 1);
+        Ok(upscale.takes("v.latent", &before).leaves("v.latent", "upscaled.v.latent"))
+    }
+
+    fn text_encode(&self, prompt: &Prompt) -> Recorded {
+        let b = self.builder(&prompt.phase("text-encode"));
+        let [ids, mask] = prompt.ports(&b);
         b.output("hidden", text_encoder::text_encoder(&b, &self.model.gemma, ids, mask));
         b.finish()
     }
 
-    fn connect(&self, name: &str) -> Recorded {
-        let b = self.builder(name);
+    fn connect(&self, prompt: &Prompt) -> Recorded {
+        let b = self.builder(&prompt.phase("connect"));
         let gemma = &self.model.gemma;
         let hidden = b.input("hidden", b.dtype(), &[gemma.layers + 1, TEXT_TOKENS, gemma.hidden]);
-        let mask = b.input("attention_mask", Dtype::I32, &[TEXT_TOKENS]);
+        let mask = prompt.mask(&b);
         let (video, audio) = (&self.model.video_connector, &self.model.audio_connector);
         let features = connector::features(&b, video, audio, hidden, mask);
         let (v, a) = connector::connect(&b, video, audio, features, mask);
-        for (name, context) in [("v.context", v), ("a.context", a)] {
+        for (name, context) in CONTEXTS.into_iter().zip([v, a]) {
             b.output(name, b.reshape(context, &[1, TEXT_TOKENS, b.width(context)]));
         }
         b.finish()
@@ -169,10 +242,12 @@ impl Recorder<'_> {
             let classes = self.target.timestep_classes.min(tokens);
             let latent = b.input(&port("latent"), b.dtype(), &[1, tokens, channels]);
             let context = b.input(&port("context"), b.dtype(), &[1, self.target.text_tokens, width]);
+            let of = port("timesteps");
+            let (distinct, class) = (Role::Distinct { of: of.clone() }, Role::ClassOf { of });
             let stream = Stream {
                 latent: b.reshape(latent, &[tokens, channels]),
-                timesteps: b.input(&port("timesteps"), Dtype::F32, &[classes]),
-                class: b.input(&port("class"), Dtype::I32, &[tokens]),
+                timesteps: b.port(&port("timesteps"), distinct, Dtype::F32, &[classes]),
+                class: b.port(&port("class"), class, Dtype::I32, &[tokens]),
                 sigma: b.input(&port("sigma"), Dtype::F32, &[1]),
                 bias: None,
             };
@@ -196,7 +271,7 @@ impl Recorder<'_> {
     fn noise(&self, name: &str, size: Size, first: usize) -> Recorded {
         let b = self.builder(name);
         let t = &self.model.transformer;
-        let seed = b.input("seed", Dtype::I32, &[2]);
+        let seed = b.port("seed", Role::Seed, Dtype::I32, &[2]);
         let streams = [
             ("v.noise", size.video_tokens(), t.video_channels),
             ("a.noise", size.audio_tokens(), t.audio_channels),
@@ -216,7 +291,7 @@ impl Recorder<'_> {
         let z = b.input("v.latent", b.dtype(), &[1, channels, frames, rows, cols]);
         let up = upscaler::upscale(&b, &self.model.upscaler, channels_last(&b, z));
         let up = b.permute(up, &[3, 0, 1, 2]);
-        b.output("v.latent", b.reshape(up, &[1, channels, frames, 2 * rows, 2 * cols]));
+        b.result("v.latent", Role::Latent, b.reshape(up, &[1, channels, frames, 2 * rows, 2 * cols]));
         b.finish()
     }
 
@@ -234,18 +309,18 @@ impl Recorder<'_> {
         b.finish()
     }
 
-    /// As `video-decode`, with the picture as a run leaves it (docs/model/pipelines.md 2.6).
-    fn frames(&self, size: Size, left: Picture) -> Recorded {
+    /// As `video-decode`, with the frames as a run leaves them (docs/model/pipelines.md 2.6).
+    fn frames(&self, size: Size, pixels: Pixels) -> Recorded {
         let b = self.builder("video-decode");
-        let rgb = picture(&b, self.video_decoded(&b, size));
-        let video = match left {
-            Picture::Rgb => rgb,
-            Picture::Yuv420 => {
+        let rgb = rgb(&b, self.video_decoded(&b, size));
+        let video = match pixels {
+            Pixels::Rgb => rgb,
+            Pixels::Yuv420 => {
                 let planes = b.op(Op::Yuv420 {}, &[rgb]);
                 b.cast(b.clamp(planes, 0.0, 255.0), Dtype::U8)
             }
         };
-        b.output("video", video);
+        b.result("video", Role::Video, video);
         b.finish()
     }
 
@@ -267,13 +342,13 @@ impl Recorder<'_> {
         let mel = b.input("mel", b.dtype(), &[1, 2, frames, bins]);
         let mel = b.permute(b.reshape(mel, &[2, frames, bins]), &[1, 2, 0]);
         let wave = vocoder::vocode(&b, &self.model.vocoder, b.cast(mel, Dtype::F32));
-        b.output("waveform", b.permute(wave, &[1, 0]));
+        b.result("waveform", Role::Waveform, b.permute(wave, &[1, 0]));
         b.finish()
     }
 }
 
 /// What a decoder makes, as RGB in 0..1.
-pub(super) fn picture(b: &Builder, decoded: Value) -> Value {
+pub(super) fn rgb(b: &Builder, decoded: Value) -> Value {
     b.clamp(b.affine(decoded, 0.5, 0.5), 0.0, 1.0)
 }
 

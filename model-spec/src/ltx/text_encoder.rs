@@ -14,7 +14,7 @@ pub fn text_encoder(b: &Builder, cfg: &Gemma, input_ids: Value, attention_mask: 
         let mut states = x;
         let x = sequence(b, "layers", cfg.layers, x, |x| {
             states = b.collect("hidden_states", x);
-            layer(b, cfg, &Reach::of_turn(b, &reaches), attention_mask, x)
+            layer(b, cfg, &Reach::of_iteration(b, &reaches), attention_mask, x)
         });
         let last = norm(b, cfg, "norm", x);
         b.concat(&[states, b.reshape(last, &[1, b.dim(x, 0), cfg.hidden])])
@@ -99,9 +99,9 @@ impl Reach {
     }
 
     /// Of the current iteration of the loop over `layers`.
-    fn of_turn(b: &Builder, layers: &[Reach]) -> Reach {
-        let pick = |name: &str, part: fn(&Reach) -> Value| {
-            b.per_iteration(name, &layers.iter().map(part).collect::<Vec<_>>())
+    fn of_iteration(b: &Builder, layers: &[Reach]) -> Reach {
+        let pick = |name: &str, field: fn(&Reach) -> Value| {
+            b.per_iteration(name, &layers.iter().map(field).collect::<Vec<_>>())
         };
         let (cos, sin) = (pick("cos", |r| r.rope.cos), pick("sin", |r| r.rope.sin));
         Reach { rope: Rotary { cos, sin, index: layers[0].rope.index }, window: pick("window", |r| r.window) }

@@ -18,11 +18,11 @@ pub fn upscale(b: &Builder, cfg: &Upscaler, z: Value) -> Value {
 }
 
 fn network(b: &Builder, cfg: &Upscaler, x: Value) -> Value {
-    let stage = |name: &str, x: Value| sequence(b, name, cfg.blocks_per_stage, x, |x| res_block(b, x));
+    let blocks = |name: &str, x: Value| sequence(b, name, cfg.blocks_per_stage, x, |x| res_block(b, x));
     let x = b.silu(norm(b, "initial_norm", conv(b, "initial_conv", x, cfg.mid_channels)));
-    let x = stage("res_blocks", x);
+    let x = blocks("res_blocks", x);
     let x = b.scope("upsampler", || pixel_shuffle(b, x));
-    let x = stage("post_upsample_res_blocks", x);
+    let x = blocks("post_upsample_res_blocks", x);
     conv(b, "final_conv", x, cfg.channels)
 }
 

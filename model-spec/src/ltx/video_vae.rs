@@ -32,7 +32,7 @@ fn widest(cfg: &VideoVae) -> usize {
 
 fn block(b: &Builder, block: DecoderBlock, x: Value) -> Value {
     match block {
-        DecoderBlock::Res { layers } => sequence(b, "res_blocks", layers, x, |x| res_block(b, x)),
+        DecoderBlock::Res { layers } => sequence(b, "res_blocks", layers, x, |x| res_block(b, conv, x)),
         DecoderBlock::Up { time, space, multiplier } => {
             let x = conv(b, "conv.conv", x, b.width(x) * time * space * space / multiplier);
             // The first latent frame stands for one frame only, so what doubles time drops the first result.
@@ -41,13 +41,16 @@ fn block(b: &Builder, block: DecoderBlock, x: Value) -> Value {
     }
 }
 
-fn res_block(b: &Builder, x: Value) -> Value {
+/// A convolution by the name of its weights, to so many channels.
+pub(super) type Conv = fn(&Builder, &str, Value, usize) -> Value;
+
+pub(super) fn res_block(b: &Builder, conv: Conv, x: Value) -> Value {
     let h = conv(b, "conv1.conv", norm_silu(b, x), b.width(x));
     let h = conv(b, "conv2.conv", norm_silu(b, h), b.width(x));
     b.add(x, h)
 }
 
-fn norm_silu(b: &Builder, x: Value) -> Value {
+pub(super) fn norm_silu(b: &Builder, x: Value) -> Value {
     b.silu(b.rms(x, PIXEL_NORM_EPS))
 }
 

@@ -9,7 +9,7 @@ use crate::lang::{Builder, Dtype, Op, Source, Value};
 /// Log-mel energies are taken of no less than this.
 const MEL_FLOOR: f32 = 1e-5;
 
-/// The skip's sinc reaches this many zero crossings to each side and ends at this part of the band.
+/// The skip's sinc reaches this many zero crossings to each side and ends at this share of the band.
 const SINC_HALF_WIDTH: f64 = 6.0;
 const SINC_ROLLOFF: f64 = 0.99;
 

@@ -42,12 +42,15 @@ fn what_differs_is_named_with_both_values() {
     let said = |line: &str| assert!(demo.iter().any(|said| said == line), "{line}: {demo:#?}");
     said("transformer.num_layers is 2, 48 wanted");
     assert!(demo.iter().all(|line| line.contains(" is ") && line.ends_with(" wanted")), "{demo:#?}");
-    // Every value of a text that is read: its line has the key's last part and both values.
+    // Every value of a text that is read: its line has the key's last word and both values.
     for (pointer, value) in [
         ("/transformer/positional_embedding_theta", json!(9000.0)),
         ("/transformer/connector_num_layers", json!(7)),
         ("/vae/decoder_blocks/0", json!(["res_x", 5])),
         ("/vae/decoder_blocks/1/1/multiplier", json!(4)),
+        ("/vae/encoder_blocks/8", json!(["res_x", 5])),
+        ("/vae/encoder_blocks/3/1/multiplier", json!(1)),
+        ("/vae/encoder_base_channels", json!(256)),
         ("/audio_vae/model/params/ddconfig/num_res_blocks", json!(3)),
         ("/vocoder/bwe/apply_final_activation", json!(true)),
     ] {
@@ -64,14 +67,14 @@ fn what_differs_is_named_with_both_values() {
 
 #[test]
 fn configs_of_parts_are_joined() {
-    let parts = |texts: &[(&str, &str)]| merge_configs(texts).map_err(|error| error.problems);
-    assert_eq!(parts(&[]), Ok(None));
-    assert_eq!(parts(&[("a", "{"), ("b", "{")]), Ok(Some("{".to_string())), "one text is left as it is");
+    let merged = |texts: &[(&str, &str)]| merge_configs(texts).map_err(|error| error.problems);
+    assert_eq!(merged(&[]), Ok(None));
+    assert_eq!(merged(&[("a", "{"), ("b", "{")]), Ok(Some("{".to_string())), "one text is left as it is");
     assert_eq!(
-        parts(&[("a", r#"{"x":{"n":1}}"#), ("b", r#"{"y":2,"x":{"n":1}}"#)]),
+        merged(&[("a", r#"{"x":{"n":1}}"#), ("b", r#"{"y":2,"x":{"n":1}}"#)]),
         Ok(Some(r#"{"x":{"n":1},"y":2}"#.to_string()))
     );
-    let differ = parts(&[("a", r#"{"x":{"n":1,"m":[2]}}"#), ("b", r#"{"x":{"n":3,"m":[2]}}"#), ("c", "[]")]);
+    let differ = merged(&[("a", r#"{"x":{"n":1,"m":[2]}}"#), ("b", r#"{"x":{"n":3,"m":[2]}}"#), ("c", "[]")]);
     assert_eq!(
         differ,
         Err(vec![
@@ -202,7 +205,7 @@ fn every_wrong_value_of_a_checkpoint_is_named() {
         ),
         ("/transformer/ff_bias", json!(false), "LTX-2.5 (transformer.ff_bias is false), LTX-2.3 wanted"),
         ("/transformer/use_keyframes_abs_pos_embedding", json!(true), "LTX-2.5"),
-        ("/transformer/audio_num_attention_heads", Value::Null, "LTX-Video, without sound"),
+        ("/transformer/audio_num_attention_heads", Value::Null, "LTX-Video, without audio"),
         ("/transformer", json!([]), "transformer is [], a section wanted"),
         ("/vae", Value::Null, "vae is missing, a section wanted"),
         ("/vae/timestep_conditioning", json!(true), "vae.timestep_conditioning is true, false wanted"),
@@ -223,6 +226,28 @@ fn every_wrong_value_of_a_checkpoint_is_named() {
             "vae.decoder_blocks.3.residual is true, false wanted",
         ),
         ("/vae/decoder_blocks/4/1/num_layers", Value::Null, "vae.decoder_blocks.4.num_layers is missing"),
+        ("/vae/encoder_base_channels", Value::Null, "vae.encoder_base_channels is missing"),
+        (
+            "/vae/encoder_blocks",
+            Value::Null,
+            "vae.encoder_blocks is missing, a list of 1 to 64 blocks wanted",
+        ),
+        (
+            "/vae/encoder_blocks/1/0",
+            json!("compress_space"),
+            r#"vae.encoder_blocks.1 is of the kind "compress_space""#,
+        ),
+        (
+            "/vae/encoder_blocks/5/1/multiplier",
+            json!(3),
+            "vae.encoder_blocks.5 makes 1536 channels of 512 times 8",
+        ),
+        ("/vae/encoder_blocks/1/1/multiplier", json!(1_000), "vae.encoder_blocks.1 makes"),
+        (
+            "/vae/encoder_blocks/3",
+            json!(["res_x", 1]),
+            "shrink 4 times in time and 32 in space, 8 and 32 wanted",
+        ),
         ("/audio_vae/model/params/sampling_rate", json!(44100), "sampling_rate is 44100, 16000 wanted"),
         ("/audio_vae/model/params/ddconfig/ch_mult", json!([1, 2]), "has 2 levels, 3 wanted"),
         ("/audio_vae/model/params/ddconfig/ch_mult", json!([1, "x", 4]), "ddconfig.ch_mult is [1,\"x\",4]"),

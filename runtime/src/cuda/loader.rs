@@ -1,7 +1,7 @@
 //! Constants on their way to the card: from mapped files through a ring of pinned memory, on a stream of their own.
 //!
-//! Transfers wait in a queue and are staged piece by piece by whoever has time: the host fills pinned memory, the card's
-//! copy engine takes it from there. A slot of the ring is filled again when its copies have ended.
+//! Transfers wait in a queue and are issued piece by piece by whoever has time: the host fills pinned memory, the card's
+//! copy engine takes it from there. A buffer of the ring is filled again when its copies have ended.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -14,12 +14,12 @@ use crate::constants::{Weights, fail, file_dtype, find};
 use crate::error::Result;
 use crate::plan::{Constant, Origin, Phase, Plan, Source, Text};
 
-/// Bytes of a slot: long enough for the copy engine to be at full speed, short enough to begin early.
-const SLOT_BYTES: usize = 16 << 20;
-const SLOTS: usize = 4;
+/// Bytes of a pinned buffer: long enough for the copy engine to be at full speed, short enough to begin early.
+const PINNED_BYTES: usize = 16 << 20;
+const PINNED_BUFFERS: usize = 4;
 /// What one thread fills at a time.
 const SHARE_BYTES: usize = 1 << 20;
-/// Constants in a slot are as far apart as alignment wants.
+/// Constants in a buffer are as far apart as alignment wants.
 const ALIGN: usize = 256;
 
 /// Where weights come from.
@@ -41,7 +41,7 @@ pub struct Transfer<'a> {
     pub arrived: Rc<Event>,
 }
 
-struct Slot {
+struct Buffer {
     memory: Pinned,
     copied: Event,
 }
@@ -60,11 +60,11 @@ pub struct Loader<'a> {
     /// The address of the plan's memory.
     memory: u64,
     stream: Stream,
-    slots: Vec<Slot>,
-    slot: usize,
+    ring: Vec<Buffer>,
+    current: usize,
     used: usize,
     queue: VecDeque<Transfer<'a>>,
-    /// Of the first transfer: the constant that is under way, and how many of its bytes are staged.
+    /// Of the first transfer: the constant that is under way, and how many of its bytes are issued.
     at: (usize, usize),
     /// Where each constant lies, counted from the plan's memory.
     resident: Vec<Option<u64>>,
@@ -74,7 +74,7 @@ impl<'a> Loader<'a> {
     /// # Errors
     /// The system does not pin the ring.
     pub fn new(plan: &'a Plan, supply: Supply<'a>, memory: u64) -> Result<Loader<'a>> {
-        let slot = || Ok(Slot { memory: Pinned::new(SLOT_BYTES)?, copied: Event::new(false)? });
+        let buffer = || Ok(Buffer { memory: Pinned::new(PINNED_BYTES)?, copied: Event::new(false)? });
         Ok(Loader {
             plan,
             stock: match supply {
@@ -83,8 +83,8 @@ impl<'a> Loader<'a> {
             },
             memory,
             stream: Stream::new()?,
-            slots: (0..SLOTS).map(|_| slot()).collect::<Result<_>>()?,
-            slot: 0,
+            ring: (0..PINNED_BUFFERS).map(|_| buffer()).collect::<Result<_>>()?,
+            current: 0,
             used: 0,
             queue: VecDeque::with_capacity(
                 plan.phases.iter().map(|p| p.fetches().count()).max().unwrap_or(0) + 2,
@@ -106,7 +106,7 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// Forgets what is not staged yet.
+    /// Forgets what is not issued yet.
     pub fn clear(&mut self) {
         self.queue.clear();
         self.at = (0, 0);
@@ -116,18 +116,18 @@ impl<'a> Loader<'a> {
         self.queue.push_back(transfer);
     }
 
-    /// Stages everything up to the transfer that makes `arrived` happen, if it still waits.
+    /// Issues everything up to the transfer that makes `arrived` happen, if it still waits.
     ///
     /// # Errors
     /// As [`Loader::step`].
-    pub fn stage(&mut self, arrived: &Rc<Event>) -> Result<()> {
+    pub fn issue(&mut self, arrived: &Rc<Event>) -> Result<()> {
         while self.queue.iter().any(|t| Rc::ptr_eq(&t.arrived, arrived)) {
             self.step()?;
         }
         Ok(())
     }
 
-    /// Stages the next piece. False when there is none.
+    /// Issues the next piece. False when there is none.
     ///
     /// # Errors
     /// A tensor is missing, has another shape, or has a type that cannot be converted; a model file was changed; the card
@@ -153,12 +153,12 @@ impl<'a> Loader<'a> {
                         *at = at.filter(|at| *at >= end || *at + bytes <= place);
                     }
                 }
-                let staged = from + self.piece(constant, place, from)?;
-                if staged == self.plan.constants[constant as usize].bytes() as usize {
+                let issued = from + self.piece(constant, place, from)?;
+                if issued == self.plan.constants[constant as usize].bytes() as usize {
                     self.resident[constant as usize] = Some(place);
                     self.at = (index + 1, 0);
                 } else {
-                    self.at = (index, staged);
+                    self.at = (index, issued);
                 }
             }
             None => {
@@ -174,14 +174,14 @@ impl<'a> Loader<'a> {
         Ok(true)
     }
 
-    /// Stages bytes of a constant from `from` on, at least one; returns how many.
+    /// Issues bytes of a constant from `from` on, at least one; returns how many.
     fn piece(&mut self, constant: u32, place: u64, from: usize) -> Result<usize> {
         let constant = &self.plan.constants[constant as usize];
         let left = constant.bytes() as usize - from;
         let to = self.memory + place + from as u64;
         match (&constant.origin, &self.stock) {
             (Origin::Weight { .. }, Stock::Pattern(pattern)) => {
-                let bytes = SLOT_BYTES.min(left);
+                let bytes = PINNED_BYTES.min(left);
                 self.stream.upload_pinned(to, pattern, 0, bytes)?;
                 Ok(bytes)
             }
@@ -191,7 +191,7 @@ impl<'a> Loader<'a> {
                 let table = self.plan.tables.get(from..from + bytes);
                 let table =
                     table.ok_or_else(|| fail(constant, "is outside the plan's tables".to_string()))?;
-                self.slots[self.slot].memory.bytes_mut(self.used, bytes).copy_from_slice(table);
+                self.ring[self.current].memory.bytes_mut(self.used, bytes).copy_from_slice(table);
                 self.send(to, bytes)
             }
             (Origin::Weight { source, tensors, .. }, Stock::Files(files)) => {
@@ -204,7 +204,7 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// Fills the slot with bytes of a weight from `from` on: those of one tensor, as many as there is room for, of filters
+    /// Fills the buffer with bytes of a weight from `from` on: those of one tensor, as many as there is room for, of filters
     /// in another order whole rows. Returns how many.
     fn fill(
         &mut self,
@@ -215,8 +215,8 @@ impl<'a> Loader<'a> {
     ) -> Result<usize> {
         let row = constant.bytes() as usize / constant.shape.first().map_or(1, |n| *n as usize).max(1);
         let whole = if constant.channels_last() { row.max(1) } else { 1 };
-        if whole > SLOT_BYTES {
-            return Err(fail(constant, format!("has rows of {row} bytes, and {SLOT_BYTES} are possible")));
+        if whole > PINNED_BYTES {
+            return Err(fail(constant, format!("has rows of {row} bytes, and {PINNED_BYTES} are possible")));
         }
         let room = self.room(whole)?;
         let mut begin = 0;
@@ -233,7 +233,7 @@ impl<'a> Loader<'a> {
         let bytes = room.min(begin + row * *rows as usize - from) / whole * whole;
         let (dtype, size) = (file_dtype(constant.dtype), constant.dtype.bytes() as usize);
         let first = (from - begin) / size;
-        let out = self.slots[self.slot].memory.bytes_mut(self.used, bytes);
+        let out = self.ring[self.current].memory.bytes_mut(self.used, bytes);
         // What is computed is shared out by those who compute it.
         let share = if tensor.computed.is_some() { bytes } else { (SHARE_BYTES / whole).max(1) * whole };
         let shares = out.par_chunks_mut(share).enumerate();
@@ -243,42 +243,42 @@ impl<'a> Loader<'a> {
                 if constant.channels_last() {
                     tensor.read_channels_last(dtype, at * size / row, out)
                 } else {
-                    tensor.read_part(dtype, at, out)
+                    tensor.read_range(dtype, at, out)
                 }
             })
             .map_err(|e| fail(constant, e.to_string()))?;
         Ok(bytes)
     }
 
-    /// Bytes that are free in the slot, at least `whole`: of the next one, where they are not.
+    /// Bytes that are free in the buffer, at least `whole`: of the next one, where they are not.
     fn room(&mut self, whole: usize) -> Result<usize> {
-        if self.used + whole.max(ALIGN) > SLOT_BYTES {
-            self.next_slot()?;
+        if self.used + whole.max(ALIGN) > PINNED_BYTES {
+            self.next_buffer()?;
         }
-        Ok(SLOT_BYTES - self.used)
+        Ok(PINNED_BYTES - self.used)
     }
 
     /// Copies the bytes that were filled last to the card; returns how many.
     fn send(&mut self, to: u64, bytes: usize) -> Result<usize> {
-        self.stream.upload_pinned(to, &self.slots[self.slot].memory, self.used, bytes)?;
+        self.stream.upload_pinned(to, &self.ring[self.current].memory, self.used, bytes)?;
         self.used = (self.used + bytes).next_multiple_of(ALIGN);
         Ok(bytes)
     }
 
-    /// Closes the slot; the next one is free when what it held has been copied.
-    fn next_slot(&mut self) -> Result<()> {
-        self.slots[self.slot].copied.record(&self.stream)?;
-        self.slot = (self.slot + 1) % self.slots.len();
+    /// Closes the buffer; the next one is free as soon as what it held has been copied.
+    fn next_buffer(&mut self) -> Result<()> {
+        self.ring[self.current].copied.record(&self.stream)?;
+        self.current = (self.current + 1) % self.ring.len();
         self.used = 0;
-        Ok(self.slots[self.slot].copied.wait()?)
+        Ok(self.ring[self.current].copied.wait()?)
     }
 }
 
 /// Numbers around ±0.02: as bf16, and, two of them together, as f32.
 fn pattern() -> Result<Pinned> {
-    let mut memory = Pinned::new(SLOT_BYTES)?;
+    let mut memory = Pinned::new(PINNED_BYTES)?;
     let mut state = 0x9E37_79B9_7F4A_7C15u64;
-    for number in memory.bytes_mut(0, SLOT_BYTES).chunks_exact_mut(2) {
+    for number in memory.bytes_mut(0, PINNED_BYTES).chunks_exact_mut(2) {
         // Knuth's linear congruential generator; its upper bits are good enough to keep the card's adders busy.
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let sign_and_fraction = (state >> 48) as u16 & 0x807F;

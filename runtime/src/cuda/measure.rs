@@ -47,8 +47,8 @@ impl Cuda<'_> {
     }
 
     /// What the host spent on the turns of a segment, as graphs, since the last call: on writing what changes with a step,
-    /// on launching, with staging the streamed weights that a turn needs, and on telling the observer. Waiting for the
-    /// card is not counted, nor what is staged meanwhile.
+    /// on launching, with issuing the copies of the streamed weights that a turn needs, and on telling the observer. Waiting
+    /// for the card is not counted, nor what is copied meanwhile.
     pub fn take_host_time(&mut self, segment: usize) -> Duration {
         self.host_time.get_mut(segment).map(std::mem::take).unwrap_or_default()
     }

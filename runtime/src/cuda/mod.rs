@@ -229,7 +229,7 @@ impl<'a> Executor<'a> for Cuda<'a> {
         free.record(&self.main)?;
         let constants = Cow::Owned(missing);
         self.loader.push(Transfer { phase, constants, behind: Some(free), arrived: Rc::clone(&arrived) });
-        self.loader.stage(&arrived)?;
+        self.loader.issue(&arrived)?;
         self.main.wait_for(&arrived)?;
         if let Some((next, constants)) =
             self.early().filter(|(_, list)| !list.is_empty() && streamed.is_empty())
@@ -265,7 +265,7 @@ impl<'a> Executor<'a> for Cuda<'a> {
             match piece {
                 Piece::Graph(graph) => self.main.launch_graph(graph)?,
                 Piece::Await(arrived) => {
-                    self.loader.stage(arrived)?;
+                    self.loader.issue(arrived)?;
                     self.main.wait_for(arrived)?;
                 }
                 Piece::Fetch(fetch, streamed) => {
@@ -299,7 +299,7 @@ impl<'a> Executor<'a> for Cuda<'a> {
             for (index, (of, fetch)) in phase.fetches().enumerate() {
                 if std::ptr::eq(of, inner) && fetch.iteration == iteration {
                     let arrived = &self.phases[self.current].streamed[index].arrived;
-                    self.loader.stage(arrived)?;
+                    self.loader.issue(arrived)?;
                     self.main.wait_for(arrived)?;
                 }
             }
@@ -335,7 +335,7 @@ impl<'a> Executor<'a> for Cuda<'a> {
     fn write(&mut self, port: &Port, bytes: &[u8]) -> Result<()> {
         let start = Instant::now();
         self.main.upload(self.memory.address() + port.offset, bytes)?;
-        if port.per_step {
+        if port.role.per_step() {
             self.at_boundary += start.elapsed();
         }
         Ok(())

@@ -35,14 +35,14 @@ impl<'a> Tensor<'a> {
         if self.reads_as(dtype) && out.len() != wanted {
             return Err(self.place_error(dtype, wanted, out.len()));
         }
-        self.read_part(dtype, 0, out)
+        self.read_range(dtype, 0, out)
     }
 
     /// As [`Tensor::read_into`], of as many elements as `out` holds, from element `first` on.
     ///
     /// # Errors
     /// The type cannot be converted, or there are not so many elements.
-    pub fn read_part(&self, dtype: FileDtype, first: usize, out: &mut [u8]) -> Result<(), FileError> {
+    pub fn read_range(&self, dtype: FileDtype, first: usize, out: &mut [u8]) -> Result<(), FileError> {
         if !self.reads_as(dtype) {
             let (path, tensor) = (self.file.to_owned(), shown(self.name));
             return Err(FileError::Conversion { path, tensor, found: self.dtype, wanted: dtype });
@@ -59,17 +59,17 @@ impl<'a> Tensor<'a> {
         let from = stored(first);
         let same = self.dtype == dtype;
         let bytes = if same { Some(out.len()) } else { stored(out.len() / (dtype.bits() / 8).max(1)) };
-        let part = from.zip(bytes).and_then(|(from, bytes)| self.bytes.get(from..from.checked_add(bytes)?));
-        let part = part.ok_or_else(|| self.place_error(dtype, self.bytes.len(), out.len()))?;
+        let range = from.zip(bytes).and_then(|(from, bytes)| self.bytes.get(from..from.checked_add(bytes)?));
+        let range = range.ok_or_else(|| self.place_error(dtype, self.bytes.len(), out.len()))?;
         match (self.dtype, dtype) {
-            (FileDtype::F32, FileDtype::Bf16) => convert::<f32, bf16>(part, out),
-            (FileDtype::F32, FileDtype::F16) => convert::<f32, f16>(part, out),
-            (FileDtype::Bf16, FileDtype::F32) => convert::<bf16, f32>(part, out),
-            (FileDtype::Bf16, FileDtype::F16) => convert::<bf16, f16>(part, out),
-            (FileDtype::F16, FileDtype::F32) => convert::<f16, f32>(part, out),
-            (FileDtype::F16, FileDtype::Bf16) => convert::<f16, bf16>(part, out),
-            _ if part.len() == out.len() => out.copy_from_slice(part),
-            _ => return Err(self.place_error(dtype, part.len(), out.len())),
+            (FileDtype::F32, FileDtype::Bf16) => convert::<f32, bf16>(range, out),
+            (FileDtype::F32, FileDtype::F16) => convert::<f32, f16>(range, out),
+            (FileDtype::Bf16, FileDtype::F32) => convert::<bf16, f32>(range, out),
+            (FileDtype::Bf16, FileDtype::F16) => convert::<bf16, f16>(range, out),
+            (FileDtype::F16, FileDtype::F32) => convert::<f16, f32>(range, out),
+            (FileDtype::F16, FileDtype::Bf16) => convert::<f16, bf16>(range, out),
+            _ if range.len() == out.len() => out.copy_from_slice(range),
+            _ => return Err(self.place_error(dtype, range.len(), out.len())),
         }
         Ok(())
     }

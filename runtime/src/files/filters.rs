@@ -6,7 +6,7 @@ use super::{FileDtype, FileError, Tensor};
 const PIECE: usize = 64;
 
 impl Tensor<'_> {
-    /// As [`Tensor::read_part`], of rows of the first axis from `first` on, and with the second axis as the last one:
+    /// As [`Tensor::read_range`], of rows of the first axis from `first` on, and with the second axis as the last one:
     /// `[out, channels, taps..]` is read as `[out, taps.., channels]`.
     ///
     /// # Errors
@@ -25,7 +25,7 @@ impl Tensor<'_> {
             let (mut channel, mut tap) = (0, 0);
             for at in (0..row).step_by(PIECE) {
                 let piece = &mut piece[..PIECE.min(row - at) * size];
-                self.read_part(dtype, (first + number) * row + at, piece)?;
+                self.read_range(dtype, (first + number) * row + at, piece)?;
                 for element in piece.chunks_exact(size) {
                     let to = (tap * channels + channel) * size;
                     let Some(place) = out.get_mut(to..to + size) else {

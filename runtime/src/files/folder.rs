@@ -114,7 +114,7 @@ impl Listing {
 /// the order of their names. A folder's index is obeyed. Files whose names begin with a dot are none of the user's.
 ///
 /// # Errors
-/// The path cannot be read, or is a folder without weights, with two indices, or with a part of a split model missing.
+/// The path cannot be read, or is a folder without weights, with two indices, or with a file of a split model missing.
 pub fn tensor_files(path: &Path) -> Result<Listing, FileError> {
     if !path.metadata().map_err(FileError::io(path))?.is_dir() {
         let is_index = path.to_str().is_some_and(|name| name.ends_with(INDEX_SUFFIX));
@@ -144,9 +144,9 @@ pub fn tensor_files(path: &Path) -> Result<Listing, FileError> {
         }
         [index] => Ok(Index::read(index)?.listing(files)),
         [] if files.is_empty() => Err(FileError::EmptyFolder { path: path.to_owned() }),
-        [] => match missing_part(&files) {
+        [] => match missing_file(&files) {
             Some(missing) => {
-                Err(split(format!("{missing} is missing, a part of a split model (download it)")))
+                Err(split(format!("{missing} is missing, a file of a split model (download it)")))
             }
             None => Ok(Listing { files, ..Listing::default() }),
         },
@@ -157,21 +157,21 @@ fn name_of(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// The first part that is not there of a model whose files are called `NAME-00001-of-00005.safetensors`.
-fn missing_part(files: &[PathBuf]) -> Option<String> {
+/// The first file that is not there of a model whose files are called `NAME-00001-of-00005.safetensors`.
+fn missing_file(files: &[PathBuf]) -> Option<String> {
     let names: BTreeSet<String> = files.iter().map(|path| name_of(path)).collect();
     for name in &names {
-        let Some((stem, total)) = part(name) else { continue };
-        let part = |number: usize| format!("{stem}-{number:05}-of-{total:05}{SUFFIX}");
-        if let Some(missing) = (1..=total).map(part).find(|part| !names.contains(part)) {
+        let Some((stem, total)) = numbered(name) else { continue };
+        let file = |number: usize| format!("{stem}-{number:05}-of-{total:05}{SUFFIX}");
+        if let Some(missing) = (1..=total).map(file).find(|file| !names.contains(file)) {
             return Some(missing);
         }
     }
     None
 }
 
-/// What stands before the number of a part, and how many parts there are.
-fn part(name: &str) -> Option<(&str, usize)> {
+/// What stands before the number of a file, and how many files there are.
+fn numbered(name: &str) -> Option<(&str, usize)> {
     let number = |text: &str| (text.len() == 5).then(|| text.parse::<usize>().ok()).flatten();
     let (rest, total) = name.strip_suffix(SUFFIX)?.rsplit_once("-of-")?;
     let (stem, this) = rest.rsplit_once('-')?;
@@ -228,10 +228,10 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_part_is_named() {
+    fn a_missing_file_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        for part in ["m-00001-of-00003", "m-00003-of-00003", "other"] {
-            write(folder.path(), &format!("{part}.safetensors"), &[(part, 0)]);
+        for name in ["m-00001-of-00003", "m-00003-of-00003", "other"] {
+            write(folder.path(), &format!("{name}.safetensors"), &[(name, 0)]);
         }
         assert!(refused(folder.path()).contains("m-00002-of-00003.safetensors is missing"));
         write(folder.path(), "m-00002-of-00003.safetensors", &[]);

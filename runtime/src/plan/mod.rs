@@ -8,13 +8,17 @@ mod attrs;
 mod code;
 mod facts;
 mod print;
+mod role;
 pub mod rows;
+mod source;
 
 pub use code::{
     ARGUMENT_HEADER, ARGUMENT_OPERAND, ARGUMENT_PARTS, Arch, Call, Code, Function, MAP_ALIGN, MAP_BYTES, Map,
 };
 pub use facts::Facts;
 pub use print::{Detail, bytes_text, flops_text, memory_text};
+pub use role::{Adapter, Levels, Role, Schedule, Solver};
+pub use source::Source;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -70,27 +74,6 @@ pub struct Kernel {
     /// Those that are not part of the name, for people, each with the name that it is declared under:
     /// `eps=1e-6 groups=16`.
     pub attrs_text: Text,
-}
-
-/// Which model file a weight comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Source {
-    Checkpoint,
-    TextEncoder,
-    SpatialUpscaler,
-    /// The adapters in the slot of this number.
-    Adapter(u8),
-}
-
-impl Source {
-    pub const fn name(self) -> &'static str {
-        match self {
-            Source::Checkpoint => "checkpoint",
-            Source::TextEncoder => "text encoder",
-            Source::SpatialUpscaler => "spatial upscaler",
-            Source::Adapter(_) => "adapter",
-        }
-    }
 }
 
 /// Where the bytes of a constant come from.
@@ -277,8 +260,8 @@ pub struct Port {
     pub offset: u64,
     pub dtype: Dtype,
     pub shape: List<u32>,
-    /// Written before every step.
-    pub per_step: bool,
+    /// What it is to the host. Where an earlier phase fills an input, that is what the host may write instead.
+    pub role: Role,
     /// Filled by an earlier phase of the plan (inputs), or read by a later one (outputs): the slot's name.
     pub slot: Option<Text>,
 }
@@ -334,6 +317,12 @@ pub struct Phase {
     pub segments: List<Segment>,
     pub inputs: List<Port>,
     pub outputs: List<Port>,
+    /// Its steps; `None` where it has none.
+    pub schedule: Option<Schedule>,
+    /// Room for adapters beside its weights.
+    pub adapter: Option<Adapter>,
+    /// The image of the request without which the phase does not run. Its outputs are then zeros.
+    pub image: Option<u32>,
     /// Constants that it reads, ascending.
     pub constants: List<u32>,
     /// Where each of them lies in memory. Streamed ones share places.

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use super::{Base, Fetch, Item, Launch, Loop, Operand, Phase, Plan, Port, Repeat};
+use super::{Adapter, Base, Fetch, Item, Launch, Loop, Operand, Phase, Plan, Port, Repeat, Role, Schedule};
 
 /// How much of a plan is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +88,16 @@ impl Plan {
                 bytes_text(phase.arena_bytes),
                 bytes_text(phase.lower_bound_bytes),
             )?;
+            if let Some(image) = phase.image {
+                writeln!(out, "  only with image {image}")?;
+            }
+            if let Some(Adapter { slot, strength, rank }) = phase.adapter {
+                let rank = rank.map_or("merged".to_string(), |rank| format!("rank {rank}"));
+                writeln!(out, "  adapter slot {slot}   {rank}   strength {strength}")?;
+            }
+            if let Some(Schedule { solver, levels }) = &phase.schedule {
+                writeln!(out, "  solver {solver}   levels {levels}")?;
+            }
             phase.inputs.iter().try_for_each(|p| writeln!(out, "  in   {}", port_text(p, detail)))?;
             let mut number = phase.first;
             for segment in phase.segments.iter() {
@@ -195,7 +205,12 @@ impl Plan {
 fn port_text(port: &Port, detail: Detail) -> String {
     let dims: Vec<_> = port.shape.iter().map(u32::to_string).collect();
     let slot = port.slot.as_ref().map_or(String::new(), |s| format!("   slot {s}"));
-    let step = if port.per_step { "   every step" } else { "" };
+    let step = if port.role.per_step() { "every step: " } else { "" };
+    let role = if port.slot.is_some() && matches!(port.role, Role::Tensor { .. }) {
+        String::new()
+    } else {
+        format!("   {step}{}", port.role)
+    };
     let at = if detail == Detail::Addresses { format!("   A+{:#x}", port.offset) } else { String::new() };
-    format!("{} : {}[{}]{at}{step}{slot}", port.name, port.dtype.name(), dims.join(","))
+    format!("{} : {}[{}]{at}{role}{slot}", port.name, port.dtype.name(), dims.join(","))
 }

@@ -1,8 +1,8 @@
 //! Short constructors for the emitted tables: one line a row.
 
 use super::{
-    Arch, Base, Buffer, Call, Constant, Dtype, Fetch, Function, Launch, Lifetime, Map, Number, Operand,
-    Origin, Part, Port, Source, Text,
+    Adapter, Arch, Base, Buffer, Call, Constant, Dtype, Fetch, Function, Launch, Lifetime, Map, Number,
+    Operand, Origin, Part, Port, Role, Source, Text,
 };
 use std::borrow::Cow;
 
@@ -130,14 +130,19 @@ pub const fn port(
     offset: u64,
     dtype: Dtype,
     shape: Dims,
-    per_step: bool,
+    role: Role,
     slot: Option<&'static str>,
 ) -> Port {
     let slot = match slot {
         Some(slot) => Some(Cow::Borrowed(slot)),
         None => None,
     };
-    Port { name: Cow::Borrowed(name), offset, dtype, shape: Cow::Borrowed(shape), per_step, slot }
+    Port { name: Cow::Borrowed(name), offset, dtype, shape: Cow::Borrowed(shape), role, slot }
+}
+
+/// Room for adapters.
+pub const fn adapter(slot: u8, strength: f32, rank: Option<u32>) -> Adapter {
+    Adapter { slot, strength, rank }
 }
 
 /// An architecture.

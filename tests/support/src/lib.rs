@@ -1,14 +1,14 @@
 //! What the tests share: the small model files, the reference values, and how the two are compared.
 //!
 //! [`recipe`] builds the model files of `tests/fixtures/gamma` bit for bit, [`golden`] loads what the
-//! official code computes on them and compares a candidate with it, [`picture`] is its way to pictures of
-//! 8 bit, [`tensor`] reads and writes the tensor files of both. [`asks_for_long`] tells which tests run. `tests/fixtures/gamma/README.md` says where
-//! the numbers come from.
+//! official code computes on them and compares a candidate with it, [`yuv420`] is its way to frames of
+//! 8 bit, [`tensor`] reads and writes the tensor files of both. [`asks_for_long`] tells which tests run.
+//! `tests/fixtures/gamma/README.md` says where the numbers come from.
 
 pub mod golden;
-pub mod picture;
 pub mod recipe;
 pub mod tensor;
+pub mod yuv420;
 
 use std::path::{Path, PathBuf};
 

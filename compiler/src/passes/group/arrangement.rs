@@ -180,7 +180,7 @@ mod tests {
     /// Every pair is brought together that may be: what is known of every place is then what a walk over all finds.
     #[test]
     fn what_lives_is_known_after_every_change() {
-        // Value 0 comes from outside, 9 is made in two parts and kept.
+        // Value 0 comes from outside, 9 is made of two pieces and kept.
         let units = [
             unit(&[0], &[1]),
             unit(&[0], &[2]),

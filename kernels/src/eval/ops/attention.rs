@@ -8,8 +8,8 @@ use rayon::prelude::*;
 use super::softmax::{LANES, State, absorb};
 use crate::eval::EvalError;
 use crate::eval::product::{DEPTH, Left, Right, product};
+use crate::eval::row_op::{Input, Panel, Prepared, Setup, fresh};
 use crate::eval::scratch::Scratch;
-use crate::eval::step::{Input, Panel, Prepared, Setup, fresh};
 
 /// Attributes of the op.
 #[derive(Clone, Copy)]
@@ -29,6 +29,15 @@ struct Mask {
     window: i64,
 }
 
+/// What is added to the scores of keys.
+enum Bias {
+    None,
+    /// For every query a row of input 3.
+    OfQueries,
+    /// One row for all of them.
+    Common(Vec<f32>),
+}
+
 struct Attention {
     shape: Shape,
     d: usize,
@@ -37,8 +46,7 @@ struct Attention {
     k: Vec<f32>,
     v: Vec<f32>,
     mask: Option<Mask>,
-    /// Whether input 3 is added to the scores.
-    biased: bool,
+    bias: Bias,
 }
 
 /// `[keys, heads, d]` as `[heads, keys, d]`: rows of a head next to each other.
@@ -63,8 +71,12 @@ pub(crate) fn prepare<'a>(setup: &Setup<'a, '_>, shape: Shape) -> Prepared<'a> {
     } else {
         None
     };
-    let biased = !shape.causal && setup.inputs.len() > 3;
-    let attention = Attention { shape, d, keys: setup.input(1).rows(), k: k?, v: v?, mask, biased };
+    let bias = match setup.inputs.get(3).filter(|_| !shape.causal) {
+        None => Bias::None,
+        Some(bias) if bias.rows() == setup.input(0).rows() => Bias::OfQueries,
+        Some(bias) => Bias::Common(bias.values()?.into_owned()),
+    };
+    let attention = Attention { shape, d, keys: setup.input(1).rows(), k: k?, v: v?, mask, bias };
     fresh(move |panel, out| attention.rows(panel, out))
 }
 
@@ -74,20 +86,20 @@ impl Attention {
         if d == 0 {
             return;
         }
-        let mut parts = Scratch::new(rows * width);
-        parts
+        let mut by_head = Scratch::new(rows * width);
+        by_head
             .par_chunks_exact_mut(rows * d)
             .enumerate()
-            .for_each(|(head, part)| self.head(panel, head, part));
-        for (head, part) in parts.chunks_exact(rows * d).enumerate() {
-            for (out, part) in out.chunks_exact_mut(width).zip(part.chunks_exact(d)) {
-                out[head * d..][..d].copy_from_slice(part);
+            .for_each(|(head, of_head)| self.head(panel, head, of_head));
+        for (head, of_head) in by_head.chunks_exact(rows * d).enumerate() {
+            for (out, of_head) in out.chunks_exact_mut(width).zip(of_head.chunks_exact(d)) {
+                out[head * d..][..d].copy_from_slice(of_head);
             }
         }
     }
 
-    /// The panel's rows of one query head, to `part` `[rows, d]`.
-    fn head(&self, panel: &Panel<'_>, head: usize, part: &mut [f32]) {
+    /// The panel's rows of one query head, to `out` `[rows, d]`.
+    fn head(&self, panel: &Panel<'_>, head: usize, out: &mut [f32]) {
         let (rows, d) = (panel.rows.len(), self.d);
         let kv = head * self.shape.kv_heads / self.shape.heads;
         let groups = rows.div_ceil(LANES);
@@ -126,12 +138,12 @@ impl Attention {
                 product(left, lanes(scores), (d, count), sums, LANES, true);
             }
         }
-        for (i, part) in part.chunks_exact_mut(d).enumerate() {
+        for (i, out) in out.chunks_exact_mut(d).enumerate() {
             let (group, lane) = (i / LANES, i % LANES);
             let total = states[group].total[lane];
             let inverse = if total == 0.0 { 0.0 } else { 1.0 / total };
             let sums = &sums[group * d * LANES + lane..];
-            part.iter_mut().zip(sums.iter().step_by(LANES)).for_each(|(out, sum)| *out = sum * inverse);
+            out.iter_mut().zip(sums.iter().step_by(LANES)).for_each(|(out, sum)| *out = sum * inverse);
         }
     }
 
@@ -144,11 +156,12 @@ impl Attention {
 
     /// Adds the biases of a group's queries. They are finite: where all keys have the lowest one, all scores are equal.
     fn add_bias(&self, panel: &Panel<'_>, group: usize, first: usize, scores: &mut [f32]) {
-        if !self.biased {
-            return;
-        }
         for i in (group * LANES..panel.rows.len()).take(LANES) {
-            let bias = &panel.row(3, i, self.keys)[first..];
+            let bias = match &self.bias {
+                Bias::None => return,
+                Bias::OfQueries => &panel.row(3, i, self.keys)[first..],
+                Bias::Common(bias) => &bias[first..],
+            };
             for (score, bias) in scores[i % LANES..].iter_mut().step_by(LANES).zip(bias) {
                 *score += bias.clamp(f32::MIN, f32::MAX);
             }

@@ -2,7 +2,7 @@
 
 use crate::eval::Tensor;
 use crate::eval::product::{Image, Matrix, Packed, unit};
-use crate::eval::step::{Prepared, Setup, fresh};
+use crate::eval::row_op::{Prepared, Setup, fresh};
 
 use super::linear::{Weight, add_bias, elements};
 
@@ -11,8 +11,8 @@ pub(crate) fn pack(weight: &Tensor<'_>, dilation: usize) -> Option<Packed> {
     let [n, taps @ .., channels] = weight.shape else { return None };
     let unit = unit(*channels, *taps.last()?, dilation);
     let order: Vec<usize> = (0..taps.iter().product::<usize>() * channels).collect();
-    let part = Matrix::pack(&elements(weight)?, *n, order.len(), &order, unit);
-    Some(Packed { parts: vec![part] })
+    let matrix = Matrix::pack(&elements(weight)?, *n, order.len(), &order, unit);
+    Some(Packed { matrices: vec![matrix] })
 }
 
 /// The last three of `values`, with `fill` in front where there are fewer.
@@ -55,7 +55,7 @@ pub(crate) fn prepare<'a>(
         for (frame, positions) in image.frames(panel.rows.clone()) {
             let (here, after) = rest.split_at_mut(positions.len() * n);
             rest = after;
-            image.patches(frame, positions).multiply(&weight.parts()[0], here, panel.wide);
+            image.patches(frame, positions).multiply(&weight.matrices()[0], here, panel.wide);
         }
         add_bias(out, bias.as_deref());
     })

@@ -2,8 +2,8 @@
 
 use crate::eval::Tensor;
 use crate::eval::product::{Image, Matrix, Packed, unit};
+use crate::eval::row_op::{Prepared, Setup, fresh};
 use crate::eval::scratch::Scratch;
-use crate::eval::step::{Prepared, Setup, fresh};
 
 use super::linear::{Weight, add_bias, elements};
 
@@ -17,7 +17,7 @@ fn taps(k: usize, stride: usize, phase: usize) -> usize {
 pub(crate) fn pack(weight: &Tensor<'_>, stride: usize) -> Option<Packed> {
     let &[channels, n, k] = weight.shape else { return None };
     let data = elements(weight)?;
-    let parts = (0..stride).map(|phase| {
+    let matrices = (0..stride).map(|phase| {
         let tap = |t: usize| phase + (taps(k, stride, phase) - 1 - t) * stride;
         let count = taps(k, stride, phase);
         let order: Vec<usize> = (0..count)
@@ -26,7 +26,7 @@ pub(crate) fn pack(weight: &Tensor<'_>, stride: usize) -> Option<Packed> {
             .collect();
         Matrix::pack(&data, n, k, &order, unit(channels, count, 1))
     });
-    Some(Packed { parts: parts.collect() })
+    Some(Packed { matrices: matrices.collect() })
 }
 
 /// y\[p\] = Σ x\[i\]·w[p + pad − i·stride]: for each phase an ordinary convolution.
@@ -40,7 +40,7 @@ pub(crate) fn prepare<'a>(setup: &Setup<'a, '_>, stride: usize, pad: usize) -> P
     fresh(move |panel, out| {
         // Output p of phase φ, with q = (p + pad) / stride, sees samples q − taps + 1 ..= q.
         let padded = panel.rows.start + pad..panel.rows.end + pad;
-        for (phase, matrix) in weight.parts().iter().enumerate() {
+        for (phase, matrix) in weight.matrices().iter().enumerate() {
             let first = (padded.start + stride - 1 - phase) / stride;
             let last = (padded.end + stride - 1 - phase) / stride;
             let count = taps(k, stride, phase);
@@ -55,13 +55,13 @@ pub(crate) fn prepare<'a>(setup: &Setup<'a, '_>, stride: usize, pad: usize) -> P
                 stride: 1,
                 dilation: 1,
             };
-            let mut part = Scratch::new((last - first) * n);
+            let mut phase_rows = Scratch::new((last - first) * n);
             if first < last {
-                image.patches(0, first..last).multiply(matrix, &mut part, panel.wide);
+                image.patches(0, first..last).multiply(matrix, &mut phase_rows, panel.wide);
             }
-            for (q, part) in (first..last).zip(part.chunks_exact(n.max(1))) {
+            for (q, phase_rows) in (first..last).zip(phase_rows.chunks_exact(n.max(1))) {
                 let row = q * stride + phase - padded.start;
-                out[row * n..][..n].copy_from_slice(part);
+                out[row * n..][..n].copy_from_slice(phase_rows);
             }
         }
         add_bias(out, Some(&bias));

@@ -5,8 +5,8 @@
 
 use multiversion::multiversion;
 
+use crate::eval::row_op::{Prepared, Setup, fresh};
 use crate::eval::scratch::Scratch;
-use crate::eval::step::{Prepared, Setup, fresh};
 use crate::eval::{EvalError, Tensor};
 
 /// Samples `step` apart of x with its edges repeated: sample i of the window is x at `first + i·step − pad`, zeros
@@ -60,10 +60,10 @@ pub(crate) fn up<'a>(setup: &Setup<'a, '_>, ratio: usize, pad: usize, crop: usiz
             let mut window = Scratch::new((last - first + reach) * n);
             fill(&mut window, &x, [pad, pad], first as isize - reach as isize, 1);
             let taps: Vec<_> = taps.iter().rev().enumerate().map(|(i, g)| (i * n, *g)).collect();
-            let mut part = Scratch::new((last - first) * n);
-            accumulate(&mut part, &window, &taps);
-            for (q, part) in (first..last).zip(part.chunks_exact(n)) {
-                out[(q * ratio + phase - padded.start) * n..][..n].copy_from_slice(part);
+            let mut phase_rows = Scratch::new((last - first) * n);
+            accumulate(&mut phase_rows, &window, &taps);
+            for (q, phase_rows) in (first..last).zip(phase_rows.chunks_exact(n)) {
+                out[(q * ratio + phase - padded.start) * n..][..n].copy_from_slice(phase_rows);
             }
         }
     })

@@ -1,6 +1,6 @@
 //! Rows of a table by number.
 
-use crate::eval::step::{Prepared, Setup, fresh};
+use crate::eval::row_op::{Prepared, Setup, fresh};
 
 /// Entry i of the first axis of the result is entry `index[i]` of the table, read from its storage: a table of
 /// embeddings is far larger than what is taken from it.

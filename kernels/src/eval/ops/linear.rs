@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::eval::product::{Elements, Left, Matrix, Packed, Stored};
-use crate::eval::step::{Prepared, Setup, fresh};
+use crate::eval::row_op::{Prepared, Setup, fresh};
 use crate::eval::{Data, EvalError, Tensor};
 
 /// A packed weight, given or made for this call.
@@ -14,10 +14,10 @@ pub(crate) enum Weight<'a> {
 }
 
 impl Weight<'_> {
-    /// The packed form of input 1, in `parts` matrices with k rows together and n columns, in units of `unit` places.
+    /// The packed form of input 1, in so many matrices with k rows together and n columns, in units of `unit` places.
     pub fn of<'a>(
         setup: &Setup<'a, '_>,
-        (parts, k, n): (usize, usize, usize),
+        (matrices, k, n): (usize, usize, usize),
         unit: impl Fn(usize) -> usize,
         pack: impl Fn(&Tensor<'a>) -> Option<Packed>,
     ) -> Result<Weight<'a>, EvalError> {
@@ -28,16 +28,16 @@ impl Weight<'_> {
                 pack(&input.tensor()?).map(Weight::Made).ok_or(EvalError::Packed { op: setup.op.name() })?
             }
         };
-        let fits = weight.parts().len() == parts
-            && weight.parts().iter().map(|m| m.k).sum::<usize>() == k
-            && weight.parts().iter().enumerate().all(|(part, m)| m.n == n && m.unit == unit(part));
+        let fits = weight.matrices().len() == matrices
+            && weight.matrices().iter().map(|m| m.k).sum::<usize>() == k
+            && weight.matrices().iter().enumerate().all(|(number, m)| m.n == n && m.unit == unit(number));
         if fits { Ok(weight) } else { Err(EvalError::Packed { op: setup.op.name() }) }
     }
 
-    pub fn parts(&self) -> &[Matrix] {
+    pub fn matrices(&self) -> &[Matrix] {
         match self {
-            Weight::Given(packed) => &packed.parts,
-            Weight::Made(packed) => &packed.parts,
+            Weight::Given(packed) => &packed.matrices,
+            Weight::Made(packed) => &packed.matrices,
         }
     }
 }
@@ -62,8 +62,8 @@ pub(crate) fn elements<'a>(weight: &Tensor<'a>) -> Option<Stored<'a>> {
 pub(crate) fn pack(weight: &Tensor<'_>) -> Option<Packed> {
     let (n, k) = (weight.rows(), weight.cols());
     let order: Vec<usize> = (0..k).collect();
-    let part = Matrix::pack(&elements(weight)?, n, k, &order, k);
-    Some(Packed { parts: vec![part] })
+    let matrix = Matrix::pack(&elements(weight)?, n, k, &order, k);
+    Some(Packed { matrices: vec![matrix] })
 }
 
 /// Adds a bias to every row.
@@ -83,7 +83,7 @@ pub(crate) fn prepare<'a>(setup: &Setup<'a, '_>) -> Prepared<'a> {
     fresh(move |panel, out| {
         let x = panel.inputs[0];
         let left = |k: &Range<usize>| Left { data: &x.data[k.start..], row: x.stride, depth: 1 };
-        weight.parts()[0].multiply(&left, panel.rows.len(), out, panel.wide);
+        weight.matrices()[0].multiply(&left, panel.rows.len(), out, panel.wide);
         add_bias(out, bias.as_deref());
     })
 }

@@ -1,4 +1,4 @@
-//! Every op as a [`Step`](super::step::Step).
+//! Every op as a [`RowOp`](super::row_op::RowOp).
 
 pub(super) mod attention;
 pub(super) mod conv;
@@ -16,12 +16,13 @@ mod rope;
 mod shuffle;
 mod sinusoid;
 mod softmax;
+mod statistics;
 mod yuv420;
 
 use zoetrope_model_spec::lang::Op;
 
 use super::EvalError;
-use super::step::{Prepared, Setup};
+use super::row_op::{Prepared, Setup};
 
 /// Loads what an op reads whole, and checks what only its numbers can tell.
 pub(super) fn prepare<'a>(setup: &Setup<'a, '_>) -> Prepared<'a> {
@@ -39,7 +40,8 @@ pub(super) fn prepare<'a>(setup: &Setup<'a, '_>) -> Prepared<'a> {
         Op::RmsNorm { eps, offset, groups } => norm::rms(setup, eps, offset, groups),
         Op::LayerNorm { eps } => norm::layer(setup, eps),
         Op::GroupNorm { groups, eps } => group_norm::prepare(setup, groups, eps),
-        Op::Deviation {} => group_norm::deviation(setup),
+        Op::Deviation {} => statistics::deviation(setup),
+        Op::Standardize {} => statistics::standardize(setup),
         Op::Gather {} => gather::prepare(setup),
         Op::Rope { heads, shared } => rope::prepare(setup, heads, shared),
         Op::Attention { heads, kv_heads, scale, causal } => {
@@ -53,6 +55,9 @@ pub(super) fn prepare<'a>(setup: &Setup<'a, '_>) -> Prepared<'a> {
         Op::ConvTranspose { stride, pad } => conv_transpose::prepare(setup, stride, pad),
         Op::DepthToSpace { st, sh, sw, drop } => shuffle::depth_to_space(setup, [st, sh, sw], drop),
         Op::Unpatchify { patch } => shuffle::unpatchify(setup, patch),
+        Op::SpaceToDepth { st, sh, sw, repeat } => shuffle::space_to_depth(setup, [st, sh, sw], repeat),
+        Op::Patchify { patch } => shuffle::patchify(setup, patch),
+        Op::GroupMean { size } => shuffle::group_mean(setup, size),
         Op::Yuv420 {} => yuv420::prepare(setup),
         Op::Upsample {} => shuffle::upsample(setup),
         Op::FilterUp { ratio, pad, crop_left, .. } => filter::up(setup, ratio, pad, crop_left),

@@ -1,7 +1,7 @@
 //! Ops that only move elements.
 
 use crate::eval::Tensor;
-use crate::eval::step::{Prepared, Setup, fresh};
+use crate::eval::row_op::{Prepared, Setup, fresh};
 
 /// The same elements in row-major order.
 pub(crate) fn reshape<'a>(setup: &Setup<'a, '_>) -> Prepared<'a> {
@@ -37,7 +37,7 @@ pub(crate) fn permute<'a>(setup: &Setup<'a, '_>, axes: &[usize]) -> Prepared<'a>
 /// Place p of the result is place `first[axes[i]] + p[i]` on each axis `axes[i]` of x.
 fn strided<'a>(setup: &Setup<'a, '_>, x: Tensor<'a>, axes: &[usize], first: &[usize]) -> Prepared<'a> {
     let last = x.shape.len() - 1;
-    // Rows of x and places in a row that a step along each axis of x makes.
+    // Rows of x and places in a row that one place along each axis of x makes.
     let row_step =
         |axis: usize| if axis == last { 0 } else { x.shape[axis + 1..last].iter().product::<usize>() };
     let column_step = |axis: usize| usize::from(axis == last);
@@ -69,28 +69,28 @@ fn strided<'a>(setup: &Setup<'a, '_>, x: Tensor<'a>, axes: &[usize], first: &[us
 
 /// One after the other along the first axis.
 pub(crate) fn concat<'a>(setup: &Setup<'a, '_>) -> Prepared<'a> {
-    let parts: Vec<Tensor<'a>> = setup.inputs.iter().map(|i| i.tensor()).collect::<Result<_, _>>()?;
+    let pieces: Vec<Tensor<'a>> = setup.inputs.iter().map(|i| i.tensor()).collect::<Result<_, _>>()?;
     let n = setup.cols();
     if setup.shape.len() == 1 {
-        // All parts are in one row.
+        // All pieces are in one row.
         return fresh(move |_, out| {
             let mut out = out;
-            for part in &parts {
-                let (here, rest) = out.split_at_mut(part.cols());
-                part.load(0, 0..part.cols(), here);
+            for piece in &pieces {
+                let (here, rest) = out.split_at_mut(piece.cols());
+                piece.load(0, 0..piece.cols(), here);
                 out = rest;
             }
         });
     }
     fresh(move |panel, out| {
         let mut first = 0;
-        for part in &parts {
-            let (start, end) = (panel.rows.start.max(first), panel.rows.end.min(first + part.rows()));
+        for piece in &pieces {
+            let (start, end) = (panel.rows.start.max(first), panel.rows.end.min(first + piece.rows()));
             if start < end {
                 let at = (start - panel.rows.start) * n;
-                part.load_rows(start - first..end - first, &mut out[at..at + (end - start) * n]);
+                piece.load_rows(start - first..end - first, &mut out[at..at + (end - start) * n]);
             }
-            first += part.rows();
+            first += piece.rows();
         }
     })
 }

@@ -3,7 +3,7 @@
 use multiversion::multiversion;
 
 use crate::eval::math::{sum, sum_of_squares};
-use crate::eval::step::{Prepared, Setup, in_place};
+use crate::eval::row_op::{Prepared, Setup, in_place};
 
 /// Each of `groups` slices of a row: x / sqrt(mean(x²) + eps)·(w + offset).
 pub(crate) fn rms<'a>(setup: &Setup<'a, '_>, eps: f32, offset: f32, groups: usize) -> Prepared<'a> {

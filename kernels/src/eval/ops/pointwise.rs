@@ -4,8 +4,8 @@ use multiversion::multiversion;
 use zoetrope_model_spec::lang::{BinaryFn, Dtype, UnaryFn};
 
 use crate::eval::math;
+use crate::eval::row_op::{Prepared, Setup, fresh, in_place};
 use crate::eval::rows::cols;
-use crate::eval::step::{Prepared, Setup, fresh, in_place};
 
 /// The activations are polynomials of [`math`]. Sine, cosine, exponential and logarithm, which appear in tables and
 /// embeddings, are those of libm in f64, rounded once: arguments reach 2e4 and more (docs/model/transformer.md 4).

@@ -1,6 +1,6 @@
 //! Valid rows first, registers after them.
 
-use crate::eval::step::{Prepared, Setup, fresh};
+use crate::eval::row_op::{Prepared, Setup, fresh};
 
 /// The rows with mask ≠ 0 first, in order; place p after them holds `registers[p % r]` (docs/model/text.md 4).
 pub(crate) fn prepare<'a>(setup: &Setup<'a, '_>) -> Prepared<'a> {

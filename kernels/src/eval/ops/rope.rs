@@ -3,8 +3,8 @@
 use multiversion::multiversion;
 
 use crate::eval::EvalError;
+use crate::eval::row_op::{Prepared, Setup, in_place};
 use crate::eval::scratch::Scratch;
-use crate::eval::step::{Prepared, Setup, in_place};
 
 /// Split rotary embedding (docs/model/transformer.md 4): u'ⱼ = uⱼ·c − uⱼ₊ₙ·s and u'ⱼ₊ₙ = uⱼ₊ₙ·c + uⱼ·s in every head,
 /// n half its size. The pairs in front that no frequency reaches are not rotated.

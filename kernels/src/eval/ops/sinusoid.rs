@@ -1,6 +1,6 @@
 //! The sinusoidal embedding of numbers.
 
-use crate::eval::step::{Prepared, Setup, fresh};
+use crate::eval::row_op::{Prepared, Setup, fresh};
 
 /// cos then sin of t·exp(−ln(10000)·i/half) (docs/model/transformer.md 5). Exponents, frequencies and products are
 /// f32 numbers, as in the reference: at t = 1000 their last bits move the angle by 1e-5 and more. Functions are taken

@@ -1,7 +1,7 @@
 //! RGB to the planes of 4:2:0 (docs/model/pipelines.md 2.6).
 
+use crate::eval::row_op::{Prepared, Setup, fresh};
 use crate::eval::scratch::Scratch;
-use crate::eval::step::{Prepared, Setup, fresh};
 
 /// Factors of red, green and blue in BT.709's luma and its differences of blue and red.
 const LUMA: [f32; 3] = [0.2126, 0.7152, 0.0722];

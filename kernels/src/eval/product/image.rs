@@ -28,7 +28,7 @@ pub(crate) fn unit(channels: usize, across: usize, dilation: usize) -> usize {
     if dilation == 1 { across * channels } else { channels }
 }
 
-/// Numbers under the kernel at positions of one frame: a part of the padded image, in which the patch of a position
+/// Numbers under the kernel at positions of one frame: a piece of the padded image, in which the patch of a position
 /// begins a fixed distance after that of the one before. Between the rows of the image this makes patches which
 /// belong to no position.
 pub(crate) struct Patches<'i, 'a> {

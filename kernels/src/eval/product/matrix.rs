@@ -13,13 +13,13 @@ use crate::eval::scratch::Scratch;
 #[derive(Clone, Debug)]
 pub struct Packed {
     /// One matrix, or one for each phase of a transposed convolution.
-    pub(crate) parts: Vec<Matrix>,
+    pub(crate) matrices: Vec<Matrix>,
 }
 
 impl Packed {
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        self.parts.iter().map(|m| 4 * m.elements.len()).sum()
+        self.matrices.iter().map(|m| 4 * m.elements.len()).sum()
     }
 }
 
@@ -70,18 +70,18 @@ impl Matrix {
             }
             return;
         }
-        let parts: Vec<(usize, Vec<f32>)> = (0..self.n.div_ceil(COLUMNS))
+        let bands: Vec<(usize, Vec<f32>)> = (0..self.n.div_ceil(COLUMNS))
             .into_par_iter()
             .map(|i| {
                 let width = COLUMNS.min(self.n - i * COLUMNS);
-                let mut part = vec![0.0; rows * width];
-                self.columns(i * COLUMNS, left, rows, &mut part, width);
-                (width, part)
+                let mut band = vec![0.0; rows * width];
+                self.columns(i * COLUMNS, left, rows, &mut band, width);
+                (width, band)
             })
             .collect();
-        for (i, (width, part)) in parts.iter().enumerate() {
-            for (out, part) in out.chunks_exact_mut(self.n).zip(part.chunks_exact(*width)) {
-                out[i * COLUMNS..][..*width].copy_from_slice(part);
+        for (i, (width, band)) in bands.iter().enumerate() {
+            for (out, band) in out.chunks_exact_mut(self.n).zip(band.chunks_exact(*width)) {
+                out[i * COLUMNS..][..*width].copy_from_slice(band);
             }
         }
     }
@@ -127,7 +127,7 @@ impl Matrix {
     }
 }
 
-/// Every `unit` places of k in as few and as equal parts of at most [`DEPTH`] as there can be.
+/// Every `unit` places of k in as few and as equal blocks of at most [`DEPTH`] as there can be.
 fn blocks(k: usize, unit: usize) -> Vec<Range<usize>> {
     let unit = unit.max(1);
     let size = unit.div_ceil(unit.div_ceil(DEPTH));

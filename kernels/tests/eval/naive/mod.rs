@@ -121,11 +121,11 @@ fn compute(op: &Op, inputs: &[Array], shape: &[usize]) -> Vec<f64> {
             let variance = row.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n as f64;
             row.iter().map(|x| (x - mean) / (variance + f64::from(*eps)).sqrt()).collect()
         }),
-        Op::Deviation {} => {
-            let count = x.data.len() as f64;
-            let mean = x.data.iter().sum::<f64>() / count;
-            let squares = x.data.iter().map(|x| (x - mean).powi(2)).sum::<f64>();
-            vec![(squares / (count - 1.0)).sqrt()]
+        Op::Deviation {} => vec![spread(x, inputs.get(1)).1],
+        Op::Standardize {} => {
+            let (mean, deviation) = spread(x, inputs.get(1));
+            let standard = |x: &f64| if deviation == 0.0 { 0.0 } else { (x - mean) / deviation };
+            x.data.iter().map(standard).collect()
         }
         Op::GroupNorm { groups, eps } => {
             let size = n / groups;
@@ -183,6 +183,9 @@ fn compute(op: &Op, inputs: &[Array], shape: &[usize]) -> Vec<f64> {
                 })
                 .collect()
         }
+        Op::GroupMean { size } => {
+            x.data.chunks(*size).map(|g| g.iter().sum::<f64>() / *size as f64).collect()
+        }
         Op::Snake {} => {
             let one = |(i, x): (usize, &f64)| {
                 let (alpha, beta) = (inputs[1].data[i % n], inputs[2].data[i % n]);
@@ -193,6 +196,20 @@ fn compute(op: &Op, inputs: &[Array], shape: &[usize]) -> Vec<f64> {
         Op::Normal { .. } => panic!("random numbers have their own tests"),
         _ => spatial::compute(op, inputs, shape),
     }
+}
+
+/// Mean and deviation of all elements, or of those in rows for which `visible` is over a half.
+fn spread(x: &Array, visible: Option<&Array>) -> (f64, f64) {
+    let sees = |row: usize| visible.is_none_or(|visible| visible.data[row] > 0.5);
+    let seen = x.data.iter().enumerate().filter(|(i, _)| sees(i / x.cols())).map(|(_, x)| *x);
+    let seen: Vec<f64> = seen.collect();
+    let count = seen.len() as f64;
+    if count < 2.0 {
+        return (0.0, 0.0);
+    }
+    let mean = seen.iter().sum::<f64>() / count;
+    let squares = seen.iter().map(|x| (x - mean).powi(2)).sum::<f64>();
+    (mean, (squares / (count - 1.0)).sqrt())
 }
 
 fn rope(inputs: &[Array], heads: usize, shared: bool) -> Vec<f64> {
@@ -233,7 +250,7 @@ fn attention(inputs: &[Array], heads: usize, kv_heads: usize, scale: f64, causal
     };
     // −∞ − −∞ is no number.
     let more = |i: usize, j: usize| match inputs.get(3) {
-        Some(bias) if !causal => bias.at(&[i, j]).max(f64::from(f32::MIN)),
+        Some(bias) if !causal => bias.at(&[i % bias.rows(), j]).max(f64::from(f32::MIN)),
         _ => 0.0,
     };
     let mut out = Vec::new();

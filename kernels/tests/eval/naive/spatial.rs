@@ -37,6 +37,15 @@ pub fn compute(op: &Op, inputs: &[Array], shape: &[usize]) -> Vec<f64> {
             let (row, column) = (p[1] % patch, p[2] % patch);
             x.at(&[p[0], p[1] / patch, p[2] / patch, p[3] * patch * patch + column * patch + row])
         }),
+        Op::SpaceToDepth { st, sh, sw, repeat } => each(&|p| {
+            let (c, offset) = (p[3] / (st * sh * sw), p[3] % (st * sh * sw));
+            let frame = (p[0] * st + offset / (sh * sw)).saturating_sub(*repeat);
+            x.at(&[frame, p[1] * sh + offset / sw % sh, p[2] * sw + offset % sw, c])
+        }),
+        Op::Patchify { patch } => each(&|p| {
+            let (c, column, row) = (p[3] / (patch * patch), p[3] / patch % patch, p[3] % patch);
+            x.at(&[c, p[0], p[1] * patch + row, p[2] * patch + column])
+        }),
         Op::Yuv420 {} => each(&|p| yuv420(x, p)),
         Op::Upsample {} => each(&|p| x.at(&[p[0] / 2, p[1] / 2, p[2]])),
         Op::FilterUp { ratio, pad, crop_left, .. } => {

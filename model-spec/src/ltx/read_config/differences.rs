@@ -3,8 +3,8 @@
 use std::fmt::Debug;
 
 use super::super::config::{
-    AudioVae, Connector, DecoderBlock, Gemma, Generator, Heads, ModelConfig, Transformer, Upscaler, VideoVae,
-    Vocoder,
+    AudioVae, Connector, DecoderBlock, EncoderBlock, Gemma, Generator, Heads, ModelConfig, Transformer,
+    Upscaler, VideoEncoder, VideoVae, Vocoder,
 };
 
 /// Lines of what differs, under the path of a section.
@@ -32,7 +32,7 @@ pub fn differences(found: &ModelConfig, wanted: &ModelConfig) -> Vec<String> {
         video_connector,
         audio_connector,
         gemma: language_model,
-        video_vae: picture,
+        video_vae: video,
         audio_vae: spectrogram,
         vocoder: wave,
         upscaler: upscaled,
@@ -42,7 +42,7 @@ pub fn differences(found: &ModelConfig, wanted: &ModelConfig) -> Vec<String> {
     connector(&mut lines, "connector", video_connector, &wanted.video_connector);
     connector(&mut lines, "audio_connector", audio_connector, &wanted.audio_connector);
     gemma(&mut lines, language_model, &wanted.gemma);
-    video_vae(&mut lines, picture, &wanted.video_vae);
+    video_vae(&mut lines, video, &wanted.video_vae);
     audio_vae(&mut lines, spectrogram, &wanted.audio_vae);
     vocoder(&mut lines, wave, &wanted.vocoder);
     upscaler(&mut lines, upscaled, &wanted.upscaler);
@@ -127,35 +127,54 @@ fn gemma(lines: &mut Lines, found: &Gemma, wanted: &Gemma) {
 }
 
 fn video_vae(lines: &mut Lines, found: &VideoVae, wanted: &VideoVae) {
-    let VideoVae { latent_channels, out_channels, patch, base_channels, blocks } = found;
+    let VideoVae { latent_channels, out_channels, patch, base_channels, blocks: decoder, encoder } = found;
+    let VideoEncoder { base_channels: encoder_channels, blocks: encoder } = encoder;
     lines.field("vae.latent_channels", latent_channels, &wanted.latent_channels);
     lines.field("vae.out_channels", out_channels, &wanted.out_channels);
     lines.field("vae.patch_size", patch, &wanted.patch);
     lines.field("vae.decoder_base_channels", base_channels, &wanted.base_channels);
-    lines.field("vae.decoder_blocks, how many,", &blocks.len(), &wanted.blocks.len());
-    // The file has them in the order of the encoder.
-    let pairs = blocks.iter().rev().zip(wanted.blocks.iter().rev());
-    for (number, (found, wanted)) in pairs.enumerate().filter(|_| blocks.len() == wanted.blocks.len()) {
-        if found != wanted {
-            let (found, wanted) = (block(*found), block(*wanted));
-            lines.0.push(format!("vae.decoder_blocks.{number} is {found}, {wanted} wanted"));
-        }
+    lines.field("vae.encoder_base_channels", encoder_channels, &wanted.encoder.base_channels);
+    // The file has both in the order of the encoder.
+    let decoded = [decoder, &wanted.blocks].map(|blocks| blocks.iter().rev().map(decoder_block).collect());
+    blocks(lines, "vae.decoder_blocks", decoded);
+    let encoded = [encoder, &wanted.encoder.blocks].map(|blocks| blocks.iter().map(encoder_block).collect());
+    blocks(lines, "vae.encoder_blocks", encoded);
+}
+
+/// Blocks found and wanted, as the file names them.
+fn blocks(lines: &mut Lines, key: &str, [found, wanted]: [Vec<String>; 2]) {
+    lines.field(format!("{key}, how many,"), &found.len(), &wanted.len());
+    let pairs = found.iter().zip(&wanted).enumerate().filter(|_| found.len() == wanted.len());
+    for (number, (found, wanted)) in pairs.filter(|(_, (found, wanted))| found != wanted) {
+        lines.0.push(format!("{key}.{number} is {found}, {wanted} wanted"));
     }
 }
 
-/// A block as the file names it.
-fn block(block: DecoderBlock) -> String {
-    match block {
-        DecoderBlock::Res { layers } => format!("res_x with num_layers {layers}"),
-        DecoderBlock::Up { time, space, multiplier } => {
-            let kind = match (time > 1, space > 1) {
-                (true, false) => "compress_time",
-                (false, true) => "compress_space",
-                _ => "compress_all",
-            };
-            format!("{kind} with multiplier {multiplier}")
-        }
+fn decoder_block(block: &DecoderBlock) -> String {
+    match *block {
+        DecoderBlock::Res { layers } => res_x(layers),
+        DecoderBlock::Up { time, space, multiplier } => compress("", [time, space], multiplier),
     }
+}
+
+fn encoder_block(block: &EncoderBlock) -> String {
+    match *block {
+        EncoderBlock::Res { layers } => res_x(layers),
+        EncoderBlock::Down { time, space, multiplier } => compress("_res", [time, space], multiplier),
+    }
+}
+
+fn res_x(layers: usize) -> String {
+    format!("res_x with num_layers {layers}")
+}
+
+fn compress(end: &str, [time, space]: [usize; 2], multiplier: usize) -> String {
+    let kind = match (time > 1, space > 1) {
+        (true, false) => "compress_time",
+        (false, true) => "compress_space",
+        _ => "compress_all",
+    };
+    format!("{kind}{end} with multiplier {multiplier}")
 }
 
 fn audio_vae(lines: &mut Lines, found: &AudioVae, wanted: &AudioVae) {

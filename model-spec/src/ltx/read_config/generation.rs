@@ -9,11 +9,11 @@ pub(super) fn check_version(text: Option<&str>, problems: &Problems) {
     let Some(text) = text else { return };
     let text = text.trim().trim_matches('"');
     let shown: String = text.chars().filter(|c| !c.is_control()).take(40).collect();
-    let parts = parts(text);
-    let generation = match parts.as_slice() {
+    let numbers = numbers(text);
+    let generation = match numbers.as_slice() {
         [] => return problems.add(format!("model_version is {shown:?}, a version such as 2.3.0 wanted")),
         [2, 3, ..] => return,
-        [0 | 1, ..] => "LTX-Video, without sound".to_string(),
+        [0 | 1, ..] => "LTX-Video, without audio".to_string(),
         [2] | [2, 0..=2, ..] => "LTX-2.0".to_string(),
         [major] => format!("LTX-{major}"),
         [major, minor, ..] => format!("LTX-{major}.{minor}"),
@@ -22,8 +22,8 @@ pub(super) fn check_version(text: Option<&str>, problems: &Problems) {
 }
 
 /// The whole numbers at the start of a version: `2.3.rc1` is 2, 3.
-fn parts(text: &str) -> Vec<u64> {
-    text.replace('-', ".").split('.').map_while(|part| part.parse().ok()).collect()
+fn numbers(text: &str) -> Vec<u64> {
+    text.replace('-', ".").split('.').map_while(|number| number.parse().ok()).collect()
 }
 
 /// Whether a config can be one of LTX-2.3; notes why if not. The version is not asked: files have wrong ones.
@@ -32,7 +32,7 @@ pub(super) fn check_config(root: &Section<'_>) -> bool {
     let Some(transformer) = root.optional("transformer") else { return true };
     let set = |key: &str| transformer.get(key).and_then(serde_json::Value::as_bool);
     let (generation, why) = if transformer.get("audio_num_attention_heads").is_none() {
-        ("LTX-Video, without sound", "transformer.audio_num_attention_heads is missing")
+        ("LTX-Video, without audio", "transformer.audio_num_attention_heads is missing")
     } else if set("cross_attention_adaln") != Some(true) && set("apply_gated_attention") != Some(true) {
         ("LTX-2.0", "transformer.cross_attention_adaln and apply_gated_attention are not true")
     } else if set("ff_bias") == Some(false) {

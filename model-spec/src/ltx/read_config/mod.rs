@@ -54,7 +54,7 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// The dimensions of a model. Parts whose text is missing are those of `fallback`: files that were split off a
+/// The dimensions of a model. Components whose text is missing are those of `fallback`: files that were split off a
 /// checkpoint often lost its texts.
 ///
 /// # Errors
@@ -105,7 +105,7 @@ pub fn read_config(texts: &ConfigTexts<'_>, fallback: &ModelConfig) -> Result<Mo
     }
 }
 
-/// The parts that a checkpoint's config describes.
+/// The components that a checkpoint's config describes.
 struct Checkpoint {
     transformer: Transformer,
     video_connector: Connector,

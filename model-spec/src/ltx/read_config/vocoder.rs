@@ -84,14 +84,14 @@ fn generator(section: &Section<'_>) -> Option<Generator> {
     check(section, &generator).then_some(generator)
 }
 
-/// Checks that the lists belong together and that every stage has the length it should have.
+/// Checks that the lists belong together and that every upsampling has the length it should have.
 fn check(section: &Section<'_>, generator: &Generator) -> bool {
     let Generator { initial_channels, upsample_rates, upsample_kernels, resblock_kernels, .. } = generator;
     let problems = section.problems;
-    let stages = upsample_rates.len();
-    let mut good = problems.check(stages == upsample_kernels.len(), || {
+    let upsamplings = upsample_rates.len();
+    let mut good = problems.check(upsamplings == upsample_kernels.len(), || {
         format!(
-            "{} has {} entries, {stages} wanted",
+            "{} has {} entries, {upsamplings} wanted",
             section.named("upsample_kernel_sizes"),
             upsample_kernels.len()
         )
@@ -105,9 +105,11 @@ fn check(section: &Section<'_>, generator: &Generator) -> bool {
         });
     }
     // The list is at most 32 long, so the shift stays inside 64 bits.
-    good &= problems.check((*initial_channels as u64).is_multiple_of(1 << stages), || {
+    good &= problems.check((*initial_channels as u64).is_multiple_of(1 << upsamplings), || {
         let named = section.named("upsample_initial_channel");
-        format!("{named} is {initial_channels}, divisible by 2 for each of the {stages} stages wanted")
+        format!(
+            "{named} is {initial_channels}, divisible by 2 for each of the {upsamplings} upsamplings wanted"
+        )
     });
     good &= problems.check(resblock_kernels.iter().all(|kernel| kernel % 2 == 1), || {
         format!("{} are {resblock_kernels:?}, odd sizes wanted", section.named("resblock_kernel_sizes"))

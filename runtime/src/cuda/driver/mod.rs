@@ -1,7 +1,7 @@
 //! The CUDA driver, as far as a replay needs it: owned handles with safe methods. All `unsafe` code of the CUDA
 //! executor is in this folder.
 //!
-//! Addresses of device memory are numbers. A wrong one can spoil what is in device memory or make a launch fail; it
+//! Addresses of the card's memory are numbers. A wrong one can spoil what is in that memory or make a launch fail; it
 //! cannot reach the memory of this process, which is why launching is safe here. That addresses are right is shown by
 //! the compiler's verifiers.
 
@@ -96,7 +96,7 @@ impl Card {
             CU_DEVICE_ATTRIBUTE_INTEGRATED as INTEGRATED,
             CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT as PROCESSORS,
         };
-        // SAFETY: the driver is there and has this device; the text's length is given, and it writes numbers.
+        // SAFETY: the driver is there and has this card; the text's length is given, and it writes numbers.
         unsafe {
             cuda!(cuDeviceGetName(name.as_mut_ptr().cast(), name.len() as i32 - 1, device))?;
             cuda!(cuDeviceGetAttribute(&mut major, MAJOR, device))?;
@@ -123,7 +123,7 @@ impl Context {
     /// The card is lost, or another program has it for itself.
     pub fn of(card: &Card) -> Result<Context> {
         let mut context = null_mut();
-        // SAFETY: the device is the driver's own; the context is released when this value is dropped.
+        // SAFETY: the card is the driver's own; the context is released when this value is dropped.
         unsafe {
             cuda!(cuDevicePrimaryCtxRetain(&mut context, card.device))?;
             let kept = Context { device: card.device };

@@ -1,4 +1,4 @@
-//! The values of one tensor: its rule, evaluated.
+//! The values of one tensor: what its rule makes.
 
 use crate::tensor::Dtype;
 use half::bf16;

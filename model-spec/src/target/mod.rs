@@ -1,5 +1,7 @@
 //! Targets: what one plan is compiled for.
 
+mod stages;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -8,38 +10,9 @@ use thiserror::Error as ThisError;
 
 use crate::lang::Dtype;
 use crate::ltx::config::{TEXT_TOKENS, Transformer};
-use crate::ltx::guidance::Guidance;
-use crate::ltx::sizes::{SPACE, Size, TIME};
-
-/// Which sequence of stages makes the clip (docs/model/pipelines.md 6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Pipeline {
-    /// Half size, x2 in latent space, refined at full size.
-    Distilled,
-    /// The distilled model at full size at once.
-    DistilledSingleStage,
-    /// The model as it was before it was distilled, guided, at full size at once.
-    OneStage,
-}
-
-impl Pipeline {
-    pub fn name(self) -> &'static str {
-        match self {
-            Pipeline::Distilled => "distilled",
-            Pipeline::DistilledSingleStage => "distilled-single-stage",
-            Pipeline::OneStage => "one-stage",
-        }
-    }
-
-    /// What width and height must be divisible by.
-    pub fn grid(self) -> usize {
-        match self {
-            Pipeline::Distilled => 2 * SPACE,
-            Pipeline::DistilledSingleStage | Pipeline::OneStage => SPACE,
-        }
-    }
-}
+use crate::ltx::recipe::Recipe;
+use crate::ltx::sizes::{Size, TIME};
+use stages::{GuidanceField, StageField};
 
 /// Where a target's dimensions come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +31,8 @@ pub struct Target {
     pub name: String,
     /// The finished clip's size.
     pub size: Size,
-    pub pipeline: Pipeline,
+    /// How it is made.
+    pub recipe: Recipe,
     /// Storage of activations and weights.
     pub dtype: Dtype,
     /// Tokens of the contexts in `velocity` and `denoise`; a run always uses 1024.
@@ -72,8 +46,6 @@ pub struct Target {
     pub preview: bool,
     /// Whether `velocity` takes weights of the video's self-attention.
     pub attention_mask: bool,
-    /// The passes of every denoising step; `None` for one.
-    pub guidance: Option<Guidance>,
 }
 
 /// A target that cannot be compiled, with everything that is wrong with it.
@@ -116,7 +88,7 @@ struct File {
     height: usize,
     frames: usize,
     fps: f64,
-    pipeline: Pipeline,
+    pipeline: String,
     dtype: String,
     text_tokens: Option<usize>,
     timestep_classes: Option<usize>,
@@ -125,26 +97,8 @@ struct File {
     preview: Option<bool>,
     attention_mask: Option<bool>,
     guidance: Option<GuidanceField>,
-}
-
-/// What is not said is as LTX-2.3 is guided (docs/model/sampling.md 7.3).
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct GuidanceField {
-    #[serde(default = "yes")]
-    uncond: bool,
-    #[serde(default = "stg_blocks")]
-    stg_blocks: Vec<usize>,
-    #[serde(default = "yes")]
-    modality: bool,
-}
-
-fn yes() -> bool {
-    true
-}
-
-fn stg_blocks() -> Vec<usize> {
-    vec![28]
+    #[serde(default)]
+    stage: Vec<StageField>,
 }
 
 #[derive(Deserialize)]
@@ -168,7 +122,7 @@ impl Target {
         Some(Target {
             name: name.to_string(),
             size: Size { width: p.width, height: p.height, frames: p.frames, fps: 24.0 },
-            pipeline: Pipeline::Distilled,
+            recipe: Recipe::named("distilled").expect("it has that name"),
             dtype: Dtype::Bf16,
             text_tokens: TEXT_TOKENS,
             timestep_classes: 1,
@@ -176,7 +130,6 @@ impl Target {
             vram: None,
             preview: false,
             attention_mask: false,
-            guidance: None,
         })
     }
 
@@ -193,6 +146,7 @@ impl Target {
             problems.push(format!("dtype is {:?}, wanted \"bf16\" or \"f32\"", file.dtype));
             Dtype::Bf16
         });
+        let recipe = stages::recipe(&file.pipeline, file.guidance, file.stage, &mut problems);
         let model = model(file.model).unwrap_or_else(|problem| {
             problems.push(problem);
             Model::Demo
@@ -202,7 +156,7 @@ impl Target {
         let target = Target {
             name: name.to_string(),
             size: Size { width: file.width, height: file.height, frames: file.frames, fps: file.fps },
-            pipeline: file.pipeline,
+            recipe,
             dtype,
             text_tokens: file.text_tokens.unwrap_or(TEXT_TOKENS),
             timestep_classes: file.timestep_classes.unwrap_or(1),
@@ -210,10 +164,6 @@ impl Target {
             vram,
             preview: file.preview.unwrap_or(false),
             attention_mask: file.attention_mask.unwrap_or(false),
-            guidance: guidance(file.pipeline, file.guidance).unwrap_or_else(|problem| {
-                problems.push(problem);
-                None
-            }),
         };
         problems.extend(target.problems());
         if problems.is_empty() { Ok(target) } else { Err(fail(problems)) }
@@ -238,7 +188,7 @@ impl Target {
 
     fn problems(&self) -> Vec<String> {
         let mut out = Vec::new();
-        let (grid, s) = (self.pipeline.grid(), &self.size);
+        let (grid, s) = (self.recipe.grid(), &self.size);
         for (name, side) in [("width", s.width), ("height", s.height)] {
             if side == 0 || side % grid != 0 || side > MAX_SIDE {
                 let (below, above) = (side / grid * grid, (side / grid + 1) * grid);
@@ -249,7 +199,7 @@ impl Target {
                 };
                 out.push(format!(
                     "{name} is {side}; a {} target wants a multiple of {grid}: {near}",
-                    self.pipeline.name()
+                    self.recipe.name
                 ));
             }
         }
@@ -301,22 +251,6 @@ pub fn parse_vram(text: &str) -> Result<u64, String> {
             "vram is {text:?}; wanted the memory of a card in GiB or GB, at most 1024 GiB, such as \"24GiB\""
         )
     })
-}
-
-/// The passes of a pipeline: `one-stage` is guided, the distilled ones are not.
-fn guidance(pipeline: Pipeline, field: Option<GuidanceField>) -> Result<Option<Guidance>, String> {
-    if pipeline != Pipeline::OneStage {
-        return match field {
-            None => Ok(None),
-            Some(_) => Err(format!("guidance is for one-stage targets; {} is not guided", pipeline.name())),
-        };
-    }
-    let said =
-        field.unwrap_or_else(|| GuidanceField { uncond: yes(), stg_blocks: stg_blocks(), modality: yes() });
-    let GuidanceField { uncond, mut stg_blocks, modality } = said;
-    stg_blocks.sort_unstable();
-    stg_blocks.dedup();
-    Ok(Some(Guidance { uncond, stg_blocks, modality }))
 }
 
 fn model(field: ModelField) -> Result<Model, String> {

@@ -1,7 +1,7 @@
-//! The order of evaluation: ops fall into stages, and a stage goes through its rows panel by panel.
+//! The order of evaluation: ops fall into sweeps, and a sweep goes through its rows panel by panel.
 //!
 //! Every op computes a row of its result from the same row of some inputs and from the whole of others. Ops of one
-//! stage have the same number of rows and find what they read whole in operands and earlier stages.
+//! sweep have the same number of rows and find what they read whole in operands and earlier sweeps.
 
 use zoetrope_model_spec::lang::{Dtype, Op, infer};
 
@@ -17,25 +17,25 @@ pub(crate) struct Kind {
 
 /// Ops that are evaluated together, by place in the meaning, in order.
 #[derive(Debug)]
-pub(crate) struct Stage {
+pub(crate) struct Sweep {
     pub ops: Vec<usize>,
-    /// Rows of every result of the stage.
+    /// Rows of every result of the sweep.
     pub rows: usize,
 }
 
 /// A meaning with the shapes of a call.
 #[derive(Debug)]
-pub(crate) struct Schedule {
+pub(crate) struct Order {
     pub operands: Vec<Kind>,
     /// The results of the ops.
     pub results: Vec<Kind>,
-    pub stages: Vec<Stage>,
-    /// The stage of every op.
-    pub stage_of: Vec<usize>,
+    pub sweeps: Vec<Sweep>,
+    /// The sweep of every op.
+    pub sweep_of: Vec<usize>,
 }
 
-impl Schedule {
-    pub fn new(meaning: &Meaning, operands: Vec<Kind>) -> Result<Schedule, EvalError> {
+impl Order {
+    pub fn new(meaning: &Meaning, operands: Vec<Kind>) -> Result<Order, EvalError> {
         operands.iter().try_for_each(not_empty)?;
         let mut results: Vec<Kind> = Vec::with_capacity(meaning.ops.len());
         for op in &meaning.ops {
@@ -48,7 +48,7 @@ impl Schedule {
             not_empty(&kind)?;
             results.push(kind);
         }
-        // As late as possible: an op stands in the stage of its reader if that reads it by rows, else before it.
+        // As late as possible: an op stands in the sweep of its reader if that reads it by rows, else before it.
         let mut depth = vec![0; meaning.ops.len()];
         for (reader, op) in meaning.ops.iter().enumerate().rev() {
             let shapes: Vec<&[usize]> = op
@@ -63,21 +63,21 @@ impl Schedule {
                 depth[made] = depth[made].max(depth[reader] + usize::from(!together));
             }
         }
-        let mut stages: Vec<Stage> = Vec::new();
-        let mut stage_of = vec![0; depth.len()];
+        let mut sweeps: Vec<Sweep> = Vec::new();
+        let mut sweep_of = vec![0; depth.len()];
         for level in (0..=depth.iter().max().copied().unwrap_or(0)).rev() {
-            let first = stages.len();
+            let first = sweeps.len();
             for op in (0..depth.len()).filter(|op| depth[*op] == level) {
                 let rows = rows(&results[op].shape);
-                let place = (first..stages.len()).find(|s| stages[*s].rows == rows).unwrap_or(stages.len());
-                if place == stages.len() {
-                    stages.push(Stage { ops: Vec::new(), rows });
+                let place = (first..sweeps.len()).find(|s| sweeps[*s].rows == rows).unwrap_or(sweeps.len());
+                if place == sweeps.len() {
+                    sweeps.push(Sweep { ops: Vec::new(), rows });
                 }
-                stages[place].ops.push(op);
-                stage_of[op] = place;
+                sweeps[place].ops.push(op);
+                sweep_of[op] = place;
             }
         }
-        Ok(Schedule { operands, results, stages, stage_of })
+        Ok(Order { operands, results, sweeps, sweep_of })
     }
 
     pub fn kind(&self, r: Ref) -> &Kind {
@@ -113,7 +113,9 @@ pub(crate) fn reads_rows(op: &Op, input: usize, shapes: &[&[usize]]) -> bool {
     match op {
         Op::Binary { .. } => input == 0 || rows(shapes[1]) == rows(shapes[0]),
         Op::HeadScale { .. } => true,
-        Op::Attention { causal, .. } => input == 0 || (input == 3 && !causal),
+        Op::Attention { causal, .. } => {
+            input == 0 || (input == 3 && !causal && rows(shapes[3]) == rows(shapes[0]))
+        }
         Op::Unary { .. }
         | Op::Affine { .. }
         | Op::Clamp { .. }
@@ -123,10 +125,12 @@ pub(crate) fn reads_rows(op: &Op, input: usize, shapes: &[&[usize]]) -> bool {
         | Op::LayerNorm { .. }
         | Op::Rope { .. }
         | Op::MaskRows {}
+        | Op::GroupMean { .. }
         | Op::Snake {}
         | Op::Copy {} => input == 0,
         Op::GroupNorm { .. }
         | Op::Deviation {}
+        | Op::Standardize {}
         | Op::Gather {}
         | Op::Sinusoid { .. }
         | Op::PlaceRegisters {}
@@ -134,6 +138,8 @@ pub(crate) fn reads_rows(op: &Op, input: usize, shapes: &[&[usize]]) -> bool {
         | Op::ConvTranspose { .. }
         | Op::DepthToSpace { .. }
         | Op::Unpatchify { .. }
+        | Op::SpaceToDepth { .. }
+        | Op::Patchify { .. }
         | Op::Yuv420 {}
         | Op::Upsample {}
         | Op::FilterUp { .. }

@@ -1,22 +1,25 @@
-//! Every part of the model, recorded: the weights it names are the tensors of the published files, and its results
+//! Every component of the model, recorded: the weights it names are the tensors of the published files, and its results
 //! have the documented shapes also at sizes without a common factor.
 
 mod inventory;
 mod names;
 mod odd;
 mod shapes;
+mod solver;
 
 use zoetrope_model_spec::lang::{Builder, Dtype, Graph, Source, Value};
 use zoetrope_model_spec::ltx::config::ModelConfig;
-use zoetrope_model_spec::ltx::{audio_vae, connector, text_encoder, upscaler, video_vae, vocoder};
+use zoetrope_model_spec::ltx::{
+    audio_vae, connector, text_encoder, upscaler, video_encoder, video_vae, vocoder,
+};
 
 /// A bf16 phase whose results are `out.0`, `out.1`, ..
-fn record(part: impl FnOnce(&Builder) -> Vec<Value>) -> Graph {
-    let b = Builder::new("part", Dtype::Bf16);
-    for (i, value) in part(&b).into_iter().enumerate() {
+fn record(component: impl FnOnce(&Builder) -> Vec<Value>) -> Graph {
+    let b = Builder::new("component", Dtype::Bf16);
+    for (i, value) in component(&b).into_iter().enumerate() {
         b.output(&format!("out.{i}"), value);
     }
-    b.finish().expect("the part records")
+    b.finish().expect("the component records")
 }
 
 fn text_encoder_of(cfg: &ModelConfig, tokens: usize) -> Graph {
@@ -43,6 +46,13 @@ fn video_decoder_of(cfg: &ModelConfig, [t, h, w]: [usize; 3]) -> Graph {
     record(|b| {
         let z = b.input("z", Dtype::F32, &[t, h, w, cfg.video_vae.latent_channels]);
         vec![video_vae::decode(b, &cfg.video_vae, z)]
+    })
+}
+
+fn video_encoder_of(cfg: &ModelConfig, [t, h, w]: [usize; 3]) -> Graph {
+    record(|b| {
+        let video = b.input("video", Dtype::Bf16, &[3, t, h, w]);
+        vec![video_encoder::encode(b, &cfg.video_vae, video)]
     })
 }
 

@@ -27,7 +27,7 @@ impl<'a> Input<'a> {
         cols(self.shape)
     }
 
-    /// The tensor of an input that [`super::stages::reads_rows`] calls whole.
+    /// The tensor of an input that [`super::sweeps::reads_rows`] calls whole.
     pub fn tensor(&self) -> Result<Tensor<'a>, EvalError> {
         self.whole
             .ok_or_else(|| EvalError::Shape("an input that is read as a whole came by rows".to_string()))
@@ -76,7 +76,7 @@ pub(crate) struct Panel<'a> {
     pub rows: Range<usize>,
     /// The same rows of the inputs that are read by rows; nothing for the others.
     pub inputs: &'a [Rows<'a>],
-    /// There are fewer panels than threads: the step may share out its own work.
+    /// There are fewer panels than threads: the op may share out its own work.
     pub wide: bool,
 }
 
@@ -89,21 +89,21 @@ impl Panel<'_> {
 }
 
 /// An op made ready.
-pub(crate) trait Step: Send + Sync {
-    /// True when `out` of [`Step::run`] holds the rows of input 0 on entry.
+pub(crate) trait RowOp: Send + Sync {
+    /// True when `out` of [`RowOp::run`] holds the rows of input 0 on entry.
     fn in_place(&self) -> bool;
 
     /// Writes the panel's rows of the result to `out`, one after the other.
     fn run(&self, panel: &Panel<'_>, out: &mut [f32]);
 }
 
-/// A step that changes the rows of input 0 where they lie.
+/// An op that changes the rows of input 0 where they lie.
 pub(crate) struct InPlace<F>(pub F);
 
-/// A step that writes rows which it does not read.
+/// An op that writes rows which it does not read.
 pub(crate) struct Fresh<F>(pub F);
 
-impl<F: Fn(&Panel<'_>, &mut [f32]) + Send + Sync> Step for InPlace<F> {
+impl<F: Fn(&Panel<'_>, &mut [f32]) + Send + Sync> RowOp for InPlace<F> {
     fn in_place(&self) -> bool {
         true
     }
@@ -112,7 +112,7 @@ impl<F: Fn(&Panel<'_>, &mut [f32]) + Send + Sync> Step for InPlace<F> {
     }
 }
 
-impl<F: Fn(&Panel<'_>, &mut [f32]) + Send + Sync> Step for Fresh<F> {
+impl<F: Fn(&Panel<'_>, &mut [f32]) + Send + Sync> RowOp for Fresh<F> {
     fn in_place(&self) -> bool {
         false
     }
@@ -121,10 +121,10 @@ impl<F: Fn(&Panel<'_>, &mut [f32]) + Send + Sync> Step for Fresh<F> {
     }
 }
 
-pub(crate) type BoxedStep<'a> = Box<dyn Step + 'a>;
+pub(crate) type BoxedRowOp<'a> = Box<dyn RowOp + 'a>;
 
-/// What preparing a step gives.
-pub(crate) type Prepared<'a> = Result<BoxedStep<'a>, EvalError>;
+/// What preparing an op gives.
+pub(crate) type Prepared<'a> = Result<BoxedRowOp<'a>, EvalError>;
 
 pub(crate) fn in_place<'a>(f: impl Fn(&Panel<'_>, &mut [f32]) + Send + Sync + 'a) -> Prepared<'a> {
     Ok(Box::new(InPlace(f)))

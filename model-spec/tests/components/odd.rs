@@ -3,7 +3,8 @@
 
 use zoetrope_model_spec::ltx::builtin::ltx_2_3_22b;
 use zoetrope_model_spec::ltx::config::{
-    AudioVae, Connector, DecoderBlock, Gemma, Generator, Heads, ModelConfig, Upscaler, VideoVae, Vocoder,
+    AudioVae, Connector, DecoderBlock, EncoderBlock, Gemma, Generator, Heads, ModelConfig, Upscaler,
+    VideoEncoder, VideoVae, Vocoder,
 };
 
 pub fn odd() -> ModelConfig {
@@ -42,7 +43,11 @@ fn video_vae() -> VideoVae {
     let res = |layers| DecoderBlock::Res { layers };
     let up = |time, space, multiplier| DecoderBlock::Up { time, space, multiplier };
     let blocks = vec![res(1), up(2, 2, 3), res(3), up(2, 1, 1), up(1, 2, 2)];
-    VideoVae { latent_channels: 7, out_channels: 3, patch: 3, base_channels: 5, blocks }
+    let res = |layers| EncoderBlock::Res { layers };
+    let down = |time, space, multiplier| EncoderBlock::Down { time, space, multiplier };
+    let encoder = vec![res(1), down(1, 2, 2), down(2, 1, 1), res(3), down(2, 2, 4)];
+    let encoder = VideoEncoder { base_channels: 6, blocks: encoder };
+    VideoVae { latent_channels: 7, out_channels: 3, patch: 3, base_channels: 5, blocks, encoder }
 }
 
 fn audio_vae() -> AudioVae {

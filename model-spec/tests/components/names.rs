@@ -1,4 +1,4 @@
-//! At the published dimensions, the weights of every part are the tensors of its components: each exactly once, of
+//! At the published dimensions, the weights of every component are the tensors that belong to it: each exactly once, of
 //! the right shape, none left over.
 
 use zoetrope_model_spec::lang::Source;
@@ -25,6 +25,12 @@ fn connectors() {
 fn video_decoder() {
     let graph = crate::video_decoder_of(&ltx_2_3_22b(), [16, 17, 30]);
     assert_same(&tensors_of(&graph, Source::Checkpoint), &published(&["video_statistics", "video_decoder"]));
+}
+
+#[test]
+fn video_encoder() {
+    let graph = crate::video_encoder_of(&ltx_2_3_22b(), [121, 544, 960]);
+    assert_same(&tensors_of(&graph, Source::Checkpoint), &published(&["video_statistics", "video_encoder"]));
 }
 
 #[test]

@@ -49,6 +49,16 @@ fn video_decoder() {
 }
 
 #[test]
+fn video_encoder() {
+    let latent = crate::video_encoder_of(&ltx_2_3_22b(), [121, 544, 960]);
+    assert_eq!(results(&latent), [bf16(&[16, 17, 30, 128])]);
+    let image = crate::video_encoder_of(&ltx_2_3_22b(), [1, 32, 32]);
+    assert_eq!(results(&image), [bf16(&[1, 1, 1, 128])]);
+    // Twice to (t + 1)/2 frames; the patch and two times ½ in space.
+    assert_eq!(results(&crate::video_encoder_of(&odd(), [13, 36, 60])), [bf16(&[4, 3, 5, 7])]);
+}
+
+#[test]
 fn upscaler() {
     assert_eq!(results(&crate::upscaler_of(&ltx_2_3_22b(), [16, 17, 30])), [bf16(&[16, 34, 60, 128])]);
     assert_eq!(results(&crate::upscaler_of(&odd(), [3, 5, 1])), [bf16(&[3, 10, 2, 7])]);
@@ -70,7 +80,7 @@ fn vocoder_at_both_rates() {
 #[test]
 fn the_waves_inside_the_vocoder_can_be_tapped() {
     let taps = ["waveform16k", "bwe_residual", "skip48k"];
-    let b = Builder::new("part", Dtype::Bf16).with_taps(&taps.map(String::from));
+    let b = Builder::new("component", Dtype::Bf16).with_taps(&taps.map(String::from));
     let mel = b.input("mel", Dtype::F32, &[501, 64, 2]);
     vocoder::vocode(&b, &ltx_2_3_22b().vocoder, mel);
     let graph = b.finish().expect("recorded");

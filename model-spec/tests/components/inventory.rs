@@ -26,33 +26,38 @@ pub fn published(components: &[&str]) -> Tensors {
 /// The tensors that `graph` reads from each file, loops spelled out. Panics when two weights stand for the same
 /// tensor, or when a weight is named and not used.
 pub fn weights(graph: &Graph) -> BTreeMap<Source, Tensors> {
-    let mut turns = BTreeMap::new();
-    count_turns(&graph.body, 1, &mut turns);
+    let mut iterations = BTreeMap::new();
+    count_iterations(&graph.body, 1, &mut iterations);
     let mut tensors: BTreeMap<Source, Tensors> = BTreeMap::new();
     for (value, info) in graph.iter() {
         let Def::Weight { source, tensors: named, first, .. } = &info.def else { continue };
-        let turns = turns.get(&value).copied().unwrap_or_else(|| panic!("{} is not used", info.path));
+        let iterations =
+            iterations.get(&value).copied().unwrap_or_else(|| panic!("{} is not used", info.path));
         for tensor in named {
             let shape = info.file_shape(tensor);
-            let turns = if tensor.name.contains('*') { turns } else { 1 };
-            for turn in *first..first + turns {
-                let name = tensor.name.replacen('*', &turn.to_string(), 1);
+            let iterations = if tensor.name.contains('*') { iterations } else { 1 };
+            for iteration in *first..first + iterations {
+                let name = tensor.name.replacen('*', &iteration.to_string(), 1);
                 let known = tensors.entry(*source).or_default().insert(name, shape.clone());
-                assert!(known.is_none(), "turn {turn} of {} is read by another weight, too", tensor.name);
+                assert!(
+                    known.is_none(),
+                    "iteration {iteration} of {} is read by another weight, too",
+                    tensor.name
+                );
             }
         }
     }
     tensors
 }
 
-/// For every value an op reads: the turns of the innermost loop of fixed count around it.
-fn count_turns(body: &[Stmt], turns: usize, of: &mut BTreeMap<Value, usize>) {
+/// For every value an op reads: the iterations of the innermost loop of fixed count around it.
+fn count_iterations(body: &[Stmt], iterations: usize, of: &mut BTreeMap<Value, usize>) {
     for stmt in body {
         match stmt {
-            Stmt::Op(op) => of.extend(op.inputs.iter().map(|input| (*input, turns))),
+            Stmt::Op(op) => of.extend(op.inputs.iter().map(|input| (*input, iterations))),
             Stmt::Loop(inner) => match inner.count {
-                Count::Fixed(count) => count_turns(&inner.body, count, of),
-                Count::Runtime => count_turns(&inner.body, turns, of),
+                Count::Fixed(count) => count_iterations(&inner.body, count, of),
+                Count::Runtime => count_iterations(&inner.body, iterations, of),
             },
         }
     }

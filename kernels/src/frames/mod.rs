@@ -1,12 +1,11 @@
-//! What becomes of decoded frames on the way out of the device.
+//! What becomes of decoded frames on the way out of the card.
 
 use zoetrope_model_spec::lang::{Dtype, Op};
 
 use crate::cuda::{Cuda, Grid, Part, Source};
 use crate::{Kernel, Meaning};
 
-const SOURCE: Source =
-    Source { name: "picture/picture.cu", text: include_str!("picture.cu"), includes: None };
+const SOURCE: Source = Source { name: "frames/frames.cu", text: include_str!("frames.cu"), includes: None };
 
 /// A thread for every 2×2 pixels.
 fn grid(_: &Meaning, part: &Part) -> Grid {

@@ -1,0 +1,54 @@
+//! What a port is to the host: what belongs there, and when.
+
+/// What the host writes to an input that no phase fills, or finds in an output.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Role {
+    /// A tensor that is given, or read, under the port's name. One that is not given is this number everywhere, if there
+    /// is one.
+    Tensor { default: Option<f32> },
+    /// The ids of a prompt: 0 is what the clip shall be, 1 what it shall not be.
+    Tokens { prompt: usize },
+    /// 1 where the ids of a prompt are tokens, 0 where they are padding.
+    TokenMask { prompt: usize },
+    /// The two words of the request's seed.
+    Seed,
+    /// An image of the request, in -1..1, in the port's size.
+    Image { number: usize },
+    /// How strongly an image holds its tokens: 0 (not at all, and where there is no such image) to 1.
+    Strength { number: usize },
+    /// Latents that denoising begins from, mixed with noise.
+    Initial,
+    /// How much of the mixture is noise: the first level of the steps; 1 where there are no initial latents.
+    NoiseScale,
+    /// The distinct values of the tensor that is given under this name, padded with the first.
+    Distinct { of: String },
+    /// Which of the distinct values each element of that tensor is.
+    ClassOf { of: String },
+    /// Nothing: what is there when the phase begins means nothing.
+    Unset,
+    /// Before every step: its noise level.
+    Sigma,
+    /// Before every step: the coefficients of the solver's sums.
+    Coefficients,
+    /// Before every step: 1 where its result is held to what is given, 0 where it is not held again.
+    Holds,
+    /// Before every step: two words that its noise is drawn with.
+    StepSeed,
+    /// Before every step: its row of a tensor that is given under the port's name; zeros where it has no such row.
+    StepTensor,
+    /// Latents that a stage leaves.
+    Latent,
+    /// The frames of the clip.
+    Video,
+    /// The audio of the clip.
+    Waveform,
+    /// A frame as it is after a step, to be looked at.
+    Preview,
+}
+
+impl Role {
+    /// Whether the host writes it before every step, rather than once before the phase.
+    pub fn per_step(&self) -> bool {
+        matches!(self, Role::Sigma | Role::Coefficients | Role::Holds | Role::StepSeed | Role::StepTensor)
+    }
+}

@@ -1,0 +1,30 @@
+//! The phase that makes latents of pictures (docs/model/video-vae.md 5).
+
+use super::pipeline::{Recorded, Recorder};
+use super::sizes::Size;
+use super::video_encoder;
+use crate::lang::Role;
+
+impl Recorder<'_> {
+    /// Port `video` [1, 3, frames, height, width] in −1..1 to port `v.latent` [1, channels, T', H', W'], normalised.
+    /// `size` may have any 8k + 1 frames.
+    pub(super) fn video_encode(&self, size: Size) -> Recorded {
+        self.encode("video-encode", "video", Role::Tensor { default: None }, size)
+    }
+
+    /// An image of the request, port `image` [1, 3, 1, height, width], as the latents of a clip of one frame.
+    pub(super) fn image_encode(&self, name: &str, number: usize, size: Size) -> Recorded {
+        self.encode(name, "image", Role::Image { number }, Size { frames: 1, ..size })
+    }
+
+    fn encode(&self, name: &str, port: &str, role: Role, size: Size) -> Recorded {
+        let b = self.builder(name);
+        let vae = &self.model.video_vae;
+        let Size { frames, height, width, .. } = size;
+        let video = b.port(port, role, b.dtype(), &[1, vae.out_channels, frames, height, width]);
+        let planes = b.reshape(video, &[vae.out_channels, frames, height, width]);
+        let latent = b.permute(video_encoder::encode(&b, vae, planes), &[3, 0, 1, 2]);
+        b.output("v.latent", b.reshape(latent, &[&[1], b.shape(latent).as_slice()].concat()));
+        b.finish()
+    }
+}

@@ -1,0 +1,287 @@
+//! Recipes: the pipelines as values (docs/model/pipelines.md 1).
+
+use std::fmt;
+
+use super::config::Transformer;
+use super::guidance::{Guidance, Scales};
+use super::schedule::{
+    DISTILLED_SIGMAS, GUIDED_STEPS, GUIDED_TOKENS, HQ_STEPS, Levels, STAGE_2_SIGMAS, Schedule,
+};
+use super::sizes::{SPACE, Size};
+use super::solver::Solver;
+use crate::lang::AdapterSlot;
+
+/// How a clip is made: denoised in one stage or in several, one after the other.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recipe {
+    pub name: String,
+    pub stages: Vec<Stage>,
+    /// The stage whose audio is the clip's, from 0.
+    pub audio_of: usize,
+}
+
+/// One denoising loop.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stage {
+    pub scale: Scale,
+    pub start: Start,
+    /// Further passes of every step; `None` for the conditional one alone.
+    pub guidance: Option<Guidance>,
+    pub solver: Solver,
+    pub levels: StageLevels,
+    pub items: Vec<Item>,
+    /// Room for adapters (LoRA) that other stages do not have.
+    pub adapter: Option<Adapter>,
+}
+
+/// Room for adapters of a stage.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Adapter {
+    /// What the strengths of those in it are multiplied by.
+    pub strength: f32,
+    /// The rank that there is room for, of all in it together.
+    pub rank: usize,
+    /// Whether they are merged into weights that the stage then does not share with others, as the official code does.
+    pub merged: bool,
+}
+
+/// How much of the clip's width and height a stage has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scale {
+    Full,
+    Half,
+}
+
+/// What both streams of a stage begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    Noise,
+    /// The latents of the stage before, the video's upscaled, mixed with noise of the first level.
+    Previous,
+}
+
+/// The noise levels of a stage of any size.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StageLevels {
+    List(Vec<f32>),
+    /// The LTX-2 schedule, for so many tokens or for those of the stage.
+    Shifted {
+        steps: usize,
+        tokens: Option<usize>,
+    },
+}
+
+/// What a stage is told of the clip beside the prompt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Item {
+    /// The tokens of the first frame are those of an image, as far as its strength says.
+    FirstFrame,
+}
+
+impl Item {
+    /// The port of the denoising loop that takes its latents.
+    pub fn port(self) -> &'static str {
+        match self {
+            Item::FirstFrame => "v.image",
+        }
+    }
+}
+
+/// The rank of the published distilled adapter (docs/model/checkpoint.md).
+const DISTILLED_RANK: usize = 384;
+
+/// The recipes that can be named, with a sentence on each.
+pub const RECIPES: [(&str, &str, fn() -> Recipe); 5] = [
+    ("distilled", "the distilled checkpoint at half size, then at full size", distilled),
+    ("distilled-single-stage", "the distilled checkpoint at full size at once", distilled_single_stage),
+    ("one-stage", "the dev checkpoint, guided, at full size at once", one_stage),
+    ("two-stage", "the dev checkpoint, guided at half size, refined at full size", two_stage),
+    ("two-stage-hq", "as two-stage, with a solver of two evaluations a step", two_stage_hq),
+];
+
+impl Recipe {
+    /// The recipe of this name.
+    pub fn named(name: &str) -> Option<Recipe> {
+        RECIPES.iter().find(|(known, ..)| *known == name).map(|(.., recipe)| recipe())
+    }
+
+    /// What the clip's width and height must be divisible by, in pixels.
+    pub fn grid(&self) -> usize {
+        self.stages.iter().map(|stage| stage.scale.of(SPACE)).max().unwrap_or(SPACE)
+    }
+
+    /// Whether a negative prompt is heard in any stage.
+    pub fn has_negative_prompt(&self) -> bool {
+        self.stages.iter().any(|stage| stage.guidance.as_ref().is_some_and(|guidance| guidance.uncond))
+    }
+}
+
+impl Scale {
+    /// The clip's extent of which a stage has `extent`.
+    fn of(self, extent: usize) -> usize {
+        match self {
+            Scale::Full => extent,
+            Scale::Half => 2 * extent,
+        }
+    }
+
+    /// The size of a stage of a clip.
+    pub fn size(self, clip: Size) -> Size {
+        match self {
+            Scale::Full => clip,
+            Scale::Half => clip.half(),
+        }
+    }
+}
+
+impl Adapter {
+    /// Its slot, by the number of the stage from 1.
+    pub fn slot(self, stage: usize) -> AdapterSlot {
+        AdapterSlot { number: stage as u8, rank: (!self.merged).then_some(self.rank) }
+    }
+}
+
+impl Stage {
+    /// Distilled: from noise, one pass a step.
+    fn distilled(scale: Scale) -> Stage {
+        Stage {
+            scale,
+            start: Start::Noise,
+            guidance: None,
+            solver: Solver::Euler,
+            levels: StageLevels::List(DISTILLED_SIGMAS.to_vec()),
+            items: vec![Item::FirstFrame],
+            adapter: None,
+        }
+    }
+
+    /// Guided, from noise (docs/model/sampling.md 7.3, standard).
+    fn guided(scale: Scale) -> Stage {
+        Stage {
+            guidance: Some(Guidance {
+                uncond: true,
+                stg_blocks: None,
+                modality: true,
+                scales: Scales::STANDARD,
+            }),
+            levels: StageLevels::Shifted { steps: GUIDED_STEPS, tokens: Some(GUIDED_TOKENS) },
+            ..Stage::distilled(scale)
+        }
+    }
+
+    /// What refines a smaller stage at full size.
+    fn refining() -> Stage {
+        Stage {
+            start: Start::Previous,
+            levels: StageLevels::List(STAGE_2_SIGMAS.to_vec()),
+            ..Stage::distilled(Scale::Full)
+        }
+    }
+
+    /// The same with room for the distilled adapter (docs/model/pipelines.md 4, 5).
+    fn with_distilled_adapter(self, strength: f32) -> Stage {
+        Stage { adapter: Some(Adapter { strength, rank: DISTILLED_RANK, merged: false }), ..self }
+    }
+
+    /// Its steps in a clip of a size.
+    pub fn schedule(&self, clip: Size) -> Schedule {
+        let levels = match &self.levels {
+            StageLevels::List(sigmas) => Levels::List(sigmas.clone()),
+            StageLevels::Shifted { steps, tokens } => Levels::Shifted {
+                steps: *steps,
+                tokens: tokens.unwrap_or_else(|| self.scale.size(clip).video_tokens()),
+            },
+        };
+        Schedule { solver: self.solver, levels }
+    }
+
+    /// The blocks that its perturbed pass perturbs, ascending; none without such a pass.
+    pub fn stg_blocks(&self, model: &Transformer) -> Vec<usize> {
+        self.guidance.as_ref().map_or(Vec::new(), |guidance| guidance.stg_blocks(model))
+    }
+}
+
+fn distilled() -> Recipe {
+    Recipe {
+        name: "distilled".to_string(),
+        stages: vec![Stage::distilled(Scale::Half), Stage::refining()],
+        audio_of: 1,
+    }
+}
+
+fn distilled_single_stage() -> Recipe {
+    Recipe {
+        name: "distilled-single-stage".to_string(),
+        stages: vec![Stage::distilled(Scale::Full)],
+        audio_of: 0,
+    }
+}
+
+fn one_stage() -> Recipe {
+    Recipe { name: "one-stage".to_string(), stages: vec![Stage::guided(Scale::Full)], audio_of: 0 }
+}
+
+fn two_stage() -> Recipe {
+    Recipe {
+        name: "two-stage".to_string(),
+        stages: vec![Stage::guided(Scale::Half), Stage::refining().with_distilled_adapter(1.0)],
+        audio_of: 0,
+    }
+}
+
+/// docs/model/pipelines.md 5.
+fn two_stage_hq() -> Recipe {
+    let guidance =
+        Guidance { uncond: true, stg_blocks: Some(Vec::new()), modality: true, scales: Scales::HQ };
+    let first = Stage {
+        guidance: Some(guidance),
+        solver: Solver::RES_2S,
+        levels: StageLevels::Shifted { steps: HQ_STEPS, tokens: None },
+        ..Stage::guided(Scale::Half)
+    };
+    let second = Stage { solver: Solver::RES_2S, ..Stage::refining() };
+    Recipe {
+        name: "two-stage-hq".to_string(),
+        stages: vec![first.with_distilled_adapter(0.25), second.with_distilled_adapter(0.5)],
+        audio_of: 0,
+    }
+}
+
+impl fmt::Display for Recipe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "recipe {}   audio of stage {}", self.name, self.audio_of + 1)?;
+        self.stages.iter().enumerate().try_for_each(|(i, stage)| write!(f, "  stage {}{stage}", i + 1))
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scale = match self.scale {
+            Scale::Full => "full size",
+            Scale::Half => "half size",
+        };
+        let start = match self.start {
+            Start::Noise => "from noise",
+            Start::Previous => "from the stage before",
+        };
+        writeln!(f, "   {scale}, {start}")?;
+        writeln!(f, "    solver    {}", self.solver)?;
+        match &self.levels {
+            StageLevels::List(sigmas) => writeln!(f, "    levels    {}", Levels::List(sigmas.clone()))?,
+            StageLevels::Shifted { steps, tokens } => {
+                let tokens = tokens.map_or("the stage's".to_string(), |tokens| tokens.to_string());
+                writeln!(f, "    levels    {steps} steps, shifted for {tokens} tokens")?;
+            }
+        }
+        if let Some(guidance) = &self.guidance {
+            writeln!(f, "    guidance  {guidance}")?;
+        }
+        if let Some(Adapter { strength, rank, merged }) = self.adapter {
+            let merged = if merged { ", merged" } else { "" };
+            writeln!(f, "    adapter   strength {strength}, rank {rank}{merged}")?;
+        }
+        self.items.iter().try_for_each(|item| match item {
+            Item::FirstFrame => writeln!(f, "    item      first frame"),
+        })
+    }
+}

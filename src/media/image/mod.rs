@@ -1,0 +1,80 @@
+//! Pictures on their way in: files of users to what the video encoder takes (docs/model/pipelines.md 2.3).
+//!
+//! [`Image::open`] reads a file once, and [`Image::fit`] makes a frame of any size of it: a run with two stages wants
+//! two.
+
+mod decode;
+mod error;
+mod fit;
+mod jpeg;
+mod profile;
+mod reencode;
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+pub use error::ImageError;
+use error::Problem;
+
+/// The compression that a picture goes through unless a user says otherwise: the model was trained on frames of videos.
+pub const DEFAULT_CRF: u8 = 33;
+
+/// The strongest compression there is.
+pub const MAX_CRF: u8 = 51;
+
+/// Bytes of a file. A photograph of 100 megapixels has 100 MB, as 16-bit PNG 600.
+const MAX_FILE_BYTES: u64 = 1 << 30;
+
+/// A picture: sRGB without alpha, the right way up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    width: usize,
+    height: usize,
+    /// [height, width, 3].
+    rgb: Vec<u8>,
+    notes: Vec<String>,
+}
+
+impl Image {
+    /// Reads a PNG, a JPEG or a WebP, and compresses it as a frame of a video is: `crf` is from 0, which changes
+    /// nothing, to [`MAX_CRF`].
+    ///
+    /// # Errors
+    /// A file that cannot be read, is no such picture, is damaged, or is too large; all name it.
+    pub fn open(path: &Path, crf: u8) -> Result<Image, ImageError> {
+        let about = |problem: Problem| ImageError::new(path, problem);
+        let image =
+            bytes(path).map_err(Problem::Read).and_then(|bytes| decode::decode(&bytes)).map_err(about)?;
+        reencode::reencode(image, crf.min(MAX_CRF)).map_err(|reason| about(Problem::Reencode(reason)))
+    }
+
+    /// Width and height in pixels.
+    pub fn size(&self) -> (usize, usize) {
+        (self.width, self.height)
+    }
+
+    /// What of the file was left out or read over, in words.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// The middle of the picture as a frame, [3, height, width] in −1..1: scaled to cover it, bilinear without
+    /// antialiasing.
+    pub fn fit(&self, width: usize, height: usize) -> Vec<f32> {
+        fit::fit(self, width, height)
+    }
+}
+
+/// All of a file; it may come out of a pipe.
+fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    // Counted while reading: a pipe has no length, and a file may grow.
+    File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > MAX_FILE_BYTES {
+        true => {
+            Err(io::Error::new(io::ErrorKind::InvalidData, format!("longer than {MAX_FILE_BYTES} bytes")))
+        }
+        false => Ok(bytes),
+    }
+}

@@ -1,0 +1,106 @@
+//! The steps of a phase: how many, at which noise levels, and what the host hands in before each.
+
+use zoetrope_model_spec::ltx::schedule;
+use zoetrope_model_spec::ltx::solver::{self, Draw, Evaluation};
+use zoetrope_runtime::plan::{Item, Launch, Levels, Phase, Port, Repeat, Role, Segment, Solver};
+
+use crate::tensors::{Named, Tensor};
+
+/// Noise levels of the steps of a phase, in `steps` steps where that is said and the plan leaves it open; none of a phase
+/// without steps.
+pub fn sigmas(phase: &Phase, steps: Option<usize>) -> Vec<f32> {
+    let levels = match phase.schedule.as_ref().map(|schedule| &schedule.levels) {
+        None => return Vec::new(),
+        Some(Levels::List(sigmas)) => schedule::Levels::List(sigmas.to_vec()),
+        Some(Levels::Shifted { steps, tokens }) => {
+            schedule::Levels::Shifted { steps: *steps as usize, tokens: *tokens as usize }
+        }
+    };
+    levels.sigmas(steps)
+}
+
+/// The evaluations of the transformer that a phase makes of its steps through `sigmas`.
+fn evaluations(phase: &Phase, sigmas: &[f32]) -> Vec<Evaluation> {
+    let solver = match phase.schedule.as_ref().map(|schedule| schedule.solver) {
+        None => return Vec::new(),
+        Some(Solver::Euler) => solver::Solver::Euler,
+        Some(Solver::Ancestral { eta, s_noise }) => solver::Solver::Ancestral { eta, s_noise },
+        Some(Solver::GradientEstimation { gamma }) => solver::Solver::GradientEstimation { gamma },
+        Some(Solver::Res2s { eta }) => solver::Solver::Res2s { eta },
+    };
+    solver.evaluations(sigmas)
+}
+
+/// How often the steps of a phase through `sigmas` evaluate the transformer.
+pub fn count(phase: &Phase, sigmas: &[f32]) -> usize {
+    evaluations(phase, sigmas).len()
+}
+
+/// What the ports of a phase that change with every step get, by evaluation. `given` are what they are made of, by their
+/// names: the seed of the request for a [`Role::StepSeed`], all rows for a [`Role::StepTensor`].
+pub fn inputs(phase: &Phase, sigmas: &[f32], given: &Named) -> Vec<Named> {
+    let ports: Vec<&Port> = phase.inputs.iter().filter(|port| port.role.per_step()).collect();
+    let made = |number: usize, evaluation: &Evaluation| {
+        let value = |port: &&Port| {
+            let given = given.get(&*port.name);
+            let value = match port.role {
+                Role::Sigma => Some(Tensor::real(&[1], vec![evaluation.sigma])),
+                Role::Coefficients => {
+                    let coefficients = evaluation.coefficients.clone();
+                    Some(Tensor::real(&[coefficients.len()], coefficients))
+                }
+                Role::Holds => Some(Tensor::real(&[1], vec![f32::from(u8::from(evaluation.holds))])),
+                Role::StepSeed => Some(drawn(given?, evaluation.noise)),
+                Role::StepTensor => Some(row(given?, number, port)),
+                _ => None,
+            };
+            Some((port.name.to_string(), value?))
+        };
+        ports.iter().filter_map(value).collect()
+    };
+    evaluations(phase, sigmas).iter().enumerate().map(|(number, one)| made(number, one)).collect()
+}
+
+/// The two words of a seed, of which the second one is another for every draw of a run.
+fn drawn(seed: &Tensor, draw: Option<Draw>) -> Tensor {
+    let draw = match draw {
+        None => 0,
+        Some(Draw::Step(step)) => 2 * step as u32 + 1,
+        Some(Draw::Substep(step)) => 2 * step as u32 + 2,
+    };
+    // A multiple of the golden ratio's bits, so that seeds that differ in a bit share no draw.
+    let mix = |word: i32| word ^ draw.wrapping_mul(0x9E37_79B9) as i32;
+    let words = seed.ints();
+    Tensor::int(&[2], vec![words.first().copied().unwrap_or(0), mix(words.get(1).copied().unwrap_or(0))])
+}
+
+/// Row `number` of a tensor, for a port of that size; zeros behind its last one.
+fn row(all: &Tensor, number: usize, port: &Port) -> Tensor {
+    let shape: Vec<usize> = port.shape.iter().map(|n| *n as usize).collect();
+    let len = shape.iter().product();
+    let rows = all.reals();
+    let row = rows.chunks_exact(len).nth(number).map_or_else(|| vec![0.0; len], <[f32]>::to_vec);
+    Tensor::real(&shape, row)
+}
+
+/// How often a segment runs in one run of its phase; `steps` as in [`sigmas`].
+pub fn turns(phase: &Phase, segment: &Segment, steps: Option<usize>) -> u64 {
+    if segment.repeat == Repeat::Steps { count(phase, &sigmas(phase, steps)) as u64 } else { 1 }
+}
+
+/// Launches and operations of one run of a phase; `steps` as in [`sigmas`].
+pub fn work(phase: &Phase, steps: Option<usize>) -> (u64, u64) {
+    let (mut launches, mut flops) = (0, 0);
+    for segment in phase.segments.iter() {
+        let times = turns(phase, segment, steps);
+        for item in segment.items.iter() {
+            let (count, body) = match item {
+                Item::Launch(l) => (1, std::slice::from_ref(l)),
+                Item::Loop(l) => (u64::from(l.count), l.body.as_ref()),
+            };
+            launches += times * count * body.len() as u64;
+            flops += times * count * body.iter().map(Launch::flops).sum::<u64>();
+        }
+    }
+    (launches, flops)
+}
