@@ -6,6 +6,7 @@
 mod adapters;
 #[path = "../budget/plans.rs"]
 mod budget;
+mod encode;
 mod executor;
 mod faults;
 mod hopper;

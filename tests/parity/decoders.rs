@@ -1,5 +1,8 @@
 //! Upscaler, video encoder and decoder, audio decoder, vocoder, the denoising loop.
 
+use std::path::Path;
+
+use zoetrope::media::Image;
 use zoetrope::tensors::{Named, Tensor};
 use zoetrope_test_support::golden::Case;
 
@@ -89,6 +92,32 @@ fn video_encoder_f32() {
 #[test]
 fn video_encoder_bf16() {
     encode("bf16", 500.0);
+}
+
+/// From a file to its latent.
+fn image(dtype: &str, scale: f64) {
+    let case = Case::load("image").unwrap();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/gamma/image.png");
+    let image = Image::open(&file, 0).unwrap();
+    for (name, width, height) in [("64x96", 96, 64), ("96x64", 64, 96)] {
+        let video = Tensor::real(&[1, 3, 1, height, width], image.fit(width, height));
+        let target = target(&size(width, height, 1, 24.0, dtype));
+        let out = eval(&target, "video-encode", &one("video", video.clone()), &[]);
+        let made =
+            Named::from([("tensor".to_string(), video), ("latent".to_string(), out["v.latent"].clone())]);
+        let names = ["tensor", "latent"].map(|what| (what, format!("{name}.{what}")));
+        holds(&case, &made, &names.each_ref().map(|(ours, theirs)| (*ours, theirs.as_str())), scale);
+    }
+}
+
+#[test]
+fn image_to_latent_f32() {
+    image("f32", 1.0);
+}
+
+#[test]
+fn image_to_latent_bf16() {
+    image("bf16", 500.0);
 }
 
 /// 9 frames at 25 fps are 9 audio tokens.

@@ -89,7 +89,7 @@ fn what_cannot_count_is_not_decided_in_silence() {
     );
     // A file that has nothing for this plan.
     let idle = NewTensor {
-        name: "vae.encoder.conv_in.conv.bias",
+        name: "audio_vae.encoder.conv_in.conv.bias",
         dtype: FileDtype::Bf16,
         shape: &[2],
         bytes: &[0; 4],

@@ -62,13 +62,13 @@ fn the_demo_model_has_what_its_plan_reads() {
 #[test]
 fn what_a_plan_does_not_read_is_counted_by_component() {
     let mut more = wanted();
-    more.push(tensor(Source::Checkpoint, "vae.encoder.conv_in.conv.weight", &[8, 48, 3, 3, 3]));
-    more.push(tensor(Source::Checkpoint, "vae.encoder.conv_in.conv.bias", &[8]));
+    more.push(tensor(Source::Checkpoint, "audio_vae.encoder.conv_in.conv.weight", &[8, 48, 3, 3, 3]));
+    more.push(tensor(Source::Checkpoint, "audio_vae.encoder.conv_in.conv.bias", &[8]));
     more.push(tensor(Source::TextEncoder, "vision_tower.vision_model.post_layernorm.weight", &[4]));
     let report = verify(&wanted(), &demo_in_memory(&more).unwrap(), Some(&demo()));
     assert!(report.is_good(), "{report}");
     let text = report.to_string();
-    assert!(text.contains("  not needed: video encoder in the checkpoint, 2 tensors, 20.75 kB\n"), "{text}");
+    assert!(text.contains("  not needed: audio encoder in the checkpoint, 2 tensors, 20.75 kB\n"), "{text}");
     assert!(text.contains("  not needed: image tower in the text encoder, 1 tensors, 8 B\n"), "{text}");
 }
 

@@ -1,6 +1,6 @@
 //! Bytes of a file to pixels.
 
-use std::io::Cursor;
+use std::io::{Cursor, ErrorKind};
 
 use image::codecs::{jpeg::JpegDecoder, png::PngDecoder, webp::WebPDecoder};
 use image::{DynamicImage, ImageDecoder, ImageFormat, Limits};
@@ -40,6 +40,10 @@ pub(super) fn decode(file: &[u8]) -> Result<Image, Problem> {
         }
         Ok(ImageFormat::Jpeg) => {
             let markers = jpeg::markers(file);
+            if markers.rare {
+                let kind = "a JPEG that is lossless, arithmetically coded or of more than 8 bits";
+                return Err(Problem::Unsupported(kind.to_string()));
+            }
             if markers.components == Some(4) {
                 return Err(Problem::Cmyk);
             }
@@ -51,7 +55,7 @@ pub(super) fn decode(file: &[u8]) -> Result<Image, Problem> {
             decoder.set_limits(limits).map_err(problem)?;
             pixels(decoder, false)
         }
-        Ok(other) => Err(Problem::Format(Some(format!("{other:?}")))),
+        Ok(other) => Err(Problem::Format(Some(format!("{other:?}").to_uppercase()))),
         Err(_) => Err(Problem::Format(phone(file))),
     }
 }
@@ -85,15 +89,13 @@ fn pixels(mut decoder: impl ImageDecoder, moves: bool) -> Result<Image, Problem>
 }
 
 fn problem(error: image::ImageError) -> Problem {
+    // In one line and without a full stop, whatever the decoder says.
+    let said = error.to_string();
+    let said = said.trim_end_matches('.').split_whitespace().collect::<Vec<_>>().join(" ");
     match error {
-        image::ImageError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-            Problem::Truncated
-        }
-        other => {
-            // In one line and without a full stop, whatever the decoder says.
-            let said = other.to_string();
-            let words: Vec<&str> = said.trim_end_matches('.').split_whitespace().collect();
-            Problem::Damaged(words.join(" "))
-        }
+        image::ImageError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => Problem::Truncated,
+        image::ImageError::Unsupported(_) => Problem::Unsupported(said),
+        image::ImageError::Limits(_) => Problem::Memory,
+        _ => Problem::Damaged(said),
     }
 }

@@ -24,6 +24,10 @@ pub(super) enum Problem {
         width: u32,
         height: u32,
     },
+    /// Decoding takes more than is allowed, whatever the size is.
+    Memory,
+    /// A rare kind of one of the formats.
+    Unsupported(String),
     /// Inks instead of light.
     Cmyk,
     Truncated,
@@ -51,6 +55,13 @@ impl fmt::Display for ImageError {
                 f,
                 "image {path} is too large\n  want  at most {MAX_PIXELS} pixels\n  have  {width}x{height}"
             ),
+            Problem::Memory => write!(f, "image {path} takes too much memory to be read"),
+            Problem::Unsupported(reason) => {
+                write!(
+                    f,
+                    "image {path} is of a kind that cannot be read: {reason}\n  help  save it as a usual PNG or JPEG"
+                )
+            }
             Problem::Cmyk => write!(
                 f,
                 "image {path} has inks instead of light\n  want  RGB or greyscale\n  have  CMYK\n  \

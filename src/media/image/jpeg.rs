@@ -5,6 +5,8 @@
 pub(super) struct Markers {
     /// Colours of a pixel; `None` without a frame.
     pub components: Option<u8>,
+    /// Whether the frame is lossless, arithmetically coded or of more than 8 bits: what the decoder does not read.
+    pub rare: bool,
     /// Whether there is an end behind the pixels. Without it the file was cut off.
     pub ends: bool,
 }
@@ -30,6 +32,7 @@ pub(super) fn markers(file: &[u8]) -> Markers {
                 // Frames, but not the tables among their markers: precision, height, width, components.
                 if (0xc0..=0xcf).contains(&kind) && ![0xc4, 0xc8, 0xcc].contains(&kind) {
                     found.components = after.get(7).copied();
+                    found.rare = kind > 0xc2 || after.get(2).is_some_and(|precision| *precision != 8);
                 }
                 rest = after.get(usize::from(u16::from_be_bytes([*high, *low]))..).unwrap_or_default();
             }
@@ -48,10 +51,10 @@ mod tests {
         let frame = [0xff, 0xc2, 0, 9, 8, 0, 1, 0, 1, 4, 0];
         let scan = [0xff, 0xda, 0, 2, 1, 2, 3, 0xff, 0];
         let file = [&head[..], &frame, &scan].concat();
-        assert_eq!(markers(&file), Markers { components: Some(4), ends: false });
+        assert_eq!(markers(&file), Markers { components: Some(4), rare: false, ends: false });
         assert_eq!(
             markers(&[&file[..], &[0xff, 0xd9, 7]].concat()),
-            Markers { components: Some(4), ends: true }
+            Markers { components: Some(4), rare: false, ends: true }
         );
         for length in 0..file.len() {
             assert!(!markers(&file[..length]).ends);
