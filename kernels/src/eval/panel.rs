@@ -1,6 +1,6 @@
 //! One sweep, evaluated panel by panel on all threads.
 
-use std::ops::Range;
+use std::ops::{Deref, DerefMut, Range};
 
 use rayon::prelude::*;
 use zoetrope_model_spec::lang::Op;
@@ -76,7 +76,13 @@ pub(crate) fn run(links: &[Link<'_>], rows: usize, products: bool, outputs: Vec<
 }
 
 fn panel(links: &[Link<'_>], rows: Range<usize>, wide: bool, mut outputs: Vec<Output<'_>>) {
-    let mut made: Vec<Option<Scratch>> = links.iter().map(|_| None).collect();
+    let at = direct(links, &outputs);
+    let mut result = at.and_then(|_| outputs.pop());
+    let mut result = result.as_mut().and_then(|output| match &mut output.data {
+        DataMut::F32(data) => Some(&mut **data),
+        _ => None,
+    });
+    let mut made: Vec<Option<Buffer<'_>>> = links.iter().map(|_| None).collect();
     for (place, link) in links.iter().enumerate() {
         let taken = match link.inputs.first() {
             Some(RowInput::Made(maker)) if link.takes_over => made[*maker].take(),
@@ -87,7 +93,10 @@ fn panel(links: &[Link<'_>], rows: Range<usize>, wide: bool, mut outputs: Vec<Ou
         let mut out = match taken {
             Some(buffer) => buffer,
             None => {
-                let mut buffer = Scratch::new(rows.len() * link.width);
+                let mut buffer = match result.take_if(|_| at == Some(place)) {
+                    Some(result) => Buffer::Result(result),
+                    None => Buffer::Scratch(Scratch::new(rows.len() * link.width)),
+                };
                 if in_place {
                     here.copy(link.inputs[0], link.widths[0], &mut buffer);
                 }
@@ -110,9 +119,53 @@ fn panel(links: &[Link<'_>], rows: Range<usize>, wide: bool, mut outputs: Vec<Ou
     }
 }
 
+/// The op whose result may be made where the last output lies: that output's own, or the one whose buffer it takes over.
+/// `None` where numbers are stored otherwise than they are computed, or where the output's old bytes are read.
+fn direct(links: &[Link<'_>], outputs: &[Output<'_>]) -> Option<usize> {
+    let output = outputs.last()?;
+    let old = |link: &Link<'_>| link.inputs.iter().any(|input| matches!(input, RowInput::InResult));
+    if !matches!(output.data, DataMut::F32(_)) || links.iter().any(old) {
+        return None;
+    }
+    let mut place = output.op;
+    while let (true, Some(RowInput::Made(maker))) = (links[place].takes_over, links[place].inputs.first()) {
+        place = *maker;
+    }
+    // A result that another op takes over in its turn is no longer there at the end.
+    let taken =
+        |link: &Link<'_>| link.takes_over && matches!(link.inputs[0], RowInput::Made(m) if m == output.op);
+    let twice = outputs.iter().filter(|other| other.op == output.op).count() > 1;
+    (!twice && !links.iter().any(taken)).then_some(place)
+}
+
+/// Rows that an op has made: on their own, or where the result lies.
+enum Buffer<'a> {
+    Scratch(Scratch),
+    Result(&'a mut [f32]),
+}
+
+impl Deref for Buffer<'_> {
+    type Target = [f32];
+    fn deref(&self) -> &[f32] {
+        match self {
+            Buffer::Scratch(scratch) => scratch,
+            Buffer::Result(result) => result,
+        }
+    }
+}
+
+impl DerefMut for Buffer<'_> {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        match self {
+            Buffer::Scratch(scratch) => scratch,
+            Buffer::Result(result) => result,
+        }
+    }
+}
+
 /// What a panel has so far.
 struct Here<'a> {
-    made: &'a [Option<Scratch>],
+    made: &'a [Option<Buffer<'a>>],
     outputs: &'a [Output<'a>],
     rows: Range<usize>,
 }

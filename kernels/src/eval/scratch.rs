@@ -17,7 +17,11 @@ thread_local! {
 ///
 /// The pool hands buffers out instead of lending itself: a thread that waits inside a parallel loop may take up
 /// another panel, which then finds its own buffers.
-pub(crate) struct Scratch(Vec<f32>);
+pub(crate) struct Scratch {
+    /// As long as any user has wanted it: elements behind `len` need not be made again.
+    buffer: Vec<f32>,
+    len: usize,
+}
 
 impl Scratch {
     /// A buffer of `len` elements of no particular value.
@@ -35,14 +39,16 @@ impl Scratch {
             // Growing would copy contents that nobody wants.
             buffer = Vec::with_capacity(len);
         }
-        buffer.resize(len, 0.0);
-        Scratch(buffer)
+        if buffer.len() < len {
+            buffer.resize(len, 0.0);
+        }
+        Scratch { buffer, len }
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        let buffer = std::mem::take(&mut self.0);
+        let buffer = std::mem::take(&mut self.buffer);
         if buffer.capacity() > 0 && buffer.capacity() <= KEEP {
             POOL.with_borrow_mut(|pool| {
                 if pool.len() < BUFFERS {
@@ -56,12 +62,12 @@ impl Drop for Scratch {
 impl Deref for Scratch {
     type Target = [f32];
     fn deref(&self) -> &[f32] {
-        &self.0
+        &self.buffer[..self.len]
     }
 }
 
 impl DerefMut for Scratch {
     fn deref_mut(&mut self) -> &mut [f32] {
-        &mut self.0
+        &mut self.buffer[..self.len]
     }
 }

@@ -17,6 +17,23 @@ const MAGIC: f32 = 12_582_912.0;
 pub(crate) fn exp(x: f32) -> f32 {
     // Written as selections that let a NaN through.
     let x = if x > 89.0 { 89.0 } else { x };
+    let (p, n) = split(x);
+    // 2^n in two factors: n = 128 and the subnormal results have no power of two of their own.
+    let half = n >> 1;
+    p * power_of_two(half) * power_of_two(n.wrapping_sub(half))
+}
+
+/// [`exp`] of what is not above 0, to the same bits.
+#[inline(always)]
+pub(crate) fn exp_down(x: f32) -> f32 {
+    let (p, n) = split(x);
+    // 2^(n + 64) is a number for all n from −150 to 0, so only the last product rounds, where the result is subnormal.
+    p * power_of_two(n.wrapping_add(64)) * power_of_two(-64)
+}
+
+/// e^r and n.
+#[inline(always)]
+fn split(x: f32) -> (f32, i32) {
     let x = if x < -104.0 { -104.0 } else { x };
     let shifted = x.mul_add(LOG2_E, MAGIC);
     let n = shifted - MAGIC;
@@ -28,10 +45,7 @@ pub(crate) fn exp(x: f32) -> f32 {
     p = r.mul_add(p, 1.0 / 6.0);
     p = r.mul_add(p, 0.5);
     p = r.mul_add(r * p, r) + 1.0;
-    // 2^n in two factors: n = 128 and the subnormal results have no power of two of their own.
-    let n = (shifted.to_bits() as i32).wrapping_sub(MAGIC.to_bits() as i32);
-    let half = n >> 1;
-    p * power_of_two(half) * power_of_two(n.wrapping_sub(half))
+    (p, (shifted.to_bits() as i32).wrapping_sub(MAGIC.to_bits() as i32))
 }
 
 /// 2^n for −126 ≤ n ≤ 127.
@@ -53,6 +67,16 @@ mod tests {
             worst = worst.max((f64::from(exp(x)) / want - 1.0).abs());
         }
         assert!(worst < 1.5e-7, "{worst:e}");
+    }
+
+    #[test]
+    fn the_same_bits_below_zero() {
+        let all = (0..1_060_000).map(|i| i as f32 * -1e-4);
+        let edges = [-0.0, -87.336_54, -87.336_55, -103.97, -103.98, -104.0, -1e30, f32::NEG_INFINITY];
+        for x in all.chain(edges) {
+            assert_eq!(exp_down(x).to_bits(), exp(x).to_bits(), "{x}");
+        }
+        assert!(exp_down(f32::NAN).is_nan());
     }
 
     #[test]

@@ -9,6 +9,6 @@ mod sine;
 mod sums;
 
 pub(crate) use activation::{gelu, sigmoid, silu};
-pub(crate) use exp::exp;
+pub(crate) use exp::{exp, exp_down};
 pub(crate) use sine::sin_squared;
 pub(crate) use sums::{sum, sum_of_squares};

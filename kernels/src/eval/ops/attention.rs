@@ -43,16 +43,16 @@ struct Attention {
     d: usize,
     keys: usize,
     /// `[kv_heads, keys, d]`.
-    k: Vec<f32>,
-    v: Vec<f32>,
+    k: Scratch,
+    v: Scratch,
     mask: Option<Mask>,
     bias: Bias,
 }
 
 /// `[keys, heads, d]` as `[heads, keys, d]`: rows of a head next to each other.
-fn by_head(input: &Input<'_>, heads: usize) -> Result<Vec<f32>, EvalError> {
+fn by_head(input: &Input<'_>, heads: usize) -> Result<Scratch, EvalError> {
     let (tensor, keys, d) = (input.tensor()?, input.rows(), input.cols() / heads.max(1));
-    let mut out = vec![0.0; heads * keys * d];
+    let mut out = Scratch::new(heads * keys * d);
     out.par_chunks_exact_mut((keys * d).max(1)).enumerate().for_each(|(head, out)| {
         for (key, out) in out.chunks_exact_mut(d).enumerate() {
             tensor.load(key, head * d..(head + 1) * d, out);
@@ -104,7 +104,9 @@ impl Attention {
         let kv = head * self.shape.kv_heads / self.shape.heads;
         let groups = rows.div_ceil(LANES);
         let mut queries = Scratch::new(groups * d * LANES);
-        queries.fill(0.0);
+        if !rows.is_multiple_of(LANES) {
+            queries.fill(0.0);
+        }
         for i in 0..rows {
             let lane = &mut queries[i / LANES * d * LANES + i % LANES..];
             let q = &panel.row(0, i, self.shape.heads * d)[head * d..][..d];

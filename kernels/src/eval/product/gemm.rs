@@ -54,6 +54,7 @@ pub(crate) fn product(
     assert!(fits(left.data.len(), (rows, left.row), (k, left.depth)), "the left operand of a product");
     assert!(fits(right.data.len(), (k, right.stride), (columns, 1)), "the right operand of a product");
     assert!(stride >= columns && fits(out.len(), (rows, stride), (columns, 1)), "the result of a product");
+    keep_in_place();
     let [row, depth, right_stride, stride] =
         [left.row, left.depth, right.stride, stride].map(|s| isize::try_from(s).expect("a stride"));
     // SAFETY: the assertions above hold in every build. With them each element that the extents and strides reach
@@ -81,6 +82,21 @@ pub(crate) fn product(
             false,
             Parallelism::None,
         );
+    }
+}
+
+/// Lets the library read a right operand where it lies, for results of up to 1536 rows, if the library's own panels are
+/// 64 columns wide: a copy would be the same again. It changes no bit.
+fn keep_in_place() {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use gemm_common::gemm::{
+            get_lhs_packing_threshold_single_thread as get, set_lhs_packing_threshold_single_thread as set,
+        };
+        const MOST: usize = 256;
+        if get() != MOST && std::arch::is_x86_feature_detected!("avx512f") {
+            set(MOST);
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::ops::Range;
 use half::bf16;
 use rayon::prelude::*;
 
-use super::{COLUMNS, DEPTH, Left, Right, VECTOR, product};
+use super::{COLUMNS, DEPTH, Left, Right, STRIP, VECTOR, product};
 use crate::eval::scratch::Scratch;
 
 /// A weight laid out for products, widened to f32.
@@ -33,7 +33,7 @@ pub(crate) enum Elements<F, B> {
 /// A weight as its file or an earlier op stores it.
 pub(crate) type Stored<'a> = Elements<Cow<'a, [f32]>, Cow<'a, [bf16]>>;
 
-/// A `[k, n]` matrix: [`COLUMNS`] columns together as `[k, columns]`, the last ones filled up with zeros.
+/// A `[k, n]` matrix: [`STRIP`] columns together as `[k, columns]`, the last ones filled up with zeros.
 #[derive(Clone, Debug)]
 pub(crate) struct Matrix {
     pub k: usize,
@@ -86,7 +86,7 @@ impl Matrix {
         }
     }
 
-    /// The columns from `first` that lie together, to rows of `out` that are `stride` apart.
+    /// [`COLUMNS`] columns from `first` on, to rows of `out` that are `stride` apart.
     fn columns<'a>(
         &self,
         first: usize,
@@ -121,8 +121,13 @@ impl Matrix {
     ) {
         let together = &self.elements[first * self.k..][..columns * self.k];
         for (i, k) in self.blocks.iter().enumerate() {
-            let right = Right { data: &together[k.start * columns..], stride: columns, columns };
-            product(left(k), right, (rows, k.len()), out, stride, i > 0);
+            let left = left(k);
+            for start in (0..columns).step_by(STRIP) {
+                let columns = STRIP.min(columns - start);
+                let data = &together[start * self.k + k.start * columns..];
+                let right = Right { data, stride: columns, columns };
+                product(left, right, (rows, k.len()), &mut out[start..], stride, i > 0);
+            }
         }
     }
 }
@@ -142,8 +147,8 @@ fn lay_out(n: usize, k: usize, at: impl Fn(usize, usize) -> f32 + Sync) -> Vec<f
     if k == 0 {
         return out;
     }
-    out.par_chunks_mut(COLUMNS * k).enumerate().for_each(|(i, out)| {
-        let (first, padded) = (i * COLUMNS, out.len() / k);
+    out.par_chunks_mut(STRIP * k).enumerate().for_each(|(i, out)| {
+        let (first, padded) = (i * STRIP, out.len() / k);
         for (places, out) in out.chunks_mut(padded * 16).enumerate() {
             // A few places at once: those of a column lie side by side where it comes from.
             for c in 0..padded.min(n - first) {

@@ -19,5 +19,8 @@ pub(crate) use matrix::{Elements, Matrix, Stored};
 /// Places of k given to the library at once, at most; below this it never divides a sum.
 pub(crate) const DEPTH: usize = 512;
 
-/// Columns of a weight that lie together, at most.
+/// Columns of a weight that are multiplied together, at most: the left operand is read once for them.
 pub(crate) const COLUMNS: usize = 256;
+
+/// Columns of a weight that lie together, at most.
+pub(crate) const STRIP: usize = 64;
