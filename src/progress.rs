@@ -7,7 +7,7 @@ use zoetrope_runtime::Result;
 use zoetrope_runtime::plan::{Phase, Plan};
 
 use crate::session::Watch;
-use crate::steps::work;
+use crate::steps::{Steps, work};
 use crate::terminal;
 
 /// A bar where there is a terminal that can draw one, a line a step where there is none.
@@ -18,13 +18,13 @@ pub struct Progress {
 }
 
 /// Operations of one run of a phase, at least one so that every phase moves the bar.
-fn cost(phase: &Phase, steps: Option<usize>) -> u64 {
+fn cost(phase: &Phase, steps: Steps) -> u64 {
     work(phase, steps).1.max(1)
 }
 
 impl Progress {
     /// For one run of `plan`, with so many guided steps if that is said; shows nothing when `quiet`.
-    pub fn new(plan: &Plan, steps: Option<usize>, quiet: bool) -> Progress {
+    pub fn new(plan: &Plan, steps: Steps, quiet: bool) -> Progress {
         let total = plan.phases.iter().map(|phase| cost(phase, steps)).sum();
         let draws = terminal::draws();
         let target =

@@ -9,7 +9,7 @@ use zoetrope_runtime::{Executor, Result};
 
 use crate::finite;
 use crate::session::{Session, Watch};
-use crate::steps::sigmas;
+use crate::steps::{Steps, sigmas};
 use crate::tensors::{Named, Tensor};
 use crate::tokenize::Encoded;
 
@@ -20,8 +20,8 @@ pub struct Request<'a> {
     pub prompts: Vec<&'a Encoded>,
     /// Picks the initial noise.
     pub seed: u64,
-    /// Denoising steps of phases whose number is open; `None` for as many as the model is meant to have.
-    pub steps: Option<usize>,
+    /// Denoising steps of phases whose number is open.
+    pub steps: Steps,
     /// The images that the clip is made from, by their numbers in the plan.
     pub images: BTreeMap<u32, Image<'a>>,
     /// Tensors instead of what ports and slots would hold, by their names: scales of guidance; initial noise

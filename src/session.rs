@@ -28,7 +28,7 @@ pub trait Watch {
     ///
     /// # Errors
     /// Whatever is to stop the replay.
-    fn preview(&mut self, _picture: &Tensor) -> Result<()> {
+    fn preview(&mut self, _frame: &Tensor) -> Result<()> {
         Ok(())
     }
 }

@@ -6,9 +6,18 @@ use zoetrope_runtime::plan::{Item, Launch, Levels, Phase, Port, Repeat, Role, Se
 
 use crate::tensors::{Named, Tensor};
 
-/// Noise levels of the steps of a phase, in `steps` steps where that is said and the plan leaves it open; none of a phase
-/// without steps.
-pub fn sigmas(phase: &Phase, steps: Option<usize>) -> Vec<f32> {
+/// What a request says of denoising steps whose number a plan leaves open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Steps {
+    /// How many; `None` for as many as the model is meant to have.
+    pub count: Option<usize>,
+    /// Behind each that evaluates the transformer, so many take its prediction once more.
+    pub skip: usize,
+}
+
+/// Noise levels of the steps of a phase; none of a phase without steps. A step that takes the prediction of the one before
+/// goes on in its direction, so both are one.
+pub fn sigmas(phase: &Phase, steps: Steps) -> Vec<f32> {
     let levels = match phase.schedule.as_ref().map(|schedule| &schedule.levels) {
         None => return Vec::new(),
         Some(Levels::List(sigmas)) => schedule::Levels::List(sigmas.to_vec()),
@@ -16,7 +25,10 @@ pub fn sigmas(phase: &Phase, steps: Option<usize>) -> Vec<f32> {
             schedule::Levels::Shifted { steps: *steps as usize, tokens: *tokens as usize }
         }
     };
-    levels.sigmas(steps)
+    match levels {
+        schedule::Levels::List(sigmas) => sigmas,
+        open => schedule::skipping(&open.sigmas(steps.count), steps.skip),
+    }
 }
 
 /// The evaluations of the transformer that a phase makes of its steps through `sigmas`.
@@ -84,12 +96,12 @@ fn row(all: &Tensor, number: usize, port: &Port) -> Tensor {
 }
 
 /// How often a segment runs in one run of its phase; `steps` as in [`sigmas`].
-pub fn turns(phase: &Phase, segment: &Segment, steps: Option<usize>) -> u64 {
+pub fn turns(phase: &Phase, segment: &Segment, steps: Steps) -> u64 {
     if segment.repeat == Repeat::Steps { count(phase, &sigmas(phase, steps)) as u64 } else { 1 }
 }
 
 /// Launches and operations of one run of a phase; `steps` as in [`sigmas`].
-pub fn work(phase: &Phase, steps: Option<usize>) -> (u64, u64) {
+pub fn work(phase: &Phase, steps: Steps) -> (u64, u64) {
     let (mut launches, mut flops) = (0, 0);
     for segment in phase.segments.iter() {
         let times = turns(phase, segment, steps);

@@ -12,7 +12,7 @@ use zoetrope::failure::{Failure, Kind};
 use zoetrope::model_files::{ModelFiles, tensors_of};
 use zoetrope::run::{Finished, Request, run};
 use zoetrope::session::{Session, Unwatched, Watch};
-use zoetrope::steps::{sigmas, work};
+use zoetrope::steps::{Steps, sigmas, work};
 use zoetrope::tensors::{Named, Tensor};
 use zoetrope::tokenize::Tokenizer;
 use zoetrope_compiler::Options;
@@ -55,7 +55,8 @@ fn made(session: &mut Session<Cpu<'_>>, watch: &mut dyn Watch) -> Result<Finishe
     // What is there for guided plans is nothing to others.
     let (prompt, negative) = (encoded("a red ball"), encoded("a blue cube"));
     let prompts = vec![&prompt, &negative];
-    let request = Request { prompts, steps: Some(2), seed: 7, ..Request::default() };
+    let request =
+        Request { prompts, steps: Steps { count: Some(2), skip: 0 }, seed: 7, ..Request::default() };
     run(session, &request, watch, &mut |_, _| Ok(()))
 }
 
@@ -153,10 +154,13 @@ fn a_session_enters_every_phase_once_and_does_its_work() {
     let plan = plan(true);
     let mut session = Session::on(Null::new(&plan));
     for phase in plan.phases.iter() {
-        session.run(&phase.name, &Named::new(), &sigmas(phase, None), &mut Unwatched).unwrap();
+        session.run(&phase.name, &Named::new(), &sigmas(phase, Steps::default()), &mut Unwatched).unwrap();
     }
-    let (launches, flops) =
-        plan.phases.iter().map(|p| work(p, None)).fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
+    let (launches, flops) = plan
+        .phases
+        .iter()
+        .map(|p| work(p, Steps::default()))
+        .fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
     let null = session.executor();
     assert_eq!((null.entered, null.launches, null.flops), (plan.phases.len() as u64, launches, flops));
 }

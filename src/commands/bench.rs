@@ -19,7 +19,7 @@ use crate::report::cards::Card;
 use crate::report::floor;
 use crate::run::{filled, noise_scale};
 use crate::session::{Session, Unwatched, Watch};
-use crate::steps::{count, sigmas};
+use crate::steps::{Steps, count, sigmas};
 use crate::tensors::{Named, Tensor};
 
 /// Time a plan on the NVIDIA card
@@ -128,7 +128,7 @@ fn inputs(phase: &Phase) -> Vec<(&Port, Vec<u8>)> {
             Role::Tokens { .. } | Role::TokenMask { .. } => Tensor::int(&[count], vec![1; count]),
             Role::Seed => Tensor::int(&[2], vec![10, 0]),
             Role::NoiseScale => {
-                let scale = noise_scale(phase, &sigmas(phase, None), &BTreeSet::new());
+                let scale = noise_scale(phase, &sigmas(phase, Steps::default()), &BTreeSet::new());
                 Tensor::real(&[1], vec![scale])
             }
             Role::Tensor { default: Some(default) } => filled(port, *default),
@@ -157,7 +157,7 @@ fn time<'p>(
 ) -> Result<Timed<'p>, Failure> {
     let (name, inputs) = (phase.name.as_ref(), inputs(phase));
     let seeds = seeds(phase);
-    let steps = sigmas(phase, None);
+    let steps = sigmas(phase, Steps::default());
     let start = Instant::now();
     session.load(name)?;
     session.executor().settle()?;

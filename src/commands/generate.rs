@@ -161,7 +161,7 @@ impl Generate {
         let say = if outputs.clip.is_stream() { terminal::line } else { terminal::info };
         if facts.model == "demo" {
             say(
-                "note: the demo model is untrained, so the picture is noise; the weights of LTX-2.3 make clips",
+                "note: the demo model is untrained, so what it shows is noise; the weights of LTX-2.3 make clips",
             );
         }
         let (name, seconds) = (self.output.display(), start.elapsed().as_secs_f64());
@@ -197,7 +197,7 @@ fn load_noise(plan: &Plan, path: &Path) -> Result<Named, Failure> {
 
 fn encode(mut writer: Mp4Writer, frames: usize, finished: &Finished) -> Result<Mp4, Failure> {
     let Values::Byte(planes) = &finished.video.values else {
-        return Err(Failure::new(Kind::Failure, "the plan leaves no picture that can be encoded"));
+        return Err(Failure::new(Kind::Failure, "the plan leaves no frames that can be encoded"));
     };
     for frame in planes.chunks_exact((planes.len() / frames.max(1)).max(1)) {
         writer.push_frame(frame)?;

@@ -1,9 +1,10 @@
 //! What guides a run: the options for plans whose steps are made of several passes.
 
 use clap::Args;
-use zoetrope_runtime::plan::{Levels, Phase, Plan, Port, Role};
+use zoetrope_runtime::plan::{Levels, Phase, Plan, Port, Role, Schedule, Solver};
 
 use crate::failure::Failure;
+use crate::steps::Steps;
 use crate::tensors::{Named, Tensor};
 use crate::tokenize::{Encoded, Tokenizer};
 
@@ -22,6 +23,9 @@ pub struct GuidanceArgs {
     /// Denoising steps [default: 30]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000), alias = "num-inference-steps")]
     steps: Option<u16>,
+    /// Evaluate the model at every (N + 1)th step alone, and take its prediction for those between
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=100))]
+    skip_step: u16,
     /// How much the video follows the prompt rather than the negative one [default: 3]
     #[arg(long, value_name = "X", value_parser = finite)]
     video_cfg_guidance_scale: Option<f32>,
@@ -72,7 +76,8 @@ impl GuidanceArgs {
     fn options(&self) -> impl Iterator<Item = (&'static str, Option<&'static str>)> {
         let scales = self.said().map(|(option, port, _)| (option, Some(port)));
         let negative = self.negative_prompt.as_ref().map(|_| ("--negative-prompt", Some("v.cfg_scale")));
-        scales.chain(negative).chain(self.steps.map(|_| ("--steps", None)))
+        let skip = (self.skip_step > 0).then_some(("--skip-step", None));
+        scales.chain(negative).chain(self.steps.map(|_| ("--steps", None))).chain(skip)
     }
 
     /// For a phase that nothing here is for.
@@ -103,6 +108,14 @@ impl GuidanceArgs {
                 plan.name
             )));
         }
+        let euler = |schedule: &Schedule| schedule.solver == Solver::Euler;
+        let open = plan.phases.iter().filter(|phase| has_open_steps(phase));
+        if self.skip_step > 0 && !open.filter_map(|phase| phase.schedule.as_ref()).all(euler) {
+            return Err(Failure::usage(format!(
+                "--skip-step is for Euler steps, and plan {} makes others",
+                plan.name
+            )));
+        }
         let value = |name: &str| self.said().find(|(_, port, _)| *port == name).map(|(_, _, value)| value);
         let stg = ["v.stg_scale", "a.stg_scale"]
             .map(|port| scale(plan, port).map(|usual| value(port).unwrap_or(usual) != 0.0));
@@ -119,9 +132,9 @@ impl GuidanceArgs {
         self.said().map(|(_, port, value)| (port.to_string(), Tensor::real(&[1], vec![value]))).collect()
     }
 
-    /// How many denoising steps are asked for.
-    pub fn steps(&self) -> Option<usize> {
-        self.steps.map(usize::from)
+    /// How many denoising steps are asked for, and how many of them take the prediction of one before.
+    pub fn steps(&self) -> Steps {
+        Steps { count: self.steps.map(usize::from), skip: self.skip_step.into() }
     }
 
     /// The negative prompt in tokens, where the plan hears of one.

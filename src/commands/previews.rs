@@ -75,13 +75,14 @@ impl Watch for Previews<'_> {
 mod tests {
     use super::*;
     use crate::output::{Format, Inputs};
+    use crate::steps::Steps;
 
     #[test]
     fn a_preview_becomes_a_whole_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("now.png");
         let plan = Plan { phases: Vec::new().into(), ..zoetrope_generated::PLANS[0].clone() };
-        let mut progress = Progress::new(&plan, None, true);
+        let mut progress = Progress::new(&plan, Steps::default(), true);
         let file = OutputFile::open_file(&path, Format::Png, &Inputs::default()).unwrap();
         let mut watch = Previews { progress: &mut progress, file: Some(file) };
         for level in [0.0, 0.2] {
@@ -102,7 +103,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("now.png");
         let plan = Plan { phases: Vec::new().into(), ..zoetrope_generated::PLANS[0].clone() };
-        let mut progress = Progress::new(&plan, None, true);
+        let mut progress = Progress::new(&plan, Steps::default(), true);
         let file = OutputFile::open_file(&path, Format::Png, &Inputs::default()).unwrap();
         std::fs::create_dir(&path).unwrap();
         let mut watch = Previews { progress: &mut progress, file: Some(file) };

@@ -7,7 +7,7 @@ use super::cards::{CARDS, Card};
 use super::data::{BufferReport, CardReport, LaunchReport, LoopReport, PhaseReport, Report, VERSION};
 use super::floor;
 use super::live::Live;
-use crate::steps::{turns, work};
+use crate::steps::{Steps, turns, work};
 
 impl Report {
     /// The figures of `plan`.
@@ -75,7 +75,7 @@ fn phase_report(plan: &Plan, phase: &Phase, makers: &[Option<u32>]) -> PhaseRepo
     let mut loops = Vec::new();
     let (mut streamed_bytes, mut streamed_bytes_per_step) = (0, 0);
     for segment in phase.segments.iter() {
-        let turns = turns(phase, segment, None);
+        let turns = turns(phase, segment, Steps::default());
         for item in segment.items.iter() {
             let number = phase.first + rows.len() as u32;
             match item {
@@ -103,13 +103,13 @@ fn phase_report(plan: &Plan, phase: &Phase, makers: &[Option<u32>]) -> PhaseRepo
         }
     }
     let steps = phase.segments.iter().find(|s| s.repeat == Repeat::Steps);
-    let (executed_launches, flops) = work(phase, None);
+    let (executed_launches, flops) = work(phase, Steps::default());
     let end = phase.first + rows.len() as u32;
     let alive = plan.buffers.iter().zip(makers).filter(|(b, _)| b.first < end && b.last >= phase.first);
     PhaseReport {
         name: phase.name.to_string(),
         first: phase.first,
-        steps: steps.map_or(0, |s| turns(phase, s, None)),
+        steps: steps.map_or(0, |s| turns(phase, s, Steps::default())),
         weight_bytes: phase.weight_bytes,
         table_bytes: phase.table_bytes,
         arena_bytes: phase.arena_bytes,

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use zoetrope_runtime::plan::{Dtype, Fetch, Item, Launch, Loop, Phase};
 
 use super::cards::Card;
-use crate::steps::turns;
+use crate::steps::{Steps, turns};
 
 /// Seconds of one execution of a launch.
 pub fn launch(card: &Card, launch: &Launch) -> f64 {
@@ -33,7 +33,7 @@ pub fn phase(card: &Card, phase: &Phase) -> f64 {
         }
         seconds + stretch(card, between.drain(..))
     };
-    phase.segments.iter().map(|s| turns(phase, s, None) as f64 * segment(&s.items)).sum()
+    phase.segments.iter().map(|s| turns(phase, s, Steps::default()) as f64 * segment(&s.items)).sum()
 }
 
 /// Bytes of weights that a loop brings from the host each time it runs. Those that come when the phase begins are loading.

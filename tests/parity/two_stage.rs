@@ -6,6 +6,7 @@ use zoetrope::adapters::{Adapters, Given, Merge};
 use zoetrope::device::Device;
 use zoetrope::run::{Finished, Request, run};
 use zoetrope::session::{Session, Unwatched};
+use zoetrope::steps::Steps;
 use zoetrope::tensors::{Named, Tensor};
 use zoetrope::tokenize::Tokenizer;
 use zoetrope_compiler::Options;
@@ -125,7 +126,7 @@ fn from_prompts_to_pixels_and_waveform() {
     let [prompt, negative] = [0, 1].map(|i| tokenizer.encode(&prompts[i]).unwrap());
     let request = Request {
         prompts: vec![&prompt, &negative],
-        steps: Some(4),
+        steps: Steps { count: Some(4), skip: 0 },
         tensors: noise(&case),
         ..Request::default()
     };

@@ -1,4 +1,4 @@
-//! The phase that makes latents of pictures (docs/model/video-vae.md 5).
+//! The phase that makes latents of frames (docs/model/video-vae.md 5).
 
 use super::pipeline::{Recorded, Recorder};
 use super::sizes::Size;

@@ -15,6 +15,7 @@ mod generator;
 pub mod guidance;
 pub mod pass_input;
 pub mod pipeline;
+pub mod positions;
 mod predict;
 pub mod read_config;
 pub mod recipe;

@@ -7,8 +7,8 @@ use super::config::{Heads, Transformer};
 use super::feed_forward::feed_forward;
 use super::guidance::{Pass, Stretch, stretches};
 pub use super::pass_input::{PassInput, PerStream};
-use super::rope::{Axis, Rotary, axial};
-use super::sizes::Size;
+pub use super::positions::{Positions, Ropes};
+use super::rope::Rotary;
 use crate::lang::{Builder, Op, Source, Value};
 
 /// What one stream brings to an evaluation.
@@ -27,43 +27,6 @@ pub struct Stream {
     pub bias: Option<Value>,
     /// The same where the other stream attends to it, [1, tokens].
     pub bias_from_outside: Option<Value>,
-}
-
-/// Where tokens are: midpoints of what they cover, each distinct one once (docs/model/transformer.md 3).
-#[derive(Clone, Debug)]
-pub struct Positions {
-    /// Seconds, pixels down, pixels to the right.
-    pub video: [Axis; 3],
-    /// For every video token its row in the table of all three axes, [tokens, 3].
-    pub video_index: Vec<i32>,
-    /// Seconds.
-    pub audio: Axis,
-    /// For every audio token its row in the table of the axis.
-    pub audio_index: Vec<i32>,
-    /// Seconds that are known when a run begins, f32 \[1\] each: rows behind those of the table of the video's axes, and
-    /// of its times.
-    pub later_times: Vec<Value>,
-}
-
-impl Positions {
-    /// Of the tokens of a clip.
-    pub fn of(size: &Size, cfg: &Transformer) -> Positions {
-        Positions {
-            video: size.video_axes(cfg.video_max_pos),
-            video_index: size.video_index(),
-            audio: size.audio_axis(cfg.audio_max_pos),
-            audio_index: size.audio_index(),
-            later_times: Vec::new(),
-        }
-    }
-}
-
-/// Rotary tables of one stage.
-pub struct Ropes {
-    video: Rotary,
-    audio: Rotary,
-    /// The time axis of the video tokens, for attention between the streams.
-    video_time: Rotary,
 }
 
 /// Modulation vectors of one stream, one row per distinct timestep (docs/model/transformer.md 5).
@@ -202,8 +165,8 @@ impl Blocks<'_> {
         let out = b.scope("transformer_blocks.*", || {
             b.repeat("transformer_blocks", stretch.blocks.clone(), &flat, |x| {
                 let passes = inputs.iter().zip(pairs(x)).map(|(input, x)| {
-                    let v = Stage { common: self.v, sums: &v, context: input.context.video };
-                    let a = Stage { common: self.a, sums: &a, context: input.context.audio };
+                    let v = StreamInBlock { common: self.v, sums: &v, context: input.context.video };
+                    let a = StreamInBlock { common: self.a, sums: &a, context: input.context.audio };
                     let perturbed = stretch.perturbed && input.pass == Pass::Perturbed;
                     block(b, self, &v, &a, perturbed, input.pass != Pass::Isolated, x)
                 });
@@ -216,36 +179,6 @@ impl Blocks<'_> {
             })
         });
         pairs(&out)
-    }
-}
-
-impl Ropes {
-    /// Of these positions: outside of loops, so that they are made once.
-    pub fn of(b: &Builder, cfg: &Transformer, at: &Positions) -> Ropes {
-        let [time, ..] = &at.video;
-        // Both sides of the attention between the streams count seconds against the larger of the two ranges.
-        let cross_max = cfg.video_max_pos[0].max(cfg.audio_max_pos);
-        let cross_time = Axis { max_pos: cross_max, ..time.clone() };
-        let (width, inner) = (cfg.video.width(), cfg.audio.width());
-        // Rows behind those of all axes are times, too.
-        let (times, all) = (time.mids.len() as i32, at.video.iter().map(|axis| axis.mids.len() as i32).sum());
-        let time_row = |row: i32| if row < all { row } else { row - all + times };
-        let time_rows = at.video_index.iter().copied().step_by(at.video.len()).map(time_row).collect();
-        let audio = std::slice::from_ref(&at.audio);
-        let later = |max_pos| (at.later_times.as_slice(), max_pos);
-        Ropes {
-            video: axial(b, "rope.video", width, &at.video, cfg.theta, at.video_index.clone()).with_rows(
-                b,
-                later(time.max_pos),
-                cfg.theta,
-            ),
-            audio: axial(b, "rope.audio", inner, audio, cfg.theta, at.audio_index.clone()),
-            video_time: axial(b, "rope.video_time", inner, &[cross_time], cfg.theta, time_rows).with_rows(
-                b,
-                later(cross_max),
-                cfg.theta,
-            ),
-        }
     }
 }
 
@@ -374,7 +307,7 @@ fn gated_residual(b: &Builder, x: Value, y: Value, class: Value, gate: Value) ->
 }
 
 /// A stream in a block: what is there for all passes, and what its own pass brings.
-struct Stage<'a> {
+struct StreamInBlock<'a> {
     common: &'a Common,
     sums: &'a BlockSums,
     context: Value,
@@ -384,8 +317,8 @@ struct Stage<'a> {
 fn block(
     b: &Builder,
     blocks: &Blocks<'_>,
-    v: &Stage<'_>,
-    a: &Stage<'_>,
+    v: &StreamInBlock<'_>,
+    a: &StreamInBlock<'_>,
     perturbed: bool,
     crosses: bool,
     x: PerStream,
@@ -405,7 +338,14 @@ fn block(
 }
 
 /// Self-attention, or what stands for it where there is no `rope` because it is perturbed; then attention to the text.
-fn self_and_text(b: &Builder, eps: f32, s: &Stage<'_>, m: &Rows, rope: Option<&Rotary>, x: Value) -> Value {
+fn self_and_text(
+    b: &Builder,
+    eps: f32,
+    s: &StreamInBlock<'_>,
+    m: &Rows,
+    rope: Option<&Rotary>,
+    x: Value,
+) -> Value {
     let Common { prefix, heads, class, bias, .. } = *s.common;
     let n = modulated(b, eps, x, class, m.row(b, 1), m.row(b, 0));
     let y = b.scope(&format!("{prefix}attn1"), || match rope {
@@ -426,14 +366,14 @@ fn across(
     b: &Builder,
     cfg: &Transformer,
     r: &Ropes,
-    v: &Stage<'_>,
-    a: &Stage<'_>,
+    v: &StreamInBlock<'_>,
+    a: &StreamInBlock<'_>,
     x: PerStream,
 ) -> PerStream {
     let eps = cfg.norm_eps;
-    let rows = |s: &Stage<'_>| (s.sums.cross.here(b), s.sums.gate.here(b).row(b, 0));
+    let rows = |s: &StreamInBlock<'_>| (s.sums.cross.here(b), s.sums.gate.here(b).row(b, 0));
     let ((rows_v, gate_v), (rows_a, gate_a)) = (rows(v), rows(a));
-    let side = |s: &Stage<'_>, rows: &Rows, x: Value, first: usize| {
+    let side = |s: &StreamInBlock<'_>, rows: &Rows, x: Value, first: usize| {
         modulated(b, eps, x, s.common.class, rows.row(b, first), rows.row(b, first + 1))
     };
     let (q_v, kv_a) = (side(v, &rows_v, x.video, 0), side(a, &rows_a, x.audio, 0));
@@ -448,7 +388,7 @@ fn across(
     PerStream { video: b.add(x.video, b.mul(into_v, gate_v)), audio: b.add(x.audio, b.mul(into_a, gate_a)) }
 }
 
-fn mlp(b: &Builder, eps: f32, s: &Stage<'_>, m: &Rows, x: Value) -> Value {
+fn mlp(b: &Builder, eps: f32, s: &StreamInBlock<'_>, m: &Rows, x: Value) -> Value {
     let class = s.common.class;
     let n = modulated(b, eps, x, class, m.row(b, 4), m.row(b, 3));
     let y = b.scope(&format!("{}ff", s.common.prefix), || feed_forward(b, n));

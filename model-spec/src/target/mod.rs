@@ -42,7 +42,7 @@ pub struct Target {
     pub model: Model,
     /// The memory of the card that it is compiled for, in bytes; `None` for as much as it takes.
     pub vram: Option<u64>,
-    /// Whether every denoising step leaves a picture of how far the clip is.
+    /// Whether every denoising step leaves a frame that shows how far the clip is.
     pub preview: bool,
     /// Whether `velocity` takes weights of the video's self-attention.
     pub attention_mask: bool,
