@@ -1,5 +1,6 @@
 //! `zoetropec eval`: one phase on given inputs (docs/phases.md).
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
@@ -13,7 +14,7 @@ use zoetrope_model_spec::target::{Model, Target, parse_vram};
 #[cfg(not(feature = "cuda"))]
 use zoetrope_runtime::Error as RuntimeError;
 use zoetrope_runtime::Weights;
-use zoetrope_runtime::plan::Plan;
+use zoetrope_runtime::plan::{Plan, Role};
 
 use super::adapters::adapted;
 use super::guidance::GuidanceArgs;
@@ -210,7 +211,15 @@ impl Eval {
                 "phase run wants its initial noise\n  missing  {list}\n  help     --inputs FILE; docs/phases.md"
             )));
         }
-        noise.retain(|name, _| slots.contains_key(name));
+        let given = given_shapes(&plan);
+        noise.retain(|name, _| given.contains_key(name));
+        let odd = noise.iter().find(|(name, t)| given[*name].iter().product::<usize>() != t.elements());
+        if let Some((name, tensor)) = odd {
+            return Err(Failure::usage(format!(
+                "{name} has shape {:?}, and the run wants {:?}",
+                tensor.shape, given[name]
+            )));
+        }
         let files = self.model.open(&plan, Some(&model))?;
         let adapters = self.adapters.open(&plan, Merge::Official)?;
         let weights = adapted(&adapters, &files, &plan)?;
@@ -252,6 +261,23 @@ impl Eval {
             Ok(run(&mut Session::on(cuda), request, &mut Unwatched, &mut keep)?)
         }
     }
+}
+
+/// What a request may give in place of what phases or the command would, by slot or port, with its shape.
+fn given_shapes(plan: &Plan) -> BTreeMap<String, Vec<usize>> {
+    let ports = plan.phases.iter().flat_map(|phase| phase.inputs.iter());
+    let given = ports.filter_map(|port| {
+        let name = match (&port.slot, &port.role) {
+            (Some(slot), _) => slot.to_string(),
+            (
+                None,
+                Role::Tensor { .. } | Role::Strength { .. } | Role::Frame { .. } | Role::Visible { .. },
+            ) => port.name.to_string(),
+            _ => return None,
+        };
+        Some((name, port.shape.iter().map(|n| *n as usize).collect()))
+    });
+    given.collect()
 }
 
 /// Whether there is room for what the phases of a plan leave, in numbers of 32 bits.
