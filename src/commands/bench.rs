@@ -36,8 +36,8 @@ pub struct Bench {
     #[arg(long, value_name = "NAME")]
     phase: Vec<String>,
     /// How often every phase runs; times are medians
-    #[arg(long, value_name = "N", default_value_t = 3)]
-    turns: usize,
+    #[arg(long, alias = "turns", value_name = "N", default_value_t = 3)]
+    runs: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -92,7 +92,7 @@ impl Bench {
         // Said as they come: what was measured is not lost if something fails.
         let mut all = Vec::new();
         for phase in phases {
-            let timed = time(&mut session, phase, self.turns, code, named)?;
+            let timed = time(&mut session, phase, self.runs, code, named)?;
             say(&row_of_phase(&timed))?;
             all.push(timed);
         }
@@ -151,7 +151,7 @@ fn seeds(phase: &Phase) -> Named {
 fn time<'p>(
     session: &mut Session<Cuda<'_>>,
     phase: &'p Phase,
-    turns: usize,
+    runs: usize,
     code: &Code,
     named: Option<&Card>,
 ) -> Result<Timed<'p>, Failure> {
@@ -165,7 +165,7 @@ fn time<'p>(
     let stepping = phase.segments.iter().find(|segment| segment.repeat == Repeat::Steps);
     let mut boundaries = Boundaries { of: stepping.map(|segment| segment.name.as_ref()), all: Vec::new() };
     // A phase may write over what it has read, so inputs are written for every turn, before the clock is started.
-    let turn = |session: &mut Session<Cuda<'_>>, watch: &mut dyn Watch| -> Result<f64, Failure> {
+    let once = |session: &mut Session<Cuda<'_>>, watch: &mut dyn Watch| -> Result<f64, Failure> {
         for (port, bytes) in &inputs {
             session.executor().write(port, bytes)?;
         }
@@ -174,8 +174,8 @@ fn time<'p>(
         Ok(start.elapsed().as_secs_f64())
     };
     let mut times = Vec::new();
-    for _ in 0..turns.max(1) {
-        times.push(turn(session, &mut boundaries)?);
+    for _ in 0..runs.max(1) {
+        times.push(once(session, &mut boundaries)?);
         boundaries.all.push((false, Instant::now()));
     }
     let mut host = 0.0;
@@ -184,7 +184,7 @@ fn time<'p>(
         host += if stepping.is_some() && segment.repeat != Repeat::Steps { 0.0 } else { spent };
     }
     session.executor().set_mode(Mode::Single);
-    turn(session, &mut Unwatched)?;
+    once(session, &mut Unwatched)?;
     session.executor().set_mode(Mode::Graphs);
     let launches: BTreeMap<u32, _> =
         (phase.first..).zip(phase.launches().map(|(launch, _)| launch)).collect();

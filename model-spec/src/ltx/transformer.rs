@@ -43,7 +43,7 @@ struct Modulation {
     cross_gate: Value,
 }
 
-/// What the checkpoint and the taps call a stream's parts.
+/// What the checkpoint and the taps call the modules of a stream.
 struct Names {
     /// How most of its names begin.
     prefix: &'static str,

@@ -1,4 +1,4 @@
-//! The launches of a plan as a CUDA driver takes them: one table for every class of devices.
+//! The launches of a plan as a CUDA driver takes them: one table for every class of cards.
 //!
 //! A plan says what a launch computes, its code which function of which machine code does it, on how many blocks, and
 //! with which argument. Every function has one argument, a structure that is there byte by byte except for addresses,
@@ -38,7 +38,7 @@ pub const MAP_ALIGN: usize = 128;
 pub struct Arch {
     /// As in `sm_90a`.
     pub name: Text,
-    /// Compute capabilities of the devices that load it.
+    /// Compute capabilities of the cards that load it.
     pub serves: List<(u32, u32)>,
 }
 
@@ -55,7 +55,7 @@ pub struct Function {
     pub shared: u32,
     /// Bytes of its argument.
     pub argument_bytes: u32,
-    /// Whether its blocks go through the work of their part in strides: then no more of them are launched than the device
+    /// Whether its blocks go through the work of their part in strides: then no more of them are launched than the card
     /// has multiprocessors.
     pub strides: bool,
 }
@@ -95,7 +95,7 @@ impl Map {
     }
 }
 
-/// The code of a plan for a class of devices.
+/// The code of a plan for a class of cards.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Code {
     /// The name of the plan.
@@ -113,7 +113,7 @@ pub struct Code {
 }
 
 impl Code {
-    /// The architecture whose machine code a device of a compute capability loads.
+    /// The architecture whose machine code a card of a compute capability loads.
     pub fn arch(&self, capability: (u32, u32)) -> Option<&Arch> {
         self.archs.iter().find(|arch| arch.serves.contains(&capability))
     }

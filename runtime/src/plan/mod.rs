@@ -308,7 +308,7 @@ pub struct Buffer {
     pub lifetime: Lifetime,
 }
 
-/// A part of the run with its own resident weights.
+/// A stretch of the run with its own resident weights.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Phase {
     pub name: Text,
