@@ -18,6 +18,7 @@ use zoetrope_runtime::plan::{Plan, Role};
 
 use super::adapters::adapted;
 use super::guidance::GuidanceArgs;
+use super::images::ImageArgs;
 use super::show::find_target;
 use super::{AdapterArgs, ModelArgs};
 use crate::adapters::Merge;
@@ -38,7 +39,7 @@ use crate::tokenize::{Encoded, Tokenizer};
 pub struct Eval {
     /// A preset's name or a target file
     target: String,
-    /// tokenize, text-encode, connect, video-encode, velocity, denoise, upscale, video-decode, audio-decode, vocode, or run
+    /// tokenize, image, text-encode, connect, video-encode, velocity, denoise, upscale, video-decode, audio-decode, vocode, or run
     phase: String,
     #[command(flatten)]
     model: ModelArgs,
@@ -69,6 +70,8 @@ pub struct Eval {
     #[arg(long, value_name = "N")]
     chunk: Option<NonZeroUsize>,
     #[command(flatten)]
+    images: ImageArgs,
+    #[command(flatten)]
     guidance: GuidanceArgs,
 }
 
@@ -95,6 +98,7 @@ impl Eval {
         let file = OutputFile::open(&self.outputs, Format::Safetensors, &self.read())?;
         let outputs = match self.phase.as_str() {
             "tokenize" => self.tokenize(&target)?,
+            "image" => self.image(&target)?,
             "run" => self.whole(&target, &folder, &file)?,
             _ => self.one(&target, &folder, &file)?,
         };
@@ -109,7 +113,7 @@ impl Eval {
     /// All files that are read.
     fn read(&self) -> Inputs {
         let more = [Some(Path::new(&self.target)), self.inputs.as_deref()];
-        let model = self.model.paths().chain(self.adapters.paths());
+        let model = self.model.paths().chain(self.adapters.paths()).chain(self.images.paths());
         Inputs::of(model.chain(more.into_iter().flatten()))
     }
 
@@ -164,6 +168,12 @@ impl Eval {
             ("input_ids".to_string(), tensor(&encoded.input_ids)),
             ("attention_mask".to_string(), tensor(&encoded.attention_mask)),
         ]))
+    }
+
+    /// An image as `video-encode` takes it, in the target's size.
+    fn image(&self, target: &Target) -> Result<Named, Failure> {
+        let image = self.images.only(target.size.width, target.size.height)?;
+        Ok(Named::from([("video".to_string(), image)]))
     }
 
     fn one(&self, target: &Target, folder: &Path, file: &OutputFile) -> Result<Named, Failure> {
@@ -227,7 +237,9 @@ impl Eval {
         let encoded = self.encoded(tokenizer)?;
         self.guidance.check(&plan)?;
         let negative = self.guidance.negative(&plan, tokenizer)?;
+        let images = self.images.open(&plan)?;
         let request = Request {
+            images: images.of_request(),
             prompts: [&encoded].into_iter().chain(&negative).collect(),
             steps: self.guidance.steps(),
             tensors: noise.into_iter().chain(self.guidance.scales()).collect(),

@@ -64,6 +64,17 @@ impl FromStr for Given {
     }
 }
 
+impl Given {
+    /// The image. Says what of it is left out.
+    fn read(&self) -> Result<Image, Failure> {
+        let image = Image::open(&self.path, self.crf)?;
+        for note in image.notes() {
+            terminal::note(format_args!("{}: {note}", self.path.display()));
+        }
+        Ok(image)
+    }
+}
+
 /// Images that were read, by their number in the plan, each with its strength and frame.
 pub struct Images(BTreeMap<u32, (Image, f32, u32)>);
 
@@ -80,6 +91,17 @@ impl ImageArgs {
     /// The files that are given.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         self.image.iter().map(|given| given.path.as_path())
+    }
+
+    /// The one image that is given, as a clip of one frame: [1, 3, 1, height, width] in -1..1.
+    ///
+    /// # Errors
+    /// None or several are given, or it cannot be used.
+    pub fn only(&self, width: usize, height: usize) -> Result<Tensor, Failure> {
+        let [given] = &self.image[..] else {
+            return Err(Failure::usage("phase image wants one image\n  help  --image PATH"));
+        };
+        Ok(Tensor::real(&[1, 3, 1, height, width], given.read()?.fit(width, height)))
     }
 
     /// Reads the images that a run of `plan` takes. Says what of them is left out.
@@ -110,7 +132,8 @@ impl ImageArgs {
                     Some(number) => *number,
                     None => {
                         let count = keyframes.len();
-                        let built = format!("build it with ZOETROPE_KEYFRAMES={}", self.image.len());
+                        let wanted = self.image.iter().filter(|given| given.frame > 0).count();
+                        let built = format!("build it with ZOETROPE_KEYFRAMES={wanted}");
                         return refused(
                             given,
                             format!(
@@ -121,11 +144,7 @@ impl ImageArgs {
                     }
                 },
             };
-            let image = Image::open(&given.path, given.crf).map_err(|e| Failure::usage(e.to_string()))?;
-            for note in image.notes() {
-                terminal::note(format_args!("{}: {note}", given.path.display()));
-            }
-            images.insert(number, (image, given.strength, given.frame));
+            images.insert(number, (given.read()?, given.strength, given.frame));
         }
         Ok(Images(images))
     }

@@ -86,18 +86,6 @@ fn steps() -> Vec<Kernel> {
                 m.add(start, m.mul(m.sub(noise, start), scale))
             })
             .cuda(Cuda::of_units(SOURCE, "mix")),
-        Kernel::named("euler_step", "x0 = x − v·sigma; x + (x − x0)/sigma·Δsigma")
-            .reads("velocity", &["..", "dim"])
-            .reads("sigma", &["1"])
-            .reads("d_sigma", &["1"])
-            .reads("x", &["..", "dim"])
-            .or_in_place()
-            .case(&[&[5, 19], &[1], &[1], &[5, 19]])
-            .means("y", &["..", "dim"], |m, [velocity, sigma, d_sigma, x]| {
-                let x0 = m.sub(x, m.mul(velocity, sigma));
-                m.add(x, m.mul(m.div(m.sub(x, x0), sigma), d_sigma))
-            })
-            .cuda(Cuda::of_units(SOURCE, "euler_step")),
         Kernel::named("denoised", "x0 = x − v·sigma")
             .reads("velocity", &["..", "dim"])
             .reads("sigma", &["1"])
@@ -119,24 +107,6 @@ fn steps() -> Vec<Kernel> {
             m.add(guided, m.mul(m.sub(cond, other), m.affine(scale, 1.0, -1.0)))
         })
         .cuda(Cuda::of_units(SOURCE, "guide")),
-        Kernel::named(
-            "guided_euler_step",
-            "x0 = guided·(1 + rescale·(ratio of deviations − 1)); x + (x − x0)/sigma·Δsigma",
-        )
-        .reads("guided", &["..", "dim"])
-        .reads("cond_deviation", &["1"])
-        .reads("deviation", &["1"])
-        .reads("rescale", &["1"])
-        .reads("sigma", &["1"])
-        .reads("d_sigma", &["1"])
-        .reads("x", &["..", "dim"])
-        .or_in_place()
-        .case(&[&[5, 19], &[1], &[1], &[1], &[1], &[1], &[5, 19]])
-        .means("y", &["..", "dim"], |m, [guided, cond_deviation, deviation, rescale, sigma, d_sigma, x]| {
-            let x0 = denoised::rescaled(m, guided, [cond_deviation, deviation, rescale]);
-            m.add(x, m.mul(m.div(m.sub(x, x0), sigma), d_sigma))
-        })
-        .cuda(Cuda::of_units(SOURCE, "guided_euler_step")),
     ]
 }
 

@@ -48,18 +48,6 @@ template <class K> DEVICE void mix(const typename K::Part& part, int block) {
                     [=](float start, float noise) { return start + (noise - start) * scale; });
 }
 
-// Where the latent `x` goes in a step that takes it for `x0` and noise.
-DEVICE float step(float x, float x0, float sigma, float d_sigma) {
-    return x + (x - x0) / sigma * d_sigma;
-}
-
-template <class K> DEVICE void euler_step(const typename K::Part& part, int block) {
-    float sigma = real(part.sigma.data[0]), d_sigma = real(part.d_sigma.data[0]);
-    zip<K::threads>(part.x, part.velocity, part.y, block, [=](float x, float velocity) {
-        return step(x, x - velocity * sigma, sigma, d_sigma);
-    });
-}
-
 template <class K> DEVICE void denoised(const typename K::Part& part, int block) {
     float sigma = real(part.sigma.data[0]);
     zip<K::threads>(part.x, part.velocity, part.y, block,
@@ -249,14 +237,6 @@ template <class K> DEVICE void standardize(const typename K::Part& part, int) {
 
 template <class K> DEVICE void standardize_visible(const typename K::Part& part, int) {
     standard<K>(part, VisibleRows<decltype(part.visible)>{part.visible});
-}
-
-template <class K> DEVICE void guided_euler_step(const typename K::Part& part, int block) {
-    float sigma = real(part.sigma.data[0]), d_sigma = real(part.d_sigma.data[0]);
-    float factor = rescaling<K, typename K::affine, typename K::affine_2>(part);
-    zip<K::threads>(part.x, part.guided, part.y, block, [=](float x, float guided) {
-        return step(x, guided * factor, sigma, d_sigma);
-    });
 }
 
 // A term of a sum: elements and what they are multiplied by.

@@ -381,6 +381,23 @@ impl Loop {
 }
 
 impl Plan {
+    /// What its weights come from, in the order of [`Source`].
+    pub fn sources(&self) -> BTreeSet<Source> {
+        let of = |constant: &Constant| match constant.origin {
+            Origin::Weight { source, .. } => Some(source),
+            Origin::Table { .. } => None,
+        };
+        self.constants.iter().filter_map(of).collect()
+    }
+
+    /// What a run leaves for the host beside what phases leave for each other.
+    pub fn results(&self) -> Vec<Role> {
+        let leaves = |role: &Role| {
+            self.phases.iter().flat_map(|phase| phase.outputs.iter()).any(|port| port.role == *role)
+        };
+        [Role::Video, Role::Waveform, Role::Preview].into_iter().filter(leaves).collect()
+    }
+
     pub fn phase(&self, name: &str) -> Option<&Phase> {
         self.phases.iter().find(|p| p.name == name)
     }

@@ -72,6 +72,10 @@ impl Plan {
             out,
             "memory {peak} {budget}   beside it {reserve} for the driver   latent frames decoded together: {chunk}"
         )?;
+        let listed = |names: Vec<String>| names.join(", ");
+        let reads = listed(self.sources().into_iter().map(|source| source.name().to_string()).collect());
+        let leaves = listed(self.results().iter().map(Role::to_string).collect());
+        writeln!(out, "reads {reads}   leaves {leaves}")?;
         for (i, kernel) in self.kernels.iter().enumerate() {
             let gap = if kernel.attrs_text.is_empty() { "" } else { " " };
             writeln!(out, "kernel {i} {}{gap}{}", kernel.name, kernel.attrs_text)?;
