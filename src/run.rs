@@ -114,13 +114,16 @@ pub fn kept_as(port: &Port) -> &str {
 }
 
 impl Request<'_> {
-    /// The phases that leave something of the clip, or something that such a phase takes and that is not given.
+    /// The phases that leave something for whoever asked, which no phase takes, or something that such a phase takes and
+    /// that is not given.
     fn wanted<'p>(&self, plan: &'p Plan) -> Vec<&'p Phase> {
+        let inputs = plan.phases.iter().flat_map(|phase| phase.inputs.iter());
+        let inner: BTreeSet<&str> = inputs.filter_map(|port| port.slot.as_deref()).collect();
         let (mut taken, mut phases) = (BTreeSet::new(), Vec::new());
         for phase in plan.phases.iter().rev() {
-            let wanted = |port: &Port| {
-                let of_clip = matches!(port.role, Role::Video | Role::Waveform);
-                of_clip || port.slot.as_deref().is_some_and(|slot| taken.contains(slot))
+            let wanted = |port: &Port| match port.slot.as_deref() {
+                Some(slot) => taken.contains(slot) || !inner.contains(slot),
+                None => port.role != Role::Preview,
             };
             if phase.outputs.iter().any(wanted) {
                 let slots = phase.inputs.iter().filter_map(|port| port.slot.as_deref());
