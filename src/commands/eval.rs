@@ -23,7 +23,7 @@ use crate::adapters::Merge;
 use crate::device::Device;
 #[cfg(feature = "cuda")]
 use crate::device::compiled::{first_card, on_card};
-use crate::eval::Phase;
+use crate::eval::{Phase, sigmas};
 use crate::failure::Failure;
 use crate::output::{Format, Inputs, OutputFile, STREAM, check_room};
 use crate::run::{Finished, Request, noise_slots, run};
@@ -37,7 +37,7 @@ use crate::tokenize::{Encoded, Tokenizer};
 pub struct Eval {
     /// A preset's name or a target file
     target: String,
-    /// tokenize, text-encode, connect, video-encode, velocity, denoise, upscale, video-decode, audio-decode, vocode, or run
+    /// tokenize, text-encode, connect, video-encode, conditioning, sigmas, velocity, guide, step, denoise, upscale, video-decode, audio-decode, vocode, or run
     phase: String,
     #[command(flatten)]
     model: ModelArgs,
@@ -94,6 +94,7 @@ impl Eval {
         let file = OutputFile::open(&self.outputs, Format::Safetensors, &self.read())?;
         let outputs = match self.phase.as_str() {
             "tokenize" => self.tokenize(&target)?,
+            "sigmas" => sigmas(&target, self.guidance.steps())?,
             "run" => self.whole(&target, &folder, &file)?,
             _ => self.one(&target, &folder, &file)?,
         };
