@@ -7,6 +7,7 @@ use thiserror::Error as ThisError;
 use zoetrope_compiler::Options;
 use zoetrope_compiler::frontend::{CompileError, Scope, compile_levels};
 use zoetrope_model_spec::ltx::config::ModelConfig;
+use zoetrope_model_spec::ltx::schedule::Levels;
 use zoetrope_model_spec::target::Target;
 use zoetrope_runtime::plan::{self, Plan, Port, Role};
 use zoetrope_runtime::{Error as RuntimeError, Executor, Weights};
@@ -36,6 +37,27 @@ pub enum EvalError {
     Classes { name: String, have: usize, want: usize },
     #[error("{0}")]
     Input(String),
+}
+
+/// The noise levels of all stages of a target, `stage1.sigmas` and so on: n + 1 for n steps. Where a stage leaves its
+/// number of steps open, it is `steps`, if that is said.
+///
+/// # Errors
+/// A number of steps for stages that all have a list of levels.
+pub fn sigmas(target: &Target, steps: Option<usize>) -> Result<Named, EvalError> {
+    let levels: Vec<Levels> =
+        target.recipe.stages.iter().map(|stage| stage.schedule(target.size).levels).collect();
+    if steps.is_some() && !levels.iter().any(|levels| matches!(levels, Levels::Shifted { .. })) {
+        return Err(EvalError::Input(format!(
+            "every stage of {} has a list of noise levels, which says the steps\n  help  leave out --steps",
+            target.recipe.name
+        )));
+    }
+    let named = |(number, levels): (usize, &Levels)| {
+        let sigmas = levels.sigmas(steps);
+        (format!("stage{number}.sigmas"), Tensor::real(&[sigmas.len()], sigmas))
+    };
+    Ok((1..).zip(&levels).map(named).collect())
 }
 
 /// What came out of a phase.
@@ -196,6 +218,12 @@ impl Request {
     fn new(phase: &plan::Phase, inputs: &Named) -> Result<Request, EvalError> {
         let mut request = Request { ports: BTreeMap::new(), sigmas: Vec::new() };
         let mut missing = Vec::new();
+        if phase.schedule.is_some() {
+            match inputs.get(SIGMAS) {
+                Some(given) => request.sigmas = given.reals(),
+                None => missing.push(format!("{SIGMAS} [steps + 1]")),
+            }
+        }
         let mut want = |name: &str, shape: String| {
             let found = inputs.get(name);
             if found.is_none() {
@@ -207,20 +235,18 @@ impl Request {
             let shape: Vec<usize> = port.shape.iter().map(|d| *d as usize).collect();
             let name = port.name.as_ref();
             let given = match &port.role {
-                Role::Sigma => {
-                    let given = want(SIGMAS, "[steps + 1]".to_string());
-                    request.sigmas = given.map(Tensor::reals).unwrap_or_default();
-                    None
-                }
                 Role::StepTensor => {
                     let wanted = [&["evaluations".to_string()][..], &texts(&shape)].concat().join(", ");
                     let given = want(name, format!("[{wanted}]")).cloned();
                     request.ports.extend(given.map(|given| (name.to_string(), given)));
                     None
                 }
-                Role::ClassOf { .. } | Role::NoiseScale | Role::Unset | Role::Coefficients | Role::Holds => {
-                    None
-                }
+                Role::ClassOf { .. }
+                | Role::NoiseScale
+                | Role::Unset
+                | Role::Sigma
+                | Role::Coefficients
+                | Role::Holds => None,
                 Role::Distinct { of } => {
                     let of_it = |p: &&Port| matches!(&p.role, Role::ClassOf { of: other } if of == other);
                     let class = phase.inputs.iter().find(of_it);
@@ -269,7 +295,7 @@ impl Request {
 
     fn check_sigmas(&self, phase: &plan::Phase) -> Result<(), EvalError> {
         let sigmas = &self.sigmas;
-        if phase.inputs.iter().any(|p| p.role == Role::Sigma) && sigmas.len() < 2 {
+        if phase.schedule.is_some() && sigmas.len() < 2 {
             return Err(EvalError::Input("sigmas has fewer than two values; n steps want n + 1".to_string()));
         }
         let fall = sigmas.windows(2).all(|pair| pair[0] > pair[1]);

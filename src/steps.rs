@@ -39,6 +39,7 @@ fn evaluations(phase: &Phase, sigmas: &[f32]) -> Vec<Evaluation> {
         Some(Solver::Ancestral { eta, s_noise }) => solver::Solver::Ancestral { eta, s_noise },
         Some(Solver::GradientEstimation { gamma }) => solver::Solver::GradientEstimation { gamma },
         Some(Solver::Res2s { eta }) => solver::Solver::Res2s { eta },
+        Some(Solver::Injection { eta }) => solver::Solver::Injection { eta },
     };
     solver.evaluations(sigmas)
 }

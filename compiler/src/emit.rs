@@ -159,6 +159,7 @@ fn schedule(schedule: &Schedule) -> TokenStream {
         Solver::Ancestral { eta, s_noise } => quote!(Solver::Ancestral { eta: #eta, s_noise: #s_noise }),
         Solver::GradientEstimation { gamma } => quote!(Solver::GradientEstimation { gamma: #gamma }),
         Solver::Res2s { eta } => quote!(Solver::Res2s { eta: #eta }),
+        Solver::Injection { eta } => quote!(Solver::Injection { eta: #eta }),
     };
     let levels = match &schedule.levels {
         Levels::List(sigmas) => {

@@ -9,6 +9,7 @@ use zoetrope_model_spec::ltx::builtin::ltx_2_3_22b;
 use zoetrope_model_spec::ltx::pipeline::{Pixels, Recorder};
 use zoetrope_model_spec::ltx::recipe::Recipe;
 use zoetrope_model_spec::ltx::sizes::Size;
+use zoetrope_model_spec::ltx::skip::Skip;
 use zoetrope_model_spec::program::Program;
 use zoetrope_model_spec::target::{Model, Target};
 use zoetrope_runtime::null::Null;
@@ -30,6 +31,7 @@ fn target(width: usize, height: usize, frames: usize) -> Target {
         vram: None,
         preview: false,
         attention_mask: false,
+        skip: Skip::default(),
     }
 }
 

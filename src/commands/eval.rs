@@ -25,7 +25,7 @@ use crate::adapters::Merge;
 use crate::device::Device;
 #[cfg(feature = "cuda")]
 use crate::device::compiled::{first_card, on_card};
-use crate::eval::Phase;
+use crate::eval::{Phase, sigmas};
 use crate::failure::Failure;
 use crate::output::{Format, Inputs, OutputFile, STREAM, check_room};
 use crate::run::{Finished, Request, noise_slots, run};
@@ -39,7 +39,7 @@ use crate::tokenize::{Encoded, Tokenizer};
 pub struct Eval {
     /// A preset's name or a target file
     target: String,
-    /// tokenize, image, text-encode, connect, video-encode, velocity, denoise, upscale, video-decode, audio-decode, vocode, or run
+    /// tokenize, image, text-encode, connect, video-encode, conditioning, sigmas, velocity, guide, step, denoise, upscale, video-decode, audio-decode, vocode, or run
     phase: String,
     #[command(flatten)]
     model: ModelArgs,
@@ -99,6 +99,7 @@ impl Eval {
         let outputs = match self.phase.as_str() {
             "tokenize" => self.tokenize(&target)?,
             "image" => self.image(&target)?,
+            "sigmas" => sigmas(&target, self.guidance.steps().count)?,
             "run" => self.whole(&target, &folder, &file)?,
             _ => self.one(&target, &folder, &file)?,
         };

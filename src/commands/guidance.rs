@@ -85,7 +85,8 @@ impl GuidanceArgs {
     /// # Errors
     /// Names an option that is said all the same.
     pub fn refuse(&self, phase: &str) -> Result<(), Failure> {
-        match self.options().next() {
+        // Noise levels are those of a number of steps.
+        match self.options().find(|(option, _)| !(phase == "sigmas" && *option == "--steps")) {
             None => Ok(()),
             Some((option, _)) => Err(Failure::usage(format!(
                 "{option} is for whole runs, not for phase {phase}\n  help  single phases take scales among their \

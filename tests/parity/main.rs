@@ -5,6 +5,7 @@ mod decoders;
 mod guided;
 mod lora;
 mod model;
+mod parts;
 mod run;
 mod slots;
 mod solver;

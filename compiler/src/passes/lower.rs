@@ -120,6 +120,7 @@ fn steps(steps: &Steps) -> plan::Schedule {
         Solver::Ancestral { eta, s_noise } => plan::Solver::Ancestral { eta, s_noise },
         Solver::GradientEstimation { gamma } => plan::Solver::GradientEstimation { gamma },
         Solver::Res2s { eta } => plan::Solver::Res2s { eta },
+        Solver::Injection { eta } => plan::Solver::Injection { eta },
     };
     plan::Schedule { solver, levels }
 }

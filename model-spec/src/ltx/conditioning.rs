@@ -17,6 +17,8 @@ pub struct Conditioning {
     pub held: Option<Held>,
     /// `None` where all tokens are seen.
     pub hidden: Option<Hidden>,
+    /// Beginning and end of what each keyframe covers, in seconds, f32 [1, 2].
+    pub keyframes: Vec<Value>,
 }
 
 /// What holds tokens of a stream.
@@ -61,6 +63,7 @@ struct Tokens<'a> {
     clean: Vec<Value>,
     clean_rows: i32,
     times: Vec<Value>,
+    spans: Vec<Value>,
     /// Whether the tokens of each keyframe are seen, f32 \[1\].
     visible: Vec<Value>,
 }
@@ -71,7 +74,7 @@ struct Tokens<'a> {
 pub fn conditioned_video(b: &Builder, cfg: &Transformer, size: Size, items: &[Item]) -> Conditioning {
     let positions = Positions::of(&size, cfg);
     if items.is_empty() {
-        return Conditioning { positions, held: None, hidden: None };
+        return Conditioning { positions, held: None, hidden: None, keyframes: Vec::new() };
     }
     let tokens = size.video_tokens();
     let mut all = Tokens {
@@ -85,6 +88,7 @@ pub fn conditioned_video(b: &Builder, cfg: &Transformer, size: Size, items: &[It
         clean: Vec::new(),
         clean_rows: 0,
         times: Vec::new(),
+        spans: Vec::new(),
         visible: Vec::new(),
     };
     for item in items {
@@ -144,6 +148,7 @@ impl Tokens<'_> {
         let (start, end) = (b.div(at, fps), b.div(b.affine(at, 1.0, 1.0), fps));
         let time_row = positions.video.iter().map(|axis| axis.mids.len()).sum::<usize>() + self.times.len();
         self.times.push(b.affine(b.add(start, end), 0.5, 0.0));
+        self.spans.push(b.reshape(b.concat(&[start, end]), &[1, 2]));
         self.visible.push(self.number(format!("{port}_visible"), Role::Visible { number }));
         for i in 0..frame {
             self.class.push(class);
@@ -173,7 +178,9 @@ impl Tokens<'_> {
 
     fn done(self, positions: Positions) -> Conditioning {
         let hidden = self.hidden();
-        let Tokens { b, channels, mut clean, clean_rows, class, clean_row, index, masks, times, .. } = self;
+        let Tokens {
+            b, channels, mut clean, clean_rows, class, clean_row, index, masks, times, spans, ..
+        } = self;
         let tokens = class.len();
         clean.push(b.round(b.constant("nothing", &[1, channels], vec![0.0; channels])));
         let row = clean_row.iter().map(|row| row.unwrap_or(clean_rows)).collect();
@@ -186,6 +193,7 @@ impl Tokens<'_> {
                 clean: b.tap("v.clean_latent", b.gather(b.concat(&clean), row)),
             }),
             hidden,
+            keyframes: spans,
         }
     }
 }

@@ -27,9 +27,9 @@ pub(super) enum StepNoise {
 #[derive(Clone, Copy)]
 pub(super) struct Track {
     /// How the names of its ports begin.
-    name: &'static str,
+    pub name: &'static str,
     /// What its tokens begin as, [tokens, channels].
-    start: Value,
+    pub start: Value,
     /// Which noise level each token has, i32 [tokens].
     pub class: Value,
     /// What holds some of its tokens; `None` where all are generated.
@@ -40,13 +40,13 @@ pub(super) struct Track {
 
 /// What the host hands in before an evaluation.
 #[derive(Clone, Copy)]
-struct StepPorts {
+pub(super) struct StepPorts {
     /// Of the solver's sums, f32.
-    coefficients: Value,
+    pub coefficients: Value,
     /// Two words; `None` where no noise is drawn.
-    seed: Option<Value>,
+    pub seed: Option<Value>,
     /// Whether the new state is held, f32 \[1\]; `None` where no solver asks for it.
-    holds: Option<Value>,
+    pub holds: Option<Value>,
 }
 
 impl Recorder<'_> {
@@ -165,12 +165,12 @@ impl Recorder<'_> {
 
 /// How a solver's registers are stored: where there is one, as the model's latents; several are sums of each other, which
 /// bf16 would not carry.
-fn register_dtype(b: &Builder, solver: Solver) -> Dtype {
+pub(super) fn register_dtype(b: &Builder, solver: Solver) -> Dtype {
     if solver.updates().len() == 1 { b.dtype() } else { Dtype::F32 }
 }
 
 /// The registers of a stream after an evaluation.
-fn stepped(
+pub(super) fn stepped(
     b: &Builder,
     solver: Solver,
     track: &Track,

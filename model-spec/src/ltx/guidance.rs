@@ -1,18 +1,18 @@
 //! Guidance: several passes through the transformer make one prediction (docs/model/sampling.md 7).
 
 use std::fmt;
-use std::ops::Range;
 
 use super::config::Transformer;
 use super::sampler;
+use super::skip::Skip;
 use crate::lang::{Builder, Value};
 
-/// What a pass through the transformer leaves out (docs/model/transformer.md 9).
+/// A pass through the transformer: which prompt it hears, and what it skips (docs/model/transformer.md 9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pass {
-    /// Nothing; the prompt.
+    /// Nothing, with the prompt.
     Cond,
-    /// Nothing; the negative prompt.
+    /// Nothing, with the negative prompt.
     Uncond,
     /// Self-attention of both streams in the perturbed blocks.
     Perturbed,
@@ -121,6 +121,15 @@ impl Pass {
         }
     }
 
+    /// What it skips in a model of so many blocks, of which these are perturbed.
+    pub fn skip(self, stg_blocks: &[usize], layers: usize) -> Skip {
+        match self {
+            Pass::Cond | Pass::Uncond => Skip::default(),
+            Pass::Perturbed => Skip::perturbed(stg_blocks),
+            Pass::Isolated => Skip::isolated(layers),
+        }
+    }
+
     /// How much it counts among the scales of a stream.
     pub fn of(self, scales: StreamScales) -> f32 {
         match self {
@@ -130,32 +139,6 @@ impl Pass {
             Pass::Isolated => scales.modality,
         }
     }
-}
-
-/// Blocks that one loop goes through.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stretch {
-    pub blocks: Range<usize>,
-    /// Whether a perturbed pass is perturbed in them.
-    pub perturbed: bool,
-    /// Whether it is perturbed in them or in one before: until then it is the conditional pass.
-    pub begun: bool,
-}
-
-/// All `layers` in stretches: those in `stg_blocks`, and what lies between.
-pub fn stretches(layers: usize, stg_blocks: &[usize]) -> Vec<Stretch> {
-    let mut out: Vec<Stretch> = Vec::new();
-    for block in 0..layers {
-        let perturbed = stg_blocks.contains(&block);
-        match out.last_mut() {
-            Some(last) if last.perturbed == perturbed => last.blocks.end = block + 1,
-            last => {
-                let begun = perturbed || last.is_some_and(|last| last.begun);
-                out.push(Stretch { blocks: block..block + 1, perturbed, begun });
-            }
-        }
-    }
-    out
 }
 
 /// A guided prediction of x0 before its deviation is brought back to that of the conditional pass.
@@ -195,21 +178,5 @@ impl Guided {
         let [cond, own] = self.deviations;
         let ratio = b.affine(b.div(cond, own), 1.0, -1.0);
         b.mul(towards, b.affine(b.mul(ratio, self.rescale), 1.0, 1.0))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn stretches_begin_and_end_where_perturbation_does() {
-        let of = |layers, stg: &[usize]| {
-            stretches(layers, stg).into_iter().map(|s| (s.blocks, s.perturbed, s.begun)).collect::<Vec<_>>()
-        };
-        assert_eq!(of(48, &[]), [(0..48, false, false)]);
-        assert_eq!(of(48, &[28]), [(0..28, false, false), (28..29, true, true), (29..48, false, true)]);
-        assert_eq!(of(3, &[0, 1]), [(0..2, true, true), (2..3, false, true)]);
-        assert_eq!(of(2, &[1]), [(0..1, false, false), (1..2, true, true)]);
     }
 }

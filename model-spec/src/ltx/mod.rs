@@ -1,5 +1,6 @@
 //! LTX-2.3: its dimensions ([`config`]) and each of its components, as forward passes over a [`crate::lang::Builder`].
 
+mod alone;
 pub mod attention;
 pub mod audio_vae;
 pub mod builtin;
@@ -24,6 +25,7 @@ pub mod sampler;
 pub mod schedule;
 mod sequence;
 pub mod sizes;
+pub mod skip;
 pub mod solver;
 mod statistics;
 pub mod text_encoder;

@@ -2,23 +2,24 @@
 //!
 //! A phase's ports have the names and shapes of docs/phases.md. Inside, channels come last and there is no batch.
 
-use super::attention::bias_of;
 use super::config::{ModelConfig, TEXT_TOKENS};
 use super::denoise::StepNoise;
 use super::recipe::{Stage, Start};
 use super::sizes::Size;
-use super::transformer::{PerStream, Positions, Stream, velocity};
 use super::{audio_vae, connector, text_encoder, upscaler, video_vae, vocoder};
 use crate::lang::{Builder, Dtype, Graph, Op, Role, ShapeError, Value};
 use crate::program::{Phase, Program};
 use crate::target::Target;
 
 /// The phases that can be compiled alone, in the order of a run.
-pub const PHASES: [&str; 9] = [
+pub const PHASES: [&str; 12] = [
     "text-encode",
     "connect",
     "video-encode",
+    "conditioning",
     "velocity",
+    "guide",
+    "step",
     "denoise",
     "upscale",
     "video-decode",
@@ -103,6 +104,9 @@ impl Recorder<'_> {
             "connect" => self.connect(&PROMPTS[0]),
             "video-encode" => self.video_encode(size),
             "velocity" => self.velocity(size),
+            "conditioning" => self.conditioning(size),
+            "guide" => self.guide(size),
+            "step" => return Some(self.step(size)),
             "upscale" => self.upscale(size.half()),
             "video-decode" => self.video_decode(size),
             "audio-decode" => self.audio_decode(size),
@@ -231,40 +235,6 @@ impl Recorder<'_> {
         for (name, context) in CONTEXTS.into_iter().zip([v, a]) {
             b.output(name, b.reshape(context, &[1, TEXT_TOKENS, b.width(context)]));
         }
-        b.finish()
-    }
-
-    fn velocity(&self, size: Size) -> Recorded {
-        let b = self.builder("velocity");
-        let t = &self.model.transformer;
-        let stream = |name: &str, tokens: usize, channels: usize, width: usize| {
-            let port = |what: &str| format!("{name}.{what}");
-            let classes = self.target.timestep_classes.min(tokens);
-            let latent = b.input(&port("latent"), b.dtype(), &[1, tokens, channels]);
-            let context = b.input(&port("context"), b.dtype(), &[1, self.target.text_tokens, width]);
-            let of = port("timesteps");
-            let (distinct, class) = (Role::Distinct { of: of.clone() }, Role::ClassOf { of });
-            let stream = Stream {
-                latent: b.reshape(latent, &[tokens, channels]),
-                timesteps: b.port(&port("timesteps"), distinct, Dtype::F32, &[classes]),
-                class: b.port(&port("class"), class, Dtype::I32, &[tokens]),
-                sigma: b.input(&port("sigma"), Dtype::F32, &[1]),
-                bias: None,
-                bias_from_outside: None,
-            };
-            (stream, b.reshape(context, &[self.target.text_tokens, width]))
-        };
-        let (mut video, context_v) = stream("v", size.video_tokens(), t.video_channels, t.video.width());
-        let (audio, context_a) = stream("a", size.audio_tokens(), t.audio_channels, t.audio.width());
-        if self.target.attention_mask {
-            let tokens = size.video_tokens();
-            let weights = b.input("v.attention_mask", b.dtype(), &[1, tokens, tokens]);
-            video.bias = Some(bias_of(&b, b.reshape(weights, &[tokens, tokens])));
-        }
-        let context = PerStream { video: context_v, audio: context_a };
-        let made = velocity(&b, t, &Positions::of(&size, t), video, audio, context);
-        b.output("v.velocity", b.reshape(made.video, &[1, size.video_tokens(), t.video_channels]));
-        b.output("a.velocity", b.reshape(made.audio, &[1, size.audio_tokens(), t.audio_channels]));
         b.finish()
     }
 

@@ -9,6 +9,7 @@ use super::denoise::Track;
 use super::guidance::{Guidance, Guided, Pass, RESCALE, StreamScales};
 use super::pipeline::NEGATIVE;
 use super::sampler::{denoised, held};
+use super::skip::Skip;
 use super::transformer::{PassInput, PerStream, Positions, Ropes, Stream, velocities};
 use crate::lang::{Builder, Dtype, Role, Value};
 
@@ -19,8 +20,9 @@ type PortScales = BTreeMap<&'static str, Value>;
 pub(super) struct Predictor<'a> {
     model: &'a Transformer,
     ropes: Ropes,
+    passes: Vec<Pass>,
+    /// Of the passes.
     inputs: Vec<PassInput>,
-    stg_blocks: Vec<usize>,
     /// Of video and audio; `None` where there is one pass.
     scales: Option<[PortScales; 2]>,
 }
@@ -34,13 +36,14 @@ impl<'a> Predictor<'a> {
         guidance: Option<&Guidance>,
         text_tokens: usize,
     ) -> Predictor<'a> {
-        let inputs = pass_inputs(b, model, guidance, text_tokens);
+        let passes = guidance.map_or(vec![Pass::Cond], |guidance| guidance.passes(model));
+        let inputs = pass_inputs(b, model, guidance, &passes, text_tokens);
         let scales = guidance.map(|guidance| {
             let streams = [("v", guidance.scales.video), ("a", guidance.scales.audio)];
-            streams.map(|(stream, usual)| scales(b, stream, &inputs, usual))
+            streams.map(|(stream, usual)| scales(b, stream, &passes, usual))
         });
         let ropes = Ropes::of(b, model, positions);
-        Predictor { model, ropes, inputs, stg_blocks: stg_blocks(b, model, guidance), scales }
+        Predictor { model, ropes, passes, inputs, scales }
     }
 
     /// x0 of all tokens, f32 [tokens, channels], held to what is given; `x` are the noisy ones.
@@ -55,14 +58,14 @@ impl<'a> Predictor<'a> {
         };
         let [v, a] = tracks;
         let (video, audio) = (stream(v, x.video), stream(a, x.audio));
-        let made = velocities(b, self.model, &self.ropes, video, audio, &self.inputs, &self.stg_blocks);
+        let made = velocities(b, self.model, &self.ropes, video, audio, &self.inputs);
         let of = |number: usize, stream: Stream, velocity: fn(&PerStream) -> Value| {
             let x0 = |made: &PerStream| x0_of_pass(b, &tracks[number], stream, velocity(made));
             let x0 = match &self.scales {
                 None => x0(&made[0]),
                 Some(scales) => {
-                    let pass = |(input, made): (&PassInput, &PerStream)| (input.pass, b.round(x0(made)));
-                    let passes: Vec<_> = self.inputs.iter().zip(&made).map(pass).collect();
+                    let pass = |(pass, made): (&Pass, &PerStream)| (*pass, b.round(x0(made)));
+                    let passes: Vec<_> = self.passes.iter().zip(&made).map(pass).collect();
                     let visible = tracks[number].hidden.map(|hidden| hidden.visible);
                     let guided = Guided::new(b, &passes, visible, |name| scales[number][name]);
                     guided.x0(b, guided.towards)
@@ -91,9 +94,8 @@ fn x0_of_pass(b: &Builder, track: &Track, stream: Stream, velocity: Value) -> Va
 }
 
 /// The ports of a stream that say how much each of its passes counts.
-fn scales(b: &Builder, stream: &str, inputs: &[PassInput], usual: StreamScales) -> PortScales {
-    let passes = inputs.iter().map(|input| input.pass);
-    let passes = passes.filter_map(|pass| Some((pass.scale()?.0, pass.of(usual))));
+fn scales(b: &Builder, stream: &str, passes: &[Pass], usual: StreamScales) -> PortScales {
+    let passes = passes.iter().filter_map(|pass| Some((pass.scale()?.0, pass.of(usual))));
     let port = |(name, default)| {
         let role = Role::Tensor { default: Some(default) };
         (name, b.port(&format!("{stream}.{name}"), role, Dtype::F32, &[1]))
@@ -106,6 +108,7 @@ fn pass_inputs(
     b: &Builder,
     model: &Transformer,
     guidance: Option<&Guidance>,
+    passes: &[Pass],
     text_tokens: usize,
 ) -> Vec<PassInput> {
     let context = |end: &str| {
@@ -117,18 +120,11 @@ fn pass_inputs(
         PerStream { video: port("v.context", video), audio: port("a.context", audio) }
     };
     let positive = context("");
-    let passes = guidance.map_or(vec![Pass::Cond], |guidance| guidance.passes(model));
-    let input =
-        |pass| PassInput { pass, context: if pass == Pass::Uncond { context(NEGATIVE) } else { positive } };
-    passes.into_iter().map(input).collect()
-}
-
-/// The perturbed blocks, all of which there must be.
-fn stg_blocks(b: &Builder, model: &Transformer, guidance: Option<&Guidance>) -> Vec<usize> {
-    let blocks = guidance.map_or(Vec::new(), |guidance| guidance.stg_blocks(model));
-    if let Some(block) = blocks.iter().find(|block| **block >= model.layers) {
-        let last = model.layers.max(1) - 1;
-        b.scope("guidance", || b.fail(format!("stg_blocks has {block}; the model's blocks are 0 to {last}")));
-    }
-    blocks
+    let stg_blocks = guidance.map_or(Vec::new(), |guidance| guidance.stg_blocks(model));
+    b.scope("guidance", || Skip::perturbed(&stg_blocks).check(b, "stg_blocks", model.layers));
+    let input = |pass: &Pass| PassInput {
+        skip: pass.skip(&stg_blocks, model.layers),
+        context: if *pass == Pass::Uncond { context(NEGATIVE) } else { positive },
+    };
+    passes.iter().map(input).collect()
 }

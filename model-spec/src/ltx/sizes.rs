@@ -39,19 +39,40 @@ impl Size {
     /// Midpoints of the latent cells along time (seconds), height and width (pixels), each from its rounded f32
     /// start and end (docs/model/transformer.md 3).
     pub fn video_axes(&self, max_pos: [f32; 3]) -> [Axis; 3] {
-        let [t, h, w] = self.latent();
-        let frame = |f: usize| ((TIME * f + 1).saturating_sub(TIME)) as f32 / self.fps as f32;
-        let pixels = |n: usize| (0..n).map(|i| mid((SPACE * i) as f32, (SPACE * (i + 1)) as f32)).collect();
-        let mids = [(0..t).map(|f| mid(frame(f), frame(f + 1))).collect(), pixels(h), pixels(w)];
         let mut max = max_pos.into_iter();
-        mids.map(|mids| Axis { mids, max_pos: max.next().unwrap_or(1.0) })
+        self.video_cells().map(|cells| Axis { mids: mids(&cells), max_pos: max.next().unwrap_or(1.0) })
     }
 
     /// Midpoints of the audio tokens, in seconds.
     pub fn audio_axis(&self, max_pos: f32) -> Axis {
+        Axis { mids: mids(&self.audio_cells()), max_pos }
+    }
+
+    /// Start and end of every video token along time (seconds), height and width (pixels).
+    pub fn video_spans(&self) -> Vec<Vec<[f32; 2]>> {
+        let cells = self.video_cells();
+        let all: Vec<[f32; 2]> = cells.concat();
+        let index = self.video_index();
+        let axis = |axis: usize| index.iter().skip(axis).step_by(cells.len()).map(|i| all[*i as usize]);
+        (0..cells.len()).map(|i| axis(i).collect()).collect()
+    }
+
+    /// Start and end of every audio token, in seconds.
+    pub fn audio_spans(&self) -> Vec<Vec<[f32; 2]>> {
+        vec![self.audio_cells()]
+    }
+
+    /// Start and end of the latent cells along each axis.
+    fn video_cells(&self) -> [Vec<[f32; 2]>; 3] {
+        let [t, h, w] = self.latent();
+        let frame = |f: usize| ((TIME * f + 1).saturating_sub(TIME)) as f32 / self.fps as f32;
+        let pixels = |n: usize| (0..n).map(|i| [(SPACE * i) as f32, (SPACE * (i + 1)) as f32]).collect();
+        [(0..t).map(|f| [frame(f), frame(f + 1)]).collect(), pixels(h), pixels(w)]
+    }
+
+    fn audio_cells(&self) -> Vec<[f32; 2]> {
         let start = |i: usize| (4 * i + 1).saturating_sub(4) as f32 * 160.0 / 16000.0;
-        let mids = (0..self.audio_tokens()).map(|i| mid(start(i), start(i + 1))).collect();
-        Axis { mids, max_pos }
+        (0..self.audio_tokens()).map(|i| [start(i), start(i + 1)]).collect()
     }
 
     /// For every video token its row in the table of all three axes.
@@ -67,6 +88,6 @@ impl Size {
     }
 }
 
-fn mid(start: f32, end: f32) -> f32 {
-    (start + end) / 2.0
+fn mids(cells: &[[f32; 2]]) -> Vec<f32> {
+    cells.iter().map(|[start, end]| (start + end) / 2.0).collect()
 }

@@ -31,6 +31,12 @@ pub enum Solver {
         /// How much of a step is made of noise.
         eta: f64,
     },
+    /// Fresh noise in what is predicted at the next level, which stands in the place of x0: how both halves of a step of
+    /// [`Solver::Res2s`] end (6.4, inject).
+    Injection {
+        /// How much of a step is made of noise.
+        eta: f64,
+    },
 }
 
 /// What the next value of a register is made of. All are [tokens, channels].
@@ -107,7 +113,9 @@ impl Solver {
     pub fn updates(&self) -> &'static [Update] {
         match self {
             Solver::Euler => &[Update { register: State, terms: &[State, X0] }],
-            Solver::Ancestral { .. } => &[Update { register: State, terms: &[State, X0, Noise] }],
+            Solver::Ancestral { .. } | Solver::Injection { .. } => {
+                &[Update { register: State, terms: &[State, X0, Noise] }]
+            }
             Solver::GradientEstimation { .. } => &[
                 Update { register: State, terms: &[State, X0, Former] },
                 Update { register: Former, terms: &[State, X0] },
@@ -122,12 +130,12 @@ impl Solver {
 
     /// Whether evaluations draw noise. Then the new state is held to what is given ([`Evaluation::holds`]).
     pub fn draws(&self) -> bool {
-        matches!(self, Solver::Ancestral { .. } | Solver::Res2s { .. })
+        !matches!(self, Solver::Euler | Solver::GradientEstimation { .. })
     }
 
     /// Whether noise is brought to mean 0 and deviation 1 over all elements of a stream.
     pub fn standardizes(&self) -> bool {
-        matches!(self, Solver::Res2s { .. })
+        matches!(self, Solver::Res2s { .. } | Solver::Injection { .. })
     }
 
     /// How many coefficients an evaluation has.
@@ -150,6 +158,9 @@ impl Solver {
                 steps.zip(gammas).map(|((sigma, next), gamma)| extrapolated(sigma, next, gamma)).collect()
             }
             Solver::Res2s { eta } => res_2s(levels, eta),
+            Solver::Injection { eta } => {
+                steps.enumerate().map(|(i, (sigma, next))| injection(i, sigma, next, eta)).collect()
+            }
         }
     }
 }
@@ -161,6 +172,7 @@ impl fmt::Display for Solver {
             Solver::Ancestral { eta, s_noise } => write!(f, "euler-ancestral eta={eta} s_noise={s_noise}"),
             Solver::GradientEstimation { gamma } => write!(f, "gradient-estimation gamma={gamma}"),
             Solver::Res2s { eta } => write!(f, "res_2s eta={eta}"),
+            Solver::Injection { eta } => write!(f, "res_2s-injection eta={eta}"),
         }
     }
 }
@@ -183,6 +195,12 @@ fn ancestral(step: usize, sigma: f64, next: f64, eta: f64, s_noise: f64) -> Eval
     let noise = sqrt((next * next - down * down * scale * scale).max(0.0)) * s_noise;
     let terms = [scale * down / sigma, scale * (1.0 - down / sigma), noise];
     evaluation(sigma, &terms, (noise != 0.0).then_some(Draw::Step(step)))
+}
+
+fn injection(step: usize, sigma: f64, next: f64, eta: f64) -> Evaluation {
+    let Injection { anchor, predicted, noise } = Injection::new(sigma, next, eta);
+    let drawn = (noise != 0.0).then_some(Draw::Step(step));
+    Evaluation { holds: true, ..evaluation(sigma, &[anchor, predicted, noise], drawn) }
 }
 
 /// With v = (x − x0)/sigma and what the step before left of it: x + (next − sigma)·(γ·v + (1 − γ)·former).

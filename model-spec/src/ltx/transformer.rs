@@ -5,10 +5,10 @@ use std::ops::Range;
 use super::attention::{Places, gated, perturbed};
 use super::config::{Heads, Transformer};
 use super::feed_forward::feed_forward;
-use super::guidance::{Pass, Stretch, stretches};
 pub use super::pass_input::{PassInput, PerStream};
 pub use super::positions::{Positions, Ropes};
 use super::rope::Rotary;
+use super::skip::{Skip, Skipped, stretches};
 use crate::lang::{Builder, Op, Source, Value};
 
 /// What one stream brings to an evaluation.
@@ -75,7 +75,7 @@ struct Common {
     sums: BlockSums,
 }
 
-/// Velocities of both streams, [tokens, 128] each: one evaluation of one pass.
+/// Velocities of both streams, [tokens, 128] each: one evaluation of one pass, which skips nothing.
 pub fn velocity(
     b: &Builder,
     cfg: &Transformer,
@@ -85,14 +85,13 @@ pub fn velocity(
     context: PerStream,
 ) -> PerStream {
     let ropes = Ropes::of(b, cfg, at);
-    velocities(b, cfg, &ropes, video, audio, &[PassInput { pass: Pass::Cond, context }], &[])[0]
+    velocities(b, cfg, &ropes, video, audio, &[PassInput { skip: Skip::default(), context }])[0]
 }
 
-/// Velocities of every pass in `inputs`, in their order, the conditional one first; `stg_blocks` are those that
-/// [`Pass::Perturbed`] perturbs.
+/// Velocities of every pass in `inputs`, in their order.
 ///
-/// A perturbed pass is the conditional one up to its first perturbed block, so it begins there, with what the
-/// conditional pass has by then (docs/model/transformer.md 9).
+/// A pass with the text of the first one is that one up to the first block in which they skip different things. So it
+/// begins there, with what the first one has by then (docs/model/transformer.md 9).
 pub fn velocities(
     b: &Builder,
     cfg: &Transformer,
@@ -100,7 +99,6 @@ pub fn velocities(
     video: Stream,
     audio: Stream,
     inputs: &[PassInput],
-    stg_blocks: &[usize],
 ) -> Vec<PerStream> {
     b.component(Source::Checkpoint, "model.diffusion_model", || {
         let common = |names: &Names, own: Stream, other_sigma| {
@@ -122,15 +120,22 @@ pub fn velocities(
         };
         let blocks = Blocks { cfg, ropes, v: &v, a: &a };
         let mut states = vec![begin; inputs.len()];
-        for stretch in stretches(cfg.layers, stg_blocks) {
-            let begun = |input: &PassInput| input.pass != Pass::Perturbed || stretch.begun;
-            let (at, here): (Vec<usize>, Vec<PassInput>) =
-                inputs.iter().copied().enumerate().filter(|(_, input)| begun(input)).unzip();
-            let before: Vec<PerStream> = at.iter().map(|i| states[*i]).collect();
-            let after = blocks.run(b, &stretch, &here, &before);
-            // Passes that have not begun are still the conditional one.
+        let mut begun: Vec<bool> = inputs
+            .iter()
+            .enumerate()
+            .map(|(i, input)| i == 0 || input.context != inputs[0].context)
+            .collect();
+        let skips: Vec<&Skip> = inputs.iter().map(|input| &input.skip).collect();
+        for stretch in stretches(cfg.layers, &skips) {
+            let first = skips[0].at(stretch.start);
+            begun.iter_mut().zip(&skips).for_each(|(begun, skip)| *begun |= skip.at(stretch.start) != first);
+            let here: Vec<usize> = (0..inputs.len()).filter(|i| begun[*i]).collect();
+            let before: Vec<(&PassInput, PerStream)> =
+                here.iter().map(|i| (&inputs[*i], states[*i])).collect();
+            let after = blocks.run(b, &stretch, &before);
+            // Passes that have not begun are still the first one.
             states.fill(after[0]);
-            at.iter().zip(after).for_each(|(i, x)| states[*i] = x);
+            here.iter().zip(after).for_each(|(i, x)| states[*i] = x);
         }
         let velocity = |x: &PerStream| PerStream {
             video: head(b, cfg, &v, x.video, cfg.video_channels),
@@ -149,29 +154,23 @@ struct Blocks<'a> {
 }
 
 impl Blocks<'_> {
-    /// Takes every pass from its state through the blocks of a stretch: one loop, whose body has a block for each.
-    fn run(
-        &self,
-        b: &Builder,
-        stretch: &Stretch,
-        inputs: &[PassInput],
-        states: &[PerStream],
-    ) -> Vec<PerStream> {
-        let (v, a) = (self.v.sums.of(b, &stretch.blocks), self.a.sums.of(b, &stretch.blocks));
-        let flat: Vec<Value> = states.iter().flat_map(|x| [x.video, x.audio]).collect();
+    /// Takes every pass from its state through a stretch of blocks: one loop, whose body has a block for each.
+    fn run(&self, b: &Builder, stretch: &Range<usize>, passes: &[(&PassInput, PerStream)]) -> Vec<PerStream> {
+        let (v, a) = (self.v.sums.of(b, stretch), self.a.sums.of(b, stretch));
+        let flat: Vec<Value> = passes.iter().flat_map(|(_, x)| [x.video, x.audio]).collect();
         let pairs = |flat: &[Value]| -> Vec<PerStream> {
             flat.chunks_exact(2).map(|x| PerStream { video: x[0], audio: x[1] }).collect()
         };
         let out = b.scope("transformer_blocks.*", || {
-            b.repeat("transformer_blocks", stretch.blocks.clone(), &flat, |x| {
-                let passes = inputs.iter().zip(pairs(x)).map(|(input, x)| {
+            b.repeat("transformer_blocks", stretch.clone(), &flat, |x| {
+                let blocks = passes.iter().zip(pairs(x)).map(|((input, _), x)| {
                     let v = StreamInBlock { common: self.v, sums: &v, context: input.context.video };
                     let a = StreamInBlock { common: self.a, sums: &a, context: input.context.audio };
-                    let perturbed = stretch.perturbed && input.pass == Pass::Perturbed;
-                    block(b, self, &v, &a, perturbed, input.pass != Pass::Isolated, x)
+                    block(b, self, &v, &a, input.skip.at(stretch.start), x)
                 });
-                let after: Vec<PerStream> = passes.collect();
-                if let [only] = after[..] {
+                let after: Vec<PerStream> = blocks.collect();
+                // Where there are several stretches, numbers of iterations are not those of blocks.
+                if let ([only], true) = (&after[..], stretch.len() == self.cfg.layers) {
                     b.tap("block*.v", only.video);
                     b.tap("block*.a", only.audio);
                 }
@@ -313,26 +312,25 @@ struct StreamInBlock<'a> {
     context: Value,
 }
 
-/// One block in one pass: with self-attention perturbed or not, with attention between the streams or without.
+/// One block in one pass.
 fn block(
     b: &Builder,
     blocks: &Blocks<'_>,
     v: &StreamInBlock<'_>,
     a: &StreamInBlock<'_>,
-    perturbed: bool,
-    crosses: bool,
+    skipped: Skipped,
     x: PerStream,
 ) -> PerStream {
     let Blocks { cfg, ropes, .. } = blocks;
     let eps = cfg.norm_eps;
     let (m_v, m_a) = (v.sums.main.here(b), a.sums.main.here(b));
-    let [rope_v, rope_a] = [&ropes.video, &ropes.audio].map(|rope| (!perturbed).then_some(rope));
+    let (rope_v, rope_a) = (&ropes.video, &ropes.audio);
     let mut x = PerStream {
-        video: self_and_text(b, eps, v, &m_v, rope_v, x.video),
-        audio: self_and_text(b, eps, a, &m_a, rope_a, x.audio),
+        video: self_and_text(b, eps, v, &m_v, (!skipped.video).then_some(rope_v), x.video),
+        audio: self_and_text(b, eps, a, &m_a, (!skipped.audio).then_some(rope_a), x.audio),
     };
-    if crosses {
-        x = across(b, cfg, ropes, v, a, x);
+    if !(skipped.a2v && skipped.v2a) {
+        x = across(b, cfg, ropes, v, a, skipped, x);
     }
     PerStream { video: mlp(b, eps, v, &m_v, x.video), audio: mlp(b, eps, a, &m_a, x.audio) }
 }
@@ -361,13 +359,14 @@ fn self_and_text(
     gated_residual(b, x, y, class, m.row(b, 8))
 }
 
-/// Attention between the streams; both directions read the states from before either.
+/// Attention between the streams, as far as it is not skipped; both directions read the states from before either.
 fn across(
     b: &Builder,
     cfg: &Transformer,
     r: &Ropes,
     v: &StreamInBlock<'_>,
     a: &StreamInBlock<'_>,
+    skipped: Skipped,
     x: PerStream,
 ) -> PerStream {
     let eps = cfg.norm_eps;
@@ -383,9 +382,11 @@ fn across(
     let video = Places { q: Some(&r.video_time), k: Some(&r.audio), bias: None };
     let video = Places { bias: a.common.bias_from_outside, ..video };
     let audio = Places { q: video.k, k: video.q, bias: v.common.bias_from_outside };
-    let into_v = b.scope("audio_to_video_attn", || gated(b, inner, eps, q_v, kv_a, video));
-    let into_a = b.scope("video_to_audio_attn", || gated(b, inner, eps, q_a, kv_v, audio));
-    PerStream { video: b.add(x.video, b.mul(into_v, gate_v)), audio: b.add(x.audio, b.mul(into_a, gate_a)) }
+    let (into_v, into_a) = ("audio_to_video_attn", "video_to_audio_attn");
+    let into_v = (!skipped.a2v).then(|| b.scope(into_v, || gated(b, inner, eps, q_v, kv_a, video)));
+    let into_a = (!skipped.v2a).then(|| b.scope(into_a, || gated(b, inner, eps, q_a, kv_v, audio)));
+    let entered = |x: Value, into: Option<Value>, gate| into.map_or(x, |into| b.add(x, b.mul(into, gate)));
+    PerStream { video: entered(x.video, into_v, gate_v), audio: entered(x.audio, into_a, gate_a) }
 }
 
 fn mlp(b: &Builder, eps: f32, s: &StreamInBlock<'_>, m: &Rows, x: Value) -> Value {

@@ -12,6 +12,7 @@ use crate::lang::Dtype;
 use crate::ltx::config::{TEXT_TOKENS, Transformer};
 use crate::ltx::recipe::Recipe;
 use crate::ltx::sizes::{Size, TIME};
+use crate::ltx::skip::Skip;
 use stages::{GuidanceField, StageField};
 
 /// Where a target's dimensions come from.
@@ -46,6 +47,8 @@ pub struct Target {
     pub preview: bool,
     /// Whether `velocity` takes weights of the video's self-attention.
     pub attention_mask: bool,
+    /// What the pass of `velocity` skips.
+    pub skip: Skip,
 }
 
 /// A target that cannot be compiled, with everything that is wrong with it.
@@ -99,6 +102,8 @@ struct File {
     preview: Option<bool>,
     attention_mask: Option<bool>,
     keyframes: Option<usize>,
+    #[serde(default)]
+    skip: Skip,
     guidance: Option<GuidanceField>,
     #[serde(default)]
     stage: Vec<StageField>,
@@ -133,6 +138,7 @@ impl Target {
             vram: None,
             preview: false,
             attention_mask: false,
+            skip: Skip::default(),
         })
     }
 
@@ -170,6 +176,7 @@ impl Target {
             vram,
             preview: file.preview.unwrap_or(false),
             attention_mask: file.attention_mask.unwrap_or(false),
+            skip: file.skip,
         };
         problems.extend(target.problems());
         if problems.is_empty() { Ok(target) } else { Err(fail(problems)) }

@@ -11,6 +11,7 @@ use crate::ltx::solver::Solver;
 #[serde(deny_unknown_fields)]
 pub(super) struct StageField {
     solver: Option<String>,
+    eta: Option<f64>,
     steps: Option<usize>,
     sigmas: Option<Vec<f32>>,
     guidance: Option<GuidanceField>,
@@ -94,6 +95,17 @@ impl StageField {
                 None => {
                     let known = quoted(SOLVERS.map(|(name, _)| name));
                     problems.push(format!("{of}'s solver is {name:?}; wanted one of {known}"));
+                }
+            }
+        }
+        if let Some(said) = self.eta {
+            match &mut stage.solver {
+                _ if !(0.0..=1.0).contains(&said) => {
+                    problems.push(format!("{of}'s eta is {said}; wanted 0 to 1"))
+                }
+                Solver::Ancestral { eta, .. } | Solver::Res2s { eta } => *eta = said,
+                solver => {
+                    problems.push(format!("{of}'s solver is {solver}, which draws no noise and has no eta"))
                 }
             }
         }

@@ -9,7 +9,7 @@ use zoetrope_model_spec::target::{Model, Target};
 use crate::{CHECKPOINT, GEMMA, UPSCALER, read};
 
 const TARGET: &str = "width = 64\nheight = 64\nframes = 9\nfps = 24.0\npipeline = \"one-stage\"\ndtype = \"f32\"\n\
-    text_tokens = 16\ntimestep_classes = 2\nattention_mask = true\npreview = true\nvram = \"24GiB\"\n\
+    text_tokens = 16\ntimestep_classes = 2\nattention_mask = true\nskip = { video = [0], v2a = [1] }\npreview = true\nvram = \"24GiB\"\n\
     guidance = { uncond = true, stg_blocks = [1, 28], modality = false }\n\
     model = MODEL\n";
 const MODEL: &str =

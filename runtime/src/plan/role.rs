@@ -105,9 +105,20 @@ pub struct Schedule {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Solver {
     Euler,
-    Ancestral { eta: f64, s_noise: f64 },
-    GradientEstimation { gamma: f64 },
-    Res2s { eta: f64 },
+    Ancestral {
+        eta: f64,
+        s_noise: f64,
+    },
+    GradientEstimation {
+        gamma: f64,
+    },
+    Res2s {
+        eta: f64,
+    },
+    /// Noise in what is predicted at the next level: the end of either half of a step of res_2s.
+    Injection {
+        eta: f64,
+    },
 }
 
 impl fmt::Display for Solver {
@@ -117,6 +128,7 @@ impl fmt::Display for Solver {
             Solver::Ancestral { eta, s_noise } => write!(f, "euler-ancestral eta={eta} s_noise={s_noise}"),
             Solver::GradientEstimation { gamma } => write!(f, "gradient-estimation gamma={gamma}"),
             Solver::Res2s { eta } => write!(f, "res_2s eta={eta}"),
+            Solver::Injection { eta } => write!(f, "res_2s-injection eta={eta}"),
         }
     }
 }

@@ -1,0 +1,156 @@
+//! Parts of a step, each as a phase of its own: passes that skip attention, guidance, solvers, noise levels, and what
+//! items make of tokens.
+
+use std::collections::BTreeMap;
+
+use zoetrope::eval::sigmas;
+use zoetrope::tensors::{Named, Tensor};
+use zoetrope_model_spec::ltx::schedule::DISTILLED_SIGMAS;
+use zoetrope_test_support::golden::{Case, rel_l2};
+use zoetrope_test_support::tensor;
+
+use crate::guided::scales;
+use crate::model::{eval, input, renamed, sample, target};
+use crate::transformer::{inputs, size};
+
+const DTYPES: [(&str, f64); 2] = [("f32", 1.0), ("bf16", 500.0)];
+
+/// The line of a target file that skips what a sample's mask, [types, blocks, samples], says.
+fn skip(mask: &Tensor, number: usize) -> String {
+    let (blocks, samples) = (mask.shape[1], mask.shape[2]);
+    let mask = mask.reals();
+    let skipped = |kind: usize| {
+        let blocks = (0..blocks).filter(|block| mask[(kind * blocks + block) * samples + number] == 0.0);
+        blocks.collect::<Vec<_>>()
+    };
+    let [video, audio, a2v, v2a] = [0, 1, 2, 3].map(skipped);
+    format!("\nskip = {{ video = {video:?}, audio = {audio:?}, a2v = {a2v:?}, v2a = {v2a:?} }}")
+}
+
+#[test]
+fn attention_is_skipped() {
+    let names = ["guided_batch", "stg_all_video", "stg_audio_one", "no_a2v", "no_v2a"];
+    for (dtype, scale) in DTYPES {
+        for name in names {
+            let case = Case::load(&format!("transformer_{name}")).unwrap();
+            let mask = input(&case, "in.keep_mask");
+            let size = size(96, 128, 25.0, 37, 1, dtype);
+            let mut joined: BTreeMap<String, tensor::Tensor> = BTreeMap::new();
+            let runs = (0..mask.shape[2]).map(|i| {
+                let target = target(&format!("{size}{}", skip(&mask, i)));
+                eval(&target, "velocity", &inputs(&case, Some(i)), &[])
+            });
+            let runs: Vec<Named> = runs.collect();
+            for output in ["v.velocity", "a.velocity"] {
+                let shape = [&[runs.len()], &runs[0][output].shape[1..]].concat();
+                let all = runs.iter().flat_map(|out| out[output].reals()).collect();
+                joined.insert(output.to_string(), tensor::Tensor::f32(&shape, all));
+            }
+            println!("{}", case.check(&joined, scale).unwrap_or_else(|e| panic!("{e}")));
+        }
+    }
+}
+
+/// A target whose video has so many tokens.
+fn tokens(tokens: usize, dtype: &str, more: &str) -> String {
+    let frames = 8 * (tokens - 1) + 1;
+    format!(
+        "width = 32\nheight = 32\nframes = {frames}\nfps = 25\npipeline = \"distilled-single-stage\"\n\
+         dtype = \"{dtype}\"\n{more}"
+    )
+}
+
+/// Every set of scales, with all four predictions there: a scale without effect is as good as no pass.
+#[test]
+fn predictions_of_passes() {
+    let case = Case::load("guidance").unwrap();
+    for (dtype, scale) in DTYPES {
+        let target = target(&tokens(37, dtype, ""));
+        let mut made = Named::new();
+        for (name, params) in case.facts["params"].as_object().unwrap() {
+            let mut inputs: Named = case
+                .inputs
+                .iter()
+                .map(|name| (name["in.".len()..].to_string(), input(&case, name)))
+                .collect();
+            let all = scales(params, "");
+            // What is not said has no effect.
+            let none = |name: &str, value: &Tensor| {
+                value.reals() == [if ["cfg_scale", "modality_scale"].contains(&name) { 1.0 } else { 0.0 }]
+            };
+            inputs.extend(all.into_iter().filter(|(name, value)| !none(name, value)));
+            made.insert(format!("{name}.pred"), eval(&target, "guide", &inputs, &[])["pred"].clone());
+        }
+        let names: Vec<_> = made.keys().map(|n| (n.as_str(), n.as_str())).collect();
+        println!("{}", case.check(&renamed(&made, &names), scale).unwrap_or_else(|e| panic!("{e}")));
+    }
+}
+
+#[test]
+fn steps_of_solvers() {
+    let case = Case::load("steps").unwrap();
+    let given = |names: &[&str]| -> Named {
+        names.iter().map(|name| (name.to_string(), input(&case, &format!("in.{name}")))).collect()
+    };
+    for (dtype, scale) in DTYPES {
+        let mut made = Named::new();
+        for output in case.outputs.iter().filter(|output| *output != "post_process") {
+            // euler.4, ancestral.eta0.5.4
+            let (solver, step) = output.rsplit_once('.').unwrap();
+            let step: usize = step.parse().unwrap();
+            let more = match solver.split_once(".eta") {
+                None => "stage = [{ solver = \"euler\" }]".to_string(),
+                Some((name, eta)) => {
+                    let name = if name == "res2s" { "res_2s" } else { "euler-ancestral" };
+                    format!("stage = [{{ solver = \"{name}\", eta = {eta} }}]")
+                }
+            };
+            let mut inputs = given(&["sample", "denoised", "noise"]);
+            let levels = DISTILLED_SIGMAS[step..step + 2].to_vec();
+            inputs.insert("sigmas".to_string(), Tensor::real(&[2], levels));
+            let target = target(&tokens(11, dtype, &more));
+            made.insert(output.clone(), eval(&target, "step", &inputs, &[])["next"].clone());
+            if output == "euler.0" {
+                inputs.extend(given(&["clean", "mask"]));
+                let out = eval(&target, "step", &inputs, &[]);
+                made.insert("post_process".to_string(), out["held"].clone());
+            }
+        }
+        let names: Vec<_> = made.keys().map(|n| (n.as_str(), n.as_str())).collect();
+        println!("{}", case.check(&renamed(&made, &names), scale).unwrap_or_else(|e| panic!("{e}")));
+    }
+}
+
+/// The levels of distilled stages, of guided ones, and of the first one of HQ, which counts its tokens.
+#[test]
+fn noise_levels() {
+    let case = Case::load("sigmas").unwrap();
+    let of = |pipeline: &str, width: usize, height: usize, frames: usize, steps| {
+        let target = target(&format!(
+            "width = {width}\nheight = {height}\nframes = {frames}\nfps = 25\npipeline = \"{pipeline}\"\n\
+             dtype = \"f32\""
+        ));
+        sigmas(&target, steps).unwrap()
+    };
+    let check = |name: &str, made: &Tensor| {
+        let error = rel_l2(&made.reals(), case.tensor(name).as_f32());
+        assert!(error <= case.tolerance.of(name), "{name}: {error:.2e}");
+    };
+    let distilled = of("distilled", 64, 64, 17, None);
+    check("distilled", &distilled["stage1.sigmas"]);
+    check("stage2_distilled", &distilled["stage2.sigmas"]);
+    let shifted: Vec<_> = case.outputs.iter().filter_map(|name| name.split_once(".steps")).collect();
+    assert!(shifted.len() > 10);
+    for (tokens, steps) in shifted {
+        let steps = Some(steps.parse().unwrap());
+        let made = match tokens {
+            "default" => of("one-stage", 64, 64, 17, steps),
+            "tokens45" => of("two-stage-hq", 192, 192, 33, steps),
+            "tokens2040" => of("two-stage-hq", 1920, 1088, 25, steps),
+            "tokens6144" => of("two-stage-hq", 1536, 1024, 121, steps),
+            "tokens8160" => of("two-stage-hq", 1920, 1088, 121, steps),
+            _ => panic!("no size of {tokens}"),
+        };
+        check(&format!("{tokens}.steps{}", steps.unwrap()), &made["stage1.sigmas"]);
+    }
+}
