@@ -10,7 +10,7 @@ use zoetrope_test_support::golden::{Case, rel_l2};
 use zoetrope_test_support::tensor;
 
 use crate::guided::scales;
-use crate::model::{eval, input, renamed, sample, target};
+use crate::model::{eval, input, renamed, target};
 use crate::transformer::{inputs, size};
 
 const DTYPES: [(&str, f64); 2] = [("f32", 1.0), ("bf16", 500.0)];

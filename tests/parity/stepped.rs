@@ -9,7 +9,7 @@ use zoetrope::adapters::{Given, Merge};
 
 use crate::guided::scales;
 use crate::lora::{evaluated, given};
-use crate::model::{compiled, input, renamed, target};
+use crate::model::{compiled, eval, input, renamed, target};
 
 /// Stages of 17 frames of 96x128 at 25 fps; `more` are further lines of the target file.
 fn stage(dtype: &str, pipeline: &str, more: &str) -> Target {
@@ -142,5 +142,52 @@ fn what_is_hidden_counts_for_nothing() {
             let apart = rel_l2(&roomy[name].reals(), &exact[name].reals());
             assert!(apart < 2e-6, "{pipeline} {name}: {apart}");
         }
+    }
+}
+
+/// What images make of tokens: masks, the first channels of clean values, and where the appended ones are.
+#[test]
+fn images_become_facts_of_tokens() {
+    let case = Case::load("conditioning").unwrap();
+    let of = |name: &str| input(&case, &format!("in.{name}"));
+    let cases: [(&str, usize, &[(&str, Tensor)]); 2] = [
+        (
+            "keyframes",
+            2,
+            &[
+                ("v.keyframe1", of("img")),
+                ("v.keyframe2", of("img2")),
+                ("v.keyframe2_frame", number(16.0)),
+                ("v.keyframe2_strength", number(0.8)),
+            ],
+        ),
+        (
+            "image_and_keyframe",
+            1,
+            &[
+                ("v.image", of("img")),
+                ("v.keyframe1", of("img2")),
+                ("v.keyframe1_frame", number(8.0)),
+                ("v.keyframe1_strength", number(0.9)),
+            ],
+        ),
+    ];
+    for (name, keyframes, given) in cases {
+        let inputs: Named = given.iter().map(|(port, tensor)| (port.to_string(), tensor.clone())).collect();
+        let target = stage("f32", "distilled-single-stage", &format!("keyframes = {keyframes}"));
+        let out = eval(&target, "conditioning", &inputs, &[]);
+        let golden = |what: &str| case.tensor(&format!("{name}.{what}")).as_f32().to_vec();
+        assert!(rel_l2(&out["v.denoise_mask"].reals(), &golden("denoise_mask")) < 1e-6, "{name}");
+        let clean = out["v.clean_latent"].reals();
+        let clean: Vec<f32> = clean.chunks(128).flat_map(|row| row[..8].to_vec()).collect();
+        assert_eq!(clean, golden("clean_latent"), "{name}");
+        // [3, tokens, 2], with all keyframes behind each other.
+        let out = &out;
+        let axes = |axis: usize| -> Vec<f32> {
+            let one = |i: usize| out[&format!("v.keyframe{i}_positions")].reals()[24 * axis..][..24].to_vec();
+            (1..=keyframes).flat_map(one).collect()
+        };
+        let positions: Vec<f32> = [axes(0), axes(1), axes(2)].concat();
+        assert!(rel_l2(&positions, &golden("extra_positions")) < 1e-6, "{name}: {positions:?}");
     }
 }
