@@ -2,6 +2,8 @@
 //!
 //! The bar counts floating-point operations, which the plan knows, so that a phase takes the room it costs.
 
+use std::collections::BTreeMap;
+
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use zoetrope_runtime::Result;
 use zoetrope_runtime::plan::{Phase, Plan};
@@ -15,6 +17,8 @@ pub struct Progress {
     bar: ProgressBar,
     lines: bool,
     said: String,
+    /// Operations of phases that only a run with an image has, until they begin.
+    optional: BTreeMap<String, u64>,
 }
 
 /// Operations of one run of a phase, at least one so that every phase moves the bar.
@@ -25,7 +29,10 @@ fn cost(phase: &Phase, steps: Steps) -> u64 {
 impl Progress {
     /// For one run of `plan`, with so many guided steps if that is said; shows nothing when `quiet`.
     pub fn new(plan: &Plan, steps: Steps, quiet: bool) -> Progress {
-        let total = plan.phases.iter().map(|phase| cost(phase, steps)).sum();
+        let (optional, always): (Vec<&Phase>, Vec<_>) =
+            plan.phases.iter().partition(|phase| phase.image.is_some());
+        let total = always.into_iter().map(|phase| cost(phase, steps)).sum();
+        let optional = optional.into_iter().map(|phase| (phase.name.to_string(), cost(phase, steps)));
         let draws = terminal::draws();
         let target =
             if quiet || !draws { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
@@ -35,7 +42,7 @@ impl Progress {
         {
             bar.set_style(style);
         }
-        Progress { bar, lines: !quiet && !draws, said: String::new() }
+        Progress { bar, lines: !quiet && !draws, said: String::new(), optional: optional.collect() }
     }
 
     /// Takes the bar away.
@@ -54,6 +61,9 @@ impl Progress {
 
 impl Watch for Progress {
     fn boundary(&mut self, phase: &str, segment: &str, turn: u32, turns: u32) -> Result<()> {
+        if let Some(cost) = self.optional.remove(phase) {
+            self.bar.inc_length(cost);
+        }
         if segment == "finish" {
             return Ok(());
         }

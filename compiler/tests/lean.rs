@@ -26,7 +26,7 @@ fn blocks(phase: &Phase) -> &Loop {
 
 #[test]
 fn a_block_of_both_streams_is_lean() {
-    for (name, _) in PRESETS {
+    for (name, _) in PRESETS.iter().filter(|(_, preset)| preset.recipe == "distilled") {
         let plan = plan(name);
         for phase in plan.phases.iter().filter(|p| p.name.starts_with("denoise")) {
             let body = &blocks(phase).body;
@@ -65,6 +65,24 @@ fn passes_of_a_guided_step_do_only_what_is_their_own() {
     // Of three more passes there is but the state, and what they predict.
     let state = (6144 * 4096 + 126 * 2048) * 2;
     assert!(denoise.arena_bytes < single.arena_bytes + 4 * state, "{}", denoise.arena_bytes);
+}
+
+/// A layer's adapters are two products beside its own, of which one goes on in the launch that follows: no sum stands alone.
+#[test]
+fn adapters_beside_a_block_stay_in_its_products() {
+    let of_block = |name: &str| {
+        let plan = plan(name);
+        let body = &blocks(plan.phase("denoise-2").expect("a second stage")).body;
+        let kernels = body.iter().map(|l| plan.kernels[l.kernel as usize].name.to_string());
+        kernels.partition::<Vec<String>, _>(|kernel| kernel.starts_with("linear"))
+    };
+    let (_, without) = of_block("res-1080p");
+    for name in ["res-1080p-dev", "res-1080p-hq"] {
+        let (products, others) = of_block(name);
+        assert!(products.len() <= 90, "{name}: {} products in a block", products.len());
+        assert!(others.len() <= without.len() + 6, "{name}: {others:?}, without adapters {without:?}");
+        assert!(!others.iter().any(|kernel| kernel == "add" || kernel == "copy"), "{name}: {others:?}");
+    }
 }
 
 #[test]

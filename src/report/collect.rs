@@ -15,6 +15,7 @@ impl Report {
         let f = &plan.facts;
         let makers = makers(plan);
         let phases: Vec<_> = plan.phases.iter().map(|p| phase_report(plan, p, &makers)).collect();
+        let counted = || phases.iter().filter(|phase| phase.always_runs());
         let card = |(i, card): (usize, &Card)| CardReport {
             name: card.name.to_string(),
             memory_bytes: card.memory_bytes(),
@@ -24,7 +25,7 @@ impl Report {
             host_bytes_per_second: card.host_gb_per_second * 1e9,
             source: card.source.to_string(),
             fits: card.holds(plan.peak_bytes, f.reserve_bytes),
-            seconds: short(phases.iter().map(|p: &PhaseReport| p.seconds[i]).sum()),
+            seconds: short(counted().map(|p| p.seconds[i]).sum()),
         };
         Report {
             version: VERSION,
@@ -109,6 +110,7 @@ fn phase_report(plan: &Plan, phase: &Phase, makers: &[Option<u32>]) -> PhaseRepo
     PhaseReport {
         name: phase.name.to_string(),
         first: phase.first,
+        image: phase.image,
         steps: steps.map_or(0, |s| turns(phase, s, Steps::default())),
         weight_bytes: phase.weight_bytes,
         table_bytes: phase.table_bytes,

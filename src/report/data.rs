@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error as ThisError;
 
 /// The version of the format; it grows when a field changes its meaning or goes away.
-pub const VERSION: u64 = 3;
+pub const VERSION: u64 = 4;
 
 /// A plan in figures. Operations, bytes and seconds are those of a whole run: loop iterations and denoising steps
-/// count.
+/// count. Those of a phase that encodes an image are of a run with that image, totals of one without images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     pub version: u64,
@@ -53,7 +53,7 @@ pub struct CardReport {
     pub source: String,
     /// Whether the peak and the reserve have room.
     pub fits: bool,
-    /// The floor of a run.
+    /// The floor of a run without images.
     pub seconds: f64,
 }
 
@@ -63,6 +63,9 @@ pub struct PhaseReport {
     pub name: String,
     /// Number of its first launch.
     pub first: u32,
+    /// The image of a request without which it does not run.
+    #[serde(default)]
+    pub image: Option<u32>,
     /// How often its segment of steps runs; 0 without one.
     pub steps: u64,
     pub weight_bytes: u64,
@@ -166,6 +169,11 @@ impl Report {
 }
 
 impl PhaseReport {
+    /// Whether it is part of every run, also of those without images.
+    pub fn always_runs(&self) -> bool {
+        self.image.is_none()
+    }
+
     /// Number of the last launch; of a phase without launches, that of the one before.
     pub fn last(&self) -> u32 {
         (u64::from(self.first) + self.launches).saturating_sub(1) as u32

@@ -40,7 +40,8 @@ fn write_summary(r: &Report, out: &mut String) -> std::fmt::Result {
         let (memory, seconds) = (gib_text(card.memory_bytes), seconds_text(card.seconds));
         writeln!(out, "{:<10} {memory:>10}   {fits:<18} {seconds:>14}", card.name)?;
     }
-    writeln!(out, "(computed from vendors' figures, weights loaded; nothing was measured)\n")?;
+    let without = if r.phases.iter().all(|p| p.always_runs()) { "" } else { ", no image given" };
+    writeln!(out, "(computed from vendors' figures, weights loaded{without}; nothing was measured)\n")?;
     let streams = r.phases.iter().any(|p| p.streamed_bytes > 0);
     let titles = ["launches", "work", "weights", "tables", "arena"];
     let wide = r.phases.iter().map(|p| p.name.len()).fold(14, usize::max);
@@ -51,11 +52,10 @@ fn write_summary(r: &Report, out: &mut String) -> std::fmt::Result {
         write!(out, "{:<wide$} {:>8} {:>11}", p.name, p.executed_launches, flops_text(p.flops))?;
         let sizes = [p.weight_bytes, p.table_bytes, p.arena_bytes];
         sizes.into_iter().try_for_each(|bytes| write!(out, " {:>11}", bytes_text(bytes)))?;
-        writeln!(
-            out,
-            "{}",
-            if streams { format!(" {:>11}", bytes_text(p.streamed_bytes)) } else { String::new() }
-        )?;
+        if streams {
+            write!(out, " {:>11}", bytes_text(p.streamed_bytes))?;
+        }
+        writeln!(out, "{}", if p.always_runs() { "" } else { "   only with an image" })?;
     }
     let largest = r.phases.iter().max_by_key(|p| p.peak_bytes()).map_or("", |p| &p.name);
     writeln!(

@@ -60,22 +60,44 @@ pub struct TargetError {
 }
 
 /// The presets: one row each, a feature `res-*` of the same name.
-pub const PRESETS: [(&str, Preset); 7] = [
-    ("res-tiny", Preset { width: 256, height: 192, frames: 25, model: Model::Demo }),
-    ("res-768x512", Preset { width: 768, height: 512, frames: 121, model: Model::Ltx23 }),
-    ("res-720p", Preset { width: 1280, height: 704, frames: 121, model: Model::Ltx23 }),
-    ("res-1080p-5s", Preset { width: 1920, height: 1088, frames: 121, model: Model::Ltx23 }),
-    ("res-1080p", Preset { width: 1920, height: 1088, frames: 241, model: Model::Ltx23 }),
-    ("res-1080p-vertical", Preset { width: 1088, height: 1920, frames: 241, model: Model::Ltx23 }),
-    ("res-4k", Preset { width: 3840, height: 2176, frames: 121, model: Model::Ltx23 }),
+pub const PRESETS: [(&str, Preset); 9] = [
+    ("res-tiny", Preset { width: 256, height: 192, frames: 25, recipe: "distilled", model: Model::Demo }),
+    (
+        "res-768x512",
+        Preset { width: 768, height: 512, frames: 121, recipe: "distilled", model: Model::Ltx23 },
+    ),
+    ("res-720p", Preset { width: 1280, height: 704, frames: 121, recipe: "distilled", model: Model::Ltx23 }),
+    (
+        "res-1080p-5s",
+        Preset { width: 1920, height: 1088, frames: 121, recipe: "distilled", model: Model::Ltx23 },
+    ),
+    (
+        "res-1080p",
+        Preset { width: 1920, height: 1088, frames: 241, recipe: "distilled", model: Model::Ltx23 },
+    ),
+    (
+        "res-1080p-dev",
+        Preset { width: 1920, height: 1088, frames: 241, recipe: "two-stage", model: Model::Ltx23 },
+    ),
+    (
+        "res-1080p-hq",
+        Preset { width: 1920, height: 1088, frames: 241, recipe: "two-stage-hq", model: Model::Ltx23 },
+    ),
+    (
+        "res-1080p-vertical",
+        Preset { width: 1088, height: 1920, frames: 241, recipe: "distilled", model: Model::Ltx23 },
+    ),
+    ("res-4k", Preset { width: 3840, height: 2176, frames: 121, recipe: "distilled", model: Model::Ltx23 }),
 ];
 
-/// What differs between presets; all are two-stage, bf16, 24 frames per second.
+/// What differs between presets; all are bf16, 24 frames per second.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Preset {
     pub width: usize,
     pub height: usize,
     pub frames: usize,
+    /// The name of its recipe.
+    pub recipe: &'static str,
     pub model: Model,
 }
 
@@ -130,7 +152,7 @@ impl Target {
         Some(Target {
             name: name.to_string(),
             size: Size { width: p.width, height: p.height, frames: p.frames, fps: 24.0 },
-            recipe: Recipe::named("distilled").expect("it has that name"),
+            recipe: Recipe::named(p.recipe)?,
             dtype: Dtype::Bf16,
             text_tokens: TEXT_TOKENS,
             timestep_classes: 1,

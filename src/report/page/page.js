@@ -179,7 +179,7 @@ function tables() {
   };
   const n = text => [text, 'number'];
   fill($('phases'), [['phase'], n('launches'), n('work'), n('weights'), n('tables'), n('arena'), n('at least')],
-    report.phases.map(p => [[p.name], n(String(p.executed_launches)), n(flopsText(p.flops)), n(bytesText(p.weight_bytes)),
+    report.phases.map(p => [[p.image === null ? p.name : `${p.name}, only with an image`], n(String(p.executed_launches)), n(flopsText(p.flops)), n(bytesText(p.weight_bytes)),
       n(bytesText(p.table_bytes)), n(bytesText(p.arena_bytes)), n(timeText(p.seconds[view.card]))]),
     chosen('phase', view.phase, setPhase));
   fill($('cards'), [['card'], n('memory'), ['fits'], n('a run takes at least')],
