@@ -112,12 +112,19 @@ pub fn kept_as(port: &Port) -> &str {
 }
 
 impl Request<'_> {
-    /// The phases that leave something of the clip, or something that such a phase takes and that is not given.
+    /// The phases that leave something of the clip, or something that such a phase takes and that is not given. Latents
+    /// that no phase of the plan takes are something of the clip, too.
     fn wanted<'p>(&self, plan: &'p Plan) -> Vec<&'p Phase> {
+        let inputs = plan.phases.iter().flat_map(|phase| phase.inputs.iter());
+        let read: BTreeSet<&str> = inputs.filter_map(|port| port.slot.as_deref()).collect();
         let (mut taken, mut phases) = (BTreeSet::new(), Vec::new());
         for phase in plan.phases.iter().rev() {
             let wanted = |port: &Port| {
-                let of_clip = matches!(port.role, Role::Video | Role::Waveform);
+                let of_clip = match port.role {
+                    Role::Video | Role::Waveform => true,
+                    Role::Latent => port.slot.as_deref().is_none_or(|slot| !read.contains(slot)),
+                    _ => false,
+                };
                 of_clip || port.slot.as_deref().is_some_and(|slot| taken.contains(slot))
             };
             if phase.outputs.iter().any(wanted) {

@@ -7,6 +7,7 @@
 mod budget;
 mod executor;
 mod faults;
+mod guided;
 mod hopper;
 mod launches;
 mod phase;
