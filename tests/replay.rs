@@ -1,8 +1,10 @@
 //! The replay of the shipped plan: memory sharing changes no bit, dead memory is never read, nothing is allocated; and
 //! that plan with previews: they are what the decoder makes of the latents, and change nothing else. The same for guided
-//! steps, and that guidance without effect has none. Weights that are damaged, or change while a clip is made, end a run.
+//! steps, and that guidance without effect has none. Images are encoded where there are some. Weights that are damaged, or
+//! change while a clip is made, end a run.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::fs::File;
 
 use zoetrope::demo::{TOKENIZER, demo_in_memory, write_demo_model};
@@ -10,7 +12,7 @@ use zoetrope::device::Device;
 use zoetrope::eval::Phase;
 use zoetrope::failure::{Failure, Kind};
 use zoetrope::model_files::{ModelFiles, tensors_of};
-use zoetrope::run::{Finished, Request, run};
+use zoetrope::run::{Finished, Image, Request, run};
 use zoetrope::session::{Session, Unwatched, Watch};
 use zoetrope::steps::{Steps, sigmas, work};
 use zoetrope::tensors::{Named, Tensor};
@@ -19,7 +21,7 @@ use zoetrope_compiler::Options;
 use zoetrope_compiler::frontend::{Scope, compile_levels, dimensions};
 use zoetrope_model_spec::lang::Dtype;
 use zoetrope_model_spec::ltx::pipeline::Pixels;
-use zoetrope_model_spec::ltx::recipe::Recipe;
+use zoetrope_model_spec::ltx::recipe::{RECIPES, Recipe};
 use zoetrope_model_spec::ltx::sizes::Size;
 use zoetrope_model_spec::target::Target;
 use zoetrope_runtime::files;
@@ -165,6 +167,68 @@ fn a_session_enters_every_phase_once_and_does_its_work() {
     assert_eq!((null.entered, null.launches, null.flops), (plan.phases.len() as u64, launches, flops));
 }
 
+/// An image of waves, in any size.
+fn waves<'a>(strength: f32) -> Image<'a> {
+    let pixels = |width: usize, height: usize| {
+        let values = (0..3 * height * width).map(|i| (i as f32 * 0.013).sin());
+        Tensor::real(&[3, height, width], values.collect())
+    };
+    Image { strength, frame: 0, pixels: Box::new(pixels) }
+}
+
+/// Every recipe, with the demo model: what phases of images would launch is launched for requests with an image alone.
+#[test]
+fn without_an_image_nothing_is_encoded() {
+    for (name, ..) in RECIPES {
+        let plan = plan_of(&Target { recipe: recipe(name), ..small() }, true);
+        let prompt = Tokenizer::from_bytes(TOKENIZER.as_bytes()).unwrap().encode("a red ball").unwrap();
+        let counted = |images: BTreeMap<u32, Image<'_>>| {
+            let mut session = Session::on(Null::new(&plan));
+            let request = Request { prompts: vec![&prompt], images, ..Request::default() };
+            run(&mut session, &request, &mut Unwatched, &mut |_, _| Ok(())).unwrap();
+            let null = session.executor();
+            (null.entered, null.launches, null.flops)
+        };
+        let work_of = |images: bool| {
+            let phases = plan.phases.iter().filter(|phase| images || phase.image.is_none());
+            phases
+                .map(|phase| work(phase, Steps::default()))
+                .fold((0, 0, 0), |sum, of| (sum.0 + 1, sum.1 + of.0, sum.2 + of.1))
+        };
+        let (without, with) = (counted(BTreeMap::new()), counted(BTreeMap::from([(0, waves(1.0))])));
+        assert_eq!((without, with), (work_of(false), work_of(true)), "{name}");
+        assert!(without.0 < with.0, "{name} takes an image");
+    }
+}
+
+#[test]
+fn an_image_of_full_strength_is_the_first_frame() {
+    let plan = plan_of(&Target { recipe: recipe("distilled-single-stage"), ..small() }, true);
+    let files = demo_in_memory(&tensors_of(&plan)).unwrap();
+    let mut session = Session::poisoned(&plan, &files).unwrap();
+    let prompt = Tokenizer::from_bytes(TOKENIZER.as_bytes()).unwrap().encode("a red ball").unwrap();
+    let images = BTreeMap::from([(0, waves(1.0))]);
+    let request = Request { prompts: vec![&prompt], images, seed: 7, ..Request::default() };
+    let latent =
+        &run(&mut session, &request, &mut Unwatched, &mut |_, _| Ok(())).unwrap().latents["stage1.v.latent"];
+
+    let phase = plan.phases.iter().find(|phase| phase.image == Some(0)).unwrap();
+    let [.., height, width] = phase.inputs[0].shape[..] else { panic!("an image has two sides") };
+    let Tensor { values, .. } = (waves(1.0).pixels)(width as usize, height as usize);
+    let shape = phase.inputs[0].shape.iter().map(|n| *n as usize).collect();
+    let inputs = Named::from([(phase.inputs[0].name.to_string(), Tensor { shape, values })]);
+    session.run(&phase.name, &inputs, &[], &mut Unwatched).unwrap();
+    let encoded = session.output(&phase.name, &phase.outputs[0].name).unwrap();
+    let [_, channels, frames, rows, columns] = latent.shape[..] else { panic!("{:?}", latent.shape) };
+    assert!(frames > 1 && encoded.shape == [1, channels, 1, rows, columns]);
+    let (all, cells) = (latent.reals(), rows * columns);
+    let frame = |number: usize| -> Vec<f32> {
+        (0..channels).flat_map(|c| &all[(c * frames + number) * cells..][..cells]).copied().collect()
+    };
+    assert_eq!(frame(0), encoded.reals());
+    assert!(rel_l2(&frame(1), &encoded.reals()) > 0.1, "only the first frame is held");
+}
+
 #[test]
 fn a_replay_allocates_nothing() {
     let plan = plan(true);
@@ -238,6 +302,12 @@ fn previews_are_what_the_decoder_makes_of_a_frame_and_change_nothing_else() {
     }
     // Nobody who does not ask gets any.
     assert_eq!(bits(&clip(&plan, &files, true)), bits(&finished));
+}
+
+/// A clip of several latent frames.
+fn small() -> Target {
+    let size = Size { width: 64, height: 64, frames: 9, fps: 24.0 };
+    Target { size, ..Target::preset("res-tiny").unwrap() }
 }
 
 /// The smallest clip: one stage, one frame.

@@ -9,6 +9,7 @@ mod budget;
 mod encode;
 mod executor;
 mod faults;
+mod guided;
 mod hopper;
 mod launches;
 mod phase;

@@ -8,9 +8,11 @@ use zoetrope::session::{Session, Unwatched};
 use zoetrope::tensors::{Named, Tensor};
 use zoetrope_compiler::frontend::{compile_target, load_target};
 use zoetrope_compiler::{Class, Selected, select};
-use zoetrope_runtime::Result;
+use zoetrope_model_spec::ltx::recipe::Recipe;
+use zoetrope_model_spec::target::Target;
 use zoetrope_runtime::cuda::{Card, Cuda, Supply};
 use zoetrope_runtime::plan::{Code, Dtype, Phase, Plan};
+use zoetrope_runtime::{Result, Weights};
 
 use crate::run::ByName;
 
@@ -23,10 +25,19 @@ pub struct Demo {
     pub files: ModelFiles,
 }
 
+/// The clip of `small.toml`, made in another way.
+pub fn plan_by(recipe: &str) -> Plan {
+    let recipe = Recipe::named(recipe).expect("a recipe of this name");
+    compile_target(&Target { recipe, ..target() }, "".as_ref()).unwrap()
+}
+
+fn target() -> Target {
+    load_target(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cuda/small.toml")).unwrap()
+}
+
 /// The plan of `small.toml`, which is also built into the binary that `.ci/run` starts on the stand-in.
 pub fn plan() -> Plan {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cuda/small.toml");
-    compile_target(&load_target(&path).unwrap(), "".as_ref()).unwrap()
+    compile_target(&target(), "".as_ref()).unwrap()
 }
 
 impl Demo {
@@ -43,6 +54,11 @@ impl Demo {
     /// An executor of `plan` by `code`.
     pub fn cuda<'a>(&'a self, plan: &'a Plan, code: &'a Code) -> Result<Cuda<'a>> {
         Cuda::new(Card::first()?, plan, code, &ByName, Supply::Files(&self.files))
+    }
+
+    /// The same on other weights than those of the demo's files.
+    pub fn cuda_with<'a>(&'a self, weights: &'a dyn Weights) -> Result<Cuda<'a>> {
+        Cuda::new(Card::first()?, &self.plan, &self.selected.code, &ByName, Supply::Files(weights))
     }
 
     /// The bits of all outputs of a phase of `plan`.

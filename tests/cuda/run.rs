@@ -1,12 +1,15 @@
 //! A whole run on the stand-in card, against the CPU executor.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use zoetrope::model_files::ModelFiles;
-use zoetrope::run::{Finished, Request, run};
+use zoetrope::run::{Finished, Image, Request, run};
 use zoetrope::session::{Session, Unwatched};
-use zoetrope_runtime::cuda::{Card, DeviceError, Images};
+use zoetrope::steps::Steps;
+use zoetrope::tensors::Tensor;
+use zoetrope_runtime::cuda::{Card, Cuda, DeviceError, Images};
 use zoetrope_runtime::plan::{Arch, Code, Function, Plan};
 use zoetrope_runtime::{Cpu, Executor};
 use zoetrope_test_support::asks_for_long;
@@ -32,6 +35,40 @@ pub fn clip<'a, E: Executor<'a>>(files: &ModelFiles, session: &mut Session<E>) -
     run(session, &request, &mut Unwatched, &mut |_, _| Ok(())).expect("the run finishes")
 }
 
+/// A clip in two steps of guided stages that begins with an image, as far as its strength says.
+pub fn from_image<'a, E: Executor<'a>>(files: &ModelFiles, session: &mut Session<E>) -> Finished {
+    let tokenizer = files.tokenizer().unwrap();
+    let [prompt, negative] = ["a red ball", "a blue cube"].map(|prompt| tokenizer.encode(prompt).unwrap());
+    let wave = |width: usize, height: usize| {
+        let values = (0..3 * height * width).map(|i| (i as f32 * 0.013).sin());
+        Tensor::real(&[3, height, width], values.collect())
+    };
+    let image = Image { strength: 0.75, frame: 0, pixels: Box::new(wave) };
+    let request = Request {
+        prompts: vec![&prompt, &negative],
+        seed: 7,
+        steps: Steps { count: Some(2), skip: 0 },
+        images: BTreeMap::from([(0, image)]),
+        ..Request::default()
+    };
+    run(session, &request, &mut Unwatched, &mut |_, _| Ok(())).expect("the run finishes")
+}
+
+/// How far all that a run leaves is from what another leaves.
+pub fn distances(have: &Finished, want: &Finished) -> Vec<(String, f64)> {
+    let named = |finished: &Finished| {
+        let ends = [("video", &finished.video), ("waveform", &finished.waveform)];
+        let latents = finished.latents.iter().map(|(name, tensor)| (name.as_str(), tensor));
+        latents.chain(ends).map(|(name, tensor)| (name.to_string(), tensor.reals())).collect::<Vec<_>>()
+    };
+    let both = named(have).into_iter().zip(named(want));
+    let apart = both.map(|((name, have), (same, want))| {
+        assert_eq!(name, same);
+        (name, distance(&have, &want))
+    });
+    apart.collect()
+}
+
 /// The relative L2 distance.
 pub fn distance(have: &[f32], want: &[f32]) -> f64 {
     assert_eq!(have.len(), want.len());
@@ -52,23 +89,40 @@ fn a_whole_run_equals_the_cpu_executors() {
     let have = clip(files, &mut Session::on(cuda));
     println!("run in {:.1?}", start.elapsed());
     let want = clip(files, &mut Session::new(plan, files).unwrap());
-    let mut all: Vec<(&str, f64)> = want
-        .latents
-        .iter()
-        .map(|(name, tensor)| (name.as_str(), distance(&have.latents[name].reals(), &tensor.reals())))
-        .collect();
-    all.push(("video", distance(&have.video.reals(), &want.video.reals())));
-    all.push(("waveform", distance(&have.waveform.reals(), &want.waveform.reals())));
+    let all = distances(&have, &want);
     println!("{all:?}");
     // Written so that a NaN fails.
+    assert!(all.iter().all(|(_, error)| *error <= 3e-2), "{all:?}");
+}
+
+/// Image to video: the distilled stages begin with an image.
+#[test]
+fn a_run_from_an_image_equals_the_cpu_executors() {
+    let demo = Demo::new();
+    let Some(_stand_in) = StandIn::open() else { return };
+    let start = Instant::now();
+    let have = from_image(&demo.files, &mut Session::on(demo.cuda(&demo.plan, &demo.selected.code).unwrap()));
+    println!("run in {:.1?}", start.elapsed());
+    let want = from_image(&demo.files, &mut Session::new(&demo.plan, &demo.files).unwrap());
+    let all = distances(&have, &want);
+    println!("{all:?}");
     assert!(all.iter().all(|(_, error)| *error <= 3e-2), "{all:?}");
 }
 
 /// Runs a plan launch by launch, each on the CPU executor's memory; what every launch is off by.
 pub fn errors_of(demo: &Demo, plan: &Plan, code: &Code) -> Vec<LaunchError> {
     let (files, cuda) = (&demo.files, demo.cuda(plan, code).unwrap());
-    let mut session = Session::on(Beside::new(Cpu::new(plan, files).unwrap(), cuda));
-    clip(files, &mut session);
+    errors_beside(Cpu::new(plan, files).unwrap(), cuda, |session| clip(files, session))
+}
+
+/// The same of what `made` runs.
+pub fn errors_beside<'a>(
+    cpu: Cpu<'a>,
+    cuda: Cuda<'a>,
+    made: impl FnOnce(&mut Session<Beside<'a>>) -> Finished,
+) -> Vec<LaunchError> {
+    let mut session = Session::on(Beside::new(cpu, cuda));
+    made(&mut session);
     let errors = std::mem::take(&mut session.executor().errors);
     let wrong = errors.iter().filter(|e| !e.error.is_finite() || e.error > 1e-2);
     let wrong: Vec<_> = wrong.map(|e| format!("{} {} {}: {}", e.number, e.kernel, e.path, e.error)).collect();

@@ -99,6 +99,22 @@ fn floors_follow_from_the_ceilings() {
     }
 }
 
+/// Their times are in no total (`floors_follow_from_the_ceilings`).
+#[test]
+fn phases_of_images_are_told_apart() {
+    let report: Value = serde_json::from_str(&said(&["--json"])).unwrap();
+    let summary = said(&[]);
+    assert!(summary.contains("no image given"), "{summary}");
+    let mut optional = 0;
+    for phase in list(&report, "phases") {
+        let row = format!("{} ", phase["name"].as_str().unwrap());
+        let line = summary.lines().find(|line| line.starts_with(&row)).expect("a line of every phase");
+        assert_eq!(line.ends_with("   only with an image"), phase["image"] == 0, "{line}");
+        optional += usize::from(phase["image"] == 0);
+    }
+    assert_eq!(optional, 2, "an image for each stage");
+}
+
 #[test]
 fn differences_are_said() {
     let folder = tempfile::tempdir().unwrap();
