@@ -142,7 +142,8 @@ fn noise_levels() {
     let shifted: Vec<_> = case.outputs.iter().filter_map(|name| name.split_once(".steps")).collect();
     assert!(shifted.len() > 10);
     for (tokens, steps) in shifted {
-        let steps = Some(steps.parse().unwrap());
+        let count: usize = steps.parse().unwrap();
+        let steps = Some(count);
         let made = match tokens {
             "default" => of("one-stage", 64, 64, 17, steps),
             "tokens45" => of("two-stage-hq", 192, 192, 33, steps),
@@ -151,6 +152,6 @@ fn noise_levels() {
             "tokens8160" => of("two-stage-hq", 1920, 1088, 121, steps),
             _ => panic!("no size of {tokens}"),
         };
-        check(&format!("{tokens}.steps{}", steps.unwrap()), &made["stage1.sigmas"]);
+        check(&format!("{tokens}.steps{count}"), &made["stage1.sigmas"]);
     }
 }

@@ -145,12 +145,15 @@ fn what_is_hidden_counts_for_nothing() {
     }
 }
 
+/// A case, how many keyframes its target has room for, and what is given.
+type Conditioned<'a> = (&'a str, usize, &'a [(&'a str, Tensor)]);
+
 /// What images make of tokens: masks, the first channels of clean values, and where the appended ones are.
 #[test]
 fn images_become_facts_of_tokens() {
     let case = Case::load("conditioning").unwrap();
     let of = |name: &str| input(&case, &format!("in.{name}"));
-    let cases: [(&str, usize, &[(&str, Tensor)]); 2] = [
+    let cases: [Conditioned<'_>; 2] = [
         (
             "keyframes",
             2,

@@ -95,8 +95,11 @@ impl Item {
 /// The rank of the published distilled adapter (docs/model/checkpoint.md).
 const DISTILLED_RANK: usize = 384;
 
-/// The recipes that can be named, with a sentence on each.
-pub const RECIPES: [(&str, &str, fn() -> Recipe); 5] = [
+/// A recipe's name, a sentence on it, and the recipe.
+pub type Row = (&'static str, &'static str, fn() -> Recipe);
+
+/// The recipes that can be named.
+pub const RECIPES: [Row; 5] = [
     ("distilled", "the distilled checkpoint at half size, then at full size", distilled),
     ("distilled-single-stage", "the distilled checkpoint at full size at once", distilled_single_stage),
     ("one-stage", "the dev checkpoint, guided, at full size at once", one_stage),

@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn stretches_end_where_a_pass_changes_what_it_skips() {
         let (all, none) = (Skip::isolated(48), Skip::default());
-        assert_eq!(stretches(48, &[&none, &all]), [0..48]);
+        assert_eq!(stretches(48, &[&none, &all]), vec![0..48; 1]);
         assert_eq!(stretches(48, &[&none, &Skip::perturbed(&[28]), &all]), [0..28, 28..29, 29..48]);
         assert_eq!(stretches(3, &[&Skip::perturbed(&[0, 1])]), [0..2, 2..3]);
         let apart = Skip { video: vec![0, 1], a2v: vec![1], ..Skip::default() };
