@@ -10,7 +10,6 @@ use super::guidance::{Guidance, Guided, Pass, RESCALE, StreamScales};
 use super::pipeline::NEGATIVE;
 use super::sampler::{denoised, held};
 use super::sizes::Size;
-use super::skip::Skip;
 use super::transformer::{PassInput, PerStream, Positions, Stream, velocities};
 use crate::lang::{Builder, Dtype, Role, Value};
 
@@ -120,7 +119,6 @@ fn pass_inputs(
     };
     let positive = context("");
     let stg_blocks = guidance.map_or(Vec::new(), |guidance| guidance.stg_blocks(model));
-    b.scope("guidance", || Skip::perturbed(&stg_blocks).check(b, "stg_blocks", model.layers));
     let input = |pass: &Pass| PassInput {
         skip: pass.skip(&stg_blocks, model.layers),
         context: if *pass == Pass::Uncond { context(NEGATIVE) } else { positive },
