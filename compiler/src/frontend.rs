@@ -201,6 +201,7 @@ pub fn compile_levels(
     taps: &[String],
     options: Options,
 ) -> Result<Levels, CompileError> {
+    target.check_blocks(&model.transformer)?;
     let recorder = Recorder { target, model, taps, chunk: options.decode_chunk };
     let program = match scope {
         Scope::Run(picture) => {

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::LazyLock;
 
-use zoetrope::tensors::{Tensor, to_bytes};
+use zoetrope::tensors::{Tensor, load, to_bytes};
 
 fn zoetrope(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_zoetrope")).args(args).output().expect("the binary runs")
@@ -239,6 +239,57 @@ fn eval_says_what_a_phase_wants() {
     let hidden = folder.path().join("hidden.safetensors");
     let args = ["eval", "res-tiny", "text-encode", "--inputs", text(&out), "--outputs", text(&hidden)];
     assert!(zoetropec(&args).status.success());
+}
+
+#[test]
+fn parts_of_a_step_are_phases() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let fields = "width = 32\nheight = 32\nframes = 17\nfps = 25\npipeline = \"one-stage\"\ndtype = \"f32\"\n\
+                  model = \"demo\"\n";
+    let file = |name: &str, more: &str| {
+        fs::write(at(name), format!("{fields}{more}")).unwrap();
+        at(name)
+    };
+    let (target, out, given) = (file("plain.toml", ""), at("out.safetensors"), at("given.safetensors"));
+    let eval = |target: &Path, phase: &str, more: &[&str]| {
+        zoetropec(&[&["eval", text(target), phase, "--outputs", text(&out)], more].concat())
+    };
+    let made = |output: &Output| {
+        assert!(output.status.success(), "{}", stderr(output));
+        load(&out).unwrap()
+    };
+    refused(&eval(&target, "guide", &[]), 2, &["cond [1, 3, 128]", "mod [1, 3, 128]", "docs/phases.md"]);
+    refused(&eval(&target, "step", &[]), 2, &["sigmas [steps + 1]", "denoised [1, 3, 128]"]);
+    refused(&eval(&target, "guide", &["--steps", "2"]), 2, &["--steps is for whole runs"]);
+    let some = |of: f32| Tensor::real(&[1, 3, 128], (0..384).map(|i| (i as f32 * of).sin()).collect());
+    let tensors = [
+        ("sample", some(0.7)),
+        ("denoised", some(0.3)),
+        ("sigmas", Tensor::real(&[2], vec![0.5, 0.25])),
+        ("mask", Tensor::real(&[1, 3, 1], vec![1.0, 0.0, 1.0])),
+    ];
+    let tensors = tensors.map(|(name, tensor)| (name.to_string(), tensor));
+    fs::write(&given, to_bytes(&tensors.into())).unwrap();
+    // Half the way to x0, and to zeros where nothing else is given to be held to.
+    let step = made(&eval(&target, "step", &["--inputs", text(&given)]));
+    let half =
+        |i: usize| (some(0.7).reals()[i] + if i / 128 == 1 { 0.0 } else { some(0.3).reals()[i] }) / 2.0;
+    assert!(step["next"].reals().iter().enumerate().all(|(i, x)| (x - half(i)).abs() < 1e-6));
+    assert_eq!(made(&eval(&target, "sigmas", &["--steps", "4"]))["stage1.sigmas"].shape, [5]);
+    refused(&eval(Path::new("res-tiny"), "sigmas", &["--steps", "4"]), 2, &["list of noise levels"]);
+    assert_eq!(made(&eval(&target, "conditioning", &[]))["v.positions"].shape, [1, 3, 3, 2]);
+    fs::remove_file(&out).unwrap();
+    for (more, words) in [
+        ("skip = { v2a = [9] }\n", "skip has 9; the model's blocks are 0 to"),
+        ("skip = { text = [0] }\n", "text"),
+        ("guidance = { stg_blocks = [9] }\n", "stg_blocks has 9; the model's blocks are 0 to"),
+        ("stage = [{ eta = 0.5 }]\n", "has no eta"),
+        ("stage = [{ solver = \"res_2s\", eta = 2.0 }]\n", "eta is 2; wanted 0 to 1"),
+    ] {
+        refused(&eval(&file("wrong.toml", more), "velocity", &[]), 2, &[words]);
+    }
+    assert!(!out.exists());
 }
 
 #[test]

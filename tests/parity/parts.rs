@@ -155,3 +155,49 @@ fn noise_levels() {
         check(&format!("{tokens}.steps{count}"), &made["stage1.sigmas"]);
     }
 }
+
+/// What an image makes of the tokens of the first frame. The soft case has another one at the last frame.
+#[test]
+fn what_items_make_of_tokens() {
+    let case = Case::load("conditioning").unwrap();
+    for (name, strength, tokens) in [("image_first", 1.0, 36), ("image_first_soft", 0.75, 24)] {
+        for (dtype, scale) in DTYPES {
+            let target = target(&size(96, 128, 25.0, 37, 1, dtype));
+            let inputs = Named::from([
+                ("v.image".to_string(), input(&case, "in.img")),
+                ("v.image_strength".to_string(), Tensor::real(&[1], vec![strength])),
+            ]);
+            let out = eval(&target, "conditioning", &inputs, &[]);
+            for what in ["denoise_mask", "clean_latent"] {
+                let (made, wanted) = (&out[&format!("v.{what}")], case.tensor(&format!("{name}.{what}")));
+                // The reference keeps a few channels.
+                let (have, width) = (made.shape[2], wanted.shape[1]);
+                let made: Vec<f32> =
+                    made.reals().chunks(have).flat_map(|row| row[..width].to_vec()).collect();
+                let some = tokens * width;
+                let error = rel_l2(&made[..some], &wanted.as_f32()[..some]);
+                // An image is rounded once.
+                let limit = scale.max(1.0) * if dtype == "bf16" { 1e-5 } else { case.tolerance.of(what) };
+                assert!(error <= limit, "{name}.{what} in {dtype}: {error:.2e}");
+            }
+        }
+    }
+}
+
+#[test]
+fn positions_of_tokens() {
+    let case = Case::load("positions").unwrap();
+    for (i, shape) in case.facts["shapes"].as_array().unwrap().iter().enumerate() {
+        let [width, height, frames, fps] = ["width", "height", "frames", "fps"].map(|key| &shape[key]);
+        let target = target(&format!(
+            "width = {width}\nheight = {height}\nframes = {frames}\nfps = {fps}\n\
+             pipeline = \"distilled-single-stage\"\ndtype = \"bf16\""
+        ));
+        let out = eval(&target, "conditioning", &Named::new(), &[]);
+        let made = [("video", "v.positions"), ("audio", "a.positions")].map(|(stream, output)| {
+            let made = &out[output];
+            (format!("s{i}.{stream}"), tensor::Tensor::f32(&made.shape[1..], made.reals()))
+        });
+        println!("{}", case.check(&made.into(), 1.0).unwrap_or_else(|e| panic!("{e}")));
+    }
+}

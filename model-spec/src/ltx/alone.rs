@@ -45,9 +45,7 @@ impl Recorder<'_> {
             video.bias = Some(bias_of(&b, b.reshape(weights, &[tokens, tokens])));
         }
         let context = PerStream { video: context_v, audio: context_a };
-        let skip = self.target.skip.clone();
-        skip.check(&b, "skip", t.layers);
-        let inputs = [PassInput { skip, context }];
+        let inputs = [PassInput { skip: self.target.skip.clone(), context }];
         let made = velocities(&b, t, &Ropes::of(&b, t, &Positions::of(&size, t)), video, audio, &inputs)[0];
         b.output("v.velocity", b.reshape(made.video, &[1, size.video_tokens(), t.video_channels]));
         b.output("a.velocity", b.reshape(made.audio, &[1, size.audio_tokens(), t.audio_channels]));

@@ -9,7 +9,6 @@ use super::denoise::Track;
 use super::guidance::{Guidance, Guided, Pass, RESCALE, StreamScales};
 use super::pipeline::NEGATIVE;
 use super::sampler::{denoised, held};
-use super::skip::Skip;
 use super::transformer::{PassInput, PerStream, Positions, Ropes, Stream, velocities};
 use crate::lang::{Builder, Dtype, Role, Value};
 
@@ -121,7 +120,6 @@ fn pass_inputs(
     };
     let positive = context("");
     let stg_blocks = guidance.map_or(Vec::new(), |guidance| guidance.stg_blocks(model));
-    b.scope("guidance", || Skip::perturbed(&stg_blocks).check(b, "stg_blocks", model.layers));
     let input = |pass: &Pass| PassInput {
         skip: pass.skip(&stg_blocks, model.layers),
         context: if *pass == Pass::Uncond { context(NEGATIVE) } else { positive },

@@ -4,8 +4,6 @@ use std::ops::Range;
 
 use serde::Deserialize;
 
-use crate::lang::Builder;
-
 /// The blocks in which a pass skips each of their attentions.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -47,13 +45,10 @@ impl Skip {
         Skipped { video: has(&self.video), audio: has(&self.audio), a2v: has(&self.a2v), v2a: has(&self.v2a) }
     }
 
-    /// All blocks of its lists must be there; what a target file calls them is `field`.
-    pub(super) fn check(&self, b: &Builder, field: &str, layers: usize) {
+    /// The blocks of its lists that a model of so many blocks does not have.
+    pub fn beyond(&self, layers: usize) -> impl Iterator<Item = usize> {
         let blocks = [&self.video, &self.audio, &self.a2v, &self.v2a].into_iter().flatten();
-        if let Some(block) = blocks.copied().find(|block| *block >= layers) {
-            let last = layers.max(1) - 1;
-            b.fail(format!("{field} has {block}; the model's blocks are 0 to {last}"));
-        }
+        blocks.copied().filter(move |block| *block >= layers)
     }
 }
 

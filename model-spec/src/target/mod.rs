@@ -204,6 +204,21 @@ impl Target {
         if problems.is_empty() { Ok(target) } else { Err(fail(problems)) }
     }
 
+    /// Whether a model has the blocks that it names.
+    ///
+    /// # Errors
+    /// All fields that name others.
+    pub fn check_blocks(&self, model: &Transformer) -> Result<(), TargetError> {
+        let perturbed = self.recipe.stages.iter().map(|stage| Skip::perturbed(&stage.stg_blocks(model)));
+        let named = perturbed.map(|skip| ("stg_blocks", skip)).chain([("skip", self.skip.clone())]);
+        let problem = |(field, skip): (&str, Skip)| {
+            let (block, last) = (skip.beyond(model.layers).next()?, model.layers.max(1) - 1);
+            Some(format!("{field} has {block}; the model's blocks are 0 to {last}"))
+        };
+        let problems: Vec<String> = named.filter_map(problem).collect();
+        if problems.is_empty() { Ok(()) } else { Err(TargetError { name: self.name.clone(), problems }) }
+    }
+
     /// Where the size is legal, but outside the range that `model` declares its positions for: a sentence each.
     pub fn warnings(&self, model: &Transformer) -> Vec<String> {
         let ([seconds, high, wide], s) = (model.video_max_pos, &self.size);
