@@ -155,6 +155,9 @@ fn is_hot(variant: &Variant) -> bool {
     known && variant.reads.iter().any(|operand| operand.dtype == Dtype::Bf16)
 }
 
+/// Kernels that spill, and bytes that they store and load again: a pointer, once for a tile, behind its product.
+const KNOWN_SPILLS: [(&str, usize); 1] = [("linear_bias_partial_gate_residual", 16)];
+
 /// What is wrong with the machine code of a variant. Of those that make the video all numbers stay in registers.
 fn complaint(variant: &Variant, report: &str) -> Option<&'static str> {
     let hot = is_hot(variant);
@@ -165,7 +168,8 @@ fn complaint(variant: &Variant, report: &str) -> Option<&'static str> {
         return Some("has blocks with more registers than a multiprocessor");
     }
     let spilled = bytes(report, ["spill", "stores"]) + bytes(report, ["spill", "loads"]);
-    if hot && spilled > 0 {
+    let known = KNOWN_SPILLS.iter().find(|(name, _)| *name == variant.name).map_or(0, |(_, bytes)| *bytes);
+    if hot && spilled > known {
         return Some("spills registers");
     }
     if report.contains("serialized") {
@@ -177,7 +181,7 @@ fn complaint(variant: &Variant, report: &str) -> Option<&'static str> {
     if variant.class == Class::Hopper && !begins_with_all(report, variant.threads) {
         return Some("begins with fewer registers than its warpgroups share");
     }
-    let frame = bytes(report, ["stack", "frame"]) > 0 && !TAKE_F64_SINES.contains(&variant.name);
+    let frame = bytes(report, ["stack", "frame"]) > known && !TAKE_F64_SINES.contains(&variant.name);
     (hot && frame).then_some("keeps numbers in local memory")
 }
 
