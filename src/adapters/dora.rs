@@ -10,7 +10,7 @@ use super::change::read_rows;
 /// The lengths that rows get.
 #[derive(Clone, Copy, Debug)]
 pub struct Dora<'a> {
-    /// [out] or [out, 1].
+    /// \[out\] or [out, 1].
     pub magnitude: Tensor<'a>,
     /// How far weights go the way to what the adapter makes of them: 1 is all of it.
     pub strength: f32,

@@ -210,10 +210,10 @@ ops! {
     LayerNorm "layer_norm" { eps: f32 }
     /// `(x [.., c], w [c], b [c])`: statistics over all positions and the c/groups channels of a group.
     GroupNorm "group_norm" { groups: usize, eps: f32 }
-    /// `(x, visible [rows]?)` → `[1]`, f32: the standard deviation of all elements, by their number less one. With
+    /// `(x, visible \[rows\]?)` → `[1]`, f32: the standard deviation of all elements, by their number less one. With
     /// `visible`, of the rows for which that is over a half; 0 where these have fewer than two elements.
     Deviation "deviation" {}
-    /// `(x, visible [rows]?)`: x less the mean of all elements, over [`Op::Deviation`], both of the same rows; zeros where
+    /// `(x, visible \[rows\]?)`: x less the mean of all elements, over [`Op::Deviation`], both of the same rows; zeros where
     /// the deviation is 0.
     Standardize "standardize" {}
     /// `(table [rows, ..], index [n] i32)`: row `index[i]` of the table at place i.

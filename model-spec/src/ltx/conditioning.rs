@@ -24,9 +24,9 @@ pub struct Conditioning {
 /// What holds tokens of a stream.
 #[derive(Clone, Copy, Debug)]
 pub struct Held {
-    /// Which class each token belongs to, i32 [tokens].
+    /// Which class each token belongs to, i32 \[tokens\].
     pub class: Value,
-    /// How much of a class is generated, f32 [classes]: 1 all, 0 nothing. Class 0 is all of it.
+    /// How much of a class is generated, f32 \[classes\]: 1 all, 0 nothing. Class 0 is all of it.
     pub mask: Value,
     /// What tokens are held to, [tokens, channels]; zeros where nothing is.
     pub clean: Value,
@@ -35,14 +35,14 @@ pub struct Held {
 /// Which tokens nobody sees: those that there is room for and that a request does not bring.
 #[derive(Clone, Copy, Debug)]
 pub struct Hidden {
-    /// 1 for tokens that are seen, 0 for others, f32 [tokens].
+    /// 1 for tokens that are seen, 0 for others, f32 \[tokens\].
     pub visible: Value,
     /// What is added to scores of those that would attend to them, f32 [1, tokens].
     pub bias: Value,
 }
 
 impl Held {
-    /// Noise levels of the classes where the stream has `sigma`, f32 [classes].
+    /// Noise levels of the classes where the stream has `sigma`, f32 \[classes\].
     pub fn timesteps(&self, b: &Builder, sigma: Value) -> Value {
         b.mul(self.mask, sigma)
     }

@@ -30,7 +30,7 @@ pub(super) struct Track {
     pub name: &'static str,
     /// What its tokens begin as, [tokens, channels].
     pub start: Value,
-    /// Which noise level each token has, i32 [tokens].
+    /// Which noise level each token has, i32 \[tokens\].
     pub class: Value,
     /// What holds some of its tokens; `None` where all are generated.
     pub held: Option<Held>,

@@ -79,7 +79,7 @@ impl<'a> Predictor<'a> {
     }
 }
 
-/// The distinct noise levels of a stream, f32 [classes].
+/// The distinct noise levels of a stream, f32 \[classes\].
 fn timesteps(b: &Builder, track: &Track, sigma: Value) -> Value {
     track.held.map_or(sigma, |held| held.timesteps(b, sigma))
 }

@@ -7,13 +7,13 @@ use super::solver::{Operand, Solver};
 use crate::lang::{Builder, Op, Value};
 
 /// x0 of one pass: `x` less `velocity`, both [tokens, channels], times the timestep of each token. `timesteps` is f32
-/// [classes], `class` i32 [tokens].
+/// \[classes\], `class` i32 \[tokens\].
 pub fn denoised(b: &Builder, x: Value, velocity: Value, timesteps: Value, class: Value) -> Value {
     b.sub(x, b.mul(velocity, by_token(b, timesteps, class)))
 }
 
-/// `x` where a token's mask is 1, `clean` where it is 0, exactly, and between them elsewhere. `mask` is f32 [classes],
-/// `class` i32 [tokens].
+/// `x` where a token's mask is 1, `clean` where it is 0, exactly, and between them elsewhere. `mask` is f32 \[classes\],
+/// `class` i32 \[tokens\].
 pub fn held(b: &Builder, x: Value, clean: Value, mask: Value, class: Value) -> Value {
     let mask = by_token(b, mask, class);
     b.add(b.mul(x, mask), b.mul(clean, b.affine(mask, -1.0, 1.0)))
@@ -73,18 +73,18 @@ pub fn advanced(
 }
 
 /// `x` [tokens, channels] less the mean of all elements, over their standard deviation: of all tokens, or of those for
-/// which `visible`, f32 [tokens], is 1 and not 0.
+/// which `visible`, f32 \[tokens\], is 1 and not 0.
 pub fn standardized(b: &Builder, x: Value, visible: Option<Value>) -> Value {
     b.op(Op::Standardize {}, &[&[x], visible.as_slice()].concat())
 }
 
 /// The standard deviation of all elements of `x` [tokens, channels], f32 \[1\], by their number less one: of all tokens,
-/// or of those for which `visible`, f32 [tokens], is 1 and not 0.
+/// or of those for which `visible`, f32 \[tokens\], is 1 and not 0.
 pub fn deviation(b: &Builder, x: Value, visible: Option<Value>) -> Value {
     b.op(Op::Deviation {}, &[&[x], visible.as_slice()].concat())
 }
 
-/// What each token has of `column`, f32 [classes].
+/// What each token has of `column`, f32 \[classes\].
 fn by_token(b: &Builder, column: Value, class: Value) -> Value {
     b.gather(b.reshape(column, &[b.dim(column, 0), 1]), class)
 }
