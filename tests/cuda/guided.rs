@@ -5,17 +5,22 @@ use std::collections::BTreeSet;
 use zoetrope::adapters::{Adapters, Merge};
 use zoetrope::demo::adapters::DISTILLED;
 use zoetrope::model_files::tensors_of;
-use zoetrope::session::Session;
+use zoetrope::session::{Session, Unwatched};
+use zoetrope::tensors::Named;
+use zoetrope_model_spec::lang::Dtype;
 use zoetrope_runtime::Cpu;
 use zoetrope_runtime::files::TensorFile;
 use zoetrope_test_support::asks_for_long;
 
-use crate::phase::{Demo, plan_by};
-use crate::run::{distances, errors_beside, from_image};
+use crate::phase::{Demo, plan_by, plan_of};
+use crate::run::{distance, distances, errors_beside, from_image};
 use crate::standin::StandIn;
 
 /// The recipes that tests here run.
 pub const GUIDED: [&str; 2] = ["two-stage", "two-stage-hq"];
+
+/// What the upscaler leaves.
+const UPSCALED: &str = "upscaled.v.latent";
 
 /// The demo's adapter in every slot.
 fn adapters(demo: &Demo) -> Adapters {
@@ -27,23 +32,41 @@ fn adapters(demo: &Demo) -> Adapters {
     })
 }
 
-/// Two guided steps and all of the second stage. Takes some 20 seconds.
+/// A run of bf16 is off by its roundings, and guidance and solvers enlarge what they are: they take differences of passes,
+/// several times over. How far, the CPU executor says: its bf16 run against its own f32 run. The CUDA executor rounds
+/// elsewhere and is as far from f32, so the two are up to the square root of two times that apart.
+///
+/// The upscaler's first norms see a latent of two tokens, two numbers in each of their groups: what its input is off by
+/// grows several times. So it is compared on equal inputs. Takes half a minute.
 #[test]
-fn guided_stages_equal_the_cpu_executors() {
-    if !asks_for_long("a guided run in two stages") {
+fn guided_stages_equal_the_cpu_executors_within_the_roundings_of_bf16() {
+    if !asks_for_long("guided runs in two stages") {
         return;
     }
-    let demo = Demo::of(plan_by(GUIDED[0]));
-    let Some(_stand_in) = StandIn::open() else { return };
-    let adapters = adapters(&demo);
-    let weights = adapters.over(&demo.files, &demo.files.checkpoint, &demo.plan).unwrap();
-    let have = from_image(&demo.files, &mut Session::on(demo.cuda_with(&weights).unwrap()));
-    let want = from_image(&demo.files, &mut Session::on(Cpu::new(&demo.plan, &weights).unwrap()));
-    let all = distances(&have, &want);
-    println!("{all:?}");
-    // Guidance takes differences of passes several times, and with them what they are rounded by. Written so that a NaN fails.
-    let most = |name: &str| if name.starts_with("stage1") { 8e-2 } else { 3e-2 };
-    assert!(all.iter().all(|(name, error)| *error <= most(name)), "{all:?}");
+    for recipe in GUIDED {
+        let demo = Demo::of(plan_by(recipe));
+        let exact = plan_of(recipe, Dtype::F32);
+        let Some(_stand_in) = StandIn::open() else { return };
+        let adapters = adapters(&demo);
+        let weights = adapters.over(&demo.files, &demo.files.checkpoint, &demo.plan).unwrap();
+        let mut cpu = Session::on(Cpu::new(&demo.plan, &weights).unwrap());
+        let have = from_image(&demo.files, &mut Session::on(demo.cuda_with(&weights).unwrap()));
+        let want = from_image(&demo.files, &mut cpu);
+        let exact = from_image(&demo.files, &mut Session::on(Cpu::new(&exact, &weights).unwrap()));
+        let (apart, rounded) = (distances(&have, &want), distances(&want, &exact));
+        println!("{recipe}: {apart:?}\nroundings: {rounded:?}");
+        for ((name, apart), (_, rounded)) in
+            apart.iter().zip(&rounded).filter(|((name, _), _)| name != UPSCALED)
+        {
+            // Written so that a NaN fails.
+            assert!(*apart <= (1.5 * rounded).max(2e-2), "{recipe}: {name} {apart}, by roundings {rounded}");
+        }
+        let input = Named::from([("v.latent".to_string(), have.latents["stage1.v.latent"].clone())]);
+        cpu.run("upscale", &input, &[], &mut Unwatched).unwrap();
+        let upscaled = cpu.output("upscale", "v.latent").unwrap();
+        let apart = distance(&have.latents[UPSCALED].reals(), &upscaled.reals());
+        assert!(apart <= 2e-2, "{recipe}: the upscaler alone {apart}");
+    }
 }
 
 /// The other solver, which draws noise between its steps. Each launch for itself: a run also shows what its steps make of

@@ -27,8 +27,13 @@ pub struct Demo {
 
 /// The clip of `small.toml`, made in another way.
 pub fn plan_by(recipe: &str) -> Plan {
+    plan_of(recipe, target().dtype)
+}
+
+/// The same with another type of numbers.
+pub fn plan_of(recipe: &str, dtype: zoetrope_model_spec::lang::Dtype) -> Plan {
     let recipe = Recipe::named(recipe).expect("a recipe of this name");
-    compile_target(&Target { recipe, ..target() }, "".as_ref()).unwrap()
+    compile_target(&Target { recipe, dtype, ..target() }, "".as_ref()).unwrap()
 }
 
 fn target() -> Target {
