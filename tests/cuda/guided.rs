@@ -1,4 +1,4 @@
-//! Guided runs in two stages, the second or both with adapters beside their weights, from an image: against the CPU executor.
+//! Guided runs in two stages, the second or both with adapters, from an image: against the CPU executor.
 
 use std::collections::BTreeSet;
 

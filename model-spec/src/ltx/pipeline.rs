@@ -142,11 +142,11 @@ impl Recorder<'_> {
         let (clip, recipe) = (self.target.size, &self.target.recipe);
         let prompts = &PROMPTS[..1 + usize::from(recipe.has_negative_prompt())];
         let mut phases = Vec::new();
+        // One prompt after the other, so that no more than one set of hidden states is in memory.
         for prompt in prompts {
-            phases.push(Phase::alone(self.text_encode(prompt)?).leaves("hidden", &prompt.slot("hidden")));
-        }
-        for prompt in prompts {
-            let connect = Phase::alone(self.connect(prompt)?).takes("hidden", &prompt.slot("hidden"));
+            let hidden = prompt.slot("hidden");
+            phases.push(Phase::alone(self.text_encode(prompt)?).leaves("hidden", &hidden));
+            let connect = Phase::alone(self.connect(prompt)?).takes("hidden", &hidden);
             phases.push(
                 CONTEXTS.iter().fold(connect, |connect, name| connect.leaves(name, &prompt.slot(name))),
             );
