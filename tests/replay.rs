@@ -20,7 +20,7 @@ use zoetrope::tokenize::Tokenizer;
 use zoetrope_compiler::Options;
 use zoetrope_compiler::frontend::{Scope, compile_levels, dimensions};
 use zoetrope_model_spec::lang::Dtype;
-use zoetrope_model_spec::ltx::pipeline::Pixels;
+use zoetrope_model_spec::ltx::decode::Pixels;
 use zoetrope_model_spec::ltx::recipe::{RECIPES, Recipe};
 use zoetrope_model_spec::ltx::sizes::Size;
 use zoetrope_model_spec::target::Target;

@@ -9,7 +9,7 @@ use zoetrope_compiler::Options;
 #[cfg(feature = "cuda")]
 use zoetrope_compiler::frontend::CompileError;
 use zoetrope_compiler::frontend::{Scope, beside, compile_levels, decode_chunk, dimensions};
-use zoetrope_model_spec::ltx::pipeline::Pixels;
+use zoetrope_model_spec::ltx::decode::Pixels;
 use zoetrope_model_spec::target::{Model, Target, parse_vram};
 #[cfg(not(feature = "cuda"))]
 use zoetrope_runtime::Error as RuntimeError;

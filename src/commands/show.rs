@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use zoetrope_compiler::frontend::{Scope, compile_levels, compile_run, dimensions, load_target};
 use zoetrope_compiler::{Class, Levels, Options, select};
-use zoetrope_model_spec::ltx::pipeline::Pixels;
+use zoetrope_model_spec::ltx::decode::Pixels;
 use zoetrope_model_spec::target::{Target, parse_vram};
 use zoetrope_runtime::plan::Detail;
 

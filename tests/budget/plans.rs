@@ -4,7 +4,7 @@
 use zoetrope_compiler::frontend::{CompileError, Scope, compile_levels, dimensions};
 use zoetrope_compiler::{Error, Options};
 use zoetrope_model_spec::ltx::config::ModelConfig;
-use zoetrope_model_spec::ltx::pipeline::Pixels;
+use zoetrope_model_spec::ltx::decode::Pixels;
 use zoetrope_model_spec::ltx::sizes::Size;
 use zoetrope_model_spec::target::Target;
 use zoetrope_runtime::plan::Plan;

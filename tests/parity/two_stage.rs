@@ -11,7 +11,7 @@ use zoetrope::tensors::{Named, Tensor};
 use zoetrope::tokenize::Tokenizer;
 use zoetrope_compiler::Options;
 use zoetrope_compiler::frontend::{Scope, compile_levels, dimensions};
-use zoetrope_model_spec::ltx::pipeline::Pixels;
+use zoetrope_model_spec::ltx::decode::Pixels;
 use zoetrope_model_spec::target::Target;
 use zoetrope_runtime::plan::Plan;
 use zoetrope_test_support::golden::{Case, rel_l2};

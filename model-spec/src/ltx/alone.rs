@@ -2,12 +2,13 @@
 
 use super::attention::bias_of;
 use super::conditioning::{Held, conditioned_video};
-use super::denoise::{StepPorts, Track, register_dtype, stepped};
+use super::denoise::{StepPorts, register_dtype, stepped};
 use super::guidance::{Guided, Pass, RESCALE};
-use super::pipeline::{Recorded, Recorder};
+use super::recorder::{Recorded, Recorder};
 use super::sampler::held;
 use super::sizes::Size;
 use super::solver::Solver;
+use super::track::Track;
 use super::transformer::{PassInput, PerStream, Positions, Ropes, Stream, velocities};
 use crate::lang::{Builder, Dtype, Role, ShapeError, Value};
 use crate::program::Phase;

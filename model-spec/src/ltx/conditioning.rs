@@ -3,7 +3,7 @@
 
 use super::attention::bias_of;
 use super::config::Transformer;
-use super::pipeline::video_tokens;
+use super::layout::video_tokens;
 use super::recipe::Item;
 use super::sizes::Size;
 use super::transformer::Positions;

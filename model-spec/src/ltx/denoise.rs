@@ -1,12 +1,14 @@
 //! The denoising loop (docs/model/sampling.md 3, 4, 6).
 
-use super::conditioning::{Conditioning, Held, Hidden, conditioned_video};
-use super::pipeline::{Recorded, Recorder, audio_tokens, rgb, video_tokens};
+use super::conditioning::{Conditioning, Held, conditioned_video};
+use super::layout::{audio_tokens, rgb, video_tokens};
 use super::predict::Predictor;
 use super::recipe::{Stage, Start};
+use super::recorder::{Recorded, Recorder};
 use super::sampler::{advanced, held, standardized};
 use super::sizes::Size;
 use super::solver::Solver;
+use super::track::Track;
 use super::transformer::{PerStream, one_class};
 use super::video_vae;
 use crate::lang::{Builder, Dtype, Op, Role, Value};
@@ -23,21 +25,6 @@ pub(super) enum StepNoise {
     Drawn { first: usize },
 }
 
-/// A stream as the loop sees it.
-#[derive(Clone, Copy)]
-pub(super) struct Track {
-    /// How the names of its ports begin.
-    pub name: &'static str,
-    /// What its tokens begin as, [tokens, channels].
-    pub start: Value,
-    /// Which noise level each token has, i32 \[tokens\].
-    pub class: Value,
-    /// What holds some of its tokens; `None` where all are generated.
-    pub held: Option<Held>,
-    /// Which of its tokens nobody sees; `None` where all are seen.
-    pub hidden: Option<Hidden>,
-}
-
 /// What the host hands in before an evaluation.
 #[derive(Clone, Copy)]
 pub(super) struct StepPorts {
@@ -50,7 +37,8 @@ pub(super) struct StepPorts {
 }
 
 impl Recorder<'_> {
-    /// The loop of stage `number`, from 1. Where the target has previews, every step also leaves one, in the place of the one before.
+    /// The loop of stage `number`, from 1. Where the target has previews, every step also leaves one, in the place of
+    /// the one before.
     pub(super) fn denoise(
         &self,
         name: &str,

@@ -1,6 +1,6 @@
 //! The phase that makes latents of frames (docs/model/video-vae.md 5).
 
-use super::pipeline::{Recorded, Recorder};
+use super::recorder::{Recorded, Recorder};
 use super::sizes::Size;
 use super::video_encoder;
 use crate::lang::Role;

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use super::conditioning::Held;
 use super::config::Transformer;
-use super::denoise::Track;
 use super::guidance::{Guidance, Guided, Pass, RESCALE, StreamScales};
-use super::pipeline::NEGATIVE;
+use super::prompt::NEGATIVE;
 use super::sampler::{denoised, held};
+use super::track::Track;
 use super::transformer::{PassInput, PerStream, Positions, Ropes, Stream, velocities};
 use crate::lang::{Builder, Dtype, Role, Value};
 
