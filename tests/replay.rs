@@ -195,7 +195,8 @@ fn without_an_image_nothing_is_encoded() {
                 .map(|phase| work(phase, Steps::default()))
                 .fold((0, 0, 0), |sum, of| (sum.0 + 1, sum.1 + of.0, sum.2 + of.1))
         };
-        let (without, with) = (counted(BTreeMap::new()), counted(BTreeMap::from([(0, waves(1.0))])));
+        let all = plan.phases.iter().filter_map(|phase| Some((phase.image?, waves(1.0)))).collect();
+        let (without, with) = (counted(BTreeMap::new()), counted(all));
         assert_eq!((without, with), (work_of(false), work_of(true)), "{name}");
         assert!(without.0 < with.0, "{name} takes an image");
     }

@@ -111,6 +111,7 @@ impl ImageArgs {
     pub fn open(&self, plan: &Plan) -> Result<Images, Failure> {
         let facts = &plan.facts;
         let room = room(plan);
+        let replaced = |frame: u32| frame == 0 && room.contains(&0);
         let keyframes: Vec<u32> = room.iter().copied().filter(|number| *number > 0).collect();
         let refused = |given: &Given, why: String| {
             Err(Failure::usage(format!(
@@ -123,8 +124,10 @@ impl ImageArgs {
         for given in &self.image {
             let taken = images.keys().filter(|number| **number > 0).count();
             let number = match given.frame {
-                0 if images.contains_key(&0) => return refused(given, "there is one already".to_string()),
-                0 if room.contains(&0) => 0,
+                frame if replaced(frame) && images.contains_key(&0) => {
+                    return refused(given, "there is one already".to_string());
+                }
+                frame if replaced(frame) => 0,
                 frame if frame >= facts.frames => {
                     return refused(given, format!("the clip has frames 0 to {}", facts.frames - 1));
                 }
@@ -132,14 +135,11 @@ impl ImageArgs {
                     Some(number) => *number,
                     None => {
                         let count = keyframes.len();
-                        let wanted = self.image.iter().filter(|given| given.frame > 0).count();
+                        let wanted = self.image.iter().filter(|given| !replaced(given.frame)).count();
                         let built = format!("build it with ZOETROPE_KEYFRAMES={wanted}");
                         return refused(
                             given,
-                            format!(
-                                "plan {} has room for {count} beside the first frame: {built}",
-                                plan.name
-                            ),
+                            format!("plan {} has room for {count} keyframes: {built}", plan.name),
                         );
                     }
                 },
@@ -167,7 +167,36 @@ impl Images {
 
 #[cfg(test)]
 mod tests {
+    use zoetrope_compiler::frontend::compile_target;
+    use zoetrope_model_spec::ltx::recipe::Recipe;
+    use zoetrope_model_spec::target::Target;
+
     use super::*;
+
+    /// Between keyframes the first frame is one of them, and there is room for as many as the plan says.
+    #[test]
+    fn an_interpolation_takes_all_images_as_keyframes() {
+        let target = Target {
+            recipe: Recipe::named("keyframe-interpolation").unwrap(),
+            ..Target::preset("res-tiny").unwrap()
+        };
+        let plan = compile_target(&target, "".as_ref()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.png");
+        image::RgbImage::from_pixel(8, 8, image::Rgb([200, 30, 30])).save(&path).unwrap();
+        let open = |frames: &[u32]| {
+            let given = |frame: &u32| Given { path: path.clone(), frame: *frame, strength: 1.0, crf: 0 };
+            ImageArgs { image: frames.iter().map(given).collect() }.open(&plan)
+        };
+        let taken = open(&[0, 24]).unwrap();
+        let frames: Vec<(u32, u32)> = taken.0.iter().map(|(number, (.., frame))| (*number, *frame)).collect();
+        assert_eq!(frames, [(1, 0), (2, 24)]);
+        let refused = open(&[0, 8, 24]).err().unwrap().to_string();
+        assert!(
+            refused.contains("has room for 2 keyframes: build it with ZOETROPE_KEYFRAMES=3"),
+            "{refused}"
+        );
+    }
 
     #[test]
     fn numbers_stand_behind_the_path() {

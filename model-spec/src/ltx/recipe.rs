@@ -95,16 +95,20 @@ impl Item {
 /// The rank of the published distilled adapter (docs/model/checkpoint.md).
 const DISTILLED_RANK: usize = 384;
 
+/// The images that a clip is interpolated between, unless a target says how many.
+const INTERPOLATED: usize = 2;
+
 /// A recipe's name, a sentence on it, and the recipe.
 pub type Row = (&'static str, &'static str, fn() -> Recipe);
 
 /// The recipes that can be named.
-pub const RECIPES: [Row; 5] = [
+pub const RECIPES: [Row; 6] = [
     ("distilled", "the distilled checkpoint at half size, then at full size", distilled),
     ("distilled-single-stage", "the distilled checkpoint at full size at once", distilled_single_stage),
     ("one-stage", "the dev checkpoint, guided, at full size at once", one_stage),
     ("two-stage", "the dev checkpoint, guided at half size, refined at full size", two_stage),
     ("two-stage-hq", "as two-stage, with a solver of two evaluations a step", two_stage_hq),
+    ("keyframe-interpolation", "as two-stage, between images that all are keyframes", keyframe_interpolation),
 ];
 
 impl Recipe {
@@ -274,6 +278,13 @@ fn two_stage_hq() -> Recipe {
         stages: vec![first.with_distilled_adapter(0.25), second.with_distilled_adapter(0.5)],
         audio_of: 0,
     }
+}
+
+/// docs/model/pipelines.md 7: an image of the first frame is a keyframe like the others.
+fn keyframe_interpolation() -> Recipe {
+    let mut recipe = Recipe { name: "keyframe-interpolation".to_string(), audio_of: 1, ..two_stage() };
+    recipe.stages.iter_mut().for_each(|stage| stage.items = vec![Item::Keyframes(INTERPOLATED)]);
+    recipe
 }
 
 impl fmt::Display for Recipe {
