@@ -44,10 +44,10 @@ pub struct Finished {
     /// Latents after every stage: `stage1.v.latent`, `stage1.a.latent`, `upscaled.v.latent`, ..
     pub latents: Named,
     /// What the plan was compiled to leave of the frames: RGB in 0..1, [frames, height, width, 3], or planes of 8-bit
-    /// 4:2:0, [frames, 3·height/2, width].
-    pub video: Tensor,
-    /// [2, samples] at 48 kHz.
-    pub waveform: Tensor,
+    /// 4:2:0, [frames, 3·height/2, width]; `None` where it leaves none.
+    pub video: Option<Tensor>,
+    /// [2, samples] at 48 kHz; `None` where the plan leaves none.
+    pub waveform: Option<Tensor>,
 }
 
 /// The slots that the seed alone decides, with their shapes: what a file with noise may hold instead.
@@ -73,8 +73,7 @@ pub fn run<'a, E: Executor<'a>>(
     watch: &mut dyn Watch,
     keep: &mut dyn FnMut(&str, &Named) -> Result<()>,
 ) -> Result<Finished> {
-    let empty = || Tensor::real(&[0], Vec::new());
-    let mut finished = Finished { latents: Named::new(), video: empty(), waveform: empty() };
+    let mut finished = Finished { latents: Named::new(), video: None, waveform: None };
     // Slots of phases that did not run, because the request brings nothing for them.
     let mut zeros = BTreeSet::new();
     for phase in request.wanted(session.plan()) {
@@ -96,8 +95,8 @@ pub fn run<'a, E: Executor<'a>>(
             finite::check(phase, port, &bytes)?;
             let tensor = || Tensor::from_port(port, &bytes);
             match port.role {
-                Role::Video => finished.video = tensor(),
-                Role::Waveform => finished.waveform = tensor(),
+                Role::Video => finished.video = Some(tensor()),
+                Role::Waveform => finished.waveform = Some(tensor()),
                 Role::Latent => drop(left.insert(kept_as(port).to_string(), tensor())),
                 _ => {}
             }

@@ -118,7 +118,7 @@ fn guidance_without_effect_has_none() {
 }
 
 fn bits(finished: &Finished) -> Vec<Vec<u32>> {
-    let all = finished.latents.values().chain([&finished.video, &finished.waveform]);
+    let all = finished.latents.values().chain(&finished.video).chain(&finished.waveform);
     all.map(|t| t.reals().iter().map(|x| x.to_bits()).collect()).collect()
 }
 
@@ -198,8 +198,38 @@ fn without_an_image_nothing_is_encoded() {
         let all = plan.phases.iter().filter_map(|phase| Some((phase.image?, waves(1.0)))).collect();
         let (without, with) = (counted(BTreeMap::new()), counted(all));
         assert_eq!((without, with), (work_of(false), work_of(true)), "{name}");
-        assert!(without.0 < with.0, "{name} takes an image");
+        let takes_images = plan.phases.iter().any(|phase| phase.image.is_some());
+        assert_eq!(without.0 < with.0, takes_images, "{name}");
+        assert_eq!(takes_images, recipe(name).streams().video, "{name}");
     }
+}
+
+/// A plan of audio alone runs, and reads nothing that only a video needs.
+#[test]
+fn audio_alone_reads_no_weights_of_a_video() {
+    let plan = plan_of(&Target { recipe: recipe("text-to-audio"), ..small() }, true);
+    let video = |name: &str| {
+        let parts = ["vae.", "audio_to_video", "video_to_audio", "av_ca_", "video_embeddings_connector"];
+        let transformer = "model.diffusion_model.";
+        let block = |name: &str| name.contains("transformer_blocks") && !name.contains(".audio_");
+        let stem = ["patchify_proj", "proj_out", "adaln_single"].map(|stem| format!("{transformer}{stem}"));
+        name.starts_with(parts[0])
+            || parts[1..].iter().any(|part| name.contains(part))
+            || stem.iter().any(|stem| name.starts_with(stem))
+            || (name.starts_with(transformer) && block(name))
+    };
+    let read: Vec<String> = tensors_of(&plan).into_iter().map(|wanted| wanted.tensor).collect();
+    let odd: Vec<&String> = read.iter().filter(|name| video(name)).collect();
+    assert!(odd.is_empty() && read.iter().any(|name| name.contains("audio_attn1")), "{odd:?}");
+
+    let files = demo_in_memory(&tensors_of(&plan)).unwrap();
+    let encoded = Tokenizer::from_bytes(TOKENIZER.as_bytes()).unwrap().encode("a red ball").unwrap();
+    let steps = Steps { count: Some(2), skip: 0 };
+    let request = Request { prompts: vec![&encoded, &encoded], seed: 7, steps, ..Request::default() };
+    let mut session = Session::poisoned(&plan, &files).unwrap();
+    let done = run(&mut session, &request, &mut Unwatched, &mut |_, _| Ok(())).unwrap();
+    assert!(done.video.is_none() && done.latents.keys().eq(["stage1.a.latent"]));
+    assert_eq!(done.waveform.unwrap().shape[0], 2);
 }
 
 #[test]

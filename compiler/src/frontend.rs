@@ -231,9 +231,10 @@ pub fn compile_levels(
 
 fn facts(target: &Target, model: &ModelConfig, options: Options) -> Facts {
     let size = &target.size;
+    let [width, height] = if target.recipe.streams().video { [size.width, size.height] } else { [0, 0] };
     Facts {
-        width: size.width as u32,
-        height: size.height as u32,
+        width: width as u32,
+        height: height as u32,
         frames: size.frames as u32,
         fps: size.fps,
         dtype: if target.dtype == Dtype::F32 { plan::Dtype::F32 } else { plan::Dtype::Bf16 },

@@ -2,6 +2,8 @@
 
 use std::ops::RangeInclusive;
 
+use crate::ltx::pass_input::PerStream;
+use crate::ltx::recipe::StreamRole;
 use crate::ltx::sizes::SPACE;
 use crate::target::{Target, TargetError};
 
@@ -23,20 +25,35 @@ pub fn written_size(width: usize, height: usize) -> Option<(usize, usize)> {
 }
 
 impl Target {
-    /// Whether the encoders take the finished clip.
+    /// Whether a whole run makes a clip, and the encoders take it.
     ///
     /// # Errors
-    /// A sentence for everything that they do not take.
+    /// A sentence for everything that a run has nothing for, or that the encoders do not take.
     pub fn check_writable(&self) -> Result<(), TargetError> {
         let (size, [long, short]) = (&self.size, SIDES);
         let mut problems = Vec::new();
-        if written_size(size.width, size.height).is_none() {
+        let (stages, all) = (&self.recipe.stages, self.recipe.streams());
+        for (number, stage) in (1..).zip(stages) {
+            let streams = PerStream { video: "video", audio: "audio" }.zip(stage.roles).zip(all).both();
+            for ((stream, role), there) in streams {
+                match role {
+                    StreamRole::Frozen => problems.push(format!(
+                        "stage {number}'s {stream} is frozen, and a run has nothing for it; zoetropec eval runs the stage"
+                    )),
+                    StreamRole::Absent if there => {
+                        problems.push(format!("stage {number} has no {stream}, and another stage has"));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        if all.video && written_size(size.width, size.height).is_none() {
             problems.push(format!(
                 "{}x{} cannot be written as H.264; wanted at most {long}x{short} or {short}x{long}",
                 size.width, size.height
             ));
         }
-        if !FRAME_RATES.contains(&size.fps) {
+        if all.video && !FRAME_RATES.contains(&size.fps) {
             let (low, high) = (FRAME_RATES.start(), FRAME_RATES.end());
             problems.push(format!("fps is {}; a clip is written with {low} to {high}", size.fps));
         }

@@ -248,8 +248,8 @@ impl Eval {
         };
         let finished = self.finished(&plan, &weights, &request)?;
         let mut out = finished.latents;
-        out.insert("video".to_string(), finished.video);
-        out.insert("waveform".to_string(), finished.waveform);
+        let made = [("video", finished.video), ("waveform", finished.waveform)];
+        out.extend(made.into_iter().filter_map(|(name, tensor)| Some((name.to_string(), tensor?))));
         Ok(out)
     }
 

@@ -10,6 +10,7 @@ use zoetrope_runtime::cuda::{Cuda, Supply};
 use zoetrope_runtime::plan::Plan;
 
 use super::adapters::adapted;
+use super::clip::ClipWriter;
 use super::guidance::GuidanceArgs;
 use super::images::ImageArgs;
 use super::model::built_in;
@@ -23,13 +24,12 @@ use crate::device::embedded::Embedded;
 #[cfg(feature = "cuda")]
 use crate::device::mode;
 use crate::device::{Chosen, Device};
-use crate::failure::{Failure, Kind};
-use crate::media::{Mp4, Mp4Writer};
+use crate::failure::Failure;
 use crate::output::Inputs;
 use crate::progress::Progress;
-use crate::run::{Finished, Request, noise_slots, run};
+use crate::run::{Request, noise_slots, run};
 use crate::session::Session;
-use crate::tensors::{self, Named, Values};
+use crate::tensors::{self, Named};
 use crate::terminal;
 
 /// Make a clip from a prompt
@@ -37,7 +37,7 @@ use crate::terminal;
 pub struct Generate {
     #[command(flatten)]
     prompt: PromptArgs,
-    /// The MP4 file to write; - is standard output
+    /// The MP4 file to write, or WAV where the plan makes audio alone; - is standard output
     #[arg(short, long, value_name = "FILE", alias = "output-path")]
     output: PathBuf,
     #[command(flatten)]
@@ -101,17 +101,17 @@ impl Generate {
             ),
         ];
         // All that will be written is tried first: nobody wants to hear after minutes of work that it has no place.
-        let mut writer = Mp4Writer::new(facts.width as usize, facts.height as usize, facts.fps, &metadata)?;
-        writer.expect_audio()?;
+        let writer = ClipWriter::new(plan, &metadata)?;
         let mut outputs = Outputs::open(
             plan,
-            writer.likely_bytes(facts.frames as usize),
+            (writer.format(), writer.likely_bytes()),
             (&self.output, self.preview.as_deref(), self.dump.as_deref()),
             &self.inputs(),
         )?;
         facts.notes.iter().for_each(terminal::note);
-        let (width, height) = writer.size();
-        if (width as u32, height as u32) != (facts.width, facts.height) {
+        if let Some((width, height)) = writer.size()
+            && (width as u32, height as u32) != (facts.width, facts.height)
+        {
             terminal::note(format_args!(
                 "the encoder takes no more than {width}x{height}: the edges are cut off"
             ));
@@ -156,7 +156,8 @@ impl Generate {
             }
         };
         progress.done();
-        let clip = encode(writer, facts.frames as usize, &finished?)?;
+        let contents = writer.contents();
+        let clip = writer.finish(&finished?)?;
         outputs.clip.finish(clip.bytes(), &|out| clip.write(out))?;
         let say = if outputs.clip.is_stream() { terminal::line } else { terminal::info };
         if facts.model == "demo" {
@@ -165,8 +166,7 @@ impl Generate {
             );
         }
         let (name, seconds) = (self.output.display(), start.elapsed().as_secs_f64());
-        let (frames, seed) = (facts.frames, self.seed);
-        say(&format!("{name}: {width}x{height}, {frames} frames, seed {seed}, {seconds:.1} s"));
+        say(&format!("{name}: {contents}, seed {}, {seconds:.1} s", self.seed));
         outputs.close()
     }
 
@@ -193,19 +193,6 @@ fn load_noise(plan: &Plan, path: &Path) -> Result<Named, Failure> {
         noise.insert(name, tensor.clone());
     }
     Ok(noise)
-}
-
-fn encode(mut writer: Mp4Writer, frames: usize, finished: &Finished) -> Result<Mp4, Failure> {
-    let Values::Byte(planes) = &finished.video.values else {
-        return Err(Failure::new(Kind::Failure, "the plan leaves no frames that can be encoded"));
-    };
-    for frame in planes.chunks_exact((planes.len() / frames.max(1)).max(1)) {
-        writer.push_frame(frame)?;
-    }
-    let wave = finished.waveform.reals();
-    let (left, right) = wave.split_at(wave.len() / 2);
-    writer.push_audio(left, right)?;
-    Ok(writer.finish()?)
 }
 
 #[cfg(test)]

@@ -25,18 +25,18 @@ fn is_latent(port: &&Port) -> bool {
 }
 
 impl Outputs {
-    /// Tries all outputs of a run of `plan`: the paths of the clip, which will have about so many bytes, of the preview and
-    /// of the folder for latents.
+    /// Tries all outputs of a run of `plan`: the paths of the clip, of this format and about so many bytes, of the preview
+    /// and of the folder for latents.
     ///
     /// # Errors
     /// One of them cannot be written, is another one or an input, or the room that is left does not do for all.
     pub fn open(
         plan: &Plan,
-        clip_bytes: u64,
+        (format, clip_bytes): (Format, u64),
         (clip, preview, dump): (&Path, Option<&Path>, Option<&Path>),
         inputs: &Inputs,
     ) -> Result<Outputs, OutputError> {
-        let file = OutputFile::open(clip, Format::Mp4, inputs)?;
+        let file = OutputFile::open(clip, format, inputs)?;
         file.check_limit(clip_bytes)?;
         let preview = preview.map(|path| OutputFile::open_file(path, Format::Png, inputs)).transpose()?;
         if preview.as_ref().is_some_and(|other| file.is(other)) {
@@ -89,7 +89,7 @@ mod tests {
         bytes: u64,
     ) -> Result<Outputs, OutputError> {
         let (plan, clip) = (zoetrope_generated::PLANS[0], folder.join("clip.mp4"));
-        Outputs::open(plan, bytes, (&clip, preview, dump), &Inputs::default())
+        Outputs::open(plan, (Format::Mp4, bytes), (&clip, preview, dump), &Inputs::default())
     }
 
     #[test]

@@ -59,6 +59,9 @@ pub enum MediaError {
     /// The audio encoder failed.
     #[error("the AAC encoder failed: {0}; write the clip without audio to keep the video")]
     Audio(String),
+    /// Audio alone could not be written.
+    #[error("the WAV file could not be made: {0}; shorten it")]
+    Wav(String),
     /// This build has no audio encoder.
     #[error("this build cannot write audio: it was made without the feature aac-fdk; rebuild with it")]
     NoAudioEncoder,

@@ -1,4 +1,5 @@
-//! Finished frames to MP4 files: H.264 video (4:2:0, BT.709, limited range) and AAC-LC audio. Pictures of users to frames.
+//! Finished frames to MP4 files: H.264 video (4:2:0, BT.709, limited range) and AAC-LC audio. Audio alone to WAV files.
+//! Pictures of users to frames.
 //!
 //! Everything runs inside the process: OpenH264 and FDK-AAC are compiled in, no external program is started.
 //! [`Mp4Writer`] takes frames as planes of 8 bit, one at a time. The same input gives the same bytes: encoders run on
@@ -20,12 +21,14 @@ mod quiet;
 mod rate;
 mod tables;
 mod video;
+mod wav;
 mod writer;
 
 pub use error::MediaError;
 pub use image::{DEFAULT_CRF, Image, ImageError, MAX_CRF};
 pub use mp4::Mp4;
 pub use rate::{FrameRate, video_bit_rate};
+pub use wav::wav;
 pub use writer::Mp4Writer;
 
 /// Audio samples per second and channel, in every written file.

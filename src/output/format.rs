@@ -12,6 +12,8 @@ use super::{OutputError, stray};
 pub enum Format {
     /// A clip: H.264 and AAC.
     Mp4,
+    /// Audio alone: PCM.
+    Wav,
     /// An image.
     Png,
     /// Named tensors.
@@ -27,6 +29,7 @@ impl Format {
     pub(super) fn what(self) -> &'static str {
         match self {
             Format::Mp4 => "a clip",
+            Format::Wav => "audio",
             Format::Png => "a preview",
             Format::Safetensors => "tensors",
             Format::Html => "a page",
@@ -37,6 +40,7 @@ impl Format {
     fn name(self) -> &'static str {
         match self {
             Format::Mp4 => "MP4",
+            Format::Wav => "WAV",
             Format::Png => "PNG",
             Format::Safetensors => "safetensors",
             Format::Html => "HTML",
@@ -47,6 +51,7 @@ impl Format {
     pub(super) fn example(self) -> &'static str {
         match self {
             Format::Mp4 => "clip.mp4",
+            Format::Wav => "audio.wav",
             Format::Png => "now.png",
             Format::Safetensors => "out.safetensors",
             Format::Html => "plan.html",
@@ -58,6 +63,7 @@ impl Format {
     fn endings(self) -> &'static [&'static str] {
         match self {
             Format::Mp4 => &["mp4", "m4v"],
+            Format::Wav => &["wav"],
             Format::Png => &["png"],
             Format::Safetensors => &["safetensors"],
             Format::Html => &["html", "htm"],

@@ -6,6 +6,7 @@ use std::fmt::{self, Write};
 use zoetrope_runtime::plan::flops_text;
 
 use super::data::{BufferReport, PhaseReport, Report};
+use super::summary::clip;
 use super::words::{change_text, gib_text};
 
 /// Lines of one kind that are written before the rest is only counted.
@@ -29,11 +30,10 @@ pub fn diff(old: &Report, new: &Report) -> String {
 
 fn write_diff(old: &Report, new: &Report, out: &mut String) -> fmt::Result {
     let facts = |r: &Report| {
-        let clip = format!("{}x{}, {} frames at {} fps", r.width, r.height, r.frames, r.fps);
         let chunk = r.decode_chunk.map_or("all".to_string(), |frames| frames.to_string());
         [
             ("target", r.target.clone()),
-            ("clip", clip),
+            ("clip", clip(r)),
             ("pipeline", r.pipeline.clone()),
             ("dtype", r.dtype.clone()),
             ("model", r.model.clone()),

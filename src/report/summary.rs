@@ -16,10 +16,15 @@ pub fn summary(report: &Report) -> String {
 
 /// The clip and what it is made with, in a line.
 pub fn headline(r: &Report) -> String {
-    format!(
-        "{}: {}x{}, {} frames at {} fps ({:.2} s), {}, {}, {}",
-        r.target, r.width, r.height, r.frames, r.fps, r.seconds, r.pipeline, r.dtype, r.model
-    )
+    format!("{}: {} ({:.2} s), {}, {}, {}", r.target, clip(r), r.seconds, r.pipeline, r.dtype, r.model)
+}
+
+/// What a run makes.
+pub fn clip(r: &Report) -> String {
+    match r.width {
+        0 => format!("audio of {} frames at {} fps", r.frames, r.fps),
+        _ => format!("{}x{}, {} frames at {} fps", r.width, r.height, r.frames, r.fps),
+    }
 }
 
 fn write_summary(r: &Report, out: &mut String) -> std::fmt::Result {

@@ -44,7 +44,7 @@ fn a_transformer_that_is_streamed_makes_the_same_clip() {
         let prompt = prompt(&files);
         let request = Request { prompts: vec![&prompt], seed: 7, ..Request::default() };
         let done = run(&mut session, &request, &mut Unwatched, &mut |_, _| Ok(())).expect("it finishes");
-        bits(done.latents.values().chain([&done.video, &done.waveform]))
+        bits(done.latents.values().chain(&done.video).chain(&done.waveform))
     };
     assert!(clip(&streamed) == clip(&all));
 }

@@ -58,6 +58,7 @@ pub fn from_image<'a, E: Executor<'a>>(files: &ModelFiles, session: &mut Session
 pub fn distances(have: &Finished, want: &Finished) -> Vec<(String, f64)> {
     let named = |finished: &Finished| {
         let ends = [("video", &finished.video), ("waveform", &finished.waveform)];
+        let ends = ends.into_iter().filter_map(|(name, made)| Some((name, made.as_ref()?)));
         let latents = finished.latents.iter().map(|(name, tensor)| (name.as_str(), tensor));
         latents.chain(ends).map(|(name, tensor)| (name.to_string(), tensor.reals())).collect::<Vec<_>>()
     };

@@ -61,8 +61,8 @@ fn four_passes_in_one_step() {
         let t = &model.transformer;
         let port = |name: &str, rows: usize, width: usize| b.input(name, Dtype::F32, &[rows, width]);
         let contexts = |end: &str| PerStream {
-            video: port(&format!("v.{end}"), 37, t.video.width()),
-            audio: port(&format!("a.{end}"), 37, t.audio.width()),
+            video: Some(port(&format!("v.{end}"), 37, t.video.width())),
+            audio: Some(port(&format!("a.{end}"), 37, t.audio.width())),
         };
         let (positive, negative) = (contexts("context"), contexts("negative"));
         let stream = |name: &str, tokens: usize| {
@@ -77,16 +77,17 @@ fn four_passes_in_one_step() {
                 bias_from_outside: None,
             }
         };
-        let (video, audio) =
-            (stream("v", target.size.video_tokens()), stream("a", target.size.audio_tokens()));
+        let video = Some(stream("v", target.size.video_tokens()));
+        let streams = PerStream { video, audio: Some(stream("a", target.size.audio_tokens())) };
         let pass_input = |pass: &Pass| PassInput {
             skip: pass.skip(&[1], t.layers),
             context: if *pass == Pass::Uncond { negative } else { positive },
         };
         let pass_inputs: Vec<PassInput> = passes.iter().map(pass_input).collect();
-        let made =
-            velocities(b, t, &Ropes::of(b, t, &Positions::of(&target.size, t)), video, audio, &pass_inputs);
-        let all = |of: fn(&PerStream) -> Value| b.concat(&made.iter().map(of).collect::<Vec<_>>());
+        let made = velocities(b, t, &Ropes::of(b, t, &Positions::of(&target.size, t)), streams, &pass_inputs);
+        let all = |of: fn(&PerStream<Option<Value>>) -> Option<Value>| {
+            b.concat(&made.iter().filter_map(of).collect::<Vec<_>>())
+        };
         b.output("v.velocity", all(|x| x.video));
         b.output("a.velocity", all(|x| x.audio));
     });

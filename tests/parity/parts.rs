@@ -51,6 +51,26 @@ fn attention_is_skipped() {
     }
 }
 
+/// A stream without the other, and one beside audio without noise.
+#[test]
+fn streams_may_be_alone_or_frozen() {
+    let cases = [("video_only", "audio"), ("audio_only", "video"), ("audio_frozen", "")];
+    for ((dtype, scale), (name, absent)) in DTYPES.into_iter().flat_map(|d| cases.map(|case| (d, case))) {
+        let case = Case::load(&format!("transformer_{name}")).unwrap();
+        let stage = if absent.is_empty() {
+            String::new()
+        } else {
+            format!("\nstage = [{{ {absent} = \"absent\" }}]")
+        };
+        let target = target(&format!("{}{stage}", size(96, 128, 25.0, 37, 1, dtype)));
+        let out = eval(&target, "velocity", &inputs(&case, None), &[]);
+        let names: Vec<_> = out.keys().map(|name| (name.as_str(), name.as_str())).collect();
+        let report = case.check(&renamed(&out, &names), scale);
+        println!("{}", report.unwrap_or_else(|e| panic!("{e}")));
+        assert_eq!(out.len(), if absent.is_empty() { 2 } else { 1 });
+    }
+}
+
 /// A target whose video has so many tokens.
 fn tokens(tokens: usize, dtype: &str, more: &str) -> String {
     let frames = 8 * (tokens - 1) + 1;

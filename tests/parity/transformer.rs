@@ -12,7 +12,8 @@ const STREAMS: [&str; 2] = ["v", "a"];
 
 pub fn inputs(case: &Case, batch: Option<usize>) -> Named {
     let mut out = Named::new();
-    for stream in STREAMS {
+    let there = |stream: &&str| case.inputs.contains(&format!("in.{stream}.latent"));
+    for stream in STREAMS.into_iter().filter(there) {
         for what in ["latent", "timesteps", "sigma", "context"] {
             let whole = input(case, &format!("in.{stream}.{what}"));
             out.insert(format!("{stream}.{what}"), batch.map_or(whole.clone(), |i| sample(&whole, i)));

@@ -4,11 +4,12 @@ use super::attention::bias_of;
 use super::conditioning::{Held, conditioned_video};
 use super::denoise::{StepPorts, register_dtype, stepped};
 use super::guidance::{Guided, Pass, RESCALE};
+use super::recipe::StreamRole;
 use super::recorder::{Recorded, Recorder};
 use super::sampler::held;
 use super::sizes::Size;
 use super::solver::Solver;
-use super::track::Track;
+use super::track::{STREAMS, Track};
 use super::transformer::{PassInput, PerStream, Positions, Ropes, Stream, velocities};
 use crate::lang::{Builder, Dtype, Role, ShapeError, Value};
 use crate::program::Phase;
@@ -21,6 +22,7 @@ impl Recorder<'_> {
     pub(super) fn velocity(&self, size: Size) -> Recorded {
         let b = self.builder("velocity");
         let t = &self.model.transformer;
+        let stage = self.target.recipe.stages.last().expect("a recipe has stages");
         let stream = |name: &str, tokens: usize, channels: usize, width: usize| {
             let port = |what: &str| format!("{name}.{what}");
             let classes = self.target.timestep_classes.min(tokens);
@@ -38,18 +40,27 @@ impl Recorder<'_> {
             };
             (stream, b.reshape(context, &[self.target.text_tokens, width]))
         };
-        let (mut video, context_v) = stream("v", size.video_tokens(), t.video_channels, t.video.width());
-        let (audio, context_a) = stream("a", size.audio_tokens(), t.audio_channels, t.audio.width());
-        if self.target.attention_mask {
+        let video = || stream("v", size.video_tokens(), t.video_channels, t.video.width());
+        let audio = || stream("a", size.audio_tokens(), t.audio_channels, t.audio.width());
+        let both = PerStream {
+            video: (stage.roles.video != StreamRole::Absent).then(video),
+            audio: (stage.roles.audio != StreamRole::Absent).then(audio),
+        };
+        let context = both.map_some(|(_, context)| context);
+        let mut streams = both.map_some(|(stream, _)| stream);
+        if let (true, Some(video)) = (self.target.attention_mask, &mut streams.video) {
             let tokens = size.video_tokens();
             let weights = b.input("v.attention_mask", b.dtype(), &[1, tokens, tokens]);
             video.bias = Some(bias_of(&b, b.reshape(weights, &[tokens, tokens])));
         }
-        let context = PerStream { video: context_v, audio: context_a };
         let inputs = [PassInput { skip: self.target.skip.clone(), context }];
-        let made = velocities(&b, t, &Ropes::of(&b, t, &Positions::of(&size, t)), video, audio, &inputs)[0];
-        b.output("v.velocity", b.reshape(made.video, &[1, size.video_tokens(), t.video_channels]));
-        b.output("a.velocity", b.reshape(made.audio, &[1, size.audio_tokens(), t.audio_channels]));
+        let made = velocities(&b, t, &Ropes::of(&b, t, &Positions::of(&size, t)), streams, &inputs)[0];
+        for (stream, velocity) in STREAMS.zip(made).both() {
+            if let Some(velocity) = velocity {
+                let shape = [&[1], b.shape(velocity).as_slice()].concat();
+                b.output(&format!("{stream}.velocity"), b.reshape(velocity, &shape));
+            }
+        }
         b.finish()
     }
 
@@ -123,7 +134,14 @@ impl Recorder<'_> {
         let class = b.index("class", &[tokens], (0..tokens as i32).collect());
         let noise = solver.draws().then(|| port("noise", None, Dtype::F32, channels));
         let x0 = held(&b, denoised, clean, mask, class);
-        let track = Track { name: "", start, class, held: Some(Held { class, mask, clean }), hidden: None };
+        let track = Track {
+            name: "",
+            start,
+            class,
+            held: Some(Held { class, mask, clean }),
+            frozen: false,
+            hidden: None,
+        };
         let state = vec![b.cast(start, register_dtype(&b, solver)); solver.updates().len()];
         let out = b.steps("step", &state, |registers| {
             let step = |name: &str, role, len| b.port(name, role, Dtype::F32, &[len]);

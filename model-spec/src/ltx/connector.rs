@@ -3,21 +3,21 @@
 use super::attention;
 use super::config::Connector;
 use super::feed_forward::feed_forward;
+use super::pass_input::PerStream;
 use super::rope::{self, Axis, Rotary};
 use super::sequence::sequence;
 use crate::lang::{Builder, Op, Source, Value};
 
 const FEATURE_EPS: f32 = 1e-6;
 
-/// The features of both streams, [tokens, video width] and [tokens, audio width], in the tokenizer's order, from
+/// The features of the streams that are there, [tokens, width of the stream], in the tokenizer's order, from
 /// `hidden` [states, tokens, d] and `attention_mask` i32 \[tokens\]. Taps `v.features`, `a.features`.
 pub fn features(
     b: &Builder,
-    video: &Connector,
-    audio: &Connector,
+    streams: PerStream<Option<&Connector>>,
     hidden: Value,
     attention_mask: Value,
-) -> (Value, Value) {
+) -> PerStream<Option<Value>> {
     let (states, tokens, width) = (b.dim(hidden, 0), b.dim(hidden, 1), b.dim(hidden, 2));
     let x = b.permute(b.rms(hidden, FEATURE_EPS), &[1, 2, 0]);
     let x = b.reshape(x, &[tokens, width * states]);
@@ -27,28 +27,30 @@ pub fn features(
         b.linear(name, b.affine(x, scale as f32, 0.0), out)
     };
     b.component(Source::Checkpoint, "text_embedding_projection", || {
-        let v = project("video_aggregate_embed", video.heads.width());
-        let a = project("audio_aggregate_embed", audio.heads.width());
-        (b.tap("v.features", v), b.tap("a.features", a))
+        let [v, a] = streams.map_some(|connector| connector.heads.width()).both();
+        let video = v.map(|width| project("video_aggregate_embed", width));
+        let audio = a.map(|width| project("audio_aggregate_embed", width));
+        PerStream {
+            video: video.map(|features| b.tap("v.features", features)),
+            audio: audio.map(|features| b.tap("a.features", features)),
+        }
     })
 }
 
-/// The contexts of both streams, of the shapes of `features`: prompt tokens first, then registers, all of which the
+/// The contexts of the streams that are there, of the shapes of `features`: prompt tokens first, then registers, all of which the
 /// transformer attends to.
 pub fn connect(
     b: &Builder,
-    video: &Connector,
-    audio: &Connector,
-    features: (Value, Value),
+    streams: PerStream<Option<&Connector>>,
+    features: PerStream<Option<Value>>,
     attention_mask: Value,
-) -> (Value, Value) {
-    let stream = |name: &str, cfg: &Connector, features: Value| {
+) -> PerStream<Option<Value>> {
+    let names = PerStream { video: "video_embeddings_connector", audio: "audio_embeddings_connector" };
+    names.zip(streams).zip(features).map(|((name, cfg), features)| {
+        let (cfg, features) = (cfg?, features?);
         let prefix = format!("model.diffusion_model.{name}");
-        b.component(Source::Checkpoint, &prefix, || connector(b, cfg, features, attention_mask))
-    };
-    let v = stream("video_embeddings_connector", video, features.0);
-    let a = stream("audio_embeddings_connector", audio, features.1);
-    (v, a)
+        Some(b.component(Source::Checkpoint, &prefix, || connector(b, cfg, features, attention_mask)))
+    })
 }
 
 fn connector(b: &Builder, cfg: &Connector, features: Value, attention_mask: Value) -> Value {

@@ -3,12 +3,12 @@
 use super::conditioning::{Conditioning, Held, conditioned_video};
 use super::layout::{audio_tokens, rgb, video_tokens};
 use super::predict::Predictor;
-use super::recipe::{Stage, Start};
+use super::recipe::{Stage, Start, StreamRole};
 use super::recorder::{Recorded, Recorder};
 use super::sampler::{advanced, held, standardized};
 use super::sizes::Size;
 use super::solver::Solver;
-use super::track::Track;
+use super::track::{STREAMS, Track};
 use super::transformer::{PerStream, one_class};
 use super::video_vae;
 use crate::lang::{Builder, Dtype, Op, Role, Value};
@@ -53,15 +53,18 @@ impl Recorder<'_> {
         let [frames, rows, cols] = size.latent();
         let bins = self.model.audio_vae.latent_bins;
         let conditioning = conditioned_video(&b, t, size, &stage.items);
-        let predictor = Predictor::new(&b, t, &conditioning.positions, stage.guidance.as_ref(), text_tokens);
+        let predictor = Predictor::new(&b, t, &conditioning.positions, stage, text_tokens);
         let tracks = self.tracks(&b, stage, size, &conditioning);
         let adapters = stage.adapter.map(|adapter| adapter.slot(number));
         let registers = solver.updates().len();
-        let mut state: Vec<Value> = tracks
-            .iter()
+        // A frozen stream is no state: it is what it is.
+        let denoised = |tracks: PerStream<Option<Track>>| tracks.map(|track| track.filter(|t| !t.frozen));
+        let mut state: Vec<Value> = denoised(tracks)
+            .present()
             .flat_map(|track| vec![b.cast(track.start, register_dtype(&b, solver)); registers])
             .collect();
-        if self.target.preview {
+        let latents = state.len();
+        if self.target.preview && tracks.video.is_some() {
             state.push(b.port(PREVIEW, Role::Unset, b.dtype(), &[size.height, size.width, 3]));
         }
         let out = b.steps("step", &state, |x| {
@@ -76,70 +79,114 @@ impl Recorder<'_> {
                     &[solver.coefficients()],
                 ),
                 seed: drawn.then(seed),
-                holds: (solver.draws() && tracks.iter().any(|track| track.held.is_some()))
+                holds: (solver.draws() && denoised(tracks).present().any(|track| track.held.is_some()))
                     .then(|| b.port("holds", Role::Holds, Dtype::F32, &[1])),
             };
-            let mine: Vec<&[Value]> = x.chunks(registers).take(tracks.len()).collect();
-            let latents = PerStream { video: b.round(mine[0][0]), audio: b.round(mine[1][0]) };
-            let x0 = b.with_adapters(adapters, || predictor.x0(&b, &tracks, latents, sigma));
+            let mut mine = x.chunks(registers);
+            let mine = denoised(tracks).map(|track| track.and_then(|_| mine.next()));
+            let tokens = tracks.zip(mine).map(|(track, mine)| {
+                let track = track?;
+                Some((track, mine.map_or(track.start, |registers| b.round(registers[0]))))
+            });
+            let x0 = b.with_adapters(adapters, || predictor.x0(&b, tokens, sigma));
             let mut next: Vec<Value> = Vec::new();
-            for (number, (track, x0)) in tracks.iter().zip([x0.video, x0.audio]).enumerate() {
-                let noise = solver.draws().then(|| step_noise(&b, track, solver, noise, number, ports));
-                next.extend(stepped(&b, solver, track, mine[number], x0, ports, noise));
+            let streams = tracks.zip(mine).zip(x0).both();
+            for (number, ((track, mine), x0)) in streams.into_iter().enumerate() {
+                let (Some(track), Some(mine), Some(x0)) = (track, mine, x0) else { continue };
+                let noise = solver.draws().then(|| step_noise(&b, &track, solver, noise, number, ports));
+                next.extend(stepped(&b, solver, &track, mine, x0, ports, noise));
             }
-            let preview = x.get(tracks.len() * registers).map(|_| {
-                let some = b.slice(x0.video, 0, frames / 2 * rows * cols, rows * cols);
+            let preview = x.get(latents).zip(x0.video).map(|(_, x0)| {
+                let some = b.slice(x0, 0, frames / 2 * rows * cols, rows * cols);
                 self.preview(&b, &size, b.round(some))
             });
             next.into_iter().chain(preview).collect()
         });
-        if let Some(preview) = out.get(tracks.len() * registers) {
+        if let Some(preview) = out.get(latents) {
             b.result(PREVIEW, Role::Preview, *preview);
         }
-        let (v, a) = (b.round(out[0]), b.round(out[registers]));
-        let (v, a) = (b.slice(v, 0, 0, size.video_tokens()), b.slice(a, 0, 0, size.audio_tokens()));
-        let latent_v = b.permute(b.reshape(v, &[frames, rows, cols, t.video_channels]), &[3, 0, 1, 2]);
-        b.result("v.latent", Role::Latent, b.reshape(latent_v, &[1, t.video_channels, frames, rows, cols]));
-        let n_a = size.audio_tokens();
-        let latent_a = b.permute(b.reshape(a, &[n_a, t.audio_channels / bins, bins]), &[1, 0, 2]);
-        b.result("a.latent", Role::Latent, b.reshape(latent_a, &[1, t.audio_channels / bins, n_a, bins]));
+        let mut out = out[..latents].chunks(registers);
+        let made = denoised(tracks).map(|track| track.and_then(|_| out.next()).map(|x| b.round(x[0])));
+        if let Some(v) = made.video {
+            let v = b.slice(v, 0, 0, size.video_tokens());
+            let v = b.permute(b.reshape(v, &[frames, rows, cols, t.video_channels]), &[3, 0, 1, 2]);
+            b.result("v.latent", Role::Latent, b.reshape(v, &[1, t.video_channels, frames, rows, cols]));
+        }
+        if let Some(a) = made.audio {
+            let tokens = size.audio_tokens();
+            let a = b.slice(a, 0, 0, tokens);
+            let a = b.permute(b.reshape(a, &[tokens, t.audio_channels / bins, bins]), &[1, 0, 2]);
+            b.result("a.latent", Role::Latent, b.reshape(a, &[1, t.audio_channels / bins, tokens, bins]));
+        }
         b.finish()
     }
 
-    /// Both streams, video first: noise, mixed with what the stage begins from, held where items say so.
-    fn tracks(&self, b: &Builder, stage: &Stage, size: Size, conditioning: &Conditioning) -> [Track; 2] {
+    /// The streams that are there: noise, mixed with what the stage begins from, held where items say so; or what is
+    /// given.
+    fn tracks(
+        &self,
+        b: &Builder,
+        stage: &Stage,
+        size: Size,
+        conditioning: &Conditioning,
+    ) -> PerStream<Option<Track>> {
         let t = &self.model.transformer;
         let [frames, rows, cols] = size.latent();
         let (n_v, n_a, appended) = (size.video_tokens(), size.audio_tokens(), stage.appended_tokens(size));
         let bins = self.model.audio_vae.latent_bins;
+        let initial = |port: &str, shape: &[usize]| b.port(port, Role::Initial, b.dtype(), shape);
+        let initial_v = || video_tokens(b, initial("v.initial", &[1, t.video_channels, frames, rows, cols]));
+        let initial_a = || audio_tokens(b, initial("a.initial", &[1, t.audio_channels / bins, n_a, bins]));
         let noise = |port: &str, n: usize, channels: usize| {
             b.reshape(b.input(port, b.dtype(), &[1, n, channels]), &[n, channels])
         };
-        let (mut x_v, mut x_a) =
-            (noise("v.noise", n_v + appended, t.video_channels), noise("a.noise", n_a, t.audio_channels));
-        if stage.start == Start::Previous {
-            let initial = |port: &str, shape: &[usize]| b.port(port, Role::Initial, b.dtype(), shape);
-            let scale = b.port("noise_scale", Role::NoiseScale, Dtype::F32, &[1]);
-            let start_v = initial("v.initial", &[1, t.video_channels, frames, rows, cols]);
-            let start_a = initial("a.initial", &[1, t.audio_channels / bins, n_a, bins]);
-            let clip = mix(b, video_tokens(b, start_v), b.slice(x_v, 0, 0, n_v), scale);
-            x_v = match appended {
-                0 => clip,
-                // Appended tokens begin from zeros.
-                _ => b.concat(&[clip, b.round(b.mul(b.slice(x_v, 0, n_v, appended), scale))]),
-            };
-            x_a = mix(b, audio_tokens(b, start_a), x_a, scale);
-        }
-        let held_v = conditioning.held;
-        if let Some(Held { class, mask, clean }) = held_v {
-            x_v = b.round(held(b, x_v, clean, mask, class));
-        }
-        let class_v = held_v.map_or_else(|| one_class(b, "v.class", n_v), |held| held.class);
-        let class_a = one_class(b, "a.class", n_a);
-        [
-            Track { name: "v", start: x_v, class: class_v, held: held_v, hidden: conditioning.hidden },
-            Track { name: "a", start: x_a, class: class_a, held: None, hidden: None },
-        ]
+        let scale = (stage.start == Start::Previous)
+            .then(|| b.port("noise_scale", Role::NoiseScale, Dtype::F32, &[1]));
+        let frozen =
+            |name, start, class| Track { name, start, class, held: None, frozen: true, hidden: None };
+        let denoised_video = || {
+            let noise = noise("v.noise", n_v + appended, t.video_channels);
+            let start = scale.map_or(noise, |scale| {
+                let clip = mix(b, initial_v(), b.slice(noise, 0, 0, n_v), scale);
+                match appended {
+                    0 => clip,
+                    // Appended tokens begin from zeros.
+                    _ => b.concat(&[clip, b.round(b.mul(b.slice(noise, 0, n_v, appended), scale))]),
+                }
+            });
+            let held_to = |Held { class, mask, clean }| b.round(held(b, start, clean, mask, class));
+            Track {
+                name: STREAMS.video,
+                start: conditioning.held.map_or(start, held_to),
+                class: conditioning.held.map_or_else(|| one_class(b, "v.class", n_v), |held| held.class),
+                held: conditioning.held,
+                frozen: false,
+                hidden: conditioning.hidden,
+            }
+        };
+        let denoised_audio = || {
+            let noise = noise("a.noise", n_a, t.audio_channels);
+            let start = scale.map_or(noise, |scale| mix(b, initial_a(), noise, scale));
+            let class = one_class(b, "a.class", n_a);
+            Track { name: STREAMS.audio, start, class, held: None, frozen: false, hidden: None }
+        };
+        let video = match stage.roles.video {
+            StreamRole::Denoised => Some(denoised_video()),
+            StreamRole::Frozen => {
+                let tokens = initial_v();
+                Some(frozen(STREAMS.video, tokens, one_class(b, "v.class", n_v)))
+            }
+            StreamRole::Absent => None,
+        };
+        let audio = match stage.roles.audio {
+            StreamRole::Denoised => Some(denoised_audio()),
+            StreamRole::Frozen => {
+                let tokens = initial_a();
+                Some(frozen(STREAMS.audio, tokens, one_class(b, "a.class", n_a)))
+            }
+            StreamRole::Absent => None,
+        };
+        PerStream { video, audio }
     }
 
     /// RGB in 0..1, [height, width, 3], of one frame of x0: as if it were a clip of its own.

@@ -16,6 +16,7 @@ pub mod feed_forward;
 mod generator;
 pub mod guidance;
 mod layout;
+mod modulation;
 pub mod pass_input;
 pub mod pipeline;
 pub mod positions;

@@ -6,10 +6,12 @@ use super::config::TEXT_TOKENS;
 use super::decode::Pixels;
 use super::denoise::StepNoise;
 use super::layout::channels_last;
+use super::pass_input::PerStream;
 use super::prompt::{CONTEXTS, PROMPTS};
-use super::recipe::{Stage, Start};
+use super::recipe::{Stage, Start, StreamRole};
 use super::recorder::{Recorded, Recorder};
 use super::sizes::Size;
+use super::track::STREAMS;
 use super::upscaler;
 use crate::lang::{Dtype, Op, Role, ShapeError};
 use crate::program::{Phase, Program};
@@ -30,6 +32,9 @@ pub const PHASES: [&str; 12] = [
     "vocode",
 ];
 
+/// The slot of what the upscaler leaves.
+const UPSCALED: &str = "upscaled.v.latent";
+
 impl Recorder<'_> {
     /// One phase by its name in [`PHASES`], or `denoise-1`, `denoise-2` and so on: the loop of a stage. The sizes of all
     /// others are those of the last stage (`upscale` reads the one before).
@@ -40,7 +45,7 @@ impl Recorder<'_> {
         let size = self.target.size;
         let graph = match name {
             "text-encode" => self.text_encode(&PROMPTS[0]),
-            "connect" => self.connect(&PROMPTS[0]),
+            "connect" => self.connect(&PROMPTS[0], PerStream { video: true, audio: true }),
             "video-encode" => self.video_encode(size),
             "velocity" => self.velocity(size),
             "conditioning" => self.conditioning(size),
@@ -80,15 +85,17 @@ impl Recorder<'_> {
     pub fn run(&self, pixels: Pixels) -> Result<Program, ShapeError> {
         let (clip, recipe) = (self.target.size, &self.target.recipe);
         let prompts = &PROMPTS[..1 + usize::from(recipe.has_negative_prompt())];
+        let there = recipe.streams();
         let mut phases = Vec::new();
         // One prompt after the other, so that no more than one set of hidden states is in memory.
         for prompt in prompts {
             let hidden = prompt.slot("hidden");
             phases.push(Phase::alone(self.text_encode(prompt)?).leaves("hidden", &hidden));
-            let connect = Phase::alone(self.connect(prompt)?).takes("hidden", &hidden);
-            phases.push(
-                CONTEXTS.iter().fold(connect, |connect, name| connect.leaves(name, &prompt.slot(name))),
-            );
+            let mut connect = Phase::alone(self.connect(prompt, there)?).takes("hidden", &hidden);
+            for (name, _) in CONTEXTS.zip(there).both().into_iter().filter(|(_, there)| *there) {
+                connect = connect.leaves(name, &prompt.slot(name));
+            }
+            phases.push(connect);
         }
         for (number, stage) in (1..).zip(&recipe.stages) {
             if stage.start == Start::Previous {
@@ -97,15 +104,15 @@ impl Recorder<'_> {
             phases.extend(self.stage(number, stage)?);
         }
         let (video, audio) = (recipe.stages.len(), recipe.audio_of + 1);
-        phases.extend([
-            Phase::alone(self.frames(clip, pixels)?)
-                .takes("v.latent", &format!("stage{video}.v.latent"))
-                .chunked(self.chunk),
-            Phase::alone(self.audio_decode(clip)?)
-                .takes("a.latent", &format!("stage{audio}.a.latent"))
-                .leaves("mel", "mel"),
-            Phase::alone(self.vocode(clip)?).takes("mel", "mel"),
-        ]);
+        if there.video {
+            let decode = Phase::alone(self.frames(clip, pixels)?);
+            phases.push(decode.takes("v.latent", &format!("stage{video}.v.latent")).chunked(self.chunk));
+        }
+        if there.audio {
+            let decode = Phase::alone(self.audio_decode(clip)?);
+            phases.push(decode.takes("a.latent", &format!("stage{audio}.a.latent")).leaves("mel", "mel"));
+            phases.push(Phase::alone(self.vocode(clip)?).takes("mel", "mel"));
+        }
         Ok(Program { phases })
     }
 
@@ -119,19 +126,27 @@ impl Recorder<'_> {
         let drawn = StepNoise::Drawn { first: 2 * (self.target.recipe.stages.len() + number - 1) };
         let denoise = self.denoise(&format!("denoise-{number}"), number, stage, TEXT_TOKENS, drawn)?;
         let mut denoise = Phase::alone(denoise).stepped(stage.schedule(self.target.size));
-        for name in ["v.noise", "a.noise"] {
-            noise = noise.leaves(name, &slot(name));
-            denoise = denoise.takes(name, &slot(name));
-        }
         let negative = stage.guidance.as_ref().is_some_and(|guidance| guidance.uncond);
-        for prompt in &PROMPTS[..1 + usize::from(negative)] {
-            for name in CONTEXTS.map(|name| prompt.slot(name)) {
-                denoise = denoise.takes(&name, &name);
+        let prompts = &PROMPTS[..1 + usize::from(negative)];
+        let before =
+            PerStream { video: UPSCALED.to_string(), audio: format!("stage{}.a.latent", number - 1) };
+        for (((name, context), before), role) in STREAMS.zip(CONTEXTS).zip(before).zip(stage.roles).both() {
+            if role == StreamRole::Absent {
+                continue;
             }
-        }
-        if stage.start == Start::Previous {
-            let audio = format!("stage{}.a.latent", number - 1);
-            denoise = denoise.takes("v.initial", "upscaled.v.latent").takes("a.initial", &audio);
+            for prompt in prompts {
+                // What is frozen is not guided away from anything (docs/model/pipelines.md 9).
+                let heard = if role == StreamRole::Frozen { &PROMPTS[0] } else { prompt };
+                denoise = denoise.takes(&prompt.slot(context), &heard.slot(context));
+            }
+            if role == StreamRole::Denoised {
+                let [drawn, latent] = ["noise", "latent"].map(|what| format!("{name}.{what}"));
+                noise = noise.leaves(&drawn, &slot(&drawn));
+                denoise = denoise.takes(&drawn, &slot(&drawn)).leaves(&latent, &slot(&latent));
+            }
+            if stage.start == Start::Previous {
+                denoise = denoise.takes(&format!("{name}.initial"), &before);
+            }
         }
         if let Some(adapter) = stage.adapter {
             denoise = denoise.with_adapter(adapter.slot(number).number, adapter);
@@ -142,9 +157,6 @@ impl Recorder<'_> {
             phases.push(encode.leaves("v.latent", &slot(&port)));
             denoise = denoise.takes(&port, &slot(&port));
         }
-        for name in ["v.latent", "a.latent"] {
-            denoise = denoise.leaves(name, &slot(name));
-        }
         phases.extend([noise, denoise]);
         Ok(phases)
     }
@@ -153,22 +165,26 @@ impl Recorder<'_> {
     fn upscaled(&self, number: usize, size: Size) -> Result<Phase, ShapeError> {
         let upscale = Phase::alone(self.upscale(size.half())?);
         let before = format!("stage{}.v.latent", number - 1);
-        Ok(upscale.takes("v.latent", &before).leaves("v.latent", "upscaled.v.latent"))
+        Ok(upscale.takes("v.latent", &before).leaves("v.latent", UPSCALED))
     }
 
-    /// Noise of both streams for one stage: random streams `first` (video) and `first + 1` (audio) of the seed.
+    /// Noise of the streams that a stage denoises: random streams `first` (video) and `first + 1` (audio) of the seed.
     fn noise(&self, name: &str, stage: &Stage, first: usize) -> Recorded {
         let b = self.builder(name);
         let size = stage.scale.size(self.target.size);
         let t = &self.model.transformer;
         let seed = b.port("seed", Role::Seed, Dtype::I32, &[2]);
-        let streams = [
-            ("v.noise", size.video_tokens() + stage.appended_tokens(size), t.video_channels),
-            ("a.noise", size.audio_tokens(), t.audio_channels),
-        ];
-        for (i, (port, tokens, channels)) in streams.into_iter().enumerate() {
-            let normal = b.op(Op::Normal { stream: first + i, shape: vec![1, tokens, channels] }, &[seed]);
-            b.output(port, b.round(normal));
+        let extents = PerStream {
+            video: [size.video_tokens() + stage.appended_tokens(size), t.video_channels],
+            audio: [size.audio_tokens(), t.audio_channels],
+        };
+        let streams = STREAMS.zip(extents).zip(stage.roles).both();
+        for (i, ((name, [tokens, channels]), role)) in streams.into_iter().enumerate() {
+            if role == StreamRole::Denoised {
+                let shape = vec![1, tokens, channels];
+                let normal = b.op(Op::Normal { stream: first + i, shape }, &[seed]);
+                b.output(&format!("{name}.noise"), b.round(normal));
+            }
         }
         b.finish()
     }

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 
 use super::conditioning::Held;
 use super::config::Transformer;
-use super::guidance::{Guidance, Guided, Pass, RESCALE, StreamScales};
-use super::prompt::NEGATIVE;
+use super::guidance::{Guided, Pass, RESCALE, StreamScales};
+use super::prompt::{CONTEXTS, NEGATIVE};
+use super::recipe::{Stage, StreamRole};
 use super::sampler::{denoised, held};
-use super::track::Track;
+use super::track::{STREAMS, Track};
 use super::transformer::{PassInput, PerStream, Positions, Ropes, Stream, velocities};
 use crate::lang::{Builder, Dtype, Role, Value};
 
@@ -22,8 +23,8 @@ pub(super) struct Predictor<'a> {
     passes: Vec<Pass>,
     /// Of the passes.
     inputs: Vec<PassInput>,
-    /// Of video and audio; `None` where there is one pass.
-    scales: Option<[PortScales; 2]>,
+    /// Of the streams that are guided; `None` where there is one pass.
+    scales: Option<PerStream<Option<PortScales>>>,
 }
 
 impl<'a> Predictor<'a> {
@@ -32,50 +33,70 @@ impl<'a> Predictor<'a> {
         b: &Builder,
         model: &'a Transformer,
         positions: &Positions,
-        guidance: Option<&Guidance>,
+        stage: &Stage,
         text_tokens: usize,
     ) -> Predictor<'a> {
+        let guidance = stage.guidance.as_ref();
         let passes = guidance.map_or(vec![Pass::Cond], |guidance| guidance.passes(model));
-        let inputs = pass_inputs(b, model, guidance, &passes, text_tokens);
+        let inputs = pass_inputs(b, model, stage, &passes, text_tokens);
         let scales = guidance.map(|guidance| {
-            let streams = [("v", guidance.scales.video), ("a", guidance.scales.audio)];
-            streams.map(|(stream, usual)| scales(b, stream, &passes, usual))
+            let usual = PerStream { video: guidance.scales.video, audio: guidance.scales.audio };
+            STREAMS.zip(stage.roles).zip(usual).map(|((stream, role), usual)| {
+                (role == StreamRole::Denoised).then(|| scales(b, stream, &passes, usual))
+            })
         });
         let ropes = Ropes::of(b, model, positions);
         Predictor { model, ropes, passes, inputs, scales }
     }
 
-    /// x0 of all tokens, f32 [tokens, channels], held to what is given; `x` are the noisy ones.
-    pub fn x0(&self, b: &Builder, tracks: &[Track; 2], x: PerStream, sigma: Value) -> PerStream {
-        let stream = |track: &Track, latent| Stream {
-            latent,
-            timesteps: timesteps(b, track, sigma),
-            class: track.class,
-            sigma,
-            bias: track.hidden.map(|hidden| hidden.bias),
-            bias_from_outside: track.hidden.map(|hidden| hidden.bias),
-        };
-        let [v, a] = tracks;
-        let (video, audio) = (stream(v, x.video), stream(a, x.audio));
-        let made = velocities(b, self.model, &self.ropes, video, audio, &self.inputs);
-        let of = |number: usize, stream: Stream, velocity: fn(&PerStream) -> Value| {
-            let x0 = |made: &PerStream| x0_of_pass(b, &tracks[number], stream, velocity(made));
-            let x0 = match &self.scales {
-                None => x0(&made[0]),
+    /// x0 of all tokens of the streams that are denoised, f32 [tokens, channels], held to what is given; `x` are the
+    /// tracks, each with its noisy tokens.
+    pub fn x0(
+        &self,
+        b: &Builder,
+        x: PerStream<Option<(Track, Value)>>,
+        sigma: Value,
+    ) -> PerStream<Option<Value>> {
+        let streams = x.map_some(|(track, latent)| {
+            let sigma = if track.frozen { b.constant("no noise", &[1], vec![0.0]) } else { sigma };
+            Stream {
+                latent,
+                timesteps: timesteps(b, &track, sigma),
+                class: track.class,
+                sigma,
+                bias: track.hidden.map(|hidden| hidden.bias),
+                bias_from_outside: track.hidden.map(|hidden| hidden.bias),
+            }
+        });
+        let made = velocities(b, self.model, &self.ropes, streams, &self.inputs);
+        let x0 = |track: &Track, stream: Stream, velocities: Vec<Value>, scales: Option<&PortScales>| {
+            let x0 = |velocity: Value| x0_of_pass(b, track, stream, velocity);
+            let x0 = match scales {
+                None => x0(velocities[0]),
                 Some(scales) => {
-                    let pass = |(pass, made): (&Pass, &PerStream)| (*pass, b.round(x0(made)));
-                    let passes: Vec<_> = self.passes.iter().zip(&made).map(pass).collect();
-                    let visible = tracks[number].hidden.map(|hidden| hidden.visible);
-                    let guided = Guided::new(b, &passes, visible, |name| scales[number][name]);
+                    let pass = |(pass, velocity): (&Pass, Value)| (*pass, b.round(x0(velocity)));
+                    let passes: Vec<_> = self.passes.iter().zip(velocities).map(pass).collect();
+                    let visible = track.hidden.map(|hidden| hidden.visible);
+                    let guided = Guided::new(b, &passes, visible, |name| scales[name]);
                     guided.x0(b, guided.towards)
                 }
             };
-            match tracks[number].held {
+            match track.held {
                 Some(Held { class, mask, clean }) => held(b, x0, clean, mask, class),
                 None => x0,
             }
         };
-        PerStream { video: of(0, video, |both| both.video), audio: of(1, audio, |both| both.audio) }
+        let scales = self.scales.as_ref().map_or(PerStream { video: None, audio: None }, |scales| {
+            scales.as_ref().map(|scales| scales.as_ref())
+        });
+        let velocities = PerStream {
+            video: made.iter().filter_map(|made| made.video).collect(),
+            audio: made.iter().filter_map(|made| made.audio).collect(),
+        };
+        x.zip(streams).zip(velocities).zip(scales).map(|(((x, stream), velocities), scales)| {
+            let (track, _) = x.filter(|(track, _)| !track.frozen)?;
+            Some(x0(&track, stream?, velocities, scales))
+        })
     }
 }
 
@@ -106,20 +127,20 @@ fn scales(b: &Builder, stream: &str, passes: &[Pass], usual: StreamScales) -> Po
 fn pass_inputs(
     b: &Builder,
     model: &Transformer,
-    guidance: Option<&Guidance>,
+    stage: &Stage,
     passes: &[Pass],
     text_tokens: usize,
 ) -> Vec<PassInput> {
+    let widths = PerStream { video: model.video.width(), audio: model.audio.width() };
+    let ports = CONTEXTS.zip(widths).zip(stage.roles);
     let context = |end: &str| {
-        let port = |name: &str, width: usize| {
-            let whole = b.input(&format!("{name}{end}"), b.dtype(), &[1, text_tokens, width]);
-            b.reshape(whole, &[text_tokens, width])
-        };
-        let (video, audio) = (model.video.width(), model.audio.width());
-        PerStream { video: port("v.context", video), audio: port("a.context", audio) }
+        ports.map(|((name, width), role)| {
+            let whole = || b.input(&format!("{name}{end}"), b.dtype(), &[1, text_tokens, width]);
+            (role != StreamRole::Absent).then(|| b.reshape(whole(), &[text_tokens, width]))
+        })
     };
     let positive = context("");
-    let stg_blocks = guidance.map_or(Vec::new(), |guidance| guidance.stg_blocks(model));
+    let stg_blocks = stage.stg_blocks(model);
     let input = |pass: &Pass| PassInput {
         skip: pass.skip(&stg_blocks, model.layers),
         context: if *pass == Pass::Uncond { context(NEGATIVE) } else { positive },

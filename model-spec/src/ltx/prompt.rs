@@ -1,12 +1,13 @@
 //! The prompts of a run, and the phases that read them (docs/model/text.md).
 
 use super::config::TEXT_TOKENS;
+use super::pass_input::PerStream;
 use super::recorder::{Recorded, Recorder};
 use super::{connector, text_encoder};
 use crate::lang::{Builder, Dtype, Role, Value};
 
 /// What the transformer hears of a prompt.
-pub(super) const CONTEXTS: [&str; 2] = ["v.context", "a.context"];
+pub(super) const CONTEXTS: PerStream<&str> = PerStream { video: "v.context", audio: "a.context" };
 
 /// A prompt of a run.
 pub(super) struct Prompt {
@@ -52,16 +53,20 @@ impl Recorder<'_> {
         b.finish()
     }
 
-    pub(super) fn connect(&self, prompt: &Prompt) -> Recorded {
+    /// What the streams that are there hear of a prompt.
+    pub(super) fn connect(&self, prompt: &Prompt, there: PerStream<bool>) -> Recorded {
         let b = self.builder(&prompt.phase("connect"));
         let gemma = &self.model.gemma;
         let hidden = b.input("hidden", b.dtype(), &[gemma.layers + 1, TEXT_TOKENS, gemma.hidden]);
         let mask = prompt.mask(&b);
         let (video, audio) = (&self.model.video_connector, &self.model.audio_connector);
-        let features = connector::features(&b, video, audio, hidden, mask);
-        let (v, a) = connector::connect(&b, video, audio, features, mask);
-        for (name, context) in CONTEXTS.into_iter().zip([v, a]) {
-            b.output(name, b.reshape(context, &[1, TEXT_TOKENS, b.width(context)]));
+        let streams = PerStream { video: there.video.then_some(video), audio: there.audio.then_some(audio) };
+        let features = connector::features(&b, streams, hidden, mask);
+        let contexts = connector::connect(&b, streams, features, mask);
+        for (name, context) in CONTEXTS.zip(contexts).both() {
+            if let Some(context) = context {
+                b.output(name, b.reshape(context, &[1, TEXT_TOKENS, b.width(context)]));
+            }
         }
         b.finish()
     }

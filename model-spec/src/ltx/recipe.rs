@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::config::Transformer;
 use super::guidance::{Guidance, Scales};
+use super::pass_input::PerStream;
 use super::schedule::{
     DISTILLED_SIGMAS, GUIDED_STEPS, GUIDED_TOKENS, HQ_STEPS, Levels, STAGE_2_SIGMAS, Schedule,
 };
@@ -24,6 +25,7 @@ pub struct Recipe {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stage {
     pub scale: Scale,
+    pub roles: PerStream<StreamRole>,
     pub start: Start,
     /// Further passes of every step; `None` for the conditional one alone.
     pub guidance: Option<Guidance>,
@@ -32,6 +34,17 @@ pub struct Stage {
     pub items: Vec<Item>,
     /// Room for adapters (LoRA) that other stages do not have.
     pub adapter: Option<Adapter>,
+}
+
+/// What a stage does with a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamRole {
+    /// It denoises it.
+    Denoised,
+    /// The stream is given, without noise, and stays what it is: the other one hears it.
+    Frozen,
+    /// There is no such stream.
+    Absent,
 }
 
 /// Room for adapters of a stage.
@@ -102,13 +115,14 @@ const INTERPOLATED: usize = 2;
 pub type Row = (&'static str, &'static str, fn() -> Recipe);
 
 /// The recipes that can be named.
-pub const RECIPES: [Row; 6] = [
+pub const RECIPES: [Row; 7] = [
     ("distilled", "the distilled checkpoint at half size, then at full size", distilled),
     ("distilled-single-stage", "the distilled checkpoint at full size at once", distilled_single_stage),
     ("one-stage", "the dev checkpoint, guided, at full size at once", one_stage),
     ("two-stage", "the dev checkpoint, guided at half size, refined at full size", two_stage),
     ("two-stage-hq", "as two-stage, with a solver of two evaluations a step", two_stage_hq),
     ("keyframe-interpolation", "as two-stage, between images that all are keyframes", keyframe_interpolation),
+    ("text-to-audio", "the dev checkpoint, guided, audio alone", text_to_audio),
 ];
 
 impl Recipe {
@@ -134,6 +148,14 @@ impl Recipe {
     /// What the clip's width and height must be divisible by, in pixels.
     pub fn grid(&self) -> usize {
         self.stages.iter().map(|stage| stage.scale.of(SPACE)).max().unwrap_or(SPACE)
+    }
+
+    /// Which streams there are in any stage.
+    pub fn streams(&self) -> PerStream<bool> {
+        let there = |role: fn(&Stage) -> StreamRole| {
+            self.stages.iter().any(|stage| role(stage) != StreamRole::Absent)
+        };
+        PerStream { video: there(|stage| stage.roles.video), audio: there(|stage| stage.roles.audio) }
     }
 
     /// Whether a negative prompt is heard in any stage.
@@ -172,6 +194,7 @@ impl Stage {
     fn distilled(scale: Scale) -> Stage {
         Stage {
             scale,
+            roles: PerStream { video: StreamRole::Denoised, audio: StreamRole::Denoised },
             start: Start::Noise,
             guidance: None,
             solver: Solver::Euler,
@@ -287,6 +310,18 @@ fn keyframe_interpolation() -> Recipe {
     recipe
 }
 
+/// docs/model/pipelines.md 11.
+fn text_to_audio() -> Recipe {
+    let mut stage = Stage {
+        roles: PerStream { video: StreamRole::Absent, audio: StreamRole::Denoised },
+        items: Vec::new(),
+        ..Stage::guided(Scale::Full)
+    };
+    // There is no video to be isolated from.
+    stage.guidance.iter_mut().for_each(|guidance| guidance.modality = false);
+    Recipe { name: "text-to-audio".to_string(), stages: vec![stage], audio_of: 0 }
+}
+
 impl fmt::Display for Recipe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "recipe {}   audio of stage {}", self.name, self.audio_of + 1)?;
@@ -305,6 +340,13 @@ impl fmt::Display for Stage {
             Start::Previous => "from the stage before",
         };
         writeln!(f, "   {scale}, {start}")?;
+        for (stream, role) in [("video", self.roles.video), ("audio", self.roles.audio)] {
+            match role {
+                StreamRole::Denoised => {}
+                StreamRole::Frozen => writeln!(f, "    {stream}     frozen")?,
+                StreamRole::Absent => writeln!(f, "    {stream}     absent")?,
+            }
+        }
         writeln!(f, "    solver    {}", self.solver)?;
         match &self.levels {
             StageLevels::List(sigmas) => writeln!(f, "    levels    {}", Levels::List(sigmas.clone()))?,

@@ -111,8 +111,8 @@ const MAX_VRAM: u64 = 1 << 40;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
-    width: usize,
-    height: usize,
+    width: Option<usize>,
+    height: Option<usize>,
     frames: usize,
     fps: f64,
     pipeline: String,
@@ -178,6 +178,14 @@ impl Target {
             Dtype::Bf16
         });
         let mut recipe = stages::recipe(&file.pipeline, file.guidance, file.stage, &mut problems);
+        let mut side = |name: &str, said: Option<usize>| {
+            if said.is_none() && recipe.streams().video {
+                problems.push(format!("{name} is not said; wanted pixels"));
+            }
+            // Without video the smallest frame stands for one.
+            said.unwrap_or(recipe.grid())
+        };
+        let (width, height) = (side("width", file.width), side("height", file.height));
         if let Some(keyframes) = file.keyframes {
             recipe.with_keyframes(keyframes);
         }
@@ -189,7 +197,7 @@ impl Target {
             file.vram.and_then(|text| parse_vram(&text).map_err(|problem| problems.push(problem)).ok());
         let target = Target {
             name: name.to_string(),
-            size: Size { width: file.width, height: file.height, frames: file.frames, fps: file.fps },
+            size: Size { width, height, frames: file.frames, fps: file.fps },
             recipe,
             dtype,
             text_tokens: file.text_tokens.unwrap_or(TEXT_TOKENS),

@@ -3,13 +3,15 @@
 use serde::Deserialize;
 
 use crate::ltx::guidance::Guidance;
-use crate::ltx::recipe::{Adapter, RECIPES, Recipe, Stage, StageLevels};
+use crate::ltx::recipe::{Adapter, RECIPES, Recipe, Stage, StageLevels, StreamRole};
 use crate::ltx::solver::Solver;
 
 /// A stage of the recipe, in order. What is not said is as in the recipe.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct StageField {
+    video: Option<String>,
+    audio: Option<String>,
     solver: Option<String>,
     eta: Option<f64>,
     steps: Option<usize>,
@@ -50,6 +52,10 @@ const SOLVERS: [(&str, Solver); 4] = [
     ("res_2s", Solver::RES_2S),
 ];
 
+/// What a stage does with a stream, by the names that files give it.
+const ROLES: [(&str, StreamRole); 3] =
+    [("denoised", StreamRole::Denoised), ("frozen", StreamRole::Frozen), ("absent", StreamRole::Absent)];
+
 /// The largest rank of adapters.
 const MAX_RANK: usize = 4096;
 /// The most steps of a stage.
@@ -89,6 +95,21 @@ fn quoted<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
 
 impl StageField {
     fn apply(self, stage: &mut Stage, of: &str, problems: &mut Vec<String>) {
+        let roles =
+            [("video", self.video, &mut stage.roles.video), ("audio", self.audio, &mut stage.roles.audio)];
+        for (stream, said, role) in roles {
+            let Some(name) = said else { continue };
+            match ROLES.iter().find(|(known, _)| *known == name) {
+                Some((_, said)) => *role = *said,
+                None => {
+                    let known = quoted(ROLES.map(|(name, _)| name));
+                    problems.push(format!("{of}'s {stream} is {name:?}; wanted one of {known}"));
+                }
+            }
+        }
+        if stage.roles.both().iter().all(|role| *role != StreamRole::Denoised) {
+            problems.push(format!("{of} denoises nothing; wanted its video, its audio or both"));
+        }
         if let Some(name) = self.solver {
             match SOLVERS.iter().find(|(known, _)| *known == name) {
                 Some((_, solver)) => stage.solver = *solver,

@@ -9,6 +9,7 @@ mod solver;
 
 use zoetrope_model_spec::lang::{Builder, Dtype, Graph, Source, Value};
 use zoetrope_model_spec::ltx::config::ModelConfig;
+use zoetrope_model_spec::ltx::pass_input::PerStream;
 use zoetrope_model_spec::ltx::{
     audio_vae, connector, text_encoder, upscaler, video_encoder, video_vae, vocoder,
 };
@@ -35,10 +36,10 @@ fn connectors_of(cfg: &ModelConfig, tokens: usize) -> Graph {
     record(|b| {
         let hidden = b.input("hidden", Dtype::Bf16, &[cfg.gemma.layers + 1, tokens, cfg.gemma.hidden]);
         let mask = b.input("attention_mask", Dtype::I32, &[tokens]);
-        let (video, audio) = (&cfg.video_connector, &cfg.audio_connector);
-        let features = connector::features(b, video, audio, hidden, mask);
-        let contexts = connector::connect(b, video, audio, features, mask);
-        vec![features.0, features.1, contexts.0, contexts.1]
+        let streams = PerStream { video: Some(&cfg.video_connector), audio: Some(&cfg.audio_connector) };
+        let features = connector::features(b, streams, hidden, mask);
+        let contexts = connector::connect(b, streams, features, mask);
+        features.present().chain(contexts.present()).collect()
     })
 }
 

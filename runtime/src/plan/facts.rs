@@ -5,7 +5,9 @@ use super::{Dtype, List, Text};
 /// What the plan was made for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Facts {
+    /// Pixels; 0 where there is no video.
     pub width: u32,
+    /// Likewise.
     pub height: u32,
     pub frames: u32,
     pub fps: f64,
@@ -25,6 +27,15 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// What a run makes, in words.
+    pub fn clip(&self) -> String {
+        let Facts { width, height, frames, fps, .. } = self;
+        match width {
+            0 => format!("audio of {frames} frames at {fps} fps"),
+            _ => format!("{width}x{height} {frames} frames at {fps} fps"),
+        }
+    }
+
     /// Those of a program that makes no clip, such as the cases of kernels.
     pub fn without_clip(dtype: Dtype) -> Facts {
         Facts {

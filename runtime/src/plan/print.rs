@@ -44,17 +44,7 @@ impl Plan {
         let f = &self.facts;
         let launches: u64 = self.phases.iter().map(|p| p.launches().count() as u64).sum();
         writeln!(out, "plan {}   {}", self.name, self.made_by)?;
-        writeln!(
-            out,
-            "target {}x{} {} frames at {} fps, {}, {}, {}",
-            f.width,
-            f.height,
-            f.frames,
-            f.fps,
-            f.pipeline,
-            f.dtype.name(),
-            f.model
-        )?;
+        writeln!(out, "target {}, {}, {}, {}", f.clip(), f.pipeline, f.dtype.name(), f.model)?;
         f.notes.iter().try_for_each(|note| writeln!(out, "note {note}"))?;
         writeln!(
             out,
