@@ -2,12 +2,13 @@
 
 use crate::Kernel;
 use crate::{
-    attention, audio, convolution, elementwise, frames, group_norm, linear, movement, rms_norm, sampler, text,
+    attention, audio, blur, convolution, elementwise, frames, group_norm, linear, movement, rms_norm,
+    sampler, text,
 };
 
 /// All declared kernels. Names are unique.
 pub fn catalog() -> Vec<Kernel> {
-    let families: [fn() -> Vec<Kernel>; 11] = [
+    let families: [fn() -> Vec<Kernel>; 12] = [
         linear::declare,
         attention::declare,
         rms_norm::declare,
@@ -15,6 +16,7 @@ pub fn catalog() -> Vec<Kernel> {
         group_norm::declare,
         elementwise::declare,
         movement::declare,
+        blur::declare,
         text::declare,
         audio::declare,
         sampler::declare,

@@ -8,6 +8,7 @@
 
 mod attention;
 mod audio;
+mod blur;
 pub mod cache;
 mod catalog;
 mod convolution;

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use zoetrope::device::Device;
 use zoetrope::media::Image;
 use zoetrope::tensors::{Named, Tensor};
 use zoetrope_test_support::golden::Case;
 
-use crate::model::{eval, input, renamed, target};
+use crate::model::{Model, compiled, eval, input, renamed, target, target_with};
 
 fn size(width: usize, height: usize, frames: usize, fps: f64, dtype: &str) -> String {
     format!(
@@ -26,22 +27,30 @@ fn holds(case: &Case, outputs: &Named, names: &[(&str, &str)], scale: f64) {
 
 fn upscale(dtype: &str, scale: f64) {
     let case = Case::load("upsampler").unwrap();
-    let out = eval(
-        &target(&size(192, 320, 17, 25.0, dtype)),
-        "upscale",
-        &one("v.latent", input(&case, "in.latent")),
-        &[],
-    );
-    holds(&case, &out, &[("v.latent", "spatial_x2.latent")], scale);
+    // Kind, the size that it makes of 96x160 pixels and 17 frames, and its file.
+    let kinds = [
+        ("spatial_x2", (192, 320, 17), "spatial-upscaler-x2"),
+        ("spatial_x1.5", (160, 256, 17), "spatial-upscaler-x1.5"),
+        ("temporal_x2", (96, 160, 33), "temporal-upscaler-x2"),
+    ];
+    for (kind, (width, height, frames), file) in kinds {
+        let file = format!("ltx-2.3-tiny-{file}.safetensors");
+        let model = Model::with_upscaler(&file);
+        let target = target_with(&size(width, height, frames, 25.0, dtype), &file);
+        let phase = compiled(&target, "upscale", &[]);
+        let inputs = one("v.latent", input(&case, "in.latent"));
+        let out = phase.run(Device::Cpu, &model, &inputs, 1).unwrap().outputs;
+        holds(&case, &out, &[("v.latent", &format!("{kind}.latent"))], scale);
+    }
 }
 
 #[test]
-fn upscaler_f32() {
+fn upscalers_f32() {
     upscale("f32", 1.0);
 }
 
 #[test]
-fn upscaler_bf16() {
+fn upscalers_bf16() {
     upscale("bf16", 500.0);
 }
 

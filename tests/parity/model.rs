@@ -26,14 +26,22 @@ pub fn folder() -> PathBuf {
     zoetrope_test_support::recipe::gamma_models_in(env!("CARGO_TARGET_TMPDIR"))
 }
 
+/// The upscaler of runs in two stages.
+const UPSCALER: &str = "ltx-2.3-tiny-spatial-upscaler-x2.safetensors";
+
 impl Model {
     pub fn open() -> Model {
+        Model::with_upscaler(UPSCALER)
+    }
+
+    /// With another upscaler.
+    pub fn with_upscaler(upscaler: &str) -> Model {
         let open =
             |name: &str| TensorSet::open(&[folder().join(name)], &[]).expect("the recipe's files open");
         Model {
             checkpoint: open("ltx-2.3-tiny.safetensors"),
             text_encoder: open("gemma-3-tiny"),
-            upscaler: open("ltx-2.3-tiny-spatial-upscaler-x2.safetensors"),
+            upscaler: open(upscaler),
         }
     }
 }
@@ -51,9 +59,14 @@ impl Weights for Model {
 
 /// A target on the small model; `fields` are lines of a target file.
 pub fn target(fields: &str) -> Target {
+    target_with(fields, UPSCALER)
+}
+
+/// A target with another upscaler.
+pub fn target_with(fields: &str, upscaler: &str) -> Target {
     let text = format!(
         "{fields}\nmodel = {{ checkpoint = \"ltx-2.3-tiny.safetensors\", text_encoder = \"gemma-3-tiny\", \
-         spatial_upscaler = \"ltx-2.3-tiny-spatial-upscaler-x2.safetensors\" }}\n"
+         spatial_upscaler = \"{upscaler}\" }}\n"
     );
     Target::parse("gamma", &text).expect("a legal target")
 }

@@ -8,16 +8,15 @@ GOLDENS/gamma is one profile of the full set: `<case>.safetensors` files, `index
 these alone, so running the script again shows whether a fixture was edited by hand. Needs only
 Python.
 
-What it does: keeps the cases of CASES; drops the tensors of DROPPED; lists the outputs of the
-cases in ORDER in the order in which the computation makes them, so that the first divergent
-tensor of a failing run is the one to look at; keeps the recipes of MODEL_FILES and of all texts.
+What it does: keeps the cases of CASES; lists the outputs of the cases in ORDER in the order in
+which the computation makes them, so that the first divergent tensor of a failing run is the one to
+look at; keeps the recipes of MODEL_FILES and of all texts.
 Numbers, notes and tolerances are copied, never computed.
 """
 
 from __future__ import annotations
 
 import json
-import struct
 import sys
 from pathlib import Path
 
@@ -67,9 +66,6 @@ CASES = [
     "e2e_distilled",
 ]
 
-# Prefixes of tensor names, by case: upscalers that the distilled path does not use.
-DROPPED = {"upsampler": ("spatial_x1.5.", "temporal_x2.")}
-
 # Outputs that the full index lists in another order than they are computed.
 _STREAM_TAPS = ["patchify", "embedded_timestep", "adaln", "prompt_adaln", "cross_scale_shift", "cross_gate"]
 ORDER = {
@@ -89,10 +85,12 @@ ORDER = {
     ],
 }
 
-# The checkpoint, the upscaler between the two stages, the LoRAs, the text encoder in both layouts.
+# The checkpoint, the upscalers, the LoRAs, the text encoder in both layouts.
 MODEL_FILES = (
     "ltx-2.3-tiny.safetensors",
     "ltx-2.3-tiny-spatial-upscaler-x2.safetensors",
+    "ltx-2.3-tiny-spatial-upscaler-x1.5.safetensors",
+    "ltx-2.3-tiny-temporal-upscaler-x2.safetensors",
     "ltx-2.3-tiny-distilled-lora.safetensors",
     "ltx-2.3-tiny-style-lora.safetensors",
     "gemma-3-tiny/",
@@ -100,31 +98,12 @@ MODEL_FILES = (
 )
 
 
-def trim_tensors(raw: bytes, dropped: tuple[str, ...]) -> bytes:
-    """A safetensors file without the tensors whose names start with one of `dropped`."""
-    (n,) = struct.unpack("<Q", raw[:8])
-    source = json.loads(raw[8 : 8 + n])
-    header, parts, offset = {}, [], 0
-    for name, entry in source.items():
-        if name == "__metadata__":
-            header[name] = entry
-        elif not name.startswith(dropped):
-            begin, end = entry["data_offsets"]
-            parts.append(raw[8 + n + begin : 8 + n + end])
-            header[name] = {**entry, "data_offsets": [offset, offset + end - begin]}
-            offset += end - begin
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    return b"".join([struct.pack("<Q", len(text)), text, *parts])
-
-
 def trim_index(index: dict) -> dict:
-    """The entries of CASES, without the dropped outputs, outputs in the order of ORDER."""
+    """The entries of CASES, outputs in the order of ORDER."""
     files = {}
     for case in CASES:
         entry = dict(index["files"][case])
-        dropped = DROPPED.get(case, ())
-        outputs = {k: v for k, v in entry["outputs"].items() if not k.startswith(dropped)}
+        outputs = entry["outputs"]
         order = ORDER.get(case, list(outputs))
         if sorted(order) != sorted(outputs):
             raise SystemExit(f"{case}: ORDER does not list the outputs of the index")
@@ -136,7 +115,8 @@ def trim_recipe(recipe: dict) -> dict:
     """The recipe of MODEL_FILES with the literals that they use and the sha256 of each file."""
     keep = {rel: spec for rel, spec in recipe["files"].items() if rel.startswith(MODEL_FILES)}
     texts = {rel: text for rel, text in recipe["texts"].items() if rel.startswith(MODEL_FILES)}
-    used = {t[3][1] for spec in keep.values() for t in spec["tensors"] if t[3][0] == "lit"}
+    rules = [t[3][2] if t[3][0] == "as" else t[3] for spec in keep.values() for t in spec["tensors"]]
+    used = {rule[1] for rule in rules if rule[0] == "lit"}
     return {
         "profile": recipe["profile"],
         "seed": recipe["seed"],
@@ -173,10 +153,7 @@ def main() -> int:
     source, target = Path(sys.argv[1]), Path(sys.argv[2])
     target.mkdir(parents=True, exist_ok=True)
     for case in CASES:
-        raw = (source / f"{case}.safetensors").read_bytes()
-        if case in DROPPED:
-            raw = trim_tensors(raw, DROPPED[case])
-        (target / f"{case}.safetensors").write_bytes(raw)
+        (target / f"{case}.safetensors").write_bytes((source / f"{case}.safetensors").read_bytes())
     index = trim_index(json.loads((source / "index.json").read_text(encoding="utf-8")))
     (target / "index.json").write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
     recipe = trim_recipe(json.loads((source / "weights.json").read_text(encoding="utf-8")))

@@ -144,6 +144,7 @@ pub(crate) fn reads_rows(op: &Op, input: usize, shapes: &[&[usize]]) -> bool {
         | Op::Upsample {}
         | Op::FilterUp { .. }
         | Op::FilterDown { .. }
+        | Op::BlurDown { .. }
         | Op::Normal { .. }
         | Op::Reshape { .. }
         | Op::Slice { .. }

@@ -187,6 +187,8 @@ fn moves(random: &mut Random) {
     check(&Op::Patchify { patch: p }, &[random.reals(&[c, s[0], s[1] * p, s[2] * p], -2.0, 2.0)], EXACT);
     let size = 1 + random.below(8);
     check(&Op::GroupMean { size }, &[with(random, c * size)], CLOSE);
+    let (stride, k) = (1 + random.below(3), 1 + 2 * random.below(3));
+    check(&Op::BlurDown { stride }, &[with(random, c), random.reals(&[k, k], -1.0, 1.0)], CLOSE);
     check(&Op::Upsample {}, &[random.reals(&s[1..], -2.0, 2.0)], EXACT);
     check(&Op::Yuv420 {}, &[random.reals(&[s[0], 4 * s[1], 2 * s[2], 3], 0.0, 1.0)], CLOSE);
     for axes in [[0, 1, 2, 3], [3, 2, 1, 0], [0, 2, 1, 3], [1, 3, 0, 2], [2, 0, 3, 1]] {

@@ -41,7 +41,8 @@ fn arity(op: &Op) -> (usize, usize) {
         | Op::HeadScale { .. }
         | Op::MaskRows {}
         | Op::FilterUp { .. }
-        | Op::FilterDown { .. } => (2, 2),
+        | Op::FilterDown { .. }
+        | Op::BlurDown { .. } => (2, 2),
         Op::Linear {} | Op::Conv { .. } => (2, 3),
         Op::GroupNorm { .. } | Op::PlaceRegisters {} | Op::ConvTranspose { .. } | Op::Snake {} => (3, 3),
         Op::Rope { .. } => (4, 4),
@@ -229,6 +230,12 @@ fn result_shape(op: &Op, s: &[&[usize]]) -> Result<Shape, ShapeError> {
             let fits = x.len() == 2 && s[1].len() == 1 && padded >= dim(1, 0) && *stride > 0;
             want(fits, || format!("filter {:?} does not fit {x:?}", s[1]))?;
             Ok(vec![(padded - dim(1, 0)) / stride + 1, last])
+        }
+        Op::BlurDown { stride } => {
+            let square = x.len() == 4 && s[1].len() == 2 && dim(1, 0) == dim(1, 1);
+            let fits = square && dim(1, 0) % 2 == 1 && *stride > 0;
+            want(fits, || format!("filter {:?} does not fit {x:?}", s[1]))?;
+            Ok(vec![x[0], x[1].div_ceil(*stride), x[2].div_ceil(*stride), last])
         }
         Op::Snake {} => {
             want(s[1] == [last] && s[2] == [last], || format!("alpha {:?} does not fit {x:?}", s[1]))?;

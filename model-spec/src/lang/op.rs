@@ -269,6 +269,9 @@ ops! {
     FilterUp "filter_up" { ratio: usize, pad: usize, crop_left: usize, crop_right: usize }
     /// `(x [l, c], filter [k])`: edges repeated, depthwise convolution with a stride.
     FilterDown "filter_down" { stride: usize, pad_left: usize, pad_right: usize }
+    /// `(x [t, h, w, c], filter [k, k])`, k odd → `[t, ⌈h/stride⌉, ⌈w/stride⌉, c]`: k/2 zeros around every frame, depthwise
+    /// convolution with a stride along both axes (docs/model/upsampler.md 3.2).
+    BlurDown "blur_down" { stride: usize }
     /// `(x [l, c], alpha [c], beta [c])`: x + sin²(x·e^α)/(e^β + 1e-9).
     Snake "snake" {}
     /// `(seed [2] i32)` → `shape`: standard normal numbers of stream `stream` (Philox4x32-10, Box-Muller); the seed

@@ -1,8 +1,8 @@
 //! The published model, for files that come without their own configuration (docs/model/checkpoint.md 1.4).
 
 use super::config::{
-    AudioVae, Connector, DecoderBlock, EncoderBlock, Gemma, Generator, Heads, ModelConfig, Transformer,
-    Upscaler, VideoEncoder, VideoVae, Vocoder,
+    AudioVae, Connector, DecoderBlock, EncoderBlock, Enlarges, Gemma, Generator, Heads, ModelConfig,
+    Transformer, Upscaler, VideoEncoder, VideoVae, Vocoder,
 };
 
 /// LTX-2.3 with 22 billion parameters, Gemma 3 12B and the spatial ×2 upscaler.
@@ -18,7 +18,12 @@ pub fn ltx_2_3_22b() -> ModelConfig {
         video_vae: video_vae(),
         audio_vae: audio_vae(),
         vocoder: vocoder(),
-        upscaler: Upscaler { channels: 128, mid_channels: 1024, blocks_per_stage: 4 },
+        upscaler: Upscaler {
+            enlarges: Enlarges::SpaceX2,
+            channels: 128,
+            mid_channels: 1024,
+            blocks_per_stage: 4,
+        },
     }
 }
 

@@ -151,9 +151,21 @@ pub struct Vocoder {
     pub n_fft: usize,
 }
 
-/// The spatial x2 latent upscaler (docs/model/upsampler.md).
+/// What a latent upscaler enlarges (docs/model/upsampler.md 1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Enlarges {
+    /// Twice the rows and columns.
+    SpaceX2,
+    /// One and a half times the rows and columns, rounded up.
+    SpaceX1_5,
+    /// Twice the frames at twice the rate: of F latent frames, 2F − 1.
+    TimeX2,
+}
+
+/// A latent upscaler (docs/model/upsampler.md).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Upscaler {
+    pub enlarges: Enlarges,
     pub channels: usize,
     pub mid_channels: usize,
     pub blocks_per_stage: usize,

@@ -2,7 +2,7 @@
 //!
 //! A phase's ports have the names and shapes of docs/phases.md. Inside, channels come last and there is no batch.
 
-use super::config::TEXT_TOKENS;
+use super::config::{Enlarges, TEXT_TOKENS};
 use super::decode::Pixels;
 use super::denoise::StepNoise;
 use super::layout::channels_last;
@@ -51,7 +51,13 @@ impl Recorder<'_> {
             "conditioning" => self.conditioning(size),
             "guide" => self.guide(size),
             "step" => return Some(self.step(size)),
-            "upscale" => self.upscale(size.half()),
+            "upscale" => {
+                let enlarges = self.model.upscaler.enlarges;
+                match enlarges.before(size) {
+                    Some(before) => self.upscale(before),
+                    None => return Some(Err(no_size_before(enlarges, size))),
+                }
+            }
             "video-decode" => self.video_decode(size),
             "audio-decode" => self.audio_decode(size),
             "vocode" => self.vocode(size),
@@ -163,6 +169,13 @@ impl Recorder<'_> {
 
     /// The video of the stage before stage `number`, in twice its size.
     fn upscaled(&self, number: usize, size: Size) -> Result<Phase, ShapeError> {
+        let enlarges = self.model.upscaler.enlarges;
+        if enlarges != Enlarges::SpaceX2 {
+            let have = enlarges.name();
+            return Err(ShapeError(format!(
+                "stages want the upscaler of space x2, this is the one of {have}"
+            )));
+        }
         let upscale = Phase::alone(self.upscale(size.half())?);
         let before = format!("stage{}.v.latent", number - 1);
         Ok(upscale.takes("v.latent", &before).leaves("v.latent", UPSCALED))
@@ -192,12 +205,16 @@ impl Recorder<'_> {
     /// `size` is that of the stage whose latents come in.
     fn upscale(&self, size: Size) -> Recorded {
         let b = self.builder("upscale");
-        let [frames, rows, cols] = size.latent();
-        let channels = self.model.upscaler.channels;
-        let z = b.input("v.latent", b.dtype(), &[1, channels, frames, rows, cols]);
-        let up = upscaler::upscale(&b, &self.model.upscaler, channels_last(&b, z));
-        let up = b.permute(up, &[3, 0, 1, 2]);
-        b.result("v.latent", Role::Latent, b.reshape(up, &[1, channels, frames, 2 * rows, 2 * cols]));
+        let model = &self.model.upscaler;
+        let batch = |latent: [usize; 3]| [[1, model.channels].as_slice(), &latent].concat();
+        let z = b.input("v.latent", b.dtype(), &batch(size.latent()));
+        let up = b.permute(upscaler::upscale(&b, model, channels_last(&b, z)), &[3, 0, 1, 2]);
+        b.result("v.latent", Role::Latent, b.reshape(up, &batch(model.enlarges.latent(size.latent()))));
         b.finish()
     }
+}
+
+fn no_size_before(enlarges: Enlarges, size: Size) -> ShapeError {
+    let Size { width, height, frames, .. } = size;
+    ShapeError(format!("{width}x{height} with {frames} frames is no size that {} gives", enlarges.name()))
 }

@@ -1,15 +1,50 @@
-//! The spatial ×2 latent upscaler (docs/model/upsampler.md 2, 3).
+//! The latent upscalers: spatial ×2 and ×1.5, temporal ×2 (docs/model/upsampler.md 2, 3).
 
-use super::config::Upscaler;
+use super::config::{Enlarges, Upscaler};
 use super::conv;
 use super::sequence::sequence;
+use super::sizes::{SPACE, Size};
 use super::statistics::Statistics;
 use crate::lang::{Builder, Op, Source, Value};
 
 const NORM_GROUPS: usize = 32;
 const NORM_EPS: f32 = 1e-5;
 
-/// A normalised latent `z` [T', H', W', channels] at twice the height and width, normalised again.
+impl Enlarges {
+    /// As it is said to users.
+    pub fn name(self) -> &'static str {
+        match self {
+            Enlarges::SpaceX2 => "space x2",
+            Enlarges::SpaceX1_5 => "space x1.5",
+            Enlarges::TimeX2 => "time x2",
+        }
+    }
+
+    /// Latent frames, rows and columns of an enlarged latent.
+    pub fn latent(self, [frames, rows, columns]: [usize; 3]) -> [usize; 3] {
+        match self {
+            Enlarges::SpaceX2 => [frames, 2 * rows, 2 * columns],
+            Enlarges::SpaceX1_5 => [frames, (3 * rows).div_ceil(2), (3 * columns).div_ceil(2)],
+            Enlarges::TimeX2 => [2 * frames - 1, rows, columns],
+        }
+    }
+
+    /// The size of which this one is made; `None` where none is.
+    pub fn before(self, size: Size) -> Option<Size> {
+        let before = match self {
+            Enlarges::SpaceX2 => size.half(),
+            Enlarges::SpaceX1_5 => {
+                let smaller = |pixels: usize| pixels / SPACE * 2 / 3 * SPACE;
+                Size { width: smaller(size.width), height: smaller(size.height), ..size }
+            }
+            Enlarges::TimeX2 => Size { frames: (size.frames - 1) / 2 + 1, fps: size.fps / 2.0, ..size },
+        };
+        let legal = before.latent().iter().all(|n| *n > 0) && self.latent(before.latent()) == size.latent();
+        legal.then_some(before)
+    }
+}
+
+/// A normalised latent `z` [T', H', W', channels], enlarged and normalised again.
 pub fn upscale(b: &Builder, cfg: &Upscaler, z: Value) -> Value {
     let statistics = Statistics::of(b, "vae", cfg.channels);
     let x = statistics.denormalize(b, z);
@@ -21,7 +56,11 @@ fn network(b: &Builder, cfg: &Upscaler, x: Value) -> Value {
     let blocks = |name: &str, x: Value| sequence(b, name, cfg.blocks_per_stage, x, |x| res_block(b, x));
     let x = b.silu(norm(b, "initial_norm", conv(b, "initial_conv", x, cfg.mid_channels)));
     let x = blocks("res_blocks", x);
-    let x = b.scope("upsampler", || pixel_shuffle(b, x));
+    let x = b.scope("upsampler", || match cfg.enlarges {
+        Enlarges::SpaceX2 => pixel_shuffle(b, "0", x, 2),
+        Enlarges::SpaceX1_5 => blur_down(b, pixel_shuffle(b, "conv", x, 3)),
+        Enlarges::TimeX2 => frame_shuffle(b, x),
+    });
     let x = blocks("post_upsample_res_blocks", x);
     conv(b, "final_conv", x, cfg.channels)
 }
@@ -33,15 +72,29 @@ fn res_block(b: &Builder, x: Value) -> Value {
     b.silu(b.add(x, h))
 }
 
-/// A 3×3 convolution of every frame to four times the channels, which become the 2×2 pixels of one.
-fn pixel_shuffle(b: &Builder, x: Value) -> Value {
+/// A 3×3 convolution of every frame to `side`² times the channels, which become the pixels of a square.
+fn pixel_shuffle(b: &Builder, name: &str, x: Value, side: usize) -> Value {
     let width = b.width(x);
-    let x = b.scope("0", || {
-        let weight = b.reshape(b.filters("weight", 4 * width, &[3, 3], width), &[4 * width, 1, 3, 3, width]);
+    let out = side * side * width;
+    let x = b.scope(name, || {
+        let weight = b.reshape(b.filters("weight", out, &[3, 3], width), &[out, 1, 3, 3, width]);
         let per_frame = Op::Conv { pads: vec![0, 0, 1, 1, 1, 1], replicate: false, stride: 1, dilation: 1 };
-        b.op(per_frame, &[x, weight, b.weight("bias", &[4 * width])])
+        b.op(per_frame, &[x, weight, b.weight("bias", &[out])])
     });
-    b.op(Op::DepthToSpace { st: 1, sh: 2, sw: 2, drop: 0 }, &[x])
+    b.op(Op::DepthToSpace { st: 1, sh: side, sw: side, drop: 0 }, &[x])
+}
+
+/// Half of the rows and columns, blurred by the filter in the file.
+fn blur_down(b: &Builder, x: Value) -> Value {
+    const TAPS: usize = 5;
+    let filter = b.scope("blur_down", || b.weight("kernel", &[1, 1, TAPS, TAPS]));
+    b.op(Op::BlurDown { stride: 2 }, &[x, b.reshape(filter, &[TAPS, TAPS])])
+}
+
+/// A 3×3×3 convolution to twice the channels, which become two frames; of the first pair only the second.
+fn frame_shuffle(b: &Builder, x: Value) -> Value {
+    let x = conv(b, "0", x, 2 * b.width(x));
+    b.op(Op::DepthToSpace { st: 2, sh: 1, sw: 1, drop: 1 }, &[x])
 }
 
 fn norm(b: &Builder, name: &str, x: Value) -> Value {

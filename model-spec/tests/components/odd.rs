@@ -3,8 +3,8 @@
 
 use zoetrope_model_spec::ltx::builtin::ltx_2_3_22b;
 use zoetrope_model_spec::ltx::config::{
-    AudioVae, Connector, DecoderBlock, EncoderBlock, Gemma, Generator, Heads, ModelConfig, Upscaler,
-    VideoEncoder, VideoVae, Vocoder,
+    AudioVae, Connector, DecoderBlock, EncoderBlock, Enlarges, Gemma, Generator, Heads, ModelConfig,
+    Upscaler, VideoEncoder, VideoVae, Vocoder,
 };
 
 pub fn odd() -> ModelConfig {
@@ -18,7 +18,12 @@ pub fn odd() -> ModelConfig {
         video_vae: video_vae(),
         audio_vae: audio_vae(),
         vocoder: vocoder(),
-        upscaler: Upscaler { channels: 7, mid_channels: 96, blocks_per_stage: 3 },
+        upscaler: Upscaler {
+            enlarges: Enlarges::SpaceX2,
+            channels: 7,
+            mid_channels: 96,
+            blocks_per_stage: 3,
+        },
         ..ltx_2_3_22b()
     }
 }

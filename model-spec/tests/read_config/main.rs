@@ -4,7 +4,7 @@ mod robustness;
 
 use serde_json::{Value, json};
 use zoetrope_model_spec::ltx::builtin::ltx_2_3_22b;
-use zoetrope_model_spec::ltx::config::ModelConfig;
+use zoetrope_model_spec::ltx::config::{Enlarges, ModelConfig};
 use zoetrope_model_spec::ltx::demo::demo;
 use zoetrope_model_spec::ltx::read_config::{ConfigTexts, differences, merge_configs, read_config};
 
@@ -311,14 +311,34 @@ fn every_wrong_value_of_gemma_and_the_upscaler_is_named() {
     ];
     check_broken(GEMMA, &cases, |text| read(CHECKPOINT, text, UPSCALER));
     let cases = [
-        ("/spatial_scale", json!(1.5), "this is the x1.5 upscaler, the spatial x2 one wanted"),
-        ("/temporal_upsample", json!(true), "this is a temporal upscaler"),
+        ("/spatial_scale", json!(1.5), "upscaler: rational_resampler is false, true wanted"),
+        ("/spatial_scale", json!(4.0), "upscaler: spatial_scale is 4.0, 2.0 or 1.5 wanted"),
+        ("/temporal_upsample", json!(true), "upscaler: spatial_upsample is true, false wanted"),
         ("/_class_name", json!("AVTransformer3DModel"), "upscaler: _class_name"),
         ("/rational_resampler", json!(true), "upscaler: rational_resampler is true, false wanted"),
         ("/mid_channels", json!(40), "upscaler: mid_channels is 40, a multiple of 32 wanted"),
         ("/in_channels", json!(64), "upscaler: in_channels is 64, the checkpoint's 128 wanted"),
     ];
     check_broken(UPSCALER, &cases, |text| read(CHECKPOINT, GEMMA, text));
+}
+
+#[test]
+fn upscalers_of_all_kinds_are_told_apart() {
+    let with = |changes: &[(&str, Value)]| {
+        let mut config: Value = serde_json::from_str(UPSCALER).unwrap();
+        changes.iter().for_each(|(key, value)| config[*key] = value.clone());
+        read(CHECKPOINT, GEMMA, &config.to_string()).unwrap().upscaler.enlarges
+    };
+    assert_eq!(with(&[]), Enlarges::SpaceX2);
+    let larger = [("spatial_scale", json!(1.5)), ("rational_resampler", json!(true))];
+    assert_eq!(with(&larger), Enlarges::SpaceX1_5);
+    let longer = [
+        ("temporal_upsample", json!(true)),
+        ("spatial_upsample", json!(false)),
+        ("spatial_scale", json!(1.0)),
+        ("rational_resampler", json!(true)),
+    ];
+    assert_eq!(with(&longer), Enlarges::TimeX2);
 }
 
 #[test]

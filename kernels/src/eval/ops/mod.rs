@@ -1,6 +1,7 @@
 //! Every op as a [`RowOp`](super::row_op::RowOp).
 
 pub(super) mod attention;
+mod blur;
 pub(super) mod conv;
 pub(super) mod conv_transpose;
 mod filter;
@@ -62,6 +63,7 @@ pub(super) fn prepare<'a>(setup: &Setup<'a, '_>) -> Prepared<'a> {
         Op::Upsample {} => shuffle::upsample(setup),
         Op::FilterUp { ratio, pad, crop_left, .. } => filter::up(setup, ratio, pad, crop_left),
         Op::FilterDown { stride, pad_left, pad_right } => filter::down(setup, stride, [pad_left, pad_right]),
+        Op::BlurDown { stride } => blur::down(setup, stride),
         Op::Normal { stream, .. } => normal::prepare(setup, stream),
         Op::Reshape { .. } => moves::reshape(setup),
         Op::Slice { axis, start, .. } => moves::slice(setup, axis, start),

@@ -66,6 +66,16 @@ pub fn compute(op: &Op, inputs: &[Array], shape: &[usize]) -> Vec<f64> {
             let tap = |j: usize| (p[0] * stride + j).saturating_sub(*pad_left).min(x.shape[0] - 1);
             inputs[1].data.iter().enumerate().map(|(j, f)| f * x.at(&[tap(j), p[1]])).sum()
         }),
+        Op::BlurDown { stride } => each(&|p| {
+            let filter = &inputs[1];
+            let near = |axis: usize, tap: usize| {
+                let at = (p[axis] * stride + tap).checked_sub(filter.shape[0] / 2);
+                at.filter(|at| *at < x.shape[axis])
+            };
+            let taps = (0..filter.shape[0]).flat_map(|i| (0..filter.shape[1]).map(move |j| (i, j)));
+            let seen = taps.filter_map(|(i, j)| Some((near(1, i)?, near(2, j)?, filter.at(&[i, j]))));
+            seen.map(|(line, column, weight)| weight * x.at(&[p[0], line, column, p[3]])).sum()
+        }),
         Op::Slice { axis, start, .. } => each(&|p| {
             let mut p = p.to_vec();
             p[*axis] += start;

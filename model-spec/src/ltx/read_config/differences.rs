@@ -222,7 +222,8 @@ fn generator(lines: &mut Lines, path: &str, found: &Generator, wanted: &Generato
 }
 
 fn upscaler(lines: &mut Lines, found: &Upscaler, wanted: &Upscaler) {
-    let Upscaler { channels, mid_channels, blocks_per_stage } = found;
+    let Upscaler { enlarges, channels, mid_channels, blocks_per_stage } = found;
+    lines.field("upscaler: enlarges", &enlarges.name(), &wanted.enlarges.name());
     lines.field("upscaler: in_channels", channels, &wanted.channels);
     lines.field("upscaler: mid_channels", mid_channels, &wanted.mid_channels);
     lines.field("upscaler: num_blocks_per_stage", blocks_per_stage, &wanted.blocks_per_stage);

@@ -2,31 +2,17 @@
 
 use serde_json::Value;
 
-use super::super::config::Upscaler;
+use super::super::config::{Enlarges, Upscaler};
 use super::section::Section;
 
 /// Groups of the network's norms.
 const GROUPS: usize = 32;
 
-/// The dimensions of the spatial x2 upscaler; the other two kinds are named and refused.
+/// The kind and the dimensions of an upscaler.
 pub(super) fn read(root: &Section<'_>) -> Option<Upscaler> {
-    let is = |key: &str, value: bool| root.get(key) == Some(&Value::from(value));
-    let other = match root.get("spatial_scale").and_then(Value::as_f64) {
-        _ if is("temporal_upsample", true) => Some("a temporal"),
-        Some(1.5) => Some("the x1.5"),
-        _ => None,
-    };
-    if let Some(other) = other {
-        let wanted = "the spatial x2 one wanted (ltx-2.3-spatial-upscaler-x2-1.1.safetensors)";
-        root.problems.add(format!("{}this is {other} upscaler, {wanted}", root.named("")));
-        return None;
-    }
     root.fixed("_class_name", "LatentUpsampler");
     root.fixed("dims", 3);
-    root.fixed("spatial_upsample", true);
-    root.fixed("temporal_upsample", false);
-    root.fixed("spatial_scale", 2.0);
-    root.fixed("rational_resampler", false);
+    let enlarges = enlarges(root);
     let channels = root.size("in_channels");
     let mid_channels = root.size("mid_channels");
     let blocks_per_stage = root.count("num_blocks_per_stage");
@@ -34,6 +20,33 @@ pub(super) fn read(root: &Section<'_>) -> Option<Upscaler> {
     let grouped = root.problems.check(mid_channels.is_multiple_of(GROUPS), || {
         format!("{} is {mid_channels}, a multiple of {GROUPS} wanted", root.named("mid_channels"))
     });
-    let upscaler = Upscaler { channels: channels?, mid_channels, blocks_per_stage: blocks_per_stage? };
+    let upscaler = Upscaler {
+        enlarges: enlarges?,
+        channels: channels?,
+        mid_channels,
+        blocks_per_stage: blocks_per_stage?,
+    };
     grouped.then_some(upscaler)
+}
+
+/// Which of the three kinds it is. Of a temporal one, the keys for space say nothing.
+fn enlarges(root: &Section<'_>) -> Option<Enlarges> {
+    let is = |key: &str, value: bool| root.get(key) == Some(&Value::from(value));
+    if is("temporal_upsample", true) {
+        root.fixed("spatial_upsample", false);
+        return Some(Enlarges::TimeX2);
+    }
+    root.fixed("spatial_upsample", true);
+    root.fixed("temporal_upsample", false);
+    match root.get("spatial_scale").and_then(Value::as_f64) {
+        Some(2.0) => {
+            root.fixed("rational_resampler", false);
+            Some(Enlarges::SpaceX2)
+        }
+        Some(1.5) => {
+            root.fixed("rational_resampler", true);
+            Some(Enlarges::SpaceX1_5)
+        }
+        _ => root.wrong("spatial_scale", root.get("spatial_scale"), "2.0 or 1.5"),
+    }
 }
