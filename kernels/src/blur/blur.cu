@@ -14,7 +14,7 @@ template <class K> DEVICE void blur_down(const typename K::Part& part, int block
                 if (top + i < 0 || top + i >= height || left + j < 0 || left + j >= width) {
                     continue;
                 }
-                float values[UNIT], weight = real(part.filter.data[i * taps + j]);
+                float values[UNIT], weight = real(part.filter.row(i)[j]);
                 load(values, part.x.row((frame * height + top + i) * width + left + j) + column, count);
 #pragma unroll
                 for (int k = 0; k < UNIT; k++) {
