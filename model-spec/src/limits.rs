@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use crate::ltx::pass_input::PerStream;
-use crate::ltx::recipe::StreamRole;
+use crate::ltx::recipe::{Item, StreamRole};
 use crate::ltx::sizes::SPACE;
 use crate::target::{Target, TargetError};
 
@@ -45,6 +45,11 @@ impl Target {
                     }
                     _ => {}
                 }
+            }
+            if stage.items.contains(&Item::Region) {
+                problems.push(format!(
+                    "stage {number} has a region, and a run has no clip to take it from; zoetropec eval runs the stage"
+                ));
             }
         }
         if all.video && written_size(size.width, size.height).is_none() {

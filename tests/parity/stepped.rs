@@ -116,6 +116,22 @@ fn frozen_audio_is_heard() {
     }
 }
 
+/// What lies outside of a span of time stays what it is, in both streams.
+#[test]
+fn a_region_is_made_anew() {
+    for (dtype, scale) in DTYPES {
+        let clip = |case: &Case| {
+            let given = [("v.initial", "in.video_latent"), ("a.initial", "in.audio_latent")];
+            let given = given.map(|(ours, theirs)| (ours.to_string(), input(case, theirs)));
+            let span =
+                [("region_start", 0.2), ("region_end", 0.45)].map(|(end, at)| (end.to_string(), number(at)));
+            given.into_iter().chain(span).collect()
+        };
+        let target = stage(dtype, "distilled-single-stage", "stage = [{ region = true }]");
+        holds("denoise_retake", &target, &[], clip, scale);
+    }
+}
+
 /// Images of frame 0 and of the last one, the second with strength 0.85.
 fn keyframes(case: &Case) -> Named {
     Named::from([

@@ -57,6 +57,7 @@ CASES = [
     "denoise_skip_step",
     "denoise_hq_res2s",
     "denoise_audio_frozen",
+    "denoise_retake",
     "upsampler",
     "vae_decode",
     "vae_encode",

@@ -8,7 +8,7 @@ use super::denoise::StepNoise;
 use super::layout::channels_last;
 use super::pass_input::PerStream;
 use super::prompt::{CONTEXTS, PROMPTS};
-use super::recipe::{Stage, Start, StreamRole};
+use super::recipe::{Item, Stage, Start, StreamRole};
 use super::recorder::{Recorded, Recorder};
 use super::sizes::Size;
 use super::track::STREAMS;
@@ -69,7 +69,11 @@ impl Recorder<'_> {
             "" => stages.len(),
             number => number.strip_prefix('-')?.parse().ok()?,
         };
-        let stage = Stage { start: Start::Previous, ..stages.get(number.checked_sub(1)?)?.clone() };
+        let mut stage = stages.get(number.checked_sub(1)?)?.clone();
+        // A region is noise all through, whatever the first level.
+        if !stage.items.contains(&Item::Region) {
+            stage.start = Start::Previous;
+        }
         let graph = self.denoise(name, number, &stage, self.target.text_tokens, StepNoise::Given);
         let phase = graph.map(|graph| Phase::alone(graph).stepped(stage.schedule(self.target.size)));
         Some(phase.map(|phase| match stage.adapter {

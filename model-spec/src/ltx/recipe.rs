@@ -92,6 +92,9 @@ pub enum Item {
     /// So many images, each for a frame that a request says, stand behind the clip's tokens as tokens of their own. Those
     /// that a request does not bring are hidden.
     Keyframes(usize),
+    /// Only tokens in a span of time are denoised, which a request says in seconds; all others stay what they are given as
+    /// (docs/model/pipelines.md 10).
+    Region,
 }
 
 impl Item {
@@ -101,6 +104,7 @@ impl Item {
         match self {
             Item::FirstFrame => vec![(0, "v.image".to_string())],
             Item::Keyframes(count) => (1..=count).map(|i| (i, format!("v.keyframe{i}"))).collect(),
+            Item::Region => Vec::new(),
         }
     }
 }
@@ -365,6 +369,7 @@ impl fmt::Display for Stage {
         self.items.iter().try_for_each(|item| match item {
             Item::FirstFrame => writeln!(f, "    item      first frame"),
             Item::Keyframes(count) => writeln!(f, "    items     {count} keyframes"),
+            Item::Region => writeln!(f, "    item      region"),
         })
     }
 }
