@@ -135,9 +135,9 @@ impl Recipe {
         RECIPES.iter().find(|(known, ..)| *known == name).map(|(.., recipe)| recipe())
     }
 
-    /// Gives all stages room for so many keyframes.
+    /// Gives all stages that can be held to images room for so many keyframes.
     pub fn with_keyframes(&mut self, count: usize) {
-        for stage in &mut self.stages {
+        for stage in self.stages.iter_mut().filter(|stage| stage.takes_images()) {
             stage.items.retain(|item| !matches!(item, Item::Keyframes(_)));
             stage.items.extend((count > 0).then_some(Item::Keyframes(count)));
         }
@@ -234,6 +234,11 @@ impl Stage {
     /// The same with room for the distilled adapter (docs/model/pipelines.md 4, 5).
     fn with_distilled_adapter(self, strength: f32) -> Stage {
         Stage { adapter: Some(Adapter { strength, rank: DISTILLED_RANK, merged: false }), ..self }
+    }
+
+    /// Whether images can hold tokens of it: it makes video, of which nothing else is held.
+    fn takes_images(&self) -> bool {
+        self.roles.video == StreamRole::Denoised && !self.items.contains(&Item::Region)
     }
 
     /// Tokens behind those of the clip in a stage of this size.
