@@ -10,6 +10,7 @@ use zoetrope::adapters::{Given, Merge};
 use crate::guided::scales;
 use crate::lora::{evaluated, given};
 use crate::model::{compiled, eval, input, renamed, target};
+use crate::parts::region;
 
 /// Stages of 17 frames of 96x128 at 25 fps; `more` are further lines of the target file.
 fn stage(dtype: &str, pipeline: &str, more: &str) -> Target {
@@ -123,9 +124,7 @@ fn a_region_is_made_anew() {
         let clip = |case: &Case| {
             let given = [("v.initial", "in.video_latent"), ("a.initial", "in.audio_latent")];
             let given = given.map(|(ours, theirs)| (ours.to_string(), input(case, theirs)));
-            let span =
-                [("region_start", 0.2), ("region_end", 0.45)].map(|(end, at)| (end.to_string(), number(at)));
-            given.into_iter().chain(span).collect()
+            given.into_iter().chain(region(0.2, 0.45)).collect()
         };
         let target = stage(dtype, "distilled-single-stage", "stage = [{ region = true }]");
         holds("denoise_retake", &target, &[], clip, scale);

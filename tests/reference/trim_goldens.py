@@ -63,6 +63,7 @@ CASES = [
     "vae_encode",
     "image",
     "audio_decode",
+    "audio_encode",
     "two_stage",
     "e2e",
     "e2e_distilled",

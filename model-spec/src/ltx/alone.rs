@@ -70,10 +70,11 @@ impl Recorder<'_> {
         let b = self.builder("conditioning");
         let stage = self.target.recipe.stages.last().expect("a recipe has stages");
         let conditioning = conditioned_video(&b, &self.model.transformer, size, &stage.items);
-        let region = stage.items.contains(&Item::Region).then(|| Region::new(&b));
+        let has_region = stage.items.contains(&Item::Region);
         let images = PerStream { video: conditioning.held, audio: None };
         for ((name, of), images) in STREAMS.zip(self.extents(stage, size)).zip(images).both() {
-            let in_region = region.map(|region| region.held(&b, name, &of.spans, of.initial(&b, name)));
+            let in_region =
+                has_region.then(|| Region::new(&b, name).held(&b, name, &of.spans, of.initial(&b, name)));
             let Some(Held { class, mask, clean }) = in_region.or(images) else { continue };
             let (tokens, channels) = (b.dim(clean, 0), b.width(clean));
             let mask = b.gather(b.reshape(mask, &[b.dim(mask, 0), 1]), class);

@@ -48,7 +48,7 @@ impl Held {
     }
 }
 
-/// A span of time that a request says: ports `region_start` and `region_end`, in seconds.
+/// A span of time of a stream that a request says: ports `v.region_start` and `v.region_end`, in seconds.
 #[derive(Clone, Copy)]
 pub struct Region {
     start: Value,
@@ -56,10 +56,12 @@ pub struct Region {
 }
 
 impl Region {
-    /// Records its ports.
-    pub fn new(b: &Builder) -> Region {
-        let port = |name: &str| b.port(name, Role::Tensor { default: None }, Dtype::F32, &[1]);
-        Region { start: port("region_start"), end: port("region_end") }
+    /// Records the ports of the stream whose names begin with `name`.
+    pub fn new(b: &Builder, name: &str) -> Region {
+        let port = |end: &str| {
+            b.port(&format!("{name}.region_{end}"), Role::Tensor { default: None }, Dtype::F32, &[1])
+        };
+        Region { start: port("start"), end: port("end") }
     }
 
     /// Holds the tokens of a stream that do not reach into it to `clean` [tokens, channels]. `spans` are beginnings and ends

@@ -1,7 +1,7 @@
 //! The denoising loop (docs/model/sampling.md 3, 4, 6).
 
 use super::conditioning::{Held, conditioned_video};
-use super::layout::rgb;
+use super::layout::{audio_latent, rgb};
 use super::pass_input::PerStream;
 use super::predict::Predictor;
 use super::recipe::Stage;
@@ -113,10 +113,8 @@ impl Recorder<'_> {
             b.result("v.latent", Role::Latent, b.reshape(v, &[1, t.video_channels, frames, rows, cols]));
         }
         if let Some(a) = made.audio {
-            let tokens = size.audio_tokens();
-            let a = b.slice(a, 0, 0, tokens);
-            let a = b.permute(b.reshape(a, &[tokens, t.audio_channels / bins, bins]), &[1, 0, 2]);
-            b.result("a.latent", Role::Latent, b.reshape(a, &[1, t.audio_channels / bins, tokens, bins]));
+            let a = b.slice(a, 0, 0, size.audio_tokens());
+            b.result("a.latent", Role::Latent, audio_latent(&b, a, t.audio_channels / bins));
         }
         b.finish()
     }

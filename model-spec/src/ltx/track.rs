@@ -87,7 +87,7 @@ impl Recorder<'_> {
     ) -> PerStream<Option<Track>> {
         let scale = (stage.start == Start::Previous)
             .then(|| b.port("noise_scale", Role::NoiseScale, Dtype::F32, &[1]));
-        let region = stage.items.contains(&Item::Region).then(|| Region::new(b));
+        let has_region = stage.items.contains(&Item::Region);
         let images = PerStream { video: (conditioning.held, conditioning.hidden), audio: (None, None) };
         let extents = self.extents(stage, size);
         let streams = STREAMS.zip(extents).zip(stage.roles).zip(images);
@@ -97,7 +97,7 @@ impl Recorder<'_> {
             }
             let one_class = || one_class(b, &format!("{name}.class"), of.tokens);
             // What the stream is given as, in tokens.
-            let asked = scale.is_some() || region.is_some() || role == StreamRole::Frozen;
+            let asked = scale.is_some() || has_region || role == StreamRole::Frozen;
             let initial = asked.then(|| of.initial(b, name));
             if let (StreamRole::Frozen, Some(start)) = (role, initial) {
                 return Some(Track {
@@ -120,8 +120,8 @@ impl Recorder<'_> {
                     n => b.concat(&[clip, b.round(b.mul(b.slice(noise, 0, of.tokens, n), scale))]),
                 }
             });
-            let in_region = region.zip(initial);
-            let held_to = in_region.map_or(held_images, |(region, initial)| {
+            let held_to = initial.filter(|_| has_region).map_or(held_images, |initial| {
+                let region = Region::new(b, name);
                 Some(region.held(b, &format!("{name}.region"), &of.spans, initial))
             });
             let begun = |Held { class, mask, clean }| b.round(held(b, start, clean, mask, class));

@@ -3,7 +3,8 @@
 use serde::Deserialize;
 
 use crate::ltx::guidance::Guidance;
-use crate::ltx::recipe::{Adapter, Item, RECIPES, Recipe, Stage, StageLevels, StreamRole};
+use crate::ltx::recipe::{Adapter, Item, Recipe, Stage, StageLevels, StreamRole};
+use crate::ltx::recipes::RECIPES;
 use crate::ltx::solver::Solver;
 
 /// A stage of the recipe, in order. What is not said is as in the recipe.
