@@ -11,7 +11,7 @@ use zoetrope_runtime::files::FileError;
 use crate::adapters::AdapterError;
 use crate::demo::DemoError;
 use crate::eval::EvalError;
-use crate::media::{ImageError, MediaError};
+use crate::media::{ImageError, MediaError, SourceError};
 use crate::output::OutputError;
 use crate::terminal;
 use crate::tokenize::TokenizeError;
@@ -129,6 +129,12 @@ impl From<MediaError> for Failure {
 
 impl From<ImageError> for Failure {
     fn from(error: ImageError) -> Failure {
+        Failure::usage(error.to_string())
+    }
+}
+
+impl From<SourceError> for Failure {
+    fn from(error: SourceError) -> Failure {
         Failure::usage(error.to_string())
     }
 }

@@ -24,6 +24,10 @@ pub struct Request<'a> {
     pub steps: Steps,
     /// The images that the clip is made from, by their numbers in the plan.
     pub images: BTreeMap<u32, Image<'a>>,
+    /// The frames of a video in a width and a height, as many as the clip has: [3, frames, height, width] in -1..1.
+    pub footage: Option<Box<dyn Fn(usize, usize) -> Tensor + 'a>>,
+    /// So many rows of the log-mel spectrogram of a sound: [left and right, rows, bins].
+    pub spectrogram: Option<Box<dyn Fn(usize) -> Tensor + 'a>>,
     /// Tensors instead of what ports and slots would hold, by their names: scales of guidance; initial noise
     /// (`stage1.v.noise`, `stage1.a.noise`, ..). A phase that leaves nothing else that is wanted does not run.
     pub tensors: Named,
@@ -77,7 +81,7 @@ pub fn run<'a, E: Executor<'a>>(
     // Slots of phases that did not run, because the request brings nothing for them.
     let mut zeros = BTreeSet::new();
     for phase in request.wanted(session.plan()) {
-        if phase.image.is_some_and(|number| !request.images.contains_key(&number)) {
+        if request.lacks(phase) {
             zeros.extend(phase.outputs.iter().filter_map(|port| port.slot.as_deref()));
             continue;
         }
@@ -113,6 +117,16 @@ pub fn kept_as(port: &Port) -> &str {
 }
 
 impl Request<'_> {
+    /// Whether it does not bring what a phase encodes.
+    fn lacks(&self, phase: &Phase) -> bool {
+        let lacks = |port: &Port| match port.role {
+            Role::Footage => self.footage.is_none(),
+            Role::Spectrogram => self.spectrogram.is_none(),
+            _ => false,
+        };
+        phase.image.is_some_and(|number| !self.images.contains_key(&number)) || phase.inputs.iter().any(lacks)
+    }
+
     /// The phases that leave something for whoever asked, which no phase takes, or something that such a phase takes and
     /// that is not given.
     fn wanted<'p>(&self, plan: &'p Plan) -> Vec<&'p Phase> {
@@ -150,6 +164,16 @@ impl Request<'_> {
             Role::Image { number } => {
                 let [.., height, width] = shape(port)[..] else { return None };
                 let Tensor { values, .. } = (self.images.get(number)?.pixels)(width, height);
+                Some(Tensor { shape: shape(port), values })
+            }
+            Role::Footage => {
+                let [.., height, width] = shape(port)[..] else { return None };
+                let Tensor { values, .. } = (self.footage.as_ref()?)(width, height);
+                Some(Tensor { shape: shape(port), values })
+            }
+            Role::Spectrogram => {
+                let [.., rows, _] = shape(port)[..] else { return None };
+                let Tensor { values, .. } = (self.spectrogram.as_ref()?)(rows);
                 Some(Tensor { shape: shape(port), values })
             }
             Role::Strength { number } | Role::Frame { number } | Role::Visible { number } => {

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use crate::ltx::pass_input::PerStream;
-use crate::ltx::recipe::StreamRole;
+use crate::ltx::recipe::{Item, Start, StreamRole};
 use crate::ltx::sizes::SPACE;
 use crate::target::{Target, TargetError};
 
@@ -33,18 +33,24 @@ impl Target {
         let (size, [long, short]) = (&self.size, SIDES);
         let mut problems = Vec::new();
         let (stages, all) = (&self.recipe.stages, self.recipe.streams());
-        for (number, stage) in (1..).zip(stages) {
-            let streams = PerStream { video: "video", audio: "audio" }.zip(stage.roles).zip(all).both();
-            for ((stream, role), there) in streams {
-                match role {
-                    StreamRole::Frozen => problems.push(format!(
-                        "stage {number}'s {stream} is frozen, and a run has nothing for it; zoetropec eval runs the stage"
-                    )),
-                    StreamRole::Absent if there => {
-                        problems.push(format!("stage {number} has no {stream}, and another stage has"));
-                    }
-                    _ => {}
+        for (number, stage) in (1usize..).zip(stages) {
+            let before = stages.get(number.wrapping_sub(2)).filter(|_| stage.start == Start::Previous);
+            let before = before.map_or(PerStream { video: None, audio: None }, |b| b.roles.map(Some));
+            let streams = PerStream { video: "video", audio: "audio" }.zip(stage.roles).zip(all).zip(before);
+            for (((stream, role), there), began) in streams.both() {
+                if role == StreamRole::Absent && there {
+                    problems.push(format!("stage {number} has no {stream}, and another stage has"));
                 }
+                if began.is_some_and(|began| began != StreamRole::Denoised) && role == StreamRole::Denoised {
+                    problems.push(format!(
+                        "stage {number} begins from the {stream} of the stage before, which makes none"
+                    ));
+                }
+            }
+            if stage.start == Start::Previous && stage.items.contains(&Item::Region) {
+                problems.push(format!(
+                    "stage {number} has a region, and begins from the stage before instead of from a given clip"
+                ));
             }
         }
         if all.video && written_size(size.width, size.height).is_none() {

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use zoetrope_runtime::plan::{Plan, Role};
 
 use crate::failure::{Failure, Kind};
-use crate::media::{Mp4, Mp4Writer, SAMPLE_RATE, wav};
+use crate::media::{Mp4, Mp4Writer, SAMPLE_RATE, Sound, wav};
 use crate::output::Format;
 use crate::run::Finished;
 use crate::tensors::Values;
@@ -75,16 +75,16 @@ impl ClipWriter {
         }
     }
 
-    /// The file of what a run left.
+    /// The file of what a run left, with the sound that was given where the run makes none.
     ///
     /// # Errors
     /// The run left something else, or an encoder failed.
-    pub fn finish(self, finished: &Finished) -> Result<Clip, Failure> {
+    pub fn finish(self, finished: &Finished, sound: Option<&Sound>) -> Result<Clip, Failure> {
         let wave = finished.waveform.as_ref().map_or(&[][..], |wave| match &wave.values {
             Values::Real(samples) => samples.as_slice(),
             _ => &[],
         });
-        let (left, right) = wave.split_at(wave.len() / 2);
+        let (mut left, mut right) = wave.split_at(wave.len() / 2);
         let (mut writer, frames) = match self {
             ClipWriter::Audio { .. } => return Ok(Clip::Audio(wav(left, right)?)),
             ClipWriter::Movie { writer, frames } => (writer, frames),
@@ -94,6 +94,10 @@ impl ClipWriter {
         };
         for frame in planes.chunks_exact((planes.len() / frames.max(1)).max(1)) {
             writer.push_frame(frame)?;
+        }
+        if let Some(sound) = sound.filter(|_| finished.waveform.is_none()) {
+            writer.set_audio_rate(sound.rate())?;
+            [left, right] = sound.channels();
         }
         writer.push_audio(left, right)?;
         Ok(Clip::Movie(Box::new(writer.finish()?)))
@@ -140,7 +144,7 @@ mod tests {
         let (most, contents) = (writer.likely_bytes(), writer.contents());
         assert_eq!(contents, "1.04 s of audio");
         let waveform = Some(Tensor::real(&[2, 50_000], vec![0.5; 100_000]));
-        let clip = writer.finish(&Finished { latents: Named::new(), video: None, waveform }).unwrap();
+        let clip = writer.finish(&Finished { latents: Named::new(), video: None, waveform }, None).unwrap();
         let mut file = Vec::new();
         clip.write(&mut file).unwrap();
         assert!(file.starts_with(b"RIFF") && file.len() as u64 == clip.bytes() && clip.bytes() <= most);

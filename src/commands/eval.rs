@@ -10,6 +10,7 @@ use zoetrope_compiler::Options;
 use zoetrope_compiler::frontend::CompileError;
 use zoetrope_compiler::frontend::{Scope, beside, compile_levels, decode_chunk, dimensions};
 use zoetrope_model_spec::ltx::decode::Pixels;
+use zoetrope_model_spec::ltx::sizes::Size;
 use zoetrope_model_spec::target::{Model, Target, parse_vram};
 #[cfg(not(feature = "cuda"))]
 use zoetrope_runtime::Error as RuntimeError;
@@ -17,6 +18,7 @@ use zoetrope_runtime::Weights;
 use zoetrope_runtime::plan::{Plan, Role};
 
 use super::adapters::adapted;
+use super::given::GivenArgs;
 use super::guidance::GuidanceArgs;
 use super::images::ImageArgs;
 use super::show::find_target;
@@ -39,7 +41,7 @@ use crate::tokenize::{Encoded, Tokenizer};
 pub struct Eval {
     /// A preset's name or a target file
     target: String,
-    /// tokenize, image, text-encode, connect, video-encode, conditioning, sigmas, velocity, guide, step, denoise, upscale, video-decode, audio-decode, vocode, or run
+    /// tokenize, image, footage, sound, text-encode, connect, video-encode, audio-encode, conditioning, sigmas, velocity, guide, step, denoise, upscale, video-decode, audio-decode, vocode, or run
     phase: String,
     #[command(flatten)]
     model: ModelArgs,
@@ -72,6 +74,8 @@ pub struct Eval {
     #[command(flatten)]
     images: ImageArgs,
     #[command(flatten)]
+    given: GivenArgs,
+    #[command(flatten)]
     guidance: GuidanceArgs,
 }
 
@@ -99,6 +103,8 @@ impl Eval {
         let outputs = match self.phase.as_str() {
             "tokenize" => self.tokenize(&target)?,
             "image" => self.image(&target)?,
+            "footage" => self.footage(&target)?,
+            "sound" => self.sound(&target)?,
             "sigmas" => sigmas(&target, self.guidance.steps().count)?,
             "run" => self.whole(&target, &folder, &file)?,
             _ => self.one(&target, &folder, &file)?,
@@ -115,6 +121,7 @@ impl Eval {
     fn read(&self) -> Inputs {
         let more = [Some(Path::new(&self.target)), self.inputs.as_deref()];
         let model = self.model.paths().chain(self.adapters.paths()).chain(self.images.paths());
+        let model = model.chain(self.given.paths());
         Inputs::of(model.chain(more.into_iter().flatten()))
     }
 
@@ -177,6 +184,21 @@ impl Eval {
         Ok(Named::from([("video".to_string(), image)]))
     }
 
+    /// A video as `video-encode` takes it, in the target's size: its first frames, and repetitions of the last one.
+    fn footage(&self, target: &Target) -> Result<Named, Failure> {
+        let Size { width, height, frames, .. } = target.size;
+        let video = self.given.only_footage(frames)?.fit(0, frames, width, height);
+        Ok(Named::from([("video".to_string(), Tensor::real(&[1, 3, frames, height, width], video))]))
+    }
+
+    /// A sound as `audio-encode` takes it, for a clip as long as the target's.
+    fn sound(&self, target: &Target) -> Result<Named, Failure> {
+        let rows = 4 * target.size.audio_tokens() - 3;
+        let seconds = target.size.frames as f64 / target.size.fps;
+        let mel = self.given.only_sound(seconds)?.spectrogram(rows);
+        Ok(Named::from([("mel".to_string(), Tensor::real(&[1, 2, rows, mel.len() / rows / 2], mel))]))
+    }
+
     fn one(&self, target: &Target, folder: &Path, file: &OutputFile) -> Result<Named, Failure> {
         let model = dimensions(target, folder)?;
         let phase = Phase::compile(target, &model, &self.phase, &self.tap, self.options())?;
@@ -237,13 +259,17 @@ impl Eval {
         let tokenizer = files.tokenizer()?;
         let encoded = self.encoded(tokenizer)?;
         self.guidance.check(&plan)?;
+        self.given.check(&plan)?;
+        let sources = self.given.open(&plan)?;
         let negative = self.guidance.negative(&plan, tokenizer)?;
         let images = self.images.open(&plan)?;
         let request = Request {
             images: images.of_request(),
+            footage: sources.footage(),
+            spectrogram: sources.spectrogram(),
             prompts: [&encoded].into_iter().chain(&negative).collect(),
             steps: self.guidance.steps(),
-            tensors: noise.into_iter().chain(self.guidance.scales()).collect(),
+            tensors: noise.into_iter().chain(self.guidance.scales()).chain(sources.spans()).collect(),
             ..Request::default()
         };
         let finished = self.finished(&plan, &weights, &request)?;

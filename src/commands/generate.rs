@@ -11,6 +11,7 @@ use zoetrope_runtime::plan::Plan;
 
 use super::adapters::adapted;
 use super::clip::ClipWriter;
+use super::given::GivenArgs;
 use super::guidance::GuidanceArgs;
 use super::images::ImageArgs;
 use super::model::built_in;
@@ -67,6 +68,8 @@ pub struct Generate {
     #[command(flatten)]
     images: ImageArgs,
     #[command(flatten)]
+    given: GivenArgs,
+    #[command(flatten)]
     guidance: GuidanceArgs,
 }
 
@@ -91,6 +94,7 @@ impl Generate {
             previews::check(plan)?;
         }
         self.guidance.check(plan)?;
+        self.given.check(plan)?;
         let prompt = self.prompt.text()?;
         let facts = &plan.facts;
         let metadata = [
@@ -117,6 +121,7 @@ impl Generate {
             ));
         }
         let images = self.images.open(plan)?;
+        let given = self.given.open(plan)?;
         let chosen = self.device.choose(plan)?;
         let noise = self.noise.as_deref().map_or_else(|| Ok(Named::new()), |path| load_noise(plan, path))?;
         let files = self.model.open(plan, built_in(&facts.model).as_ref())?;
@@ -133,10 +138,12 @@ impl Generate {
         let mut progress = Progress::new(plan, steps, self.quiet);
         let request = Request {
             images: images.of_request(),
+            footage: given.footage(),
+            spectrogram: given.spectrogram(),
             prompts: [&encoded].into_iter().chain(&negative).collect(),
             seed: self.seed,
             steps,
-            tensors: noise.into_iter().chain(self.guidance.scales()).collect(),
+            tensors: noise.into_iter().chain(self.guidance.scales()).chain(given.spans()).collect(),
         };
         let mut watch = Previews { progress: &mut progress, file: outputs.preview.take() };
         let mut keep = |phase: &str, left: &Named| {
@@ -157,7 +164,7 @@ impl Generate {
         };
         progress.done();
         let contents = writer.contents();
-        let clip = writer.finish(&finished?)?;
+        let clip = writer.finish(&finished?, given.kept_sound().as_ref())?;
         outputs.clip.finish(clip.bytes(), &|out| clip.write(out))?;
         let say = if outputs.clip.is_stream() { terminal::line } else { terminal::info };
         if facts.model == "demo" {
@@ -174,6 +181,7 @@ impl Generate {
     fn inputs(&self) -> Inputs {
         let more = [self.noise.as_deref(), self.prompt.file()];
         let model = self.model.paths().chain(self.adapters.paths()).chain(self.images.paths());
+        let model = model.chain(self.given.paths());
         Inputs::of(model.chain(more.into_iter().flatten()))
     }
 }

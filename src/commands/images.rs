@@ -122,6 +122,9 @@ impl ImageArgs {
         };
         let mut images = BTreeMap::new();
         for given in &self.image {
+            if !plan.results().contains(&Role::Video) {
+                return refused(given, format!("plan {} ({}) makes audio alone", plan.name, facts.pipeline));
+            }
             let taken = images.keys().filter(|number| **number > 0).count();
             let number = match given.frame {
                 frame if replaced(frame) && images.contains_key(&0) => {
@@ -196,6 +199,21 @@ mod tests {
             refused.contains("has room for 2 keyframes: build it with ZOETROPE_KEYFRAMES=3"),
             "{refused}"
         );
+    }
+
+    /// Where there is no video, no room for keyframes would help, and none is made.
+    #[test]
+    fn audio_alone_takes_no_image() {
+        let mut recipe = Recipe::named("text-to-audio").unwrap();
+        recipe.with_keyframes(3);
+        let target = Target { recipe, ..Target::preset("res-tiny").unwrap() };
+        let plan = compile_target(&target, "".as_ref()).unwrap();
+        assert!(room(&plan).is_empty());
+        for frame in [0, 8] {
+            let given = Given { path: "a.png".into(), frame, strength: 1.0, crf: 0 };
+            let refused = ImageArgs { image: vec![given] }.open(&plan).err().unwrap().to_string();
+            assert!(refused.contains("makes audio alone") && !refused.contains("KEYFRAMES"), "{refused}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod clip;
 pub mod demo_model;
 pub mod eval;
 pub mod generate;
+mod given;
 mod guidance;
 mod images;
 mod model;

@@ -2,11 +2,13 @@
 
 use fdk_aac::enc::{AudioObjectType, BitRate, ChannelMode, Encoder, EncoderParams, Transport};
 
+use super::MediaError;
 use super::movie::AudioTrack;
-use super::{MediaError, SAMPLE_RATE};
 
-/// Bits per second for both channels: transparent for most audio, small next to the video.
+/// The most bits per second for both channels: transparent for most audio, small next to the video.
 const BIT_RATE: u32 = 192_000;
+/// The most bits per sample and second; low rates cannot hold more.
+const BITS_OF_SAMPLE: u32 = 8;
 
 /// Takes planar samples in pieces, gives a track of AAC frames.
 pub(super) struct AudioEncoder {
@@ -18,10 +20,12 @@ pub(super) struct AudioEncoder {
 }
 
 impl AudioEncoder {
-    pub(super) fn new() -> Result<Self, MediaError> {
+    /// For so many samples a second.
+    pub(super) fn new(rate: u32) -> Result<Self, MediaError> {
+        let bit_rate = BIT_RATE.min(BITS_OF_SAMPLE * rate);
         let params = EncoderParams {
-            bit_rate: BitRate::Cbr(BIT_RATE),
-            sample_rate: SAMPLE_RATE,
+            bit_rate: BitRate::Cbr(bit_rate),
+            sample_rate: rate,
             transport: Transport::Raw,
             channels: ChannelMode::Stereo,
             audio_object_type: AudioObjectType::Mpeg4LowComplexity,
@@ -37,7 +41,8 @@ impl AudioEncoder {
             frame_length: info.frameLength,
             priming: info.nDelay,
             samples: 0,
-            bit_rate: BIT_RATE,
+            rate,
+            bit_rate,
             sizes: Vec::new(),
             data: Vec::new(),
         };
@@ -129,7 +134,7 @@ mod tests {
     #[test]
     fn packets_cover_all_samples() {
         for (samples, piece) in [(1, 1), (1023, 100), (1024, 1024), (48_000, 777), (48_000, 48_000)] {
-            let mut encoder = AudioEncoder::new().unwrap();
+            let mut encoder = AudioEncoder::new(48_000).unwrap();
             let wave: Vec<f32> = (0..samples).map(|i| (i as f32 * 0.05).sin() * 0.5).collect();
             for chunk in wave.chunks(piece) {
                 encoder.push(chunk, chunk).unwrap();
@@ -151,7 +156,7 @@ mod tests {
     fn pieces_do_not_change_the_bytes() {
         let wave: Vec<f32> = (0..10_000).map(|i| (i as f32 * 0.03).sin() * 0.7).collect();
         let encode = |piece: usize| {
-            let mut encoder = AudioEncoder::new().unwrap();
+            let mut encoder = AudioEncoder::new(48_000).unwrap();
             wave.chunks(piece).for_each(|chunk| encoder.push(chunk, chunk).unwrap());
             encoder.finish().unwrap().data
         };

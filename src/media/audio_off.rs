@@ -9,7 +9,7 @@ use super::movie::AudioTrack;
 pub(super) struct AudioEncoder(Infallible);
 
 impl AudioEncoder {
-    pub(super) fn new() -> Result<Self, MediaError> {
+    pub(super) fn new(_: u32) -> Result<Self, MediaError> {
         Err(MediaError::NoAudioEncoder)
     }
 

@@ -21,7 +21,7 @@ pub(super) struct VideoTrack {
     pub(super) data: Vec<u8>,
 }
 
-/// AAC frames at [`super::SAMPLE_RATE`], stereo.
+/// AAC frames, stereo.
 pub(super) struct AudioTrack {
     /// AudioSpecificConfig, ISO/IEC 14496-3.
     pub(super) config: Vec<u8>,
@@ -31,6 +31,8 @@ pub(super) struct AudioTrack {
     pub(super) priming: u32,
     /// Real samples per channel.
     pub(super) samples: u64,
+    /// Samples per second and channel.
+    pub(super) rate: u32,
     /// Bits per second.
     pub(super) bit_rate: u32,
     /// Bytes of every frame.

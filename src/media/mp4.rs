@@ -8,7 +8,7 @@ use shiguredo_mp4::boxes::{Brand, FtypBox, MdatBox};
 use shiguredo_mp4::{BoxHeader, BoxSize, Encode};
 
 use super::movie::{Chunk, Movie};
-use super::{MediaError, SAMPLE_RATE, tables};
+use super::{MediaError, tables};
 
 /// A finished MP4 file, in memory.
 pub struct Mp4 {
@@ -79,7 +79,7 @@ fn interleave(movie: &Movie) -> Vec<Chunk> {
         chunks.push(chunk(false, frames));
         frames_done += frames.len();
         if let Some((track, left)) = &mut audio {
-            let until = rate.time(frames_done as u64, SAMPLE_RATE) + u64::from(track.priming);
+            let until = rate.time(frames_done as u64, track.rate) + u64::from(track.priming);
             let wanted = until.div_ceil(u64::from(track.frame_length)) as usize;
             let done = track.sizes.len() - left.len();
             // What outlasts the frames follows the last of them.
@@ -126,6 +126,7 @@ mod tests {
             frame_length: 1024,
             priming: 2048,
             samples,
+            rate: 48_000,
             bit_rate: 192_000,
             sizes: vec![3; count],
             data: vec![2; 3 * count],

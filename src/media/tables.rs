@@ -119,7 +119,7 @@ fn audio_trak(track: &AudioTrack, chunks: Vec<(u32, u64)>, wide: bool) -> Result
             data_reference_index: NonZeroU16::MIN,
             channelcount: 2,
             samplesize: AudioSampleEntryFields::DEFAULT_SAMPLESIZE,
-            samplerate: FixedPointNumber::new(SAMPLE_RATE as u16, 0),
+            samplerate: FixedPointNumber::new(track.rate as u16, 0),
         },
         esds_box: EsdsBox {
             es: EsDescriptor {
@@ -147,19 +147,20 @@ fn audio_trak(track: &AudioTrack, chunks: Vec<(u32, u64)>, wide: bool) -> Result
     let mut stbl = sample_tables(SampleEntry::Mp4a(entry), stts, &track.sizes, chunks, wide)?;
     stbl.unknown_boxes = roll(frames);
     let media = Media {
-        clock: SAMPLE_RATE,
+        clock: track.rate,
         ticks: u64::from(frames) * u64::from(track.frame_length),
         handler: HdlrBox::HANDLER_TYPE_SOUN,
         name: b"AudioHandler\0",
         header: Either::A(SmhdBox { balance: SmhdBox::DEFAULT_BALANCE }),
     };
     // Playback starts after the priming and ends with the last real sample.
+    let lasts = (track.samples * u64::from(MOVIE_CLOCK)).div_ceil(u64::from(track.rate));
     let edit = ElstEntry {
-        edit_duration: track.samples,
+        edit_duration: lasts,
         media_time: i64::from(track.priming),
         media_rate: FixedPointNumber::new(1, 0),
     };
-    let mut tkhd = track_header(AUDIO_ID, track.samples);
+    let mut tkhd = track_header(AUDIO_ID, lasts);
     tkhd.volume = TkhdBox::DEFAULT_AUDIO_VOLUME;
     tkhd.alternate_group = 1;
     Ok(TrakBox {

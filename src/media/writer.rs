@@ -4,7 +4,7 @@ use super::audio::AudioEncoder;
 use super::movie::Movie;
 use super::mp4::Mp4;
 use super::video::VideoEncoder;
-use super::{FrameRate, MediaError};
+use super::{FrameRate, MediaError, SAMPLE_RATE};
 
 /// Makes an MP4 file from frames pushed one at a time.
 ///
@@ -48,6 +48,16 @@ impl Mp4Writer {
         self.audio_encoder().map(|_| ())
     }
 
+    /// The audio that follows has another rate, one of [`AUDIO_RATES`](super::AUDIO_RATES). What was pushed is dropped.
+    ///
+    /// # Errors
+    ///
+    /// As [`Mp4Writer::expect_audio`].
+    pub fn set_audio_rate(&mut self, rate: u32) -> Result<(), MediaError> {
+        self.audio = Some(AudioEncoder::new(rate)?);
+        Ok(())
+    }
+
     /// Width and height of the frames in the file.
     pub fn size(&self) -> (usize, usize) {
         self.video.size()
@@ -68,7 +78,7 @@ impl Mp4Writer {
         self.video.push(planes)
     }
 
-    /// Appends stereo audio at [`SAMPLE_RATE`](super::SAMPLE_RATE) in -1..1. Nothing is done for empty channels.
+    /// Appends stereo audio in -1..1, at [`SAMPLE_RATE`](super::SAMPLE_RATE) unless another rate was set. Nothing is done for empty channels.
     ///
     /// # Errors
     ///
@@ -84,7 +94,7 @@ impl Mp4Writer {
     }
 
     fn audio_encoder(&mut self) -> Result<&mut AudioEncoder, MediaError> {
-        let audio = self.audio.take().map_or_else(AudioEncoder::new, Ok)?;
+        let audio = self.audio.take().map_or_else(|| AudioEncoder::new(SAMPLE_RATE), Ok)?;
         Ok(self.audio.insert(audio))
     }
 

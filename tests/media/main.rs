@@ -4,6 +4,7 @@ mod failures;
 mod images;
 mod limits;
 mod read;
+mod sources;
 
 use std::path::{Path, PathBuf};
 

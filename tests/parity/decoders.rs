@@ -1,9 +1,9 @@
-//! Upscaler, video encoder and decoder, audio decoder, vocoder, the denoising loop.
+//! Upscaler, encoders and decoders of video and audio, vocoder, the denoising loop.
 
 use std::path::Path;
 
 use zoetrope::device::Device;
-use zoetrope::media::Image;
+use zoetrope::media::{Image, Sound};
 use zoetrope::tensors::{Named, Tensor};
 use zoetrope_test_support::golden::Case;
 
@@ -178,4 +178,36 @@ fn distilled_loop_f32() {
 #[test]
 fn distilled_loop_bf16() {
     denoise("bf16", 500.0);
+}
+
+/// From a wave at 22.05 kHz to its latent. 9 frames at 28 a second are 8 audio tokens.
+fn sound(dtype: &str, scale: f64) {
+    let case = Case::load("audio_encode").unwrap();
+    let wave = input(&case, "in.waveform").reals();
+    let (left, right) = wave.split_at(wave.len() / 2);
+    let sound =
+        Sound::new(case.facts["sampling_rate"].as_u64().unwrap() as u32, [left.to_vec(), right.to_vec()]);
+    let resampled = sound.at(16_000).channels().concat();
+    let mel = sound.spectrogram(32);
+    // The encoder is causal: of 32 rows the last three are not wanted.
+    let rows: Vec<f32> = mel.chunks_exact(32 * 64).flat_map(|channel| channel[..29 * 64].to_vec()).collect();
+    let target = target(&size(32, 32, 9, 28.0, dtype));
+    let out = eval(&target, "audio-encode", &one("mel", Tensor::real(&[1, 2, 29, 64], rows)), &[]);
+    let made = Named::from([
+        ("resampled".to_string(), Tensor::real(&[1, 2, resampled.len() / 2], resampled)),
+        ("mel".to_string(), Tensor::real(&[1, 2, 32, 64], mel)),
+        ("latent".to_string(), out["a.latent"].clone()),
+    ]);
+    let names = ["resampled", "mel", "latent"].map(|name| (name, name));
+    holds(&case, &made, &names, if dtype == "f32" { 1.0 } else { scale });
+}
+
+#[test]
+fn sound_to_latent_f32() {
+    sound("f32", 1.0);
+}
+
+#[test]
+fn sound_to_latent_bf16() {
+    sound("bf16", 250.0);
 }

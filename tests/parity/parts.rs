@@ -204,6 +204,32 @@ fn what_items_make_of_tokens() {
     }
 }
 
+/// The same span of both streams.
+pub fn region(start: f32, end: f32) -> Named {
+    let ends = ["v", "a"].into_iter().flat_map(|name| [(name, "start", start), (name, "end", end)]);
+    ends.map(|(name, end, at)| (format!("{name}.region_{end}"), Tensor::real(&[1], vec![at]))).collect()
+}
+
+/// Which tokens of both streams reach into 0.2 to 0.45 seconds.
+#[test]
+fn a_region_reaches_some_tokens() {
+    let case = Case::load("conditioning").unwrap();
+    for (dtype, _) in DTYPES {
+        let size = size(96, 128, 25.0, 37, 1, dtype);
+        let target = target(&format!("{size}\nstage = [{{ region = true }}]"));
+        let zeros = |shape: &[usize]| Tensor::real(shape, vec![0.0; shape.iter().product()]);
+        let inputs = Named::from([
+            ("v.initial".to_string(), zeros(&[1, 128, 3, 4, 3])),
+            ("a.initial".to_string(), zeros(&[1, 8, 17, 16])),
+        ]);
+        let inputs = inputs.into_iter().chain(region(0.2, 0.45)).collect();
+        let out = eval(&target, "conditioning", &inputs, &[]);
+        for (ours, theirs) in [("v.denoise_mask", "denoise_mask"), ("a.denoise_mask", "audio_denoise_mask")] {
+            assert_eq!(out[ours].reals(), case.tensor(&format!("retake.{theirs}")).as_f32(), "{theirs}");
+        }
+    }
+}
+
 #[test]
 fn positions_of_tokens() {
     let case = Case::load("positions").unwrap();

@@ -10,6 +10,7 @@ use zoetrope::adapters::{Given, Merge};
 use crate::guided::scales;
 use crate::lora::{evaluated, given};
 use crate::model::{compiled, eval, input, renamed, target};
+use crate::parts::region;
 
 /// Stages of 17 frames of 96x128 at 25 fps; `more` are further lines of the target file.
 fn stage(dtype: &str, pipeline: &str, more: &str) -> Target {
@@ -113,6 +114,20 @@ fn frozen_audio_is_heard() {
         let audio = |case: &Case| Named::from([("a.initial".to_string(), input(case, "in.audio_latent"))]);
         let more = "stage = [{ audio = \"frozen\", guidance = { stg_blocks = [1] } }]";
         holds("denoise_audio_frozen", &stage(dtype, "one-stage", more), &[], audio, scale);
+    }
+}
+
+/// What lies outside of a span of time stays what it is, in both streams.
+#[test]
+fn a_region_is_made_anew() {
+    for (dtype, scale) in DTYPES {
+        let clip = |case: &Case| {
+            let given = [("v.initial", "in.video_latent"), ("a.initial", "in.audio_latent")];
+            let given = given.map(|(ours, theirs)| (ours.to_string(), input(case, theirs)));
+            given.into_iter().chain(region(0.2, 0.45)).collect()
+        };
+        let target = stage(dtype, "distilled-single-stage", "stage = [{ region = true }]");
+        holds("denoise_retake", &target, &[], clip, scale);
     }
 }
 

@@ -90,6 +90,8 @@ fn role(role: &Role) -> plan::Role {
         Role::Frame { number } => plan::Role::Frame { number: *number as u32 },
         Role::Visible { number } => plan::Role::Visible { number: *number as u32 },
         Role::Strength { number } => plan::Role::Strength { number: *number as u32 },
+        Role::Footage => plan::Role::Footage,
+        Role::Spectrogram => plan::Role::Spectrogram,
         Role::Initial => plan::Role::Initial,
         Role::NoiseScale => plan::Role::NoiseScale,
         Role::Distinct { of } => plan::Role::Distinct { of: text(of) },

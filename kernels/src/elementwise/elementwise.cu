@@ -103,6 +103,16 @@ template <class K> DEVICE void cast(const typename K::Part& part, int block) {
     });
 }
 
+template <class K> DEVICE void cast_ints(const typename K::Part& part, int block) {
+    unit_of<K::y_width, K::threads>(part.y.rows(), block, [&](long long row, int column, int count) {
+        float x[UNIT];
+        load(x, part.x.row(row) + column, count);
+        for (int i = 0; i < count; i++) {
+            part.y.row(row)[column + i] = (int)x[i];
+        }
+    });
+}
+
 template <class K> DEVICE void denormalize(const typename K::Part& part, int block) {
     per_channel<K::threads>(part.x, part.std, part.mean, part.y, block,
                             [](float x, float std, float mean) { return x * std + mean; });

@@ -89,6 +89,11 @@ pub fn declare() -> Vec<Kernel> {
             .case(&[&[5, 19]])
             .means("y", &["..", "dim"], |m, [x]| m.op(Op::Cast { to: Dtype::F32 }, &[x]))
             .cuda(Cuda::of_units(SOURCE, "cast")),
+        Kernel::named("cast_ints", "numbers as integers, towards zero")
+            .reads("x", &["..", "dim"])
+            .case(&[&[5, 19]])
+            .means("y", &["..", "dim"], |m, [x]| m.op(Op::Cast { to: Dtype::I32 }, &[x]))
+            .cuda(Cuda::of_units(SOURCE, "cast_ints")),
         Kernel::named("denormalize", "x·std + mean, per channel")
             .reads("x", &["..", "channels"])
             .reads("std", &["channels"])

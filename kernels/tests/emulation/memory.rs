@@ -102,6 +102,7 @@ impl Place {
         rows.map(|b| match self.dtype {
             Dtype::Bf16 => bf16::from_le_bytes([b[0], b[1]]).to_f32(),
             Dtype::U8 => f32::from(b[0]),
+            Dtype::I32 => i32::from_le_bytes([b[0], b[1], b[2], b[3]]) as f32,
             _ => f32::from_le_bytes([b[0], b[1], b[2], b[3]]),
         })
         .collect()

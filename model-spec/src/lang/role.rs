@@ -22,6 +22,10 @@ pub enum Role {
     Frame { number: usize },
     /// 1 where there is such an image, 0 where its tokens are hidden from all others.
     Visible { number: usize },
+    /// The frames of the request's video, in -1..1, in the port's size.
+    Footage,
+    /// The log-mel spectrogram of the request's sound.
+    Spectrogram,
     /// Latents that denoising begins from, mixed with noise.
     Initial,
     /// How much of the mixture is noise: the first level of the steps; 1 where there are no initial latents.

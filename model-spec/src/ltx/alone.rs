@@ -1,10 +1,10 @@
 //! Pieces of a denoising step as phases of their own, so that each can be compared alone. No run has them.
 
 use super::attention::bias_of;
-use super::conditioning::{Held, conditioned_video};
+use super::conditioning::{Held, Region, conditioned_video};
 use super::denoise::{StepPorts, register_dtype, stepped};
 use super::guidance::{Guided, Pass, RESCALE};
-use super::recipe::StreamRole;
+use super::recipe::{Item, StreamRole};
 use super::recorder::{Recorded, Recorder};
 use super::sampler::held;
 use super::sizes::Size;
@@ -68,13 +68,18 @@ impl Recorder<'_> {
     /// where tokens are.
     pub(super) fn conditioning(&self, size: Size) -> Recorded {
         let b = self.builder("conditioning");
-        let items = self.target.recipe.stages.last().map_or(&[][..], |stage| &stage.items);
-        let conditioning = conditioned_video(&b, &self.model.transformer, size, items);
-        if let Some(Held { class, mask, clean }) = conditioning.held {
+        let stage = self.target.recipe.stages.last().expect("a recipe has stages");
+        let conditioning = conditioned_video(&b, &self.model.transformer, size, &stage.items);
+        let has_region = stage.items.contains(&Item::Region);
+        let images = PerStream { video: conditioning.held, audio: None };
+        for ((name, of), images) in STREAMS.zip(self.extents(stage, size)).zip(images).both() {
+            let in_region =
+                has_region.then(|| Region::new(&b, name).held(&b, name, &of.spans, of.initial(&b, name)));
+            let Some(Held { class, mask, clean }) = in_region.or(images) else { continue };
             let (tokens, channels) = (b.dim(clean, 0), b.width(clean));
             let mask = b.gather(b.reshape(mask, &[b.dim(mask, 0), 1]), class);
-            b.output("v.denoise_mask", b.reshape(mask, &[1, tokens, 1]));
-            b.output("v.clean_latent", b.reshape(clean, &[1, tokens, channels]));
+            b.output(&format!("{name}.denoise_mask"), b.reshape(mask, &[1, tokens, 1]));
+            b.output(&format!("{name}.clean_latent"), b.reshape(clean, &[1, tokens, channels]));
         }
         for (name, spans) in [("v.positions", size.video_spans()), ("a.positions", size.audio_spans())] {
             let (axes, tokens) = (spans.len(), spans[0].len());

@@ -1,4 +1,4 @@
-//! The audio VAE's decoder (docs/model/audio.md 4, 6). Maps are [time, frequency, channels].
+//! The audio VAE's decoder, and the blocks that it shares with its encoder (docs/model/audio.md 4, 6). Maps are [time, frequency, channels].
 
 use super::config::AudioVae;
 use super::conv;
@@ -43,19 +43,19 @@ fn up(b: &Builder, cfg: &AudioVae, mut x: Value, width: usize, upsample: bool) -
     conv::conv(b, "upsample.conv.conv", b.op(Op::Upsample {}, &[x]), width, &[3, 3], later)
 }
 
-fn res_block(b: &Builder, x: Value, width: usize) -> Value {
+pub(super) fn res_block(b: &Builder, x: Value, width: usize) -> Value {
     let h = conv(b, "conv1.conv", norm_silu(b, x), width);
     let h = conv(b, "conv2.conv", norm_silu(b, h), width);
     let shortcut = if b.width(x) == width { x } else { pointwise(b, "nin_shortcut.conv", x, width) };
     b.add(shortcut, h)
 }
 
-fn norm_silu(b: &Builder, x: Value) -> Value {
+pub(super) fn norm_silu(b: &Builder, x: Value) -> Value {
     b.silu(b.rms(x, PIXEL_NORM_EPS))
 }
 
 /// 3×3, causal in time.
-fn conv(b: &Builder, name: &str, x: Value, out: usize) -> Value {
+pub(super) fn conv(b: &Builder, name: &str, x: Value, out: usize) -> Value {
     let causal = Op::Conv { pads: vec![2, 0, 1, 1], replicate: false, stride: 1, dilation: 1 };
     conv::conv(b, name, x, out, &[3, 3], causal)
 }

@@ -48,6 +48,44 @@ impl Held {
     }
 }
 
+/// A span of time of a stream that a request says: ports `v.region_start` and `v.region_end`, in seconds.
+#[derive(Clone, Copy)]
+pub struct Region {
+    start: Value,
+    end: Value,
+}
+
+impl Region {
+    /// Records the ports of the stream whose names begin with `name`.
+    pub fn new(b: &Builder, name: &str) -> Region {
+        let port = |end: &str| {
+            b.port(&format!("{name}.region_{end}"), Role::Tensor { default: None }, Dtype::F32, &[1])
+        };
+        Region { start: port("start"), end: port("end") }
+    }
+
+    /// Holds the tokens of a stream that do not reach into it to `clean` [tokens, channels]. `spans` are beginnings and ends
+    /// of the tokens, in seconds; `name` begins the names of its values.
+    pub fn held(&self, b: &Builder, name: &str, spans: &[[f32; 2]], clean: Value) -> Held {
+        let tokens = spans.len();
+        let column = |what: &str, end: usize| {
+            b.constant(&format!("{name}.{what}"), &[tokens, 1], spans.iter().map(|span| span[end]).collect())
+        };
+        // 1 where a difference is above 0, else 0: a number this large leaves nothing between.
+        let above = |x: Value, sign: f32| b.clamp(b.affine(x, sign * 1e30, 0.0), 0.0, 1.0);
+        let reaches = b.mul(
+            above(b.sub(column("ends", 1), self.start), 1.0),
+            above(b.sub(column("starts", 0), self.end), -1.0),
+        );
+        let class = b.cast(b.affine(reaches, -1.0, 1.0), Dtype::I32);
+        Held {
+            class: b.reshape(class, &[tokens]),
+            mask: b.constant(&format!("{name}.denoised"), &[2], vec![1.0, 0.0]),
+            clean,
+        }
+    }
+}
+
 /// What every token of the video has, collected item by item.
 struct Tokens<'a> {
     b: &'a Builder,
@@ -73,7 +111,7 @@ struct Tokens<'a> {
 /// `v.keyframe1_frame`, and whether there are such at `v.keyframe1_visible`.
 pub fn conditioned_video(b: &Builder, cfg: &Transformer, size: Size, items: &[Item]) -> Conditioning {
     let positions = Positions::of(&size, cfg);
-    if items.is_empty() {
+    if items.iter().all(|item| item.images().is_empty()) {
         return Conditioning { positions, held: None, hidden: None, keyframes: Vec::new() };
     }
     let tokens = size.video_tokens();
@@ -96,6 +134,7 @@ pub fn conditioned_video(b: &Builder, cfg: &Transformer, size: Size, items: &[It
             match item {
                 Item::FirstFrame => all.replace(number, &port, 0),
                 Item::Keyframes(_) => all.append(number, &port, &positions),
+                Item::Region => {}
             }
         }
     }

@@ -1,15 +1,15 @@
 //! The denoising loop (docs/model/sampling.md 3, 4, 6).
 
-use super::conditioning::{Conditioning, Held, conditioned_video};
-use super::layout::{audio_tokens, rgb, video_tokens};
+use super::conditioning::{Held, conditioned_video};
+use super::layout::{audio_latent, rgb};
+use super::pass_input::PerStream;
 use super::predict::Predictor;
-use super::recipe::{Stage, Start, StreamRole};
+use super::recipe::Stage;
 use super::recorder::{Recorded, Recorder};
 use super::sampler::{advanced, held, standardized};
 use super::sizes::Size;
 use super::solver::Solver;
-use super::track::{STREAMS, Track};
-use super::transformer::{PerStream, one_class};
+use super::track::Track;
 use super::video_vae;
 use crate::lang::{Builder, Dtype, Op, Role, Value};
 
@@ -113,80 +113,10 @@ impl Recorder<'_> {
             b.result("v.latent", Role::Latent, b.reshape(v, &[1, t.video_channels, frames, rows, cols]));
         }
         if let Some(a) = made.audio {
-            let tokens = size.audio_tokens();
-            let a = b.slice(a, 0, 0, tokens);
-            let a = b.permute(b.reshape(a, &[tokens, t.audio_channels / bins, bins]), &[1, 0, 2]);
-            b.result("a.latent", Role::Latent, b.reshape(a, &[1, t.audio_channels / bins, tokens, bins]));
+            let a = b.slice(a, 0, 0, size.audio_tokens());
+            b.result("a.latent", Role::Latent, audio_latent(&b, a, t.audio_channels / bins));
         }
         b.finish()
-    }
-
-    /// The streams that are there: noise, mixed with what the stage begins from, held where items say so; or what is
-    /// given.
-    fn tracks(
-        &self,
-        b: &Builder,
-        stage: &Stage,
-        size: Size,
-        conditioning: &Conditioning,
-    ) -> PerStream<Option<Track>> {
-        let t = &self.model.transformer;
-        let [frames, rows, cols] = size.latent();
-        let (n_v, n_a, appended) = (size.video_tokens(), size.audio_tokens(), stage.appended_tokens(size));
-        let bins = self.model.audio_vae.latent_bins;
-        let initial = |port: &str, shape: &[usize]| b.port(port, Role::Initial, b.dtype(), shape);
-        let initial_v = || video_tokens(b, initial("v.initial", &[1, t.video_channels, frames, rows, cols]));
-        let initial_a = || audio_tokens(b, initial("a.initial", &[1, t.audio_channels / bins, n_a, bins]));
-        let noise = |port: &str, n: usize, channels: usize| {
-            b.reshape(b.input(port, b.dtype(), &[1, n, channels]), &[n, channels])
-        };
-        let scale = (stage.start == Start::Previous)
-            .then(|| b.port("noise_scale", Role::NoiseScale, Dtype::F32, &[1]));
-        let frozen =
-            |name, start, class| Track { name, start, class, held: None, frozen: true, hidden: None };
-        let denoised_video = || {
-            let noise = noise("v.noise", n_v + appended, t.video_channels);
-            let start = scale.map_or(noise, |scale| {
-                let clip = mix(b, initial_v(), b.slice(noise, 0, 0, n_v), scale);
-                match appended {
-                    0 => clip,
-                    // Appended tokens begin from zeros.
-                    _ => b.concat(&[clip, b.round(b.mul(b.slice(noise, 0, n_v, appended), scale))]),
-                }
-            });
-            let held_to = |Held { class, mask, clean }| b.round(held(b, start, clean, mask, class));
-            Track {
-                name: STREAMS.video,
-                start: conditioning.held.map_or(start, held_to),
-                class: conditioning.held.map_or_else(|| one_class(b, "v.class", n_v), |held| held.class),
-                held: conditioning.held,
-                frozen: false,
-                hidden: conditioning.hidden,
-            }
-        };
-        let denoised_audio = || {
-            let noise = noise("a.noise", n_a, t.audio_channels);
-            let start = scale.map_or(noise, |scale| mix(b, initial_a(), noise, scale));
-            let class = one_class(b, "a.class", n_a);
-            Track { name: STREAMS.audio, start, class, held: None, frozen: false, hidden: None }
-        };
-        let video = match stage.roles.video {
-            StreamRole::Denoised => Some(denoised_video()),
-            StreamRole::Frozen => {
-                let tokens = initial_v();
-                Some(frozen(STREAMS.video, tokens, one_class(b, "v.class", n_v)))
-            }
-            StreamRole::Absent => None,
-        };
-        let audio = match stage.roles.audio {
-            StreamRole::Denoised => Some(denoised_audio()),
-            StreamRole::Frozen => {
-                let tokens = initial_a();
-                Some(frozen(STREAMS.audio, tokens, one_class(b, "a.class", n_a)))
-            }
-            StreamRole::Absent => None,
-        };
-        PerStream { video, audio }
     }
 
     /// RGB in 0..1, [height, width, 3], of one frame of x0: as if it were a clip of its own.
@@ -248,9 +178,4 @@ fn step_noise(
             b.reshape(given, &shape)
         }
     }
-}
-
-/// start + scale·(noise − start).
-fn mix(b: &Builder, start: Value, noise: Value, scale: Value) -> Value {
-    b.round(b.add(start, b.mul(b.sub(noise, start), scale)))
 }

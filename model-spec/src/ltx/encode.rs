@@ -1,8 +1,9 @@
-//! The phase that makes latents of frames (docs/model/video-vae.md 5).
+//! The phases that make latents of frames and of sound (docs/model/video-vae.md 5, docs/model/audio.md 5).
 
+use super::layout::audio_latent;
 use super::recorder::{Recorded, Recorder};
 use super::sizes::Size;
-use super::video_encoder;
+use super::{audio_encoder, video_encoder};
 use crate::lang::Role;
 
 impl Recorder<'_> {
@@ -15,6 +16,24 @@ impl Recorder<'_> {
     /// An image of the request, port `image` [1, 3, 1, height, width], as the latents of a clip of one frame.
     pub(super) fn image_encode(&self, name: &str, number: usize, size: Size) -> Recorded {
         self.encode(name, "image", Role::Image { number }, Size { frames: 1, ..size })
+    }
+
+    /// The request's video, port `video` [1, 3, frames, height, width], as its latents.
+    pub(super) fn footage_encode(&self, name: &str, size: Size) -> Recorded {
+        self.encode(name, "video", Role::Footage, size)
+    }
+
+    /// Port `mel` [1, left and right, 4T' − 3, mel bins] to port `a.latent` [1, channels, T', bins], normalised. The
+    /// encoder is causal: rows behind those would change nothing.
+    pub(super) fn audio_encode(&self, role: Role, size: Size) -> Recorded {
+        let b = self.builder("audio-encode");
+        let vae = &self.model.audio_vae;
+        let rows = 4 * size.audio_tokens() - 3;
+        let mel = b.port("mel", role, b.dtype(), &[1, vae.out_channels, rows, vae.mel_bins]);
+        let mel = b.permute(b.reshape(mel, &[vae.out_channels, rows, vae.mel_bins]), &[1, 2, 0]);
+        let tokens = audio_encoder::encode(&b, vae, mel);
+        b.output("a.latent", audio_latent(&b, tokens, vae.z_channels));
+        b.finish()
     }
 
     fn encode(&self, name: &str, port: &str, role: Role, size: Size) -> Recorded {

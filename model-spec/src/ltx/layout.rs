@@ -25,3 +25,10 @@ pub(super) fn audio_tokens(b: &Builder, z: Value) -> Value {
     let tokens = b.permute(b.reshape(z, &shape[1..]), &[1, 0, 2]);
     b.reshape(tokens, &[shape[2], shape[1] * shape[3]])
 }
+
+/// [t, channels·f] → [1, channels, t, f]: what [`audio_tokens`] undoes.
+pub(super) fn audio_latent(b: &Builder, tokens: Value, channels: usize) -> Value {
+    let (t, bins) = (b.dim(tokens, 0), b.width(tokens) / channels);
+    let latent = b.permute(b.reshape(tokens, &[t, channels, bins]), &[1, 0, 2]);
+    b.reshape(latent, &[1, channels, t, bins])
+}

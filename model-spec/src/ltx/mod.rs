@@ -2,6 +2,7 @@
 
 mod alone;
 pub mod attention;
+pub mod audio_encoder;
 pub mod audio_vae;
 pub mod builtin;
 mod conditioning;
@@ -24,6 +25,7 @@ mod predict;
 mod prompt;
 pub mod read_config;
 pub mod recipe;
+pub mod recipes;
 pub mod recorder;
 pub mod rope;
 pub mod sampler;

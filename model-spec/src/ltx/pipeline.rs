@@ -8,7 +8,7 @@ use super::denoise::StepNoise;
 use super::layout::channels_last;
 use super::pass_input::PerStream;
 use super::prompt::{CONTEXTS, PROMPTS};
-use super::recipe::{Stage, Start, StreamRole};
+use super::recipe::{Item, Stage, Start, StreamRole};
 use super::recorder::{Recorded, Recorder};
 use super::sizes::Size;
 use super::track::STREAMS;
@@ -17,10 +17,11 @@ use crate::lang::{Dtype, Op, Role, ShapeError};
 use crate::program::{Phase, Program};
 
 /// The phases that can be compiled alone, in the order of a run.
-pub const PHASES: [&str; 12] = [
+pub const PHASES: [&str; 13] = [
     "text-encode",
     "connect",
     "video-encode",
+    "audio-encode",
     "conditioning",
     "velocity",
     "guide",
@@ -34,6 +35,13 @@ pub const PHASES: [&str; 12] = [
 
 /// The slot of what the upscaler leaves.
 const UPSCALED: &str = "upscaled.v.latent";
+/// The slot of the latents of the request's sound, which are the same in every stage.
+const SOUND: &str = "given.a.latent";
+
+/// The slot of the latents of the request's video in the size of stage `number`, from 1.
+fn footage(number: usize) -> String {
+    format!("given{number}.v.latent")
+}
 
 impl Recorder<'_> {
     /// One phase by its name in [`PHASES`], or `denoise-1`, `denoise-2` and so on: the loop of a stage. The sizes of all
@@ -47,6 +55,7 @@ impl Recorder<'_> {
             "text-encode" => self.text_encode(&PROMPTS[0]),
             "connect" => self.connect(&PROMPTS[0], PerStream { video: true, audio: true }),
             "video-encode" => self.video_encode(size),
+            "audio-encode" => self.audio_encode(Role::Tensor { default: None }, size),
             "velocity" => self.velocity(size),
             "conditioning" => self.conditioning(size),
             "guide" => self.guide(size),
@@ -75,7 +84,11 @@ impl Recorder<'_> {
             "" => stages.len(),
             number => number.strip_prefix('-')?.parse().ok()?,
         };
-        let stage = Stage { start: Start::Previous, ..stages.get(number.checked_sub(1)?)?.clone() };
+        let mut stage = stages.get(number.checked_sub(1)?)?.clone();
+        // A region is noise all through, whatever the first level.
+        if !stage.items.contains(&Item::Region) {
+            stage.start = Start::Previous;
+        }
         let graph = self.denoise(name, number, &stage, self.target.text_tokens, StepNoise::Given);
         let phase = graph.map(|graph| Phase::alone(graph).stepped(stage.schedule(self.target.size)));
         Some(phase.map(|phase| match stage.adapter {
@@ -103,6 +116,10 @@ impl Recorder<'_> {
             }
             phases.push(connect);
         }
+        if recipe.stages.iter().any(|stage| stage.is_given().audio) {
+            let encode = Phase::alone(self.audio_encode(Role::Spectrogram, clip)?);
+            phases.push(encode.leaves("a.latent", SOUND));
+        }
         for (number, stage) in (1..).zip(&recipe.stages) {
             if stage.start == Start::Previous {
                 phases.push(self.upscaled(number, stage.scale.size(clip))?);
@@ -110,11 +127,14 @@ impl Recorder<'_> {
             phases.extend(self.stage(number, stage)?);
         }
         let (video, audio) = (recipe.stages.len(), recipe.audio_of + 1);
+        let made = |number: usize| recipe.stages[number - 1].roles.map(|role| role == StreamRole::Denoised);
         if there.video {
+            let latent = if made(video).video { format!("stage{video}.v.latent") } else { footage(video) };
             let decode = Phase::alone(self.frames(clip, pixels)?);
-            phases.push(decode.takes("v.latent", &format!("stage{video}.v.latent")).chunked(self.chunk));
+            phases.push(decode.takes("v.latent", &latent).chunked(self.chunk));
         }
-        if there.audio {
+        // Sound that is only heard is nothing to be made: the clip has it as it is given.
+        if made(audio).audio {
             let decode = Phase::alone(self.audio_decode(clip)?);
             phases.push(decode.takes("a.latent", &format!("stage{audio}.a.latent")).leaves("mel", "mel"));
             phases.push(Phase::alone(self.vocode(clip)?).takes("mel", "mel"));
@@ -132,11 +152,19 @@ impl Recorder<'_> {
         let drawn = StepNoise::Drawn { first: 2 * (self.target.recipe.stages.len() + number - 1) };
         let denoise = self.denoise(&format!("denoise-{number}"), number, stage, TEXT_TOKENS, drawn)?;
         let mut denoise = Phase::alone(denoise).stepped(stage.schedule(self.target.size));
+        let given = stage.is_given();
+        if given.video {
+            let encode = Phase::alone(self.footage_encode(&format!("video-encode-{number}"), size)?);
+            phases.push(encode.leaves("v.latent", &footage(number)).chunked(self.chunk));
+        }
+        let latents = PerStream { video: footage(number), audio: SOUND.to_string() };
+        let latents = latents.zip(given).map(|(slot, given)| given.then_some(slot));
         let negative = stage.guidance.as_ref().is_some_and(|guidance| guidance.uncond);
         let prompts = &PROMPTS[..1 + usize::from(negative)];
         let before =
             PerStream { video: UPSCALED.to_string(), audio: format!("stage{}.a.latent", number - 1) };
-        for (((name, context), before), role) in STREAMS.zip(CONTEXTS).zip(before).zip(stage.roles).both() {
+        let streams = STREAMS.zip(CONTEXTS).zip(before.zip(latents)).zip(stage.roles);
+        for (((name, context), (before, latent)), role) in streams.both() {
             if role == StreamRole::Absent {
                 continue;
             }
@@ -150,8 +178,9 @@ impl Recorder<'_> {
                 noise = noise.leaves(&drawn, &slot(&drawn));
                 denoise = denoise.takes(&drawn, &slot(&drawn)).leaves(&latent, &slot(&latent));
             }
-            if stage.start == Start::Previous {
-                denoise = denoise.takes(&format!("{name}.initial"), &before);
+            let initial = latent.or((stage.start == Start::Previous).then_some(before));
+            if let Some(slot) = initial {
+                denoise = denoise.takes(&format!("{name}.initial"), &slot);
             }
         }
         if let Some(adapter) = stage.adapter {

@@ -1,13 +1,12 @@
-//! Recipes: the pipelines as values (docs/model/pipelines.md 1).
+//! What a recipe is: a pipeline as a value. `recipes.rs` has them all.
 
 use std::fmt;
 
 use super::config::Transformer;
-use super::guidance::{Guidance, Scales};
+use super::guidance::Guidance;
 use super::pass_input::PerStream;
-use super::schedule::{
-    DISTILLED_SIGMAS, GUIDED_STEPS, GUIDED_TOKENS, HQ_STEPS, Levels, STAGE_2_SIGMAS, Schedule,
-};
+use super::recipes::RECIPES;
+use super::schedule::{Levels, Schedule};
 use super::sizes::{SPACE, Size};
 use super::solver::Solver;
 use crate::lang::AdapterSlot;
@@ -92,6 +91,9 @@ pub enum Item {
     /// So many images, each for a frame that a request says, stand behind the clip's tokens as tokens of their own. Those
     /// that a request does not bring are hidden.
     Keyframes(usize),
+    /// Only tokens in a span of time are denoised, which a request says in seconds; all others stay what they are given as
+    /// (docs/model/pipelines.md 10).
+    Region,
 }
 
 impl Item {
@@ -101,29 +103,10 @@ impl Item {
         match self {
             Item::FirstFrame => vec![(0, "v.image".to_string())],
             Item::Keyframes(count) => (1..=count).map(|i| (i, format!("v.keyframe{i}"))).collect(),
+            Item::Region => Vec::new(),
         }
     }
 }
-
-/// The rank of the published distilled adapter (docs/model/checkpoint.md).
-const DISTILLED_RANK: usize = 384;
-
-/// The images that a clip is interpolated between, unless a target says how many.
-const INTERPOLATED: usize = 2;
-
-/// A recipe's name, a sentence on it, and the recipe.
-pub type Row = (&'static str, &'static str, fn() -> Recipe);
-
-/// The recipes that can be named.
-pub const RECIPES: [Row; 7] = [
-    ("distilled", "the distilled checkpoint at half size, then at full size", distilled),
-    ("distilled-single-stage", "the distilled checkpoint at full size at once", distilled_single_stage),
-    ("one-stage", "the dev checkpoint, guided, at full size at once", one_stage),
-    ("two-stage", "the dev checkpoint, guided at half size, refined at full size", two_stage),
-    ("two-stage-hq", "as two-stage, with a solver of two evaluations a step", two_stage_hq),
-    ("keyframe-interpolation", "as two-stage, between images that all are keyframes", keyframe_interpolation),
-    ("text-to-audio", "the dev checkpoint, guided, audio alone", text_to_audio),
-];
 
 impl Recipe {
     /// The recipe of this name.
@@ -131,9 +114,9 @@ impl Recipe {
         RECIPES.iter().find(|(known, ..)| *known == name).map(|(.., recipe)| recipe())
     }
 
-    /// Gives all stages room for so many keyframes.
+    /// Gives all stages that can be held to images room for so many keyframes.
     pub fn with_keyframes(&mut self, count: usize) {
-        for stage in &mut self.stages {
+        for stage in self.stages.iter_mut().filter(|stage| stage.takes_images()) {
             stage.items.retain(|item| !matches!(item, Item::Keyframes(_)));
             stage.items.extend((count > 0).then_some(Item::Keyframes(count)));
         }
@@ -190,46 +173,15 @@ impl Adapter {
 }
 
 impl Stage {
-    /// Distilled: from noise, one pass a step.
-    fn distilled(scale: Scale) -> Stage {
-        Stage {
-            scale,
-            roles: PerStream { video: StreamRole::Denoised, audio: StreamRole::Denoised },
-            start: Start::Noise,
-            guidance: None,
-            solver: Solver::Euler,
-            levels: StageLevels::List(DISTILLED_SIGMAS.to_vec()),
-            items: vec![Item::FirstFrame],
-            adapter: None,
-        }
+    /// Which streams a request gives it: those that stay what they are, and those of which a part is made anew.
+    pub fn is_given(&self) -> PerStream<bool> {
+        let region = self.items.contains(&Item::Region);
+        self.roles.map(|role| role == StreamRole::Frozen || (region && role == StreamRole::Denoised))
     }
 
-    /// Guided, from noise (docs/model/sampling.md 7.3, standard).
-    fn guided(scale: Scale) -> Stage {
-        Stage {
-            guidance: Some(Guidance {
-                uncond: true,
-                stg_blocks: None,
-                modality: true,
-                scales: Scales::STANDARD,
-            }),
-            levels: StageLevels::Shifted { steps: GUIDED_STEPS, tokens: Some(GUIDED_TOKENS) },
-            ..Stage::distilled(scale)
-        }
-    }
-
-    /// What refines a smaller stage at full size.
-    fn refining() -> Stage {
-        Stage {
-            start: Start::Previous,
-            levels: StageLevels::List(STAGE_2_SIGMAS.to_vec()),
-            ..Stage::distilled(Scale::Full)
-        }
-    }
-
-    /// The same with room for the distilled adapter (docs/model/pipelines.md 4, 5).
-    fn with_distilled_adapter(self, strength: f32) -> Stage {
-        Stage { adapter: Some(Adapter { strength, rank: DISTILLED_RANK, merged: false }), ..self }
+    /// Whether images can hold tokens of it: it makes video, of which nothing else is held.
+    fn takes_images(&self) -> bool {
+        self.roles.video == StreamRole::Denoised && !self.items.contains(&Item::Region)
     }
 
     /// Tokens behind those of the clip in a stage of this size.
@@ -255,71 +207,6 @@ impl Stage {
     pub fn stg_blocks(&self, model: &Transformer) -> Vec<usize> {
         self.guidance.as_ref().map_or(Vec::new(), |guidance| guidance.stg_blocks(model))
     }
-}
-
-fn distilled() -> Recipe {
-    Recipe {
-        name: "distilled".to_string(),
-        stages: vec![Stage::distilled(Scale::Half), Stage::refining()],
-        audio_of: 1,
-    }
-}
-
-fn distilled_single_stage() -> Recipe {
-    Recipe {
-        name: "distilled-single-stage".to_string(),
-        stages: vec![Stage::distilled(Scale::Full)],
-        audio_of: 0,
-    }
-}
-
-fn one_stage() -> Recipe {
-    Recipe { name: "one-stage".to_string(), stages: vec![Stage::guided(Scale::Full)], audio_of: 0 }
-}
-
-fn two_stage() -> Recipe {
-    Recipe {
-        name: "two-stage".to_string(),
-        stages: vec![Stage::guided(Scale::Half), Stage::refining().with_distilled_adapter(1.0)],
-        audio_of: 0,
-    }
-}
-
-/// docs/model/pipelines.md 5.
-fn two_stage_hq() -> Recipe {
-    let guidance =
-        Guidance { uncond: true, stg_blocks: Some(Vec::new()), modality: true, scales: Scales::HQ };
-    let first = Stage {
-        guidance: Some(guidance),
-        solver: Solver::RES_2S,
-        levels: StageLevels::Shifted { steps: HQ_STEPS, tokens: None },
-        ..Stage::guided(Scale::Half)
-    };
-    let second = Stage { solver: Solver::RES_2S, ..Stage::refining() };
-    Recipe {
-        name: "two-stage-hq".to_string(),
-        stages: vec![first.with_distilled_adapter(0.25), second.with_distilled_adapter(0.5)],
-        audio_of: 0,
-    }
-}
-
-/// docs/model/pipelines.md 7: an image of the first frame is a keyframe like the others.
-fn keyframe_interpolation() -> Recipe {
-    let mut recipe = Recipe { name: "keyframe-interpolation".to_string(), audio_of: 1, ..two_stage() };
-    recipe.stages.iter_mut().for_each(|stage| stage.items = vec![Item::Keyframes(INTERPOLATED)]);
-    recipe
-}
-
-/// docs/model/pipelines.md 11.
-fn text_to_audio() -> Recipe {
-    let mut stage = Stage {
-        roles: PerStream { video: StreamRole::Absent, audio: StreamRole::Denoised },
-        items: Vec::new(),
-        ..Stage::guided(Scale::Full)
-    };
-    // There is no video to be isolated from.
-    stage.guidance.iter_mut().for_each(|guidance| guidance.modality = false);
-    Recipe { name: "text-to-audio".to_string(), stages: vec![stage], audio_of: 0 }
 }
 
 impl fmt::Display for Recipe {
@@ -365,6 +252,7 @@ impl fmt::Display for Stage {
         self.items.iter().try_for_each(|item| match item {
             Item::FirstFrame => writeln!(f, "    item      first frame"),
             Item::Keyframes(count) => writeln!(f, "    items     {count} keyframes"),
+            Item::Region => writeln!(f, "    item      region"),
         })
     }
 }

@@ -13,6 +13,8 @@ pub const STAGE_2_SIGMAS: [f32; 4] = [0.909375, 0.725, 0.421875, 0.0];
 pub const GUIDED_STEPS: usize = 30;
 /// Steps of the first of two stages by a solver of two evaluations a step.
 pub const HQ_STEPS: usize = 15;
+/// Steps of a guided run that makes a part of a clip anew (docs/model/pipelines.md 10).
+pub const RETAKE_STEPS: usize = 40;
 /// The number of tokens that most guided runs take their schedule for, whatever their size.
 pub const GUIDED_TOKENS: usize = 4096;
 

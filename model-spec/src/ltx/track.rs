@@ -1,8 +1,14 @@
-//! A stream of a stage: what its tokens begin as, and what holds or hides some of them.
+//! The streams of a stage: what their tokens begin as, and what holds or hides some of them.
 
-use super::conditioning::{Held, Hidden};
+use super::conditioning::{Conditioning, Held, Hidden, Region};
+use super::layout::{audio_tokens, video_tokens};
 use super::pass_input::PerStream;
-use crate::lang::Value;
+use super::recipe::{Item, Stage, Start, StreamRole};
+use super::recorder::Recorder;
+use super::sampler::held;
+use super::sizes::Size;
+use super::transformer::one_class;
+use crate::lang::{Builder, Dtype, Role, Value};
 
 /// How the names of a stream's ports begin.
 pub(super) const STREAMS: PerStream<&str> = PerStream { video: "v", audio: "a" };
@@ -22,4 +28,116 @@ pub(super) struct Track {
     pub frozen: bool,
     /// Which of its tokens nobody sees; `None` where all are seen.
     pub hidden: Option<Hidden>,
+}
+
+/// What the ports of a stream are like.
+pub(super) struct Extents {
+    tokens: usize,
+    /// Tokens behind those of the clip.
+    appended: usize,
+    channels: usize,
+    /// Of its latent.
+    latent: Vec<usize>,
+    /// The latent as tokens.
+    layout: fn(&Builder, Value) -> Value,
+    /// Beginning and end of every token, in seconds.
+    pub spans: Vec<[f32; 2]>,
+}
+
+impl Extents {
+    /// The port at which the stream is given, as tokens.
+    pub fn initial(&self, b: &Builder, name: &str) -> Value {
+        let latent = b.port(&format!("{name}.initial"), Role::Initial, b.dtype(), &self.latent);
+        (self.layout)(b, latent)
+    }
+}
+
+impl Recorder<'_> {
+    /// Those of both streams in a stage of this size.
+    pub(super) fn extents(&self, stage: &Stage, size: Size) -> PerStream<Extents> {
+        let t = &self.model.transformer;
+        let ([frames, rows, cols], bins) = (size.latent(), self.model.audio_vae.latent_bins);
+        let video = Extents {
+            tokens: size.video_tokens(),
+            appended: stage.appended_tokens(size),
+            channels: t.video_channels,
+            latent: vec![1, t.video_channels, frames, rows, cols],
+            layout: video_tokens,
+            spans: size.video_spans().swap_remove(0),
+        };
+        let audio = Extents {
+            tokens: size.audio_tokens(),
+            appended: 0,
+            channels: t.audio_channels,
+            latent: vec![1, t.audio_channels / bins, size.audio_tokens(), bins],
+            layout: audio_tokens,
+            spans: size.audio_spans().swap_remove(0),
+        };
+        PerStream { video, audio }
+    }
+
+    /// The streams that are there: noise, mixed with what the stage begins from, held where items say so; or what is
+    /// given.
+    pub(super) fn tracks(
+        &self,
+        b: &Builder,
+        stage: &Stage,
+        size: Size,
+        conditioning: &Conditioning,
+    ) -> PerStream<Option<Track>> {
+        let scale = (stage.start == Start::Previous)
+            .then(|| b.port("noise_scale", Role::NoiseScale, Dtype::F32, &[1]));
+        let has_region = stage.items.contains(&Item::Region);
+        let images = PerStream { video: (conditioning.held, conditioning.hidden), audio: (None, None) };
+        let extents = self.extents(stage, size);
+        let streams = STREAMS.zip(extents).zip(stage.roles).zip(images);
+        streams.map(|(((name, of), role), (held_images, hidden))| {
+            if role == StreamRole::Absent {
+                return None;
+            }
+            let one_class = || one_class(b, &format!("{name}.class"), of.tokens);
+            // What the stream is given as, in tokens.
+            let asked = scale.is_some() || has_region || role == StreamRole::Frozen;
+            let initial = asked.then(|| of.initial(b, name));
+            if let (StreamRole::Frozen, Some(start)) = (role, initial) {
+                return Some(Track {
+                    name,
+                    start,
+                    class: one_class(),
+                    held: None,
+                    frozen: true,
+                    hidden: None,
+                });
+            }
+            let shape = [of.tokens + of.appended, of.channels];
+            let noise = b.input(&format!("{name}.noise"), b.dtype(), &[1, shape[0], shape[1]]);
+            let noise = b.reshape(noise, &shape);
+            let start = scale.zip(initial).map_or(noise, |(scale, initial)| {
+                let clip = mix(b, initial, b.slice(noise, 0, 0, of.tokens), scale);
+                match of.appended {
+                    0 => clip,
+                    // Appended tokens begin from zeros.
+                    n => b.concat(&[clip, b.round(b.mul(b.slice(noise, 0, of.tokens, n), scale))]),
+                }
+            });
+            let held_to = initial.filter(|_| has_region).map_or(held_images, |initial| {
+                let region = Region::new(b, name);
+                Some(region.held(b, &format!("{name}.region"), &of.spans, initial))
+            });
+            let begun = |Held { class, mask, clean }| b.round(held(b, start, clean, mask, class));
+            Some(Track {
+                name,
+                start: held_to.map_or(start, begun),
+                class: held_to.map_or_else(one_class, |held| held.class),
+                held: held_to,
+                frozen: false,
+                hidden,
+            })
+        })
+    }
+}
+
+/// start + scale·(noise − start).
+fn mix(b: &Builder, start: Value, noise: Value, scale: Value) -> Value {
+    b.round(b.add(start, b.mul(b.sub(noise, start), scale)))
 }

@@ -3,7 +3,8 @@
 use serde::Deserialize;
 
 use crate::ltx::guidance::Guidance;
-use crate::ltx::recipe::{Adapter, RECIPES, Recipe, Stage, StageLevels, StreamRole};
+use crate::ltx::recipe::{Adapter, Item, Recipe, Stage, StageLevels, StreamRole};
+use crate::ltx::recipes::RECIPES;
 use crate::ltx::solver::Solver;
 
 /// A stage of the recipe, in order. What is not said is as in the recipe.
@@ -12,6 +13,7 @@ use crate::ltx::solver::Solver;
 pub(super) struct StageField {
     video: Option<String>,
     audio: Option<String>,
+    region: Option<bool>,
     solver: Option<String>,
     eta: Option<f64>,
     steps: Option<usize>,
@@ -109,6 +111,10 @@ impl StageField {
         }
         if stage.roles.both().iter().all(|role| *role != StreamRole::Denoised) {
             problems.push(format!("{of} denoises nothing; wanted its video, its audio or both"));
+        }
+        if self.region == Some(true) {
+            // What is outside is given, so nothing else is held to anything.
+            stage.items = vec![Item::Region];
         }
         if let Some(name) = self.solver {
             match SOLVERS.iter().find(|(known, _)| *known == name) {

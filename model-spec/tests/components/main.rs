@@ -11,7 +11,7 @@ use zoetrope_model_spec::lang::{Builder, Dtype, Graph, Source, Value};
 use zoetrope_model_spec::ltx::config::ModelConfig;
 use zoetrope_model_spec::ltx::pass_input::PerStream;
 use zoetrope_model_spec::ltx::{
-    audio_vae, connector, text_encoder, upscaler, video_encoder, video_vae, vocoder,
+    audio_encoder, audio_vae, connector, text_encoder, upscaler, video_encoder, video_vae, vocoder,
 };
 
 /// A bf16 phase whose results are `out.0`, `out.1`, ..
@@ -54,6 +54,13 @@ fn video_encoder_of(cfg: &ModelConfig, [t, h, w]: [usize; 3]) -> Graph {
     record(|b| {
         let video = b.input("video", Dtype::Bf16, &[3, t, h, w]);
         vec![video_encoder::encode(b, &cfg.video_vae, video)]
+    })
+}
+
+fn audio_encoder_of(cfg: &ModelConfig, [time, bins]: [usize; 2]) -> Graph {
+    record(|b| {
+        let mel = b.input("mel", Dtype::Bf16, &[time, bins, cfg.audio_vae.out_channels]);
+        vec![audio_encoder::encode(b, &cfg.audio_vae, mel)]
     })
 }
 

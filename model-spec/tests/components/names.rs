@@ -47,6 +47,12 @@ fn audio_decoder() {
 }
 
 #[test]
+fn audio_encoder() {
+    let graph = crate::audio_encoder_of(&ltx_2_3_22b(), [501, 64]);
+    assert_same(&tensors_of(&graph, Source::Checkpoint), &published(&["audio_statistics", "audio_encoder"]));
+}
+
+#[test]
 fn vocoder() {
     let graph = crate::vocoder_of(&ltx_2_3_22b(), 501);
     let mut components = published(&["vocoder", "vocoder_bwe", "vocoder_mel_stft"]);

@@ -71,6 +71,14 @@ fn audio_decoder() {
 }
 
 #[test]
+fn audio_encoder() {
+    assert_eq!(results(&crate::audio_encoder_of(&ltx_2_3_22b(), [501, 64])), [bf16(&[126, 128])]);
+    // Up to three rows more than 4T - 3 make no token more.
+    assert_eq!(results(&crate::audio_encoder_of(&ltx_2_3_22b(), [504, 64])), [bf16(&[126, 128])]);
+    assert_eq!(results(&crate::audio_encoder_of(&ltx_2_3_22b(), [1, 64])), [bf16(&[1, 128])]);
+}
+
+#[test]
 fn vocoder_at_both_rates() {
     assert_eq!(results(&crate::vocoder_of(&ltx_2_3_22b(), 501)), [f32(&[240_480, 2])]);
     // Six samples a frame, doubled.

@@ -26,6 +26,10 @@ pub enum Role {
     Frame { number: u32 },
     /// 1 where there is such an image, 0 where its tokens are hidden from all others.
     Visible { number: u32 },
+    /// The frames of the request's video, in -1..1, in the port's size.
+    Footage,
+    /// The log-mel spectrogram of the request's sound.
+    Spectrogram,
     /// Latents that denoising begins from, mixed with noise.
     Initial,
     /// How much of the mixture is noise: the first level of the steps; 1 where there are no initial latents.
@@ -76,6 +80,8 @@ impl fmt::Display for Role {
             Role::Strength { number } => write!(f, "strength of image {number}"),
             Role::Frame { number } => write!(f, "frame of image {number}"),
             Role::Visible { number } => write!(f, "whether there is image {number}"),
+            Role::Footage => f.write_str("frames of the request's video"),
+            Role::Spectrogram => f.write_str("spectrogram of the request's sound"),
             Role::Initial => f.write_str("initial latents"),
             Role::NoiseScale => f.write_str("noise scale"),
             Role::Distinct { of } => write!(f, "distinct values of {of}"),

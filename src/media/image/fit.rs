@@ -1,22 +1,23 @@
 //! A picture as a frame of a given size.
 
-use super::Image;
-
 /// Where the pixels of one side of a frame lie between those of a picture: the two neighbours, and how far from the
 /// first one.
 type Between = Vec<(usize, usize, f32)>;
 
-/// [3, height, width] in −1..1: the picture is scaled until it covers the frame, and its middle is cut out. Only what is
-/// cut out is computed.
-pub(super) fn fit(image: &Image, width: usize, height: usize) -> Vec<f32> {
-    let scale = f64::max(height as f64 / image.height as f64, width as f64 / image.width as f64);
-    let rows = side(image.height, height, scale);
-    let columns = side(image.width, width, scale);
+/// [3, height, width] in −1..1 of a picture's RGB [rows, columns, 3]: it is scaled until it covers the frame, and its middle
+/// is cut out. Only what is cut out is computed. Sizes are width and height.
+pub(in crate::media) fn fit_rgb(
+    rgb: &[u8],
+    have: (usize, usize),
+    (width, height): (usize, usize),
+) -> Vec<f32> {
+    let scale = f64::max(height as f64 / have.1 as f64, width as f64 / have.0 as f64);
+    let rows = side(have.1, height, scale);
+    let columns = side(have.0, width, scale);
     let mut out = Vec::with_capacity(3 * height * width);
     for channel in 0..3 {
         for (above, below, down) in &rows {
-            let [above, below] =
-                [above, below].map(|row| &image.rgb[row * image.width * 3..][..image.width * 3]);
+            let [above, below] = [above, below].map(|row| &rgb[row * have.0 * 3..][..have.0 * 3]);
             out.extend(columns.iter().map(|(left, right, across)| {
                 let mix = |line: &[u8]| {
                     let [left, right] = [left, right].map(|x| f32::from(line[x * 3 + channel]));

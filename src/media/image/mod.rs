@@ -16,6 +16,7 @@ use std::path::Path;
 
 pub use error::ImageError;
 use error::Problem;
+pub(super) use fit::fit_rgb;
 
 /// The compression that a picture goes through unless a user says otherwise: the model was trained on frames of videos.
 pub const DEFAULT_CRF: u8 = 33;
@@ -62,7 +63,7 @@ impl Image {
     /// The middle of the picture as a frame, [3, height, width] in −1..1: scaled to cover it, bilinear without
     /// antialiasing.
     pub fn fit(&self, width: usize, height: usize) -> Vec<f32> {
-        fit::fit(self, width, height)
+        fit_rgb(&self.rgb, (self.width, self.height), (width, height))
     }
 }
 

@@ -1,0 +1,174 @@
+//! The recipes that can be named (docs/model/pipelines.md 1).
+
+use super::guidance::{Guidance, Scales};
+use super::pass_input::PerStream;
+use super::recipe::{Adapter, Item, Recipe, Scale, Stage, StageLevels, Start, StreamRole};
+use super::schedule::{
+    DISTILLED_SIGMAS, GUIDED_STEPS, GUIDED_TOKENS, HQ_STEPS, RETAKE_STEPS, STAGE_2_SIGMAS,
+};
+use super::solver::Solver;
+
+/// The rank of the published distilled adapter (docs/model/checkpoint.md).
+const DISTILLED_RANK: usize = 384;
+
+/// The images that a clip is interpolated between, unless a target says how many.
+const INTERPOLATED: usize = 2;
+
+/// A recipe's name, a sentence on it, and the recipe.
+pub type Row = (&'static str, &'static str, fn() -> Recipe);
+
+/// The recipes that can be named.
+pub const RECIPES: [Row; 12] = [
+    ("distilled", "the distilled checkpoint at half size, then at full size", distilled),
+    ("distilled-single-stage", "the distilled checkpoint at full size at once", distilled_single_stage),
+    ("one-stage", "the dev checkpoint, guided, at full size at once", one_stage),
+    ("two-stage", "the dev checkpoint, guided at half size, refined at full size", two_stage),
+    ("two-stage-hq", "as two-stage, with a solver of two evaluations a step", two_stage_hq),
+    ("keyframe-interpolation", "as two-stage, between images that all are keyframes", keyframe_interpolation),
+    ("text-to-audio", "the dev checkpoint, guided, audio alone", text_to_audio),
+    ("audio-to-video", "as two-stage, for sound that is given and stays what it is", audio_to_video),
+    ("retake", "the distilled checkpoint makes a span of time of a given clip anew, or extends it", retake),
+    ("retake-video", "as retake, the video alone", retake_video),
+    ("retake-audio", "as retake, the sound alone", retake_audio),
+    ("retake-dev", "as retake, the dev checkpoint, guided", retake_dev),
+];
+
+impl Stage {
+    /// Distilled: from noise, one pass a step.
+    fn distilled(scale: Scale) -> Stage {
+        Stage {
+            scale,
+            roles: PerStream { video: StreamRole::Denoised, audio: StreamRole::Denoised },
+            start: Start::Noise,
+            guidance: None,
+            solver: Solver::Euler,
+            levels: StageLevels::List(DISTILLED_SIGMAS.to_vec()),
+            items: vec![Item::FirstFrame],
+            adapter: None,
+        }
+    }
+
+    /// Guided, from noise (docs/model/sampling.md 7.3, standard).
+    fn guided(scale: Scale) -> Stage {
+        Stage {
+            guidance: Some(Guidance {
+                uncond: true,
+                stg_blocks: None,
+                modality: true,
+                scales: Scales::STANDARD,
+            }),
+            levels: StageLevels::Shifted { steps: GUIDED_STEPS, tokens: Some(GUIDED_TOKENS) },
+            ..Stage::distilled(scale)
+        }
+    }
+
+    /// What refines a smaller stage at full size.
+    fn refining() -> Stage {
+        Stage {
+            start: Start::Previous,
+            levels: StageLevels::List(STAGE_2_SIGMAS.to_vec()),
+            ..Stage::distilled(Scale::Full)
+        }
+    }
+
+    /// The same with room for the distilled adapter (docs/model/pipelines.md 4, 5).
+    fn with_distilled_adapter(self, strength: f32) -> Stage {
+        Stage { adapter: Some(Adapter { strength, rank: DISTILLED_RANK, merged: false }), ..self }
+    }
+}
+
+fn distilled() -> Recipe {
+    Recipe {
+        name: "distilled".to_string(),
+        stages: vec![Stage::distilled(Scale::Half), Stage::refining()],
+        audio_of: 1,
+    }
+}
+
+fn distilled_single_stage() -> Recipe {
+    Recipe {
+        name: "distilled-single-stage".to_string(),
+        stages: vec![Stage::distilled(Scale::Full)],
+        audio_of: 0,
+    }
+}
+
+fn one_stage() -> Recipe {
+    Recipe { name: "one-stage".to_string(), stages: vec![Stage::guided(Scale::Full)], audio_of: 0 }
+}
+
+fn two_stage() -> Recipe {
+    Recipe {
+        name: "two-stage".to_string(),
+        stages: vec![Stage::guided(Scale::Half), Stage::refining().with_distilled_adapter(1.0)],
+        audio_of: 0,
+    }
+}
+
+/// docs/model/pipelines.md 5.
+fn two_stage_hq() -> Recipe {
+    let guidance =
+        Guidance { uncond: true, stg_blocks: Some(Vec::new()), modality: true, scales: Scales::HQ };
+    let first = Stage {
+        guidance: Some(guidance),
+        solver: Solver::RES_2S,
+        levels: StageLevels::Shifted { steps: HQ_STEPS, tokens: None },
+        ..Stage::guided(Scale::Half)
+    };
+    let second = Stage { solver: Solver::RES_2S, ..Stage::refining() };
+    Recipe {
+        name: "two-stage-hq".to_string(),
+        stages: vec![first.with_distilled_adapter(0.25), second.with_distilled_adapter(0.5)],
+        audio_of: 0,
+    }
+}
+
+/// docs/model/pipelines.md 7: an image of the first frame is a keyframe like the others.
+fn keyframe_interpolation() -> Recipe {
+    let mut recipe = Recipe { name: "keyframe-interpolation".to_string(), audio_of: 1, ..two_stage() };
+    recipe.stages.iter_mut().for_each(|stage| stage.items = vec![Item::Keyframes(INTERPOLATED)]);
+    recipe
+}
+
+/// docs/model/pipelines.md 11.
+fn text_to_audio() -> Recipe {
+    let mut stage = Stage {
+        roles: PerStream { video: StreamRole::Absent, audio: StreamRole::Denoised },
+        items: Vec::new(),
+        ..Stage::guided(Scale::Full)
+    };
+    // There is no video to be isolated from.
+    stage.guidance.iter_mut().for_each(|guidance| guidance.modality = false);
+    Recipe { name: "text-to-audio".to_string(), stages: vec![stage], audio_of: 0 }
+}
+
+/// docs/model/pipelines.md 9.
+fn audio_to_video() -> Recipe {
+    let mut recipe = Recipe { name: "audio-to-video".to_string(), ..two_stage() };
+    recipe.stages.iter_mut().for_each(|stage| stage.roles.audio = StreamRole::Frozen);
+    recipe
+}
+
+/// docs/model/pipelines.md 10.
+fn retake() -> Recipe {
+    let stage = Stage { items: vec![Item::Region], ..Stage::distilled(Scale::Full) };
+    Recipe { name: "retake".to_string(), stages: vec![stage], audio_of: 0 }
+}
+
+fn retake_video() -> Recipe {
+    let mut recipe = Recipe { name: "retake-video".to_string(), ..retake() };
+    recipe.stages.iter_mut().for_each(|stage| stage.roles.audio = StreamRole::Frozen);
+    recipe
+}
+
+fn retake_audio() -> Recipe {
+    let mut recipe = Recipe { name: "retake-audio".to_string(), ..retake() };
+    recipe.stages.iter_mut().for_each(|stage| stage.roles.video = StreamRole::Frozen);
+    recipe
+}
+
+fn retake_dev() -> Recipe {
+    let levels = StageLevels::Shifted { steps: RETAKE_STEPS, tokens: Some(GUIDED_TOKENS) };
+    let stage = Stage { items: vec![Item::Region], levels, ..Stage::guided(Scale::Full) };
+    Recipe { name: "retake-dev".to_string(), stages: vec![stage], audio_of: 0 }
+}
