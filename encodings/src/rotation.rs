@@ -1,0 +1,29 @@
+//! Rows that were rotated before they were rounded (ConvRot), and turned back.
+
+/// Whether so many columns can be rotated together: a power of 4, at least 4 and at most 256.
+pub const fn is_group(columns: usize) -> bool {
+    matches!(columns, 4 | 16 | 64 | 256)
+}
+
+/// Multiplies a group by H = H4 x H4 x … / √group, where H4[a][b] is -1 if a + b = 3, else 1. H is its own inverse. The
+/// sums are made in f64 and rounded once.
+pub fn rotate(group: &mut [f32]) {
+    debug_assert!(is_group(group.len()));
+    let mut sums = [0f64; 256];
+    let sums = &mut sums[..group.len()];
+    sums.iter_mut().zip(group.iter()).for_each(|(sum, value)| *sum = f64::from(*value));
+    let mut stride = 1;
+    while stride < sums.len() {
+        for start in (0..sums.len()).filter(|i| i / stride % 4 == 0) {
+            let [a, b, c, d] = [0, 1, 2, 3].map(|digit| sums[start + digit * stride]);
+            // Each is the sum of all less twice the opposite one.
+            sums[start] = a + b + c - d;
+            sums[start + stride] = a + b - c + d;
+            sums[start + 2 * stride] = a - b + c + d;
+            sums[start + 3 * stride] = b + c + d - a;
+        }
+        stride *= 4;
+    }
+    let root = (sums.len() as f64).sqrt();
+    group.iter_mut().zip(sums).for_each(|(value, sum)| *value = (*sum / root) as f32);
+}
