@@ -48,14 +48,20 @@ fn reads_names_types_shapes_and_bytes() {
 fn every_kind_of_damage_has_its_message() {
     let with = |from: &str, to: &str| file(&TWO.replace(from, to), 18);
     let said = |bytes| problem(bytes).to_string();
-    assert_eq!(said(vec![1, 2]), "truncated: 8 bytes wanted, 2 found (download the file again)");
+    assert_eq!(
+        said(vec![1, 2]),
+        "truncated: 8 bytes wanted for the header, 2 found (download the file again)"
+    );
     let cut = file(TWO, 18);
     let whole = cut.len();
-    let wanted = format!("truncated: {whole} bytes wanted, {} found (download the file again)", whole - 5);
+    let found = whole - 5;
+    let wanted = format!(
+        "truncated: {whole} bytes wanted, {found} found, 5 bytes are missing (download the file again)"
+    );
     assert_eq!(said(cut[..whole - 5].to_vec()), wanted);
     assert_eq!(
         problem(cut[..40].to_vec()),
-        HeaderError::Truncated { expected: 8 + TWO.len() as u64, actual: 40 }
+        HeaderError::HeaderCut { expected: 8 + TWO.len() as u64, actual: 40 }
     );
     assert!(matches!(problem(file(TWO, 19)), HeaderError::Trailing { .. }));
     assert!(said(u64::MAX.to_le_bytes().to_vec()).starts_with("no safetensors file: its first 8 bytes"));

@@ -20,7 +20,7 @@ pub struct ModelArgs {
     /// The LTX-2.3 checkpoint (ltx-2.3-22b-distilled-1.1.safetensors); several times if it is split
     #[arg(long, value_name = "FILE", alias = "distilled-checkpoint-path")]
     pub checkpoint: Vec<PathBuf>,
-    /// The Gemma 3 folder, with config.json, tokenizer.json and weights
+    /// The Gemma 3 folder, with config.json, tokenizer.json and weights; or one file of weights, GGUF too
     #[arg(long, value_name = "DIR", alias = "gemma-root")]
     pub text_encoder: Option<PathBuf>,
     /// The spatial x2 upscaler
@@ -76,6 +76,7 @@ impl ModelArgs {
             };
             let reads = |source| tensors.iter().any(|t| t.source == source);
             files.unreadable.retain(|file| given(file.source) && reads(file.source));
+            files.fit(&tensors);
             files
         };
         let report = verify(&tensors, &files, built_for);

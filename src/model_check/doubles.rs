@@ -21,7 +21,7 @@ pub fn is_lora(file: &TensorFile) -> bool {
 /// The LoRAs among the files.
 pub fn loras(files: &ModelFiles) -> Vec<Problem> {
     let of = |source| {
-        let found = files.source(source).files().iter().filter(|file| is_lora(file));
+        let found = files.source(source).files().filter(|file| is_lora(file));
         found.map(move |file| Problem::Lora { source, file: file.path().to_owned() })
     };
     SOURCES.into_iter().flat_map(of).collect()

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use zoetrope_runtime::files::FileDtype;
 use zoetrope_runtime::plan::{Source, bytes_text};
 
 use super::components::component;
@@ -86,7 +85,13 @@ pub fn line(problem: &Problem) -> String {
         Problem::Unreadable { source, message } => format!("{}: {message}", source.name()),
         Problem::Config { message } => message.clone(),
         Problem::LanguageModel { found, wanted } => {
-            format!("the text encoder is {found}, this plan is for {wanted}")
+            // text_embedding_projection takes what the embedding and every layer give.
+            let columns = wanted.hidden * (wanted.layers + 1);
+            let have = found.hidden * (found.layers + 1);
+            format!(
+                "the text encoder is {found}, this plan is for {wanted}: \
+                 text_embedding_projection takes {columns} numbers, not {have}"
+            )
         }
         Problem::Missing { wanted } => {
             let component = component(wanted.source, &wanted.tensor);
@@ -144,23 +149,15 @@ pub fn line(problem: &Problem) -> String {
 pub fn help(problems: &[Problem], files: &ModelFiles) -> Vec<String> {
     // A set: one hint for any number of tensors.
     let mut help = BTreeSet::new();
-    let loras = files.checkpoint.files().iter().any(is_lora);
-    let holds = |source, sign: &str| files.source(source).iter().any(|(name, _)| name.contains(sign));
+    let loras = files.checkpoint.files().any(is_lora);
     for problem in problems {
         match problem {
-            Problem::Dtype { found: FileDtype::F8E4M3 | FileDtype::F8E5M2, .. } => {
-                help.insert("this checkpoint holds fp8 weights; use the one without fp8 in its name");
-            }
             Problem::LanguageModel { wanted, .. } if wanted.name() == Some("Gemma 3 12B") => {
                 help.insert("use the folder of google/gemma-3-12b-it-qat-q4_0-unquantized");
             }
             Problem::Missing { wanted } if wanted.source == Source::Checkpoint => {
                 help.insert(match () {
                     () if loras => "this is a LoRA, which comes on top of a checkpoint: --lora FILE",
-                    () if holds(Source::Checkpoint, ".norm_q.") => {
-                        "this file is in the diffusers format; use the original, for example \
-                         ltx-2.3-22b-distilled-1.1.safetensors"
-                    }
                     () => "give the whole checkpoint, or every file that it was split into",
                 });
             }
