@@ -14,13 +14,14 @@ pub fn rotate(group: &mut [f32]) {
     sums.iter_mut().zip(group.iter()).for_each(|(sum, value)| *sum = f64::from(*value));
     let mut stride = 1;
     while stride < sums.len() {
-        for start in (0..sums.len()).filter(|i| i / stride % 4 == 0) {
-            let [a, b, c, d] = [0, 1, 2, 3].map(|digit| sums[start + digit * stride]);
-            // Each is the sum of all less twice the opposite one.
-            sums[start] = a + b + c - d;
-            sums[start + stride] = a + b - c + d;
-            sums[start + 2 * stride] = a - b + c + d;
-            sums[start + 3 * stride] = b + c + d - a;
+        for four in sums.chunks_exact_mut(4 * stride) {
+            let (left, right) = four.split_at_mut(2 * stride);
+            let ((a, b), (c, d)) = (left.split_at_mut(stride), right.split_at_mut(stride));
+            for (((a, b), c), d) in a.iter_mut().zip(b).zip(c).zip(d) {
+                // Each is the sum of all less twice the opposite one.
+                (*a, *b, *c, *d) =
+                    (*a + *b + *c - *d, *a + *b - *c + *d, *a - *b + *c + *d, *b + *c + *d - *a);
+            }
         }
         stride *= 4;
     }

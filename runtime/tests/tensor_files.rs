@@ -133,8 +133,43 @@ fn touch(bytes: Vec<u8>) -> bool {
     true
 }
 
+/// A GGUF file without its magic.
+const GGUF: &[u8] = include_bytes!("../../fuzz/seeds/gguf_file/small.bin");
+
+/// Reads everything that an accepted GGUF file offers.
+fn touch_gguf(bytes: Vec<u8>) -> bool {
+    let Ok(file) = TensorFile::from_bytes("m", bytes) else { return false };
+    for tensor in file.iter() {
+        assert_eq!(tensor.dtype.bytes_of(tensor.elements()), Some(tensor.bytes.len()));
+    }
+    let tokens = file.gguf().and_then(|gguf| gguf.value("tokenizer.ggml.tokens")?.array());
+    if let Some(tokens) = tokens {
+        assert!(tokens.texts(file.contents()).count() <= tokens.len());
+        assert!(tokens.integers(file.contents()).count() <= tokens.len());
+    }
+    true
+}
+
+#[test]
+fn the_seed_of_gguf_files_is_read() {
+    assert!(touch_gguf([b"GGUF", GGUF].concat()));
+    let file = TensorFile::from_bytes("m", [b"GGUF", GGUF].concat()).unwrap();
+    assert_eq!(file.names().collect::<Vec<_>>(), ["t", "u"]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn a_gguf_file_with_changed_bytes(changes in proptest::collection::vec((any::<usize>(), any::<u8>()), 1..6), keep in 0usize..600) {
+        let mut bytes = [b"GGUF", GGUF].concat();
+        let length = bytes.len();
+        for (at, value) in changes {
+            bytes[4 + at % (length - 4)] = value;
+        }
+        bytes.truncate(keep.max(4));
+        touch_gguf(bytes);
+    }
 
     #[test]
     fn any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {

@@ -12,6 +12,7 @@ mod language_model;
 mod table;
 mod text;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -26,6 +27,7 @@ use crate::model_files::{ModelFiles, Unreadable, Wanted};
 
 pub use components::Unneeded;
 pub use deep::{Odd, deepen};
+pub use doubles::is_lora;
 pub use language_model::LanguageModel;
 pub use table::table;
 
@@ -84,6 +86,8 @@ pub enum Problem {
         wanted: Wanted,
         /// How many more there are.
         more: usize,
+        /// The modules that they are all of.
+        modules: BTreeSet<String>,
         /// The two files.
         files: [PathBuf; 2],
         /// The tensor's names in them.

@@ -13,6 +13,9 @@ use crate::model_files::ModelFiles;
 /// Problems of one kind that are shown unless all are asked for.
 const FEW: usize = 3;
 
+/// Modules that are named of those that stand somewhere twice.
+const MODULES: usize = 8;
+
 /// The whole report.
 pub fn report(report: &Report, all: bool) -> String {
     let mut out = String::new();
@@ -102,16 +105,22 @@ pub fn line(problem: &Problem) -> String {
                 wanted.shape
             )
         }
-        Problem::Twice { wanted, more, files: [one, other], names: [name, again] } => {
+        Problem::Twice { wanted, more, modules, files: [one, other], names: [name, again] } => {
             let (source, tensor) = (wanted.source.name(), &wanted.tensor);
             let stand = match more {
                 0 => "stands".to_string(),
                 more => format!("and {more} more tensors stand"),
             };
             let (one, other) = (one.display(), other.display());
-            match one.to_string() == other.to_string() {
+            let twice = match one.to_string() == other.to_string() {
                 true => format!("{source}: {tensor} {stand} in {one} twice, as {name} and as {again}"),
                 false => format!("{source}: {tensor} {stand} in {one} and in {other}"),
+            };
+            let few = modules.iter().take(MODULES).map(|module| format!("\n    have  {module}"));
+            let few: String = if modules.len() > 1 { few.collect() } else { String::new() };
+            match modules.len().saturating_sub(MODULES) {
+                0 => twice + &few,
+                more => format!("{twice}{few}\n    have  … and {more} more modules"),
             }
         }
         Problem::Lora { source, file } => {

@@ -31,6 +31,8 @@ impl Beside {
             path if is_folder => Some(path),
             path => path.parent().filter(|_| path.exists()),
         };
+        // What has its tokenizer inside needs nothing beside it.
+        let config_is_needed = is_folder && inside.is_none();
         let mut refuse = |message| opened.refuse(Source::TextEncoder, false, message);
         let tokenizer = match (inside, folder) {
             (Some(tokenizer), _) => Some(tokenizer),
@@ -39,7 +41,7 @@ impl Beside {
         };
         let tokenizer = tokenizer.and_then(|read| read.map_err(&mut refuse).ok());
         let config = folder.map(|folder| folder.join("config.json"));
-        let config = config.filter(|path| is_folder || path.exists());
+        let config = config.filter(|path| config_is_needed || path.exists());
         let config = config.map(|path| read_text(&path, MAX_CONFIG_BYTES).map_err(|error| error.to_string()));
         let gemma_config = config.and_then(|config| config.map_err(&mut refuse).ok());
         Beside { gemma_config, tokenizer }

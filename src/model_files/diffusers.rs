@@ -169,7 +169,7 @@ mod tests {
         );
         said(
             &[
-                "latents_std",
+                "latents_mean",
                 "decoder.mid_block.resnets.0.conv1.conv.bias",
                 "decoder.up_blocks.1.upsamplers.0.conv.conv.bias",
                 "decoder.up_blocks.1.resnets.2.conv1.conv.bias",
@@ -178,7 +178,7 @@ mod tests {
                 "encoder.mid_block.resnets.0.conv1.conv.bias",
             ],
             &[
-                "vae.per_channel_statistics.std-of-means",
+                "vae.per_channel_statistics.mean-of-means",
                 "vae.decoder.up_blocks.0.res_blocks.0.conv1.conv.bias",
                 "vae.decoder.up_blocks.3.conv.conv.bias",
                 "vae.decoder.up_blocks.4.res_blocks.2.conv1.conv.bias",

@@ -6,6 +6,7 @@ mod llama;
 mod names;
 mod places;
 mod quantised;
+mod search;
 mod view;
 
 use std::collections::BTreeSet;
@@ -20,8 +21,10 @@ use zoetrope_runtime::files::{FileError, Listing, Tensor, TensorFile, TensorSet,
 use zoetrope_runtime::plan::{Origin, Plan, Source};
 
 use crate::tokenize::{TokenizeError, Tokenizer};
+
 use beside::Beside;
 use places::places;
+pub use search::{Found, search};
 use view::{Names, Seen, see};
 
 /// The table of tokens, which has a row for each.

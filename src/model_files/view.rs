@@ -84,7 +84,11 @@ pub fn see(source: Source, file: TensorFile, names: &Names, whole: bool) -> Seen
         tensors.push(Viewed { name, stored: stored.to_string(), decoded: made });
     }
     let path = file.path().display();
-    let inputs = quantised.beside.iter().filter(|name| name.ends_with("input_scale")).count();
+    let inputs = quantised
+        .beside
+        .iter()
+        .filter(|name| name.ends_with("input_scale") || name.ends_with("scale_input"))
+        .count();
     let inputs = (inputs > 0).then(|| {
         format!("{path}: {inputs} scales of inputs (input_scale) are not used: inputs are not rounded")
     });

@@ -127,6 +127,16 @@ mod tests {
                 assert!(pieces_of(&whole[..length]).is_err(), "{length}");
             }
         }
+        let seed = include_bytes!("../../fuzz/seeds/sentencepiece/small.model");
+        assert_eq!(pieces_of(seed).unwrap().len(), 8);
+        for at in 0..seed.len() {
+            for value in 0..=255 {
+                let mut changed = seed.to_vec();
+                changed[at] = value;
+                // Refused or read, without a panic.
+                let _ = pieces_of(&changed);
+            }
+        }
         assert!(pieces_of(&[0xff; 12]).unwrap_err().contains("too long"));
         assert!(pieces_of(b"\x0a\x02\x18\x09").unwrap_err().contains("kind 9"));
         assert!(pieces_of(b"\x1a\x02\x18\x01").unwrap_err().contains("space before every text"));

@@ -5,10 +5,13 @@ use super::half;
 /// 16 bytes of scales and minima, 64 bytes of codes, d, the minima's d.
 pub fn q2(block: &[u8; 84], out: &mut [f32; 256]) {
     let (d, d_least) = (half(block, 80), half(block, 82));
-    for (i, out) in out.iter_mut().enumerate() {
-        let scale = block[i / 16];
-        *out = (d * f32::from(scale & 15)) * f32::from(two(&block[16..80], i))
-            - (d_least * f32::from(scale >> 4));
+    for (run, out) in runs(out) {
+        let scale = block[run];
+        let (scale, least) = (d * f32::from(scale & 15), d_least * f32::from(scale >> 4));
+        let (codes, shift) = two(&block[16..80], run);
+        for (out, byte) in out.iter_mut().zip(codes) {
+            *out = scale * f32::from(byte >> shift & 3) - least;
+        }
     }
 }
 
@@ -16,13 +19,16 @@ pub fn q2(block: &[u8; 84], out: &mut [f32; 256]) {
 pub fn q3(block: &[u8; 110], out: &mut [f32; 256]) {
     let d = half(block, 108);
     let scales = &block[96..108];
-    for (i, out) in out.iter_mut().enumerate() {
-        let j = i / 16;
-        let low = scales[j % 8] >> (4 * (j / 8)) & 15;
-        let high = scales[8 + j % 4] >> (2 * (j / 4)) & 3;
-        let upper = block[i % 32] >> (i / 32) & 1;
-        let code = two(&block[32..96], i) as i8 - if upper == 1 { 0 } else { 4 };
-        *out = (d * f32::from((low | high << 4) as i8 - 32)) * f32::from(code);
+    for (run, out) in runs(out) {
+        let low = scales[run % 8] >> (4 * (run / 8)) & 15;
+        let high = scales[8 + run % 4] >> (2 * (run / 4)) & 3;
+        let scale = d * f32::from((low | high << 4) as i8 - 32);
+        let (codes, shift) = two(&block[32..96], run);
+        let uppers = &block[16 * (run % 2)..][..RUN];
+        for ((out, byte), upper) in out.iter_mut().zip(codes).zip(uppers) {
+            let code = (byte >> shift & 3) as i8 - 4 * (1 - (upper >> (run / 2) & 1) as i8);
+            *out = scale * f32::from(code);
+        }
     }
 }
 
@@ -54,18 +60,29 @@ pub fn q5(block: &[u8; 176], out: &mut [f32; 256]) {
 /// 128 bytes of lower halves, 64 bytes of upper bits, 16 int8 scales, d.
 pub fn q6(block: &[u8; 210], out: &mut [f32; 256]) {
     let d = half(block, 208);
-    for (i, out) in out.iter_mut().enumerate() {
-        let (n, j, inside) = (i / 128, i / 32 % 4, i % 32);
-        let low = block[64 * n + 32 * (j % 2) + inside] >> (4 * (j / 2)) & 15;
-        let high = block[128 + 32 * n + inside] >> (2 * j) & 3;
-        let scale = f32::from(block[192 + i / 16] as i8);
-        *out = (d * scale) * f32::from((low | high << 4) as i8 - 32);
+    for (run, out) in runs(out) {
+        let scale = d * f32::from(block[192 + run] as i8);
+        let (n, j, from) = (run / 8, run / 2 % 4, RUN * (run % 2));
+        let lows = &block[64 * n + 32 * (j % 2) + from..][..RUN];
+        let highs = &block[128 + 32 * n + from..][..RUN];
+        for ((out, low), high) in out.iter_mut().zip(lows).zip(highs) {
+            let code = low >> (4 * (j / 2)) & 15 | (high >> (2 * j) & 3) << 4;
+            *out = scale * f32::from(code as i8 - 32);
+        }
     }
 }
 
-/// The two bits of code `i` of 256: four runs of 32 in each 32 bytes.
-fn two(bytes: &[u8], i: usize) -> u8 {
-    bytes[32 * (i / 128) + i % 32] >> (2 * (i / 32 % 4)) & 3
+/// Elements that share a scale in Q2_K, Q3_K and Q6_K.
+const RUN: usize = 16;
+
+/// The elements of a block in runs with a scale each.
+fn runs(out: &mut [f32; 256]) -> impl Iterator<Item = (usize, &mut [f32; RUN])> {
+    out.as_chunks_mut::<RUN>().0.iter_mut().enumerate()
+}
+
+/// The bytes with the two bits of a run, and where these stand: four times 32 codes in each 32 bytes.
+fn two(bytes: &[u8], run: usize) -> (&[u8], usize) {
+    (&bytes[32 * (run / 8) + RUN * (run % 2)..][..RUN], 2 * (run / 2 % 4))
 }
 
 /// The four bits of code `i` of sub-block `b`: two sub-blocks in each 32 bytes.

@@ -42,7 +42,7 @@ pub enum FileError {
         problem: String,
     },
     /// A folder was given that holds no weights.
-    #[error("{}: no *.safetensors file in this folder (give the folder that holds the weights)", path.display())]
+    #[error("{}: no *.safetensors file in this folder, and no *.gguf (give the folder that holds the weights)", path.display())]
     EmptyFolder {
         /// The folder.
         path: PathBuf,

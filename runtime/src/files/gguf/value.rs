@@ -148,16 +148,17 @@ impl Array {
         let count = cursor.u64()?;
         let from = cursor.at();
         match kind.bytes() {
-            Some(bytes) => drop(cursor.take(count.saturating_mul(bytes))?),
+            Some(bytes) => {
+                cursor.take(count.saturating_mul(bytes))?;
+            }
             // Each takes bytes of the file, so their number is bounded by it.
             None => {
                 for _ in 0..count {
-                    match kind {
-                        Kind::Array => drop(Array::read(cursor, key, depth - 1)?),
-                        _ => {
-                            let length = cursor.u64()?;
-                            cursor.take(length)?;
-                        }
+                    if kind == Kind::Array {
+                        Array::read(cursor, key, depth - 1)?;
+                    } else {
+                        let length = cursor.u64()?;
+                        cursor.take(length)?;
                     }
                 }
             }
