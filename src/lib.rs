@@ -12,6 +12,7 @@ pub mod media;
 pub mod model_check;
 pub mod model_files;
 pub mod output;
+pub mod pieces;
 pub mod progress;
 pub mod report;
 pub mod run;

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use zoetrope_model_spec::ltx::config::TEXT_TOKENS;
-use zoetrope_runtime::files::{FileError, decode, read_text};
+use zoetrope_runtime::files::{FileError, TensorFile, decode, read_text};
 
+use crate::pieces::{Kind, Piece, Pieces, pieces_of};
 use crate::tokenizer_json;
 
 /// Gemma's takes 33 MB.
@@ -21,9 +22,19 @@ pub enum TokenizeError {
     /// The file is no `tokenizer.json`.
     #[error("tokenizer.json is not readable: {0} (download it again from the Gemma folder)")]
     Format(String),
+    /// The list of pieces inside a file of weights is none.
+    #[error("the tokenizer in {place} is not readable: {problem}")]
+    Pieces {
+        /// The tensor, or the metadata.
+        place: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The file is another model's.
-    #[error("tokenizer.json is not Gemma 3's: {token} is {found}, {wanted} wanted")]
+    #[error("{place} is not Gemma 3's: {token} is {found}, {wanted} wanted")]
     Other {
+        /// Where the tokenizer is.
+        place: &'static str,
         /// The special token.
         token: &'static str,
         /// Its number in the file, or that it is missing.
@@ -42,9 +53,18 @@ pub enum TokenizeError {
 /// Gemma 3's tokenizer.
 #[derive(Debug)]
 pub struct Tokenizer {
-    library: tokenizers::Tokenizer,
+    splits: Splits,
     largest_id: u32,
 }
+
+/// What splits a text.
+#[derive(Debug)]
+enum Splits {
+    Library(Box<tokenizers::Tokenizer>),
+    Pieces(Pieces),
+}
+
+const JSON: &str = "tokenizer.json";
 
 /// A prompt as the text encoder reads it: padding, then the tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,15 +103,53 @@ impl Tokenizer {
         let checked = tokenizer_json::parse(text).map_err(TokenizeError::Format)?;
         let library: tokenizers::Tokenizer =
             serde_json::from_value(checked).map_err(|error| TokenizeError::Format(error.to_string()))?;
-        for (token, wanted) in [("<pad>", PAD), ("<bos>", BOS)] {
-            let found = library.token_to_id(token);
-            if found.and_then(|id| i32::try_from(id).ok()) != Some(wanted) {
-                let found = found.map_or("missing".to_string(), |id| id.to_string());
-                return Err(TokenizeError::Other { token, found, wanted });
-            }
-        }
+        is_gemma(JSON, |token| library.token_to_id(token))?;
         let largest_id = library.get_vocab(true).into_values().max().unwrap_or(0);
-        Ok(Tokenizer { library, largest_id })
+        Ok(Tokenizer { splits: Splits::Library(Box::new(library)), largest_id })
+    }
+
+    /// Reads a model file of SentencePiece.
+    ///
+    /// # Errors
+    /// It is malformed, or not Gemma's.
+    pub fn from_model_file(place: &'static str, bytes: &[u8]) -> Result<Tokenizer, TokenizeError> {
+        let pieces = pieces_of(bytes).map_err(|problem| TokenizeError::Pieces { place, problem })?;
+        Tokenizer::from_pieces(place, pieces)
+    }
+
+    /// Reads the metadata of a GGUF file.
+    ///
+    /// # Errors
+    /// It has no tokenizer, a malformed one, or another model's.
+    pub fn from_gguf(file: &TensorFile) -> Result<Tokenizer, TokenizeError> {
+        let place = "tokenizer.ggml of the metadata";
+        let wrong = |problem: &str| TokenizeError::Pieces { place, problem: problem.to_string() };
+        let value = |key: &str| file.gguf().and_then(|gguf| gguf.value(&format!("tokenizer.ggml.{key}")));
+        if value("model").and_then(|model| model.text()) != Some("llama") {
+            return Err(wrong("tokenizer.ggml.model is not llama, the kind that Gemma 3 has"));
+        }
+        let array = |key: &'static str| {
+            let found = value(key).and_then(|value| value.array());
+            found.ok_or_else(|| wrong(&format!("tokenizer.ggml.{key} is missing")))
+        };
+        let (tokens, scores, kinds) = (array("tokens")?, array("scores")?, array("token_type")?);
+        if scores.len() != tokens.len() || kinds.len() != tokens.len() {
+            return Err(wrong("tokenizer.ggml has other numbers of tokens, scores and types"));
+        }
+        let bytes = file.contents();
+        let (scores, kinds) = (scores.reals(bytes), kinds.integers(bytes));
+        let pieces = tokens.texts(bytes).zip(scores).zip(kinds).map(|((text, score), kind)| {
+            Some(Piece { text: text?, score: score? as f32, kind: Kind::of(kind?)? })
+        });
+        let pieces: Option<Vec<Piece>> = pieces.collect();
+        let whole = pieces.filter(|pieces| pieces.len() == tokens.len());
+        Tokenizer::from_pieces(place, whole.ok_or_else(|| wrong("a token is no text, score and type"))?)
+    }
+
+    fn from_pieces(place: &'static str, pieces: Vec<Piece>) -> Result<Tokenizer, TokenizeError> {
+        let pieces = Pieces::new(pieces).map_err(|problem| TokenizeError::Pieces { place, problem })?;
+        is_gemma(place, |token| pieces.id(token))?;
+        Ok(Tokenizer { largest_id: pieces.largest_id(), splits: Splits::Pieces(pieces) })
     }
 
     /// The largest number that a token has: an embedding needs a row for it.
@@ -107,16 +165,21 @@ impl Tokenizer {
     pub fn encode(&self, prompt: &str) -> Result<Encoded, TokenizeError> {
         // What Python's `strip` drops: also the four separators that Unicode does not count as white space.
         let prompt = prompt.trim_matches(|c: char| c.is_whitespace() || ('\x1c'..='\x1f').contains(&c));
-        let encoding = self.library.encode_fast(prompt, true);
-        let encoding = encoding.map_err(|error| TokenizeError::Encode(error.to_string()))?;
+        let ids = match &self.splits {
+            Splits::Library(library) => {
+                let encoding = library.encode_fast(prompt, true);
+                encoding.map_err(|error| TokenizeError::Encode(error.to_string()))?.get_ids().to_vec()
+            }
+            Splits::Pieces(pieces) => [vec![BOS as u32], pieces.encode(prompt)].concat(),
+        };
         // What stands around a prompt has numbers of its own in the file.
-        if let Some(id) = encoding.get_ids().iter().find(|id| **id > self.largest_id) {
+        if let Some(id) = ids.iter().find(|id| **id > self.largest_id) {
             return Err(TokenizeError::Encode(format!(
                 "tokenizer.json puts a token {id} there, which it lacks"
             )));
         }
         // Numbers of a checked vocabulary fit.
-        let mut ids: Vec<i32> = encoding.get_ids().iter().map(|&id| id as i32).collect();
+        let mut ids: Vec<i32> = ids.iter().map(|&id| id as i32).collect();
         if ids.first() != Some(&BOS) {
             ids.insert(0, BOS);
         }
@@ -128,6 +191,18 @@ impl Tokenizer {
         encoded.attention_mask[padding..].fill(1);
         Ok(encoded)
     }
+}
+
+/// Checks the numbers of the tokens that stand around every prompt.
+fn is_gemma(place: &'static str, id: impl Fn(&str) -> Option<u32>) -> Result<(), TokenizeError> {
+    for (token, wanted) in [("<pad>", PAD), ("<bos>", BOS)] {
+        let found = id(token);
+        if found.and_then(|id| i32::try_from(id).ok()) != Some(wanted) {
+            let found = found.map_or("missing".to_string(), |id| id.to_string());
+            return Err(TokenizeError::Other { place, token, found, wanted });
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

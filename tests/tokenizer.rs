@@ -1,5 +1,6 @@
 //! The tokenizer against token numbers that the official code made, and against files that somebody broke.
 
+use std::collections::BTreeMap;
 use std::mem::discriminant;
 use std::path::{Path, PathBuf};
 
@@ -16,10 +17,8 @@ fn fixture_json(name: &str) -> Value {
     serde_json::from_slice(&std::fs::read(fixture(name)).unwrap()).unwrap()
 }
 
-#[test]
-fn prompts_become_the_official_tokens() {
-    let text = &fixture_json("weights.json")["texts"]["gemma-3-tiny/tokenizer.json"];
-    let tokenizer = Tokenizer::from_bytes(text.as_str().unwrap().as_bytes()).unwrap();
+/// The official code's tokens of every prompt.
+fn gives_the_official_tokens(tokenizer: &Tokenizer) {
     let golden = TensorFile::open(&fixture("tokenizer.safetensors")).unwrap();
     let integers = |name: &str| {
         let tensor = golden.get(name).unwrap();
@@ -38,6 +37,61 @@ fn prompts_become_the_official_tokens() {
         assert_eq!(encoded.attention_mask.to_vec(), integers(&format!("p{i}.attention_mask")), "prompt {i}");
     }
     assert_eq!(prompts.len(), 7);
+}
+
+/// The text of the small model's `tokenizer.json`.
+fn small() -> String {
+    fixture_json("weights.json")["texts"]["gemma-3-tiny/tokenizer.json"].as_str().unwrap().to_string()
+}
+
+#[test]
+fn prompts_become_the_official_tokens() {
+    gives_the_official_tokens(&Tokenizer::from_bytes(small().as_bytes()).unwrap());
+}
+
+/// A field of protocol buffers whose value is bytes.
+fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+    let length = [bytes.len() as u8 & 0x7f | 0x80, (bytes.len() >> 7) as u8];
+    [&[number << 3 | 2], &length[..], bytes].concat()
+}
+
+/// The same tokenizer as a list of pieces with scores: what is joined first scores highest.
+#[test]
+fn a_model_file_of_sentencepiece_gives_the_same() {
+    let json: Value = serde_json::from_str(&small()).unwrap();
+    let mut pieces: BTreeMap<u64, String> = json["model"]["vocab"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(t, id)| (id.as_u64().unwrap(), t.clone()))
+        .collect();
+    let mut kinds = BTreeMap::new();
+    for token in json["added_tokens"].as_array().unwrap() {
+        let text = token["content"].as_str().unwrap().to_string();
+        // Runs of spaces are made by joining.
+        if !text.chars().all(|c| c == '\u{2581}') {
+            kinds.insert(text.clone(), if token["special"] == true { 3 } else { 4 });
+        }
+        pieces.insert(token["id"].as_u64().unwrap(), text);
+    }
+    let mut scores = BTreeMap::new();
+    for (rank, pair) in json["model"]["merges"].as_array().unwrap().iter().enumerate() {
+        let joined = format!("{}{}", pair[0].as_str().unwrap(), pair[1].as_str().unwrap());
+        scores.entry(joined).or_insert(-(rank as f32));
+    }
+    let mut bytes = Vec::new();
+    for text in pieces.values() {
+        let byte = text.len() == 6 && text.starts_with("<0x");
+        let kind = if text == "<unk>" { 2 } else { *kinds.get(text).unwrap_or(&if byte { 6 } else { 1 }) };
+        let score = scores.get(text).copied().unwrap_or(-1e6f32);
+        let piece = [&field(1, text.as_bytes())[..], &[0x15], &score.to_le_bytes(), &[0x18, kind]].concat();
+        bytes.extend(field(1, &piece));
+    }
+    let tokenizer = Tokenizer::from_model_file("spiece_model", &bytes).unwrap();
+    assert_eq!(u64::from(tokenizer.largest_id()), *pieces.keys().last().unwrap());
+    gives_the_official_tokens(&tokenizer);
+    let error = Tokenizer::from_model_file("spiece_model", &bytes[..100]).unwrap_err().to_string();
+    assert!(error.contains("the tokenizer in spiece_model is not readable"), "{error}");
 }
 
 /// Small random numbers, the same in every run.

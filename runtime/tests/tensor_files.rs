@@ -48,14 +48,20 @@ fn reads_names_types_shapes_and_bytes() {
 fn every_kind_of_damage_has_its_message() {
     let with = |from: &str, to: &str| file(&TWO.replace(from, to), 18);
     let said = |bytes| problem(bytes).to_string();
-    assert_eq!(said(vec![1, 2]), "truncated: 8 bytes wanted, 2 found (download the file again)");
+    assert_eq!(
+        said(vec![1, 2]),
+        "truncated: 8 bytes wanted for the header, 2 found (download the file again)"
+    );
     let cut = file(TWO, 18);
     let whole = cut.len();
-    let wanted = format!("truncated: {whole} bytes wanted, {} found (download the file again)", whole - 5);
+    let found = whole - 5;
+    let wanted = format!(
+        "truncated: {whole} bytes wanted, {found} found, 5 bytes are missing (download the file again)"
+    );
     assert_eq!(said(cut[..whole - 5].to_vec()), wanted);
     assert_eq!(
         problem(cut[..40].to_vec()),
-        HeaderError::Truncated { expected: 8 + TWO.len() as u64, actual: 40 }
+        HeaderError::HeaderCut { expected: 8 + TWO.len() as u64, actual: 40 }
     );
     assert!(matches!(problem(file(TWO, 19)), HeaderError::Trailing { .. }));
     assert!(said(u64::MAX.to_le_bytes().to_vec()).starts_with("no safetensors file: its first 8 bytes"));
@@ -127,8 +133,43 @@ fn touch(bytes: Vec<u8>) -> bool {
     true
 }
 
+/// A GGUF file without its magic.
+const GGUF: &[u8] = include_bytes!("../../fuzz/seeds/gguf_file/small.bin");
+
+/// Reads everything that an accepted GGUF file offers.
+fn touch_gguf(bytes: Vec<u8>) -> bool {
+    let Ok(file) = TensorFile::from_bytes("m", bytes) else { return false };
+    for tensor in file.iter() {
+        assert_eq!(tensor.dtype.bytes_of(tensor.elements()), Some(tensor.bytes.len()));
+    }
+    let tokens = file.gguf().and_then(|gguf| gguf.value("tokenizer.ggml.tokens")?.array());
+    if let Some(tokens) = tokens {
+        assert!(tokens.texts(file.contents()).count() <= tokens.len());
+        assert!(tokens.integers(file.contents()).count() <= tokens.len());
+    }
+    true
+}
+
+#[test]
+fn the_seed_of_gguf_files_is_read() {
+    assert!(touch_gguf([b"GGUF", GGUF].concat()));
+    let file = TensorFile::from_bytes("m", [b"GGUF", GGUF].concat()).unwrap();
+    assert_eq!(file.names().collect::<Vec<_>>(), ["t", "u"]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn a_gguf_file_with_changed_bytes(changes in proptest::collection::vec((any::<usize>(), any::<u8>()), 1..6), keep in 0usize..600) {
+        let mut bytes = [b"GGUF", GGUF].concat();
+        let length = bytes.len();
+        for (at, value) in changes {
+            bytes[4 + at % (length - 4)] = value;
+        }
+        bytes.truncate(keep.max(4));
+        touch_gguf(bytes);
+    }
 
     #[test]
     fn any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {

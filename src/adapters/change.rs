@@ -124,7 +124,12 @@ impl<'a> Kind<'a> {
                 let rank = right.shape.first().copied().unwrap_or(0);
                 let wanted = [(left, [out, rank]), (right, [rank, inner])];
                 let odd = wanted.iter().filter(|(tensor, want)| tensor.shape != want);
-                odd.map(|(tensor, want)| misshapen(tensor, want)).collect()
+                // What they make, if their ranks agree.
+                let made = Product { left: *left, right: Some(*right) }.size();
+                let made = made.map_or(String::new(), |(rows, columns)| {
+                    format!(": the pair makes [{rows}, {columns}], [{out}, {inner}] wanted")
+                });
+                odd.map(|(tensor, want)| misshapen(tensor, want) + &made).collect()
             }
             _ => {
                 let names =

@@ -21,6 +21,8 @@ pub enum Trouble {
     NoAdapter { path: PathBuf, tensors: usize },
     /// It changes layers, and none of them is one of this checkpoint.
     OtherModel { path: PathBuf, keys: Vec<String> },
+    /// Two adapters are for references of another size.
+    Factors { key: &'static str, files: [(PathBuf, u32); 2] },
     /// Some of it cannot be used; a line for each key.
     Unusable { path: PathBuf, lines: Vec<String>, help: &'static str },
     /// The plan has a slot, and nothing was given for it.
@@ -49,13 +51,14 @@ impl fmt::Display for Trouble {
             Trouble::File(error) => write!(f, "adapter {error}"),
             Trouble::NoAdapter { path, tensors } => {
                 headline(f, path, format_args!("none of its {tensors} tensors is one of a LoRA"))?;
+                write!(f, "\n  have  no low-rank pairs: a model, not a LoRA")?;
                 write!(f, "\n  help  a checkpoint is given with --checkpoint")
             }
             Trouble::OtherModel { path, keys } => {
                 headline(
                     f,
                     path,
-                    format_args!("it is for another model: the checkpoint has none of its layers"),
+                    format_args!("it is for another model: no module of the checkpoint is one of its layers"),
                 )?;
                 list(f, keys)?;
                 write!(
@@ -71,6 +74,14 @@ impl fmt::Display for Trouble {
                 headline(f, path, format_args!("{count}"))?;
                 list(f, lines)?;
                 write!(f, "\n  help  {help}")
+            }
+            Trouble::Factors { key, files: [(one, first), (other, second)] } => {
+                let (one, other) = (one.display(), other.display());
+                write!(
+                    f,
+                    "adapters that do not go together: {key} is {first} in {one} and {second} in {other}"
+                )?;
+                write!(f, "\n  help  both files (given together) are for references; give one of them")
             }
             Trouble::EmptySlot { slot } => {
                 write!(f, "stage {slot} of this plan has an adapter of its own, and none was given")?;

@@ -63,9 +63,18 @@ impl<'a> Adapted<'a> {
         let mut by_use: BTreeMap<Use, ByName<'a>> =
             places.keys().map(|slot| (Use::Slot(*slot), ByName::new())).collect();
         let (mut changed, mut notes, mut troubles) = (Vec::new(), Vec::new(), Vec::new());
+        let mut sizes: BTreeMap<&str, (PathBuf, u32)> = BTreeMap::new();
         for Opened { file, strength, used } in files {
             match changes(file, *strength, &layers) {
-                Ok(Changes { of, notes: more }) => {
+                Ok(Changes { of, factors, notes: more }) => {
+                    for (key, factor) in factors.into_iter().filter(|(_, factor)| *factor > 1) {
+                        let (one, first) =
+                            sizes.entry(key).or_insert_with(|| (file.path().to_owned(), factor));
+                        if *first != factor {
+                            let files = [(one.clone(), *first), (file.path().to_owned(), factor)];
+                            troubles.push(Trouble::Factors { key, files });
+                        }
+                    }
                     changed.push((file.path().to_owned(), of.len()));
                     notes.extend(more);
                     if let Some(dora) = of.iter().find_map(|(_, change)| change.dora) {
@@ -202,8 +211,8 @@ impl Weights for Adapted<'_> {
             return Some(self.slots.get(&slot)?.get(name)?.tensor());
         }
         let found = self.weights.tensor(source, name)?;
-        let merged = self.merged.get(&(source, name.to_string()));
-        Some(Tensor { computed: merged.map(|merged| merged as &dyn Computed), ..found })
+        let merged = self.merged.get(&(source, name.to_string())).map(|merged| merged as &dyn Computed);
+        Some(Tensor { computed: merged.or(found.computed), ..found })
     }
 
     fn unchanged(&self) -> Result<(), FileError> {

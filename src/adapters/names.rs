@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use zoetrope_runtime::files::TensorSet;
 
+use crate::model_files::diffusers;
+
 /// What a tensor of an adapter is to the change of one parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
@@ -103,31 +105,6 @@ const FLAT_PREFIX: &str = "lora_unet_";
 const TRANSFORMER: &str = "model.diffusion_model.";
 const PROJECTION: &str = "text_embedding_projection.";
 
-/// Components of paths as diffusers calls them, and as the checkpoint does.
-const DIFFUSERS: [(&str, &str); 14] = [
-    ("proj_in", "patchify_proj"),
-    ("audio_proj_in", "audio_patchify_proj"),
-    ("time_embed", "adaln_single"),
-    ("audio_time_embed", "audio_adaln_single"),
-    ("prompt_adaln", "prompt_adaln_single"),
-    ("audio_prompt_adaln", "audio_prompt_adaln_single"),
-    ("av_cross_attn_video_scale_shift", "av_ca_video_scale_shift_adaln_single"),
-    ("av_cross_attn_video_a2v_gate", "av_ca_a2v_gate_adaln_single"),
-    ("av_cross_attn_audio_scale_shift", "av_ca_audio_scale_shift_adaln_single"),
-    ("av_cross_attn_audio_v2a_gate", "av_ca_v2a_gate_adaln_single"),
-    ("video_a2v_cross_attn_scale_shift_table", "scale_shift_table_a2v_ca_video"),
-    ("audio_a2v_cross_attn_scale_shift_table", "scale_shift_table_a2v_ca_audio"),
-    ("norm_q", "q_norm"),
-    ("norm_k", "k_norm"),
-];
-/// The same, only at the beginning of a path.
-const DIFFUSERS_FIRST: [(&str, &str); 4] = [
-    ("video_connector", "video_embeddings_connector"),
-    ("audio_connector", "audio_embeddings_connector"),
-    ("video_text_proj_in", "text_embedding_projection.video_aggregate_embed"),
-    ("audio_text_proj_in", "text_embedding_projection.audio_aggregate_embed"),
-];
-
 /// The module that a key names, and what the key holds; `None` for a key that is none of a LoRA.
 pub fn role(key: &str) -> Option<(&str, Role)> {
     ENDINGS.iter().find_map(|(ending, role)| Some((key.strip_suffix(ending)?, *role)))
@@ -197,25 +174,9 @@ impl Layers {
         if let Some(flat) = module.strip_prefix(FLAT_PREFIX) {
             return self.flat.get(flat).cloned().into_iter().collect();
         }
-        let official = diffusers(module);
+        let official = diffusers::path(module);
         let spellings =
             [module.to_string(), format!("{module}.0"), official.clone(), format!("{official}.0")];
         spellings.into_iter().flat_map(|name| [format!("{TRANSFORMER}{name}"), name]).collect()
     }
-}
-
-/// A path that diffusers wrote, in the checkpoint's words.
-fn diffusers(path: &str) -> String {
-    let (first, rest) = path.split_once('.').unwrap_or((path, ""));
-    if let Some((_, official)) = DIFFUSERS_FIRST.iter().find(|(theirs, _)| *theirs == first) {
-        let rest =
-            rest.strip_prefix("transformer_blocks.").map(|rest| format!("transformer_1d_blocks.{rest}"));
-        let rest = rest.unwrap_or_else(|| path[first.len()..].trim_start_matches('.').to_string());
-        return if rest.is_empty() { (*official).to_string() } else { format!("{official}.{rest}") };
-    }
-    let word = |theirs: &str| {
-        let found = DIFFUSERS.iter().find(|(other, _)| *other == theirs);
-        found.map_or(theirs.to_string(), |(_, official)| (*official).to_string())
-    };
-    path.split('.').map(word).collect::<Vec<_>>().join(".")
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use rayon::prelude::*;
 use zoetrope_runtime::files::{FileDtype, Tensor, TensorFile};
 
 use super::change::{Change, Kind, Product};
@@ -12,11 +13,18 @@ use super::names::{Factor, Layers, Piece, Role, role, unsupported};
 /// The embedding of a method of references, which changes no weight.
 const REFERENCE_EMBEDDING: &str = "reference_slot_embedding";
 
+/// Keys of the metadata that end so, and what two files have to agree on.
+const FACTORS: [&str; 2] = ["reference_downscale_factor", "reference_temporal_scale_factor"];
+/// Elements that are looked at together.
+const BLOCK: usize = 1 << 16;
+
 /// What a file changes.
 #[derive(Debug, Default)]
 pub struct Changes<'a> {
     /// By the parameters' official names.
     pub of: Vec<(String, Change<'a>)>,
+    /// By how much references are smaller than the clip.
+    pub factors: Vec<(&'static str, u32)>,
     /// What is left out, in words.
     pub notes: Vec<String>,
 }
@@ -71,6 +79,10 @@ pub fn changes<'a>(file: &'a TensorFile, strength: f32, layers: &Layers) -> Resu
         return Err(Trouble::OtherModel { path: path(), keys: unplaced });
     }
     let mut help = "get the adapter in another form";
+    match factors(file) {
+        Ok(factors) => read.factors = factors,
+        Err(wrong) => lines.extend(wrong),
+    }
     if !unplaced.is_empty() {
         help = "the checkpoint has no such layers: the adapter is for another model, or damaged";
         lines.extend(unplaced.into_iter().map(|key| format!("{key}, which names nothing in the checkpoint")));
@@ -84,6 +96,11 @@ pub fn changes<'a>(file: &'a TensorFile, strength: f32, layers: &Layers) -> Resu
                 lines.extend(problems);
             }
         }
+    }
+    if lines.is_empty() {
+        let tensors = read.of.iter().flat_map(|(_, change)| change.kind.tensors()).collect::<Vec<_>>();
+        lines = tensors.par_iter().filter_map(not_finite).collect();
+        help = "the adapter is damaged: get it again";
     }
     if lines.is_empty() { Ok(read) } else { Err(Trouble::Unusable { path: path(), lines, help }) }
 }
@@ -144,7 +161,8 @@ fn kind<'a>(group: &Group<'a>, any: &str) -> Result<(Kind<'a>, Option<usize>), V
     {
         (Kind::Hadamard(a, b), rank(&a))
     } else {
-        return Err(vec![format!("{any}, whose counterpart is missing")]);
+        let wanted = counterpart(any).map_or(String::new(), |other| format!(": {other} wanted"));
+        return Err(vec![format!("{any}, whose counterpart is missing{wanted}")]);
     };
     // What is there beyond what was taken.
     let beside = [Role::Alpha, Role::Magnitude].map(get);
@@ -159,6 +177,44 @@ fn kind<'a>(group: &Group<'a>, any: &str) -> Result<(Kind<'a>, Option<usize>), V
             .map(|tensor| format!("{}, which has no part in the change of its layer", tensor.name))
             .collect()),
     }
+}
+
+/// The key of the other factor of a pair.
+fn counterpart(key: &str) -> Option<String> {
+    const PAIRS: [(&str, &str); 4] =
+        [(".lora_A", ".lora_B"), (".lora_down", ".lora_up"), (".down.", ".up."), ("_w1", "_w2")];
+    PAIRS.iter().find_map(|(one, other)| match (key.contains(one), key.contains(other)) {
+        (true, _) => Some(key.replace(one, other)),
+        (_, true) => Some(key.replace(other, one)),
+        _ => None,
+    })
+}
+
+/// The first value of a tensor that is no number, in words.
+fn not_finite(tensor: &Tensor<'_>) -> Option<String> {
+    let mut bytes = vec![0; tensor.elements().min(BLOCK) * 4];
+    (0..tensor.elements()).step_by(BLOCK).find_map(|first| {
+        let bytes = &mut bytes[..(tensor.elements() - first).min(BLOCK) * 4];
+        tensor.read_range(FileDtype::F32, first, bytes).ok()?;
+        let mut values = bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).enumerate();
+        let (i, value) = values.find(|(_, value)| !value.is_finite())?;
+        let value = format!("{value:?}").to_lowercase();
+        Some(format!("{}, whose element {} is {value}", tensor.name, first + i))
+    })
+}
+
+/// What a file says of the references that it is for: by how much they are smaller than the clip. Writers put words of
+/// their own before the keys.
+fn factors(file: &TensorFile) -> Result<Vec<(&'static str, u32)>, Vec<String>> {
+    let (mut found, mut wrong) = (Vec::new(), Vec::new());
+    for (name, text) in file.metadata() {
+        let Some(key) = FACTORS.iter().find(|key| name.ends_with(**key)) else { continue };
+        match text.trim().parse::<f64>() {
+            Ok(factor) if factor.is_finite() => found.push((*key, factor.round().clamp(1.0, 1e6) as u32)),
+            _ => wrong.push(format!("{name} {text:?} in the metadata, which is no number")),
+        }
+    }
+    if wrong.is_empty() { Ok(found) } else { Err(wrong) }
 }
 
 /// The one number that a tensor holds.

@@ -28,7 +28,8 @@ use crate::device::Device;
 #[cfg(feature = "cuda")]
 use crate::device::compiled::{first_card, on_card};
 use crate::eval::{Phase, sigmas};
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
+use crate::model_files::{ModelFiles, ModelPaths};
 use crate::output::{Format, Inputs, OutputFile, STREAM, check_room};
 use crate::run::{Finished, Request, noise_slots, run};
 use crate::session::{Session, Unwatched};
@@ -164,7 +165,12 @@ impl Eval {
 
     fn tokenize(&self, target: &Target) -> Result<Named, Failure> {
         let tokenizer = match &self.model.text_encoder {
-            Some(folder) => Tokenizer::from_file(&folder.join("tokenizer.json"))?,
+            Some(path) => {
+                let paths = ModelPaths { text_encoder: path.clone(), ..ModelPaths::default() };
+                let files = ModelFiles::open(&paths);
+                let why = || files.unreadable.iter().map(|file| file.message.as_str()).collect::<Vec<_>>();
+                files.tokenizer.ok_or_else(|| Failure::new(Kind::ModelFiles, why().join("\n  ")))?
+            }
             None if target.model == Model::Demo => Tokenizer::from_json(crate::demo::TOKENIZER)?,
             None => {
                 return Err(Failure::usage("tokenize wants the Gemma folder\n  help  --text-encoder DIR"));

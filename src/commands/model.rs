@@ -11,16 +11,20 @@ use zoetrope_runtime::plan::{Plan, Source};
 use crate::demo::demo_in_memory;
 use crate::failure::{Failure, Kind};
 use crate::model_check::{Report, verify};
-use crate::model_files::{ModelFiles, ModelPaths, tensors_of};
+use crate::model_files::{Found, ModelFiles, search, tensors_of};
 use crate::terminal;
 
 /// Where the model's files are. The official command line's names are accepted too.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ModelArgs {
+    /// A folder that holds the model's files, in whatever folders: each is recognised by its header. What is given by the
+    /// options below is not looked for
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
     /// The LTX-2.3 checkpoint (ltx-2.3-22b-distilled-1.1.safetensors); several times if it is split
     #[arg(long, value_name = "FILE", alias = "distilled-checkpoint-path")]
     pub checkpoint: Vec<PathBuf>,
-    /// The Gemma 3 folder, with config.json, tokenizer.json and weights
+    /// The Gemma 3 folder, with config.json, tokenizer.json and weights; or one file of weights, GGUF too
     #[arg(long, value_name = "DIR", alias = "gemma-root")]
     pub text_encoder: Option<PathBuf>,
     /// The spatial x2 upscaler
@@ -40,19 +44,46 @@ pub fn built_in(name: &str) -> Option<ModelConfig> {
 impl ModelArgs {
     /// The files and folders that are given.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        let more = [&self.text_encoder, &self.spatial_upscaler];
+        let more = [&self.model, &self.text_encoder, &self.spatial_upscaler];
         self.checkpoint.iter().chain(more.into_iter().flatten()).map(PathBuf::as_path)
     }
 
     fn given(&self) -> bool {
-        !self.checkpoint.is_empty() || self.text_encoder.is_some() || self.spatial_upscaler.is_some()
+        self.model.is_some()
+            || !self.checkpoint.is_empty()
+            || self.text_encoder.is_some()
+            || self.spatial_upscaler.is_some()
+    }
+
+    /// Where the files are that are given and that a search finds; and what it says of others.
+    fn found(&self) -> Result<Found, Failure> {
+        let mut found = match &self.model {
+            Some(folder) => search(folder, |source| !self.gives(source))
+                .map_err(|message| Failure::new(Kind::ModelFiles, message))?,
+            None => Found::default(),
+        };
+        found.paths.checkpoint.extend(self.checkpoint.iter().cloned());
+        if let Some(folder) = &self.text_encoder {
+            found.paths.text_encoder.clone_from(folder);
+        }
+        found.paths.upscaler = found.paths.upscaler.or_else(|| self.spatial_upscaler.clone());
+        Ok(found)
+    }
+
+    fn gives(&self, source: Source) -> bool {
+        match source {
+            Source::Checkpoint => !self.checkpoint.is_empty(),
+            Source::TextEncoder => self.text_encoder.is_some(),
+            Source::SpatialUpscaler => self.spatial_upscaler.is_some(),
+            Source::Adapter(_) | Source::Merged(_) => false,
+        }
     }
 
     /// Opens the files given, or makes the demo model where the plan is for it, and compares them with what `plan`
     /// reads. Files of sources that it does not read are not asked for.
     ///
     /// # Errors
-    /// The demo model cannot be made: a mistake in this program.
+    /// A search finds nothing that is clear. The demo model cannot be made: a mistake in this program.
     pub fn check(
         &self,
         plan: &Plan,
@@ -62,20 +93,19 @@ impl ModelArgs {
         let files = if !self.given() && plan.facts.model == "demo" {
             demo_in_memory(&tensors)?
         } else {
-            let mut files = ModelFiles::open(&ModelPaths {
-                checkpoint: self.checkpoint.clone(),
-                text_encoder: self.text_encoder.clone().unwrap_or_default(),
-                upscaler: self.spatial_upscaler.clone(),
-            });
+            let Found { paths, notes } = self.found()?;
+            let mut files = ModelFiles::open(&paths);
+            files.notes.extend(notes);
             // What was not given is said as that, not as a file that cannot be read.
             let given = |source| match source {
-                Source::Checkpoint => !self.checkpoint.is_empty(),
-                Source::TextEncoder => self.text_encoder.is_some(),
-                Source::SpatialUpscaler => self.spatial_upscaler.is_some(),
+                Source::Checkpoint => !paths.checkpoint.is_empty(),
+                Source::TextEncoder => !paths.text_encoder.as_os_str().is_empty(),
+                Source::SpatialUpscaler => paths.upscaler.is_some(),
                 Source::Adapter(_) | Source::Merged(_) => false,
             };
             let reads = |source| tensors.iter().any(|t| t.source == source);
             files.unreadable.retain(|file| given(file.source) && reads(file.source));
+            files.fit(&tensors);
             files
         };
         let report = verify(&tensors, &files, built_for);

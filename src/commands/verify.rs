@@ -7,7 +7,7 @@ use super::model::built_in;
 use super::{AdapterArgs, ModelArgs, PlanArgs, say};
 use crate::adapters::Merge;
 use crate::failure::{Failure, Kind};
-use crate::model_check::deepen;
+use crate::model_check::{deepen, table};
 use crate::model_files::tensors_of;
 
 /// Check that model files and adapters fit a plan, from their headers or by reading them whole
@@ -38,12 +38,13 @@ impl Verify {
         if self.deep {
             deepen(&mut report, &tensors_of(plan), &files);
         }
-        let text = report.text(self.all);
+        let (text, table) = (report.text(self.all), table(&tensors_of(plan), &files));
         if !report.is_good() {
+            say(&table)?;
             return Err(Failure::new(Kind::ModelFiles, text.trim_end()));
         }
         let adapters = self.adapters.open(plan, Merge::Exact)?;
         let changed = adapted(&adapters, &files, plan)?.summary();
-        say(&[text, changed].concat())
+        say(&[table, text, changed].concat())
     }
 }

@@ -16,6 +16,8 @@ use crate::model_files::{ModelFiles, Wanted};
 
 /// Bytes that are looked at together; so many zeros in a row are no weights.
 const BLOCK_BYTES: usize = 1 << 20;
+/// Elements that are decoded together.
+const DECODED: usize = 1 << 22;
 /// Zeros at the end of a file that are no accident, where a matrix ends in them.
 const TAIL_BYTES: usize = 1 << 12;
 
@@ -67,7 +69,7 @@ pub fn deepen(report: &mut Report, wanted: &[Wanted], files: &ModelFiles) {
     let wanted: BTreeSet<(Source, &str)> = wanted.iter().map(|w| (w.source, w.tensor.as_str())).collect();
     for source in [Source::Checkpoint, Source::TextEncoder, Source::SpatialUpscaler] {
         let set = files.source(source);
-        let ends: Vec<ZeroEnd> = set.files().iter().filter_map(|file| zero_end(source, file)).collect();
+        let ends: Vec<ZeroEnd> = set.files().filter_map(|file| zero_end(source, file)).collect();
         let tensors: Vec<(&str, Tensor<'_>)> = set.iter().collect();
         let counts = count_all(&tensors);
         for ((name, tensor), counts) in tensors.iter().zip(counts) {
@@ -82,9 +84,25 @@ pub fn deepen(report: &mut Report, wanted: &[Wanted], files: &ModelFiles) {
                 false => report.notes.push(text::line(&problem)),
             }
         }
+        for (name, message) in tensors.iter().filter_map(|(name, tensor)| Some((name, undecoded(tensor)?))) {
+            match wanted.contains(&(source, *name)) {
+                true => report.problems.push(Problem::Unreadable { source, message }),
+                false => report.notes.push(format!("{}: {message}", source.name())),
+            }
+        }
         report.problems.extend(ends.into_iter().map(|end| end.problem));
     }
     report.help = text::help(&report.problems, files);
+}
+
+/// Why the values of a tensor cannot be decoded: one of them is no number. They are decoded on all cores.
+fn undecoded(tensor: &Tensor<'_>) -> Option<String> {
+    tensor.computed?;
+    let mut values = vec![0; tensor.elements().min(DECODED) * 4];
+    (0..tensor.elements()).step_by(DECODED).find_map(|first| {
+        let values = &mut values[..(tensor.elements() - first).min(DECODED) * 4];
+        tensor.read_range(FileDtype::F32, first, values).err().map(|error| error.to_string())
+    })
 }
 
 /// What is odd about a tensor's values.
@@ -160,7 +178,9 @@ fn count_all(tensors: &[(&str, Tensor<'_>)]) -> Vec<Counts> {
     let work = || {
         let mut own = vec![Counts::default(); tensors.len()];
         while let Some(&(number, block)) = list.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let Tensor { dtype, bytes, .. } = tensors[number].1;
+            let Tensor { dtype, bytes, computed, .. } = tensors[number].1;
+            // Codes are only looked at for zeros; their values come later.
+            let dtype = if computed.is_some() { FileDtype::U8 } else { dtype };
             let from = block * BLOCK_BYTES;
             let to = bytes.len().min(from + BLOCK_BYTES);
             own[number].add(Counts::of(dtype, &bytes[from..to]));

@@ -21,7 +21,7 @@ pub fn is_lora(file: &TensorFile) -> bool {
 /// The LoRAs among the files.
 pub fn loras(files: &ModelFiles) -> Vec<Problem> {
     let of = |source| {
-        let found = files.source(source).files().iter().filter(|file| is_lora(file));
+        let found = files.source(source).files().filter(|file| is_lora(file));
         found.map(move |file| Problem::Lora { source, file: file.path().to_owned() })
     };
     SOURCES.into_iter().flat_map(of).collect()
@@ -38,20 +38,27 @@ pub fn twice(wanted: &[Wanted], files: &ModelFiles) -> Vec<Problem> {
             let new = || Problem::Twice {
                 wanted: wanted.clone(),
                 more: 0,
+                modules: BTreeSet::from([module(name)]),
                 files: [one.file.to_owned(), other.file.to_owned()],
                 names: [one.name.to_string(), other.name.to_string()],
             };
             found
                 .entry((one.file, other.file))
                 .and_modify(|there| {
-                    if let Problem::Twice { more, .. } = there {
+                    if let Problem::Twice { more, modules, .. } = there {
                         *more += 1;
+                        modules.insert(module(name));
                     }
                 })
                 .or_insert_with(new);
         }
     }
     found.into_values().collect()
+}
+
+/// The module of a parameter.
+fn module(parameter: &str) -> String {
+    parameter.rsplit_once('.').map_or(parameter, |(module, _)| module).to_string()
 }
 
 /// Notes of files that hold nothing that the plan reads, unless `problems` name them.

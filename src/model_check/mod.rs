@@ -7,9 +7,12 @@
 mod components;
 mod deep;
 mod doubles;
+mod generation;
 mod language_model;
+mod table;
 mod text;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -24,7 +27,9 @@ use crate::model_files::{ModelFiles, Unreadable, Wanted};
 
 pub use components::Unneeded;
 pub use deep::{Odd, deepen};
+pub use doubles::is_lora;
 pub use language_model::LanguageModel;
+pub use table::table;
 
 /// The exit code of a command that stops because of model files.
 pub const EXIT_MODEL_FILES: u8 = 3;
@@ -81,6 +86,8 @@ pub enum Problem {
         wanted: Wanted,
         /// How many more there are.
         more: usize,
+        /// The modules that they are all of.
+        modules: BTreeSet<String>,
         /// The two files.
         files: [PathBuf; 2],
         /// The tensor's names in them.
@@ -160,7 +167,7 @@ pub fn verify(wanted: &[Wanted], files: &ModelFiles, built_for: Option<&ModelCon
     let reads = |source| wanted.iter().any(|w| w.source == source);
     // A tensor may be in a file that cannot be read, and all of them are in one that was not given.
     let unreadable = |source| files.unreadable.iter().any(|file| file.source == source && file.weights);
-    let given = |source| !files.source(source).files().is_empty();
+    let given = |source| files.source(source).files().len() > 0;
     for source in SOURCES.into_iter().filter(|source| reads(*source)) {
         if !given(source) && !unreadable(source) {
             problems.push(Problem::NotGiven { source });
@@ -170,6 +177,7 @@ pub fn verify(wanted: &[Wanted], files: &ModelFiles, built_for: Option<&ModelCon
     problems.extend(doubles::twice(wanted, files));
     problems.extend(config_problems(files, built_for));
     let searchable = |source| given(source) && !unreadable(source);
+    problems.extend(generation::others(wanted, files, searchable));
     if searchable(Source::TextEncoder) && reads(Source::TextEncoder) {
         let (found, wanted) = (LanguageModel::of_files(&files.text_encoder), LanguageModel::of_plan(wanted));
         if let (Some(found), Some(wanted)) = (found, wanted)

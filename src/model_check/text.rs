@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use zoetrope_runtime::files::FileDtype;
 use zoetrope_runtime::plan::{Source, bytes_text};
 
 use super::components::component;
@@ -13,6 +12,9 @@ use crate::model_files::ModelFiles;
 
 /// Problems of one kind that are shown unless all are asked for.
 const FEW: usize = 3;
+
+/// Modules that are named of those that stand somewhere twice.
+const MODULES: usize = 8;
 
 /// The whole report.
 pub fn report(report: &Report, all: bool) -> String {
@@ -86,7 +88,13 @@ pub fn line(problem: &Problem) -> String {
         Problem::Unreadable { source, message } => format!("{}: {message}", source.name()),
         Problem::Config { message } => message.clone(),
         Problem::LanguageModel { found, wanted } => {
-            format!("the text encoder is {found}, this plan is for {wanted}")
+            // text_embedding_projection takes what the embedding and every layer give.
+            let columns = wanted.hidden * (wanted.layers + 1);
+            let have = found.hidden * (found.layers + 1);
+            format!(
+                "the text encoder is {found}, this plan is for {wanted}: \
+                 text_embedding_projection takes {columns} numbers, not {have}"
+            )
         }
         Problem::Missing { wanted } => {
             let component = component(wanted.source, &wanted.tensor);
@@ -97,16 +105,22 @@ pub fn line(problem: &Problem) -> String {
                 wanted.shape
             )
         }
-        Problem::Twice { wanted, more, files: [one, other], names: [name, again] } => {
+        Problem::Twice { wanted, more, modules, files: [one, other], names: [name, again] } => {
             let (source, tensor) = (wanted.source.name(), &wanted.tensor);
             let stand = match more {
                 0 => "stands".to_string(),
                 more => format!("and {more} more tensors stand"),
             };
             let (one, other) = (one.display(), other.display());
-            match one.to_string() == other.to_string() {
+            let twice = match one.to_string() == other.to_string() {
                 true => format!("{source}: {tensor} {stand} in {one} twice, as {name} and as {again}"),
                 false => format!("{source}: {tensor} {stand} in {one} and in {other}"),
+            };
+            let few = modules.iter().take(MODULES).map(|module| format!("\n    have  {module}"));
+            let few: String = if modules.len() > 1 { few.collect() } else { String::new() };
+            match modules.len().saturating_sub(MODULES) {
+                0 => twice + &few,
+                more => format!("{twice}{few}\n    have  … and {more} more modules"),
             }
         }
         Problem::Lora { source, file } => {
@@ -144,23 +158,15 @@ pub fn line(problem: &Problem) -> String {
 pub fn help(problems: &[Problem], files: &ModelFiles) -> Vec<String> {
     // A set: one hint for any number of tensors.
     let mut help = BTreeSet::new();
-    let loras = files.checkpoint.files().iter().any(is_lora);
-    let holds = |source, sign: &str| files.source(source).iter().any(|(name, _)| name.contains(sign));
+    let loras = files.checkpoint.files().any(is_lora);
     for problem in problems {
         match problem {
-            Problem::Dtype { found: FileDtype::F8E4M3 | FileDtype::F8E5M2, .. } => {
-                help.insert("this checkpoint holds fp8 weights; use the one without fp8 in its name");
-            }
             Problem::LanguageModel { wanted, .. } if wanted.name() == Some("Gemma 3 12B") => {
                 help.insert("use the folder of google/gemma-3-12b-it-qat-q4_0-unquantized");
             }
             Problem::Missing { wanted } if wanted.source == Source::Checkpoint => {
                 help.insert(match () {
                     () if loras => "this is a LoRA, which comes on top of a checkpoint: --lora FILE",
-                    () if holds(Source::Checkpoint, ".norm_q.") => {
-                        "this file is in the diffusers format; use the original, for example \
-                         ltx-2.3-22b-distilled-1.1.safetensors"
-                    }
                     () => "give the whole checkpoint, or every file that it was split into",
                 });
             }

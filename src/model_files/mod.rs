@@ -1,19 +1,34 @@
 //! The files of a model, as a user gives them: a checkpoint (whole or split), a Gemma folder, an upscaler.
 
+mod beside;
+pub mod diffusers;
+mod llama;
 mod names;
+mod places;
+mod quantised;
+mod search;
+mod view;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use zoetrope_compiler::file_config::{MAX_CONFIG_BYTES, config_of};
+use zoetrope_compiler::file_config::config_of;
 use zoetrope_model_spec::ltx::config::ModelConfig;
 use zoetrope_model_spec::ltx::read_config::ConfigError;
 use zoetrope_runtime::Weights;
-use zoetrope_runtime::files::{FileError, Listing, Tensor, TensorFile, TensorSet, read_text, tensor_files};
+use zoetrope_runtime::files::{FileError, Listing, Tensor, TensorFile, TensorSet, View, tensor_files};
 use zoetrope_runtime::plan::{Origin, Plan, Source};
 
 use crate::tokenize::{TokenizeError, Tokenizer};
+
+use beside::Beside;
+use places::places;
+pub use search::{Found, search};
+use view::{Names, Seen, see};
+
+/// The table of tokens, which has a row for each.
+const TOKEN_TABLE: &str = "language_model.model.embed_tokens.weight";
 
 /// Where a model's files are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,24 +81,12 @@ impl ModelFiles {
         let checkpoint = opened.weights(Source::Checkpoint, &paths.checkpoint);
         let text_encoder = opened.weights(Source::TextEncoder, std::slice::from_ref(&paths.text_encoder));
         let upscaler = opened.weights(Source::SpatialUpscaler, paths.upscaler.as_slice());
-        // Of a single weight file, its folder. Beside a folder that is not there lie files of something else.
-        let folder = match paths.text_encoder.as_path() {
-            path if path.is_dir() => Some(path),
-            path => path.parent().filter(|_| path.exists()),
-        };
-        let tokenizer = folder.map(|folder| {
-            Tokenizer::from_file(&folder.join("tokenizer.json")).map_err(|error| match error {
-                TokenizeError::File(error) => error.to_string(),
-                // The others name the file without its folder.
-                other => format!("{}: {other}", folder.display()),
-            })
-        });
-        let config = folder.map(|folder| read_text(&folder.join("config.json"), MAX_CONFIG_BYTES));
-        let gemma_config = config.and_then(|config| opened.beside(config.map_err(|error| error.to_string())));
-        let tokenizer = tokenizer.and_then(|tokenizer| opened.beside(tokenizer));
+        let beside = Beside::of(&paths.text_encoder, &text_encoder, &mut opened);
+        let Beside { gemma_config, tokenizer } = beside;
         let Opened { unreadable, notes } = opened;
-        let files = ModelFiles::of(checkpoint, text_encoder, upscaler);
-        ModelFiles { gemma_config, tokenizer, unreadable, notes, ..files }
+        let [checkpoint, text_encoder, upscaler] = [checkpoint, text_encoder, upscaler].map(TensorSet::of);
+        let nothing = TensorSet::default();
+        ModelFiles { checkpoint, text_encoder, upscaler, gemma_config, tokenizer, nothing, unreadable, notes }
     }
 
     /// The tokenizer of Gemma's folder.
@@ -100,11 +103,34 @@ impl ModelFiles {
         text_encoder: Vec<TensorFile>,
         upscaler: Vec<TensorFile>,
     ) -> ModelFiles {
+        let mut opened = Opened::default();
+        let mut seen = |source, files: Vec<TensorFile>| {
+            let views = files.into_iter().flat_map(|file| opened.see(source, vec![file]));
+            TensorSet::of(views.collect())
+        };
         ModelFiles {
-            checkpoint: TensorSet::new(checkpoint, names::CHECKPOINT),
-            text_encoder: TensorSet::new(text_encoder, names::TEXT_ENCODER),
-            upscaler: TensorSet::new(upscaler, &[]),
+            checkpoint: seen(Source::Checkpoint, checkpoint),
+            text_encoder: seen(Source::TextEncoder, text_encoder),
+            upscaler: seen(Source::SpatialUpscaler, upscaler),
+            unreadable: opened.unreadable,
+            notes: opened.notes,
             ..ModelFiles::default()
+        }
+    }
+
+    /// Makes the table of tokens of a GGUF file as long as `wanted` has it: such files leave out rows behind those of the
+    /// tokenizer, which no prompt reads.
+    pub fn fit(&mut self, wanted: &[Wanted]) {
+        let Some(table) = wanted.iter().find(|w| w.source == Source::TextEncoder && w.tensor == TOKEN_TABLE)
+        else {
+            return;
+        };
+        let largest = self.tokenizer.as_ref().map(Tokenizer::largest_id);
+        let Some(found) = self.text_encoder.decoded_mut(TOKEN_TABLE) else { return };
+        let fits = matches!((found.shape(), table.shape.as_slice()), ([rows, columns], [want, wide])
+            if rows <= want && columns == wide && largest.is_some_and(|largest| (largest as usize) < *rows));
+        if fits && found.file().gguf().is_some() {
+            found.extend_rows(table.shape[0]);
         }
     }
 
@@ -123,9 +149,12 @@ impl ModelFiles {
     /// # Errors
     /// Everything in the texts that does not describe an LTX-2.3 model.
     pub fn config(&self, fallback: &ModelConfig) -> Result<ModelConfig, ConfigError> {
-        let stem = self.checkpoint.files().first().and_then(|file| file.path().file_stem());
+        let stem = self.checkpoint.files().next().and_then(|file| file.path().file_stem());
         let name = stem.map_or(fallback.name.clone(), |stem| stem.to_string_lossy().into_owned());
-        config_of(&name, &self.checkpoint, self.gemma_config.as_deref(), &self.upscaler, fallback)
+        let gguf = self.text_encoder.files().find_map(TensorFile::gguf);
+        let made = gguf.map(|gguf| llama::config(gguf, &fallback.gemma));
+        let gemma = self.gemma_config.as_deref().or(made.as_deref());
+        config_of(&name, &self.checkpoint, gemma, &self.upscaler, fallback)
     }
 }
 
@@ -138,18 +167,21 @@ struct Opened {
 
 impl Opened {
     /// The tensor files that paths stand for, each once.
-    fn weights(&mut self, source: Source, paths: &[PathBuf]) -> Vec<TensorFile> {
+    fn weights(&mut self, source: Source, paths: &[PathBuf]) -> Vec<View> {
         let mut seen = BTreeSet::new();
-        let mut files = Vec::new();
-        for path in paths {
-            let listing = tensor_files(path);
+        let mut views = Vec::new();
+        for path in paths.iter().flat_map(|path| places(source, path)) {
+            let listing = tensor_files(&path);
+            let mut indexed = false;
             if let Ok(Listing { index: Some(index), beside, .. }) = &listing {
                 let index = index.path.display();
                 let note =
                     |path: &PathBuf| format!("{} is not read: {index} does not name it", path.display());
                 self.notes.extend(beside.iter().map(note));
+                indexed = true;
             }
             let opened = listing.map_or_else(|error| vec![Err(error)], |listing| listing.open());
+            let mut files = Vec::new();
             for file in opened {
                 match file {
                     Ok(file) if !seen.insert(real(file.path())) => {
@@ -159,13 +191,26 @@ impl Opened {
                     Err(error) => self.refuse(source, true, error.to_string()),
                 }
             }
+            match indexed {
+                true => views.extend(self.see(source, files)),
+                false => views.extend(files.into_iter().flat_map(|file| self.see(source, vec![file]))),
+            }
         }
-        files
+        views
     }
 
-    /// A file of Gemma's folder beside the weights.
-    fn beside<T>(&mut self, read: Result<T, String>) -> Option<T> {
-        read.map_err(|message| self.refuse(Source::TextEncoder, false, message)).ok()
+    /// Files that belong together, under official names.
+    fn see(&mut self, source: Source, files: Vec<TensorFile>) -> Vec<View> {
+        let names = Names::of(source, &files.iter().collect::<Vec<_>>());
+        let whole = files.len() == 1;
+        let mut views = Vec::new();
+        for file in files {
+            let Seen { view, problems, notes } = see(source, file, &names, whole);
+            problems.into_iter().for_each(|problem| self.refuse(source, true, problem));
+            self.notes.extend(notes);
+            views.push(view);
+        }
+        views
     }
 
     fn refuse(&mut self, source: Source, weights: bool, message: String) {

@@ -10,11 +10,12 @@ const fn rename(sign: &'static str, from: &'static str, to: &'static str) -> Ren
     Rename { sign, from, to }
 }
 
-const TRANSFORMER: &str = "model.diffusion_model.";
+pub const TRANSFORMER: &str = "model.diffusion_model.";
 
-/// Components on their own lose prefixes: `diffusion_model.` or nothing before the transformer's names, nothing
-/// before those of one VAE, of the text projections, or of the vocoder.
+/// Components on their own lose prefixes: `diffusion_model.`, `velocity_model.`, `model.` or nothing stands before the
+/// transformer's names, nothing before those of one VAE, of the text projections, or of the vocoder.
 pub const CHECKPOINT: &[Rename] = &[
+    rename("model.transformer_blocks.", "model.", TRANSFORMER),
     keep("model."),
     keep("text_embedding_projection."),
     keep("vae."),
@@ -23,6 +24,7 @@ pub const CHECKPOINT: &[Rename] = &[
     rename("bwe_generator.", "", "vocoder."),
     keep("vocoder."),
     rename("diffusion_model.", "diffusion_model.", TRANSFORMER),
+    rename("velocity_model.", "velocity_model.", TRANSFORMER),
     rename(
         "video_aggregate_embed.",
         "video_aggregate_embed.",
@@ -57,11 +59,12 @@ pub const TEXT_ENCODER: &[Rename] = &[
     rename("model.vision_tower.", "model.vision_tower.", "vision_tower."),
     rename("model.multi_modal_projector.", "model.multi_modal_projector.", "multi_modal_projector."),
     rename("model.embed_tokens.", "model.", "language_model.model."),
+    rename("vision_model.", "vision_model.", "vision_tower.vision_model."),
 ];
 
 #[cfg(test)]
 mod tests {
-    use super::{CHECKPOINT, TEXT_ENCODER};
+    use super::{CHECKPOINT, TEXT_ENCODER, TRANSFORMER};
     use zoetrope_runtime::files::{FileDtype, NewTensor, Rename, TensorFile, TensorSet, write_tensors};
 
     fn read(names: &[&str], renames: &[Rename]) -> Vec<String> {
@@ -99,6 +102,12 @@ mod tests {
             &["patchify_proj.weight", "scale_shift_table", "transformer_blocks.0.attn1.to_q.weight"],
             "model.diffusion_model.",
         );
+        let others = ["velocity_model.proj_out.bias", "velocity_model.transformer_blocks.0.ff.net.2.bias"];
+        let wanted =
+            ["proj_out.bias", "transformer_blocks.0.ff.net.2.bias"].map(|n| format!("{TRANSFORMER}{n}"));
+        assert_eq!(read(&others, CHECKPOINT), wanted);
+        let others = ["model.proj_out.bias", "model.transformer_blocks.0.ff.net.2.bias"];
+        assert_eq!(read(&others, CHECKPOINT), wanted);
         same(&["diffusion_model.adaln_single.linear.bias", "diffusion_model.proj_out.bias"], "model.");
         same(&["audio_embeddings_connector.learnable_registers"], "model.diffusion_model.");
         same(&["audio_aggregate_embed.bias", "video_aggregate_embed.bias"], "text_embedding_projection.");

@@ -7,6 +7,7 @@ mod guided;
 mod lora;
 mod model;
 mod parts;
+mod quantised;
 mod run;
 mod slots;
 mod solver;

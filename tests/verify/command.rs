@@ -3,9 +3,10 @@
 use std::fs;
 use std::process::{Command, Output};
 
-use zoetrope_runtime::files::{TensorFile, write_tensors};
+use zoetrope_runtime::files::{FileDtype, TensorFile, write_tensors};
 
 use crate::deep::rewrite;
+use crate::kinds::written;
 use crate::on_disk;
 
 fn zoetrope(args: &[&str]) -> Output {
@@ -92,4 +93,52 @@ fn a_target_may_name_the_files_of_a_checkpoint() {
     let none = show("[\"a.safetensors\", \"c.safetensors\"]");
     assert_eq!(none.status.code(), Some(3));
     assert!(String::from_utf8_lossy(&none.stderr).contains("c.safetensors: cannot be read"));
+}
+
+/// The demo checkpoint with some layers as fp8, scaled.
+fn quantised(from: &std::path::Path) -> TensorFile {
+    let whole = TensorFile::open(from).unwrap();
+    let mut parts = Vec::new();
+    for tensor in whole.iter() {
+        let Some(module) = tensor.name.strip_suffix(".attn1.to_q.weight") else {
+            parts.push((tensor.name.to_string(), tensor.dtype, tensor.shape.to_vec(), tensor.bytes.to_vec()));
+            continue;
+        };
+        let name = |what: &str| format!("{module}.attn1.to_q.{what}");
+        parts.push((name("weight"), FileDtype::F8E4M3, tensor.shape.to_vec(), vec![0x38; tensor.elements()]));
+        parts.push((name("weight_scale"), FileDtype::F32, vec![1], 0.01f32.to_le_bytes().to_vec()));
+    }
+    let metadata: Vec<(&str, &str)> =
+        whole.metadata().iter().map(|(key, text)| (key.as_str(), text.as_str())).collect();
+    written(&metadata, &parts)
+}
+
+#[test]
+fn what_is_done_with_each_file_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = on_disk(folder.path());
+    let checkpoint = &paths.checkpoint[0];
+    fs::write(checkpoint, quantised(checkpoint).contents()).unwrap();
+    // Each file is found by what it is, the LoRAs beside them are not taken.
+    let verify = || zoetrope(&["verify", "--model", folder.path().to_str().unwrap()]);
+    let output = verify();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let row = |component: &str| text.lines().find(|line| line.starts_with(component)).unwrap_or_default();
+    let transformer = row("transformer ");
+    let words =
+        ["demo.safetensors", "2 e4m3 with a scale for the tensor", "bf16", "decoded when it is loaded"];
+    assert!(words.iter().all(|word| transformer.contains(word)), "{text}");
+    assert!(row("upscaler ").contains("read as it is"), "{text}");
+    assert!(text.contains("style-lora.safetensors is ignored: it is a LoRA"), "{text}");
+    // A component that no file has, and one that two have.
+    let second = folder.path().join("second.safetensors");
+    fs::write(&second, fs::read(checkpoint).unwrap()).unwrap();
+    fs::remove_file(paths.upscaler.unwrap()).unwrap();
+    let output = verify();
+    assert_eq!(output.status.code(), Some(3));
+    let [table, text] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
+    let both = [checkpoint, &second].map(|path| path.file_name().unwrap().to_str().unwrap());
+    assert!(text.contains("stand in") && both.iter().all(|name| text.contains(name)), "{text}");
+    assert!(table.lines().any(|line| line.starts_with("upscaler ") && line.contains("missing: ")), "{table}");
 }

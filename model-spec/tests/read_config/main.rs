@@ -85,6 +85,17 @@ fn configs_of_parts_are_joined() {
 }
 
 #[test]
+fn components_without_a_section_are_the_fallbacks() {
+    let mut config: Value = serde_json::from_str(CHECKPOINT).unwrap();
+    let sections = config.as_object_mut().unwrap();
+    sections.retain(|name, _| name == "vae");
+    let texts = ConfigTexts { name: "demo", checkpoint: Some(&config.to_string()), ..ConfigTexts::default() };
+    let found = read_config(&texts, &ModelConfig { upscaler: ltx_2_3_22b().upscaler, ..demo() }).unwrap();
+    assert_eq!(found.video_vae, ltx_2_3_22b().video_vae);
+    assert_eq!((found.transformer, found.vocoder), (demo().transformer, demo().vocoder));
+}
+
+#[test]
 fn missing_texts_are_the_fallbacks() {
     let mut fallback = ltx_2_3_22b();
     fallback.gemma.layers = 3;
@@ -207,7 +218,7 @@ fn every_wrong_value_of_a_checkpoint_is_named() {
         ("/transformer/use_keyframes_abs_pos_embedding", json!(true), "LTX-2.5"),
         ("/transformer/audio_num_attention_heads", Value::Null, "LTX-Video, without audio"),
         ("/transformer", json!([]), "transformer is [], a section wanted"),
-        ("/vae", Value::Null, "vae is missing, a section wanted"),
+        ("/vae", json!(1), "vae is 1, a section wanted"),
         ("/vae/timestep_conditioning", json!(true), "vae.timestep_conditioning is true, false wanted"),
         ("/vae/spatial_padding_mode", json!("reflect"), "vae.spatial_padding_mode"),
         ("/vae/patch_size", json!(2), "enlarge 8 times in time and 16 in space, 8 and 32 wanted"),

@@ -124,6 +124,19 @@ fn convert<From: Stored, To: Stored>(from: &[u8], to: &mut [u8]) {
     }
 }
 
+/// Writes values as elements of a type; nothing for one that is none of F32, F16 and BF16.
+pub(super) fn store(dtype: FileDtype, values: &[f32], out: &mut [u8]) {
+    fn each<To: Stored>(values: &[f32], out: &mut [u8]) {
+        values.iter().zip(out.chunks_exact_mut(To::BYTES)).for_each(|(value, out)| To::store(*value, out));
+    }
+    match dtype {
+        FileDtype::F32 => each::<f32>(values, out),
+        FileDtype::F16 => each::<f16>(values, out),
+        FileDtype::Bf16 => each::<bf16>(values, out),
+        _ => {}
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::{FileDtype, FileError, NewTensor, TensorFile, write_tensors};

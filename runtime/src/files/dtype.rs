@@ -2,22 +2,27 @@
 
 use std::fmt;
 
+use zoetrope_encodings::GgufBlock;
+
 macro_rules! file_dtypes {
     ($($(#[$doc:meta])* $variant:ident = $name:literal, $bits:literal bits;)*) => {
         /// How one element is stored in a file.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum FileDtype {
             $($(#[$doc])* $variant,)*
+            /// Blocks of a GGUF file.
+            Block(GgufBlock),
         }
 
         impl FileDtype {
-            /// Every element type of the format.
+            /// Every element type of safetensors files.
             pub const ALL: &[FileDtype] = &[$(FileDtype::$variant,)*];
 
-            /// Bits of one element.
+            /// Bits of one element; of one in a block its share, rounded up.
             pub const fn bits(self) -> usize {
                 match self {
                     $(FileDtype::$variant => $bits,)*
+                    FileDtype::Block(block) => (block.bytes() * 8).div_ceil(block.elements()),
                 }
             }
 
@@ -25,6 +30,7 @@ macro_rules! file_dtypes {
             pub const fn name(self) -> &'static str {
                 match self {
                     $(FileDtype::$variant => $name,)*
+                    FileDtype::Block(block) => block.name(),
                 }
             }
         }
@@ -89,8 +95,20 @@ impl FileDtype {
         FileDtype::from_name(&dtype.to_string())
     }
 
-    /// Bytes of `elements` packed elements, if they fill whole bytes and the number fits.
+    /// Elements that are stored together.
+    pub const fn block_elements(self) -> usize {
+        match self {
+            FileDtype::Block(block) => block.elements(),
+            _ => 1,
+        }
+    }
+
+    /// Bytes of `elements` packed elements, if they fill whole bytes or blocks and the number fits.
     pub fn bytes_of(self, elements: usize) -> Option<usize> {
+        if let FileDtype::Block(block) = self {
+            let blocks = elements.is_multiple_of(block.elements()).then_some(elements / block.elements());
+            return blocks?.checked_mul(block.bytes());
+        }
         let bits = elements.checked_mul(self.bits())?;
         bits.is_multiple_of(8).then_some(bits / 8)
     }

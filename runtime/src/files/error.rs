@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::{FileDtype, Instead};
+use super::{FileDtype, GgufError, Instead};
 
 /// Why a model file, or a tensor in it, cannot be used.
 #[derive(Debug, Error)]
@@ -42,7 +42,7 @@ pub enum FileError {
         problem: String,
     },
     /// A folder was given that holds no weights.
-    #[error("{}: no *.safetensors file in this folder (give the folder that holds the weights)", path.display())]
+    #[error("{}: no *.safetensors file in this folder, and no *.gguf (give the folder that holds the weights)", path.display())]
     EmptyFolder {
         /// The folder.
         path: PathBuf,
@@ -58,6 +58,20 @@ pub enum FileError {
         found: FileDtype,
         /// The element type asked for.
         wanted: FileDtype,
+    },
+    /// A stored value is no number.
+    #[error("{}: tensor {tensor}: element {element} is {value}, a finite number wanted ({encoding})", path.display())]
+    NotFinite {
+        /// The file.
+        path: PathBuf,
+        /// The tensor's name.
+        tensor: String,
+        /// Which element, counted row by row.
+        element: usize,
+        /// What it is.
+        value: String,
+        /// How the tensor is stored.
+        encoding: String,
     },
     /// The place for a tensor's values has another size than the values.
     #[error("{}: tensor {tensor} needs {wanted} bytes as {dtype}, its place has {given}", path.display())]
@@ -89,6 +103,7 @@ impl FileError {
             | FileError::Split { path, .. }
             | FileError::EmptyFolder { path }
             | FileError::Conversion { path, .. }
+            | FileError::NotFinite { path, .. }
             | FileError::Place { path, .. } => path,
         }
     }
@@ -98,22 +113,39 @@ impl FileError {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum HeaderError {
     /// It is something else.
-    #[error("this is {}, not a safetensors file ({})", .0.found, .0.help)]
+    #[error("this is {}, neither a safetensors file with its header nor a GGUF file ({})", .0.found, .0.help)]
     OtherFormat(Instead),
+    /// It is a GGUF file, with something wrong in it.
+    #[error(transparent)]
+    Gguf(#[from] GgufError),
     /// The length in the first eight bytes cannot be true.
     #[error(
-        "no safetensors file: its first 8 bytes say a header of {length} bytes, but the format allows {max}"
+        "no safetensors file: its first 8 bytes say a header of {length} bytes, but the format allows {max}; and no GGUF file: \
+         its magic is {magic:?}"
     )]
     HeaderLength {
         /// The length that the file claims.
         length: u64,
         /// The longest that is allowed.
         max: usize,
+        /// The first four bytes, as text.
+        magic: String,
     },
     /// The file ends too early.
-    #[error("truncated: {expected} bytes wanted, {actual} found (download the file again)")]
+    #[error(
+        "truncated: {expected} bytes wanted, {actual} found, {} bytes are missing (download the file again)",
+        .expected.saturating_sub(*.actual)
+    )]
     Truncated {
-        /// Bytes that the file must have; if the header itself is cut, the bytes until its end.
+        /// Bytes that the file must have.
+        expected: u64,
+        /// Bytes that it has.
+        actual: u64,
+    },
+    /// The file ends inside its header.
+    #[error("truncated: {expected} bytes wanted for the header, {actual} found (download the file again)")]
+    HeaderCut {
+        /// Bytes until the end of the header.
         expected: u64,
         /// Bytes that it has.
         actual: u64,

@@ -10,6 +10,7 @@ use super::unique::Texts;
 use super::{FileError, TensorFile, read_text};
 
 const SUFFIX: &str = ".safetensors";
+const GGUF_SUFFIX: &str = ".gguf";
 const INDEX_SUFFIX: &str = ".safetensors.index.json";
 /// An index of a million tensors is shorter.
 const MAX_INDEX_BYTES: u64 = 100_000_000;
@@ -111,7 +112,7 @@ impl Listing {
 }
 
 /// The tensor files that a path stands for: itself, those that an index names, or all `*.safetensors` of a folder in
-/// the order of their names. A folder's index is obeyed. Files whose names begin with a dot are none of the user's.
+/// the order of their names; if there are none, all `*.gguf`. A folder's index is obeyed. Files whose names begin with a dot are none of the user's.
 ///
 /// # Errors
 /// The path cannot be read, or is a folder without weights, with two indices, or with a file of a split model missing.
@@ -123,7 +124,7 @@ pub fn tensor_files(path: &Path) -> Result<Listing, FileError> {
             false => Ok(Listing { files: vec![path.to_owned()], ..Listing::default() }),
         };
     }
-    let (mut files, mut indices) = (Vec::new(), Vec::new());
+    let (mut files, mut ggufs, mut indices) = (Vec::new(), Vec::new(), Vec::new());
     for entry in path.read_dir().map_err(FileError::io(path))? {
         let entry = entry.map_err(FileError::io(path))?;
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -131,11 +132,14 @@ pub fn tensor_files(path: &Path) -> Result<Listing, FileError> {
             hidden if hidden.starts_with('.') => {}
             index if index.ends_with(INDEX_SUFFIX) => indices.push(entry.path()),
             file if file.ends_with(SUFFIX) => files.push(entry.path()),
+            file if file.ends_with(GGUF_SUFFIX) => ggufs.push(entry.path()),
             _ => {}
         }
     }
     files.sort();
+    ggufs.sort();
     indices.sort();
+    let files = if files.is_empty() { ggufs } else { files };
     let split = |problem| FileError::Split { path: path.to_owned(), problem };
     match indices.as_slice() {
         [first, second, ..] => {
@@ -223,8 +227,13 @@ mod tests {
         let set = TensorSet::open(&[folder], &[]).unwrap();
         assert_eq!(set.iter().map(|(name, t)| (name, t.bytes[0])).collect::<Vec<_>>(), [("a", 1), ("b", 2)]);
         assert!(refused(&folder.join("none.safetensors")).contains("none.safetensors: cannot be read"));
+        fs::write(folder.join("d.gguf"), b"").unwrap();
+        assert_eq!(tensor_files(folder).unwrap().files.len(), 2, "of both kinds, one counts");
         fs::write(folder.join("c.safetensors"), b"").unwrap();
         assert!(refused(folder).contains("this is an empty file"), "{}", refused(folder));
+        let ggufs = tempfile::tempdir().unwrap();
+        fs::write(ggufs.path().join("d.gguf"), b"GGUF").unwrap();
+        assert_eq!(names(&tensor_files(ggufs.path()).unwrap().files), ["d.gguf"]);
     }
 
     #[test]

@@ -46,16 +46,21 @@ impl Header {
             return Err(HeaderError::OtherFormat(instead));
         }
         let Some((length, rest)) = file.split_first_chunk::<LENGTH_BYTES>() else {
-            return Err(HeaderError::Truncated { expected: LENGTH_BYTES as u64, actual });
+            return Err(HeaderError::HeaderCut { expected: LENGTH_BYTES as u64, actual });
         };
         let length = u64::from_le_bytes(*length);
         if length > MAX_HEADER_BYTES as u64 {
             let message = Instead::message(file).map(HeaderError::OtherFormat);
-            return Err(message.unwrap_or(HeaderError::HeaderLength { length, max: MAX_HEADER_BYTES }));
+            let magic = shown(&String::from_utf8_lossy(&file[..4]));
+            return Err(message.unwrap_or(HeaderError::HeaderLength {
+                length,
+                max: MAX_HEADER_BYTES,
+                magic,
+            }));
         }
         let data_start = LENGTH_BYTES + length as usize;
         let Some(json) = rest.get(..length as usize) else {
-            return Err(HeaderError::Truncated { expected: data_start as u64, actual });
+            return Err(HeaderError::HeaderCut { expected: data_start as u64, actual });
         };
         // A private copy: the file may be a mapping that another process writes to, and the parser relies on text
         // that it has checked.

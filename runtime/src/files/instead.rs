@@ -57,7 +57,6 @@ impl Instead {
             return Instead::message(bytes);
         }
         match bytes {
-            [b'G', b'G', b'U', b'F', ..] => Instead::new("a GGUF file", CONVERT),
             [b'P', b'K', 3, 4, ..] => Instead::new("a zip archive, perhaps of PyTorch", CONVERT),
             [0x80, 2..=5, ..] if bytes.get(7) != Some(&0) => Instead::new("a pickle of PyTorch", CONVERT),
             [0x1f, 0x8b, ..] if bytes.get(7) != Some(&0) => Instead::new("a gzip archive", "unpack it"),
@@ -96,7 +95,7 @@ mod tests {
         assert_eq!(found(b"{\"error\":\"Access to model x is restricted\"}").get(..8), Some("the text"));
         assert_eq!(found(&[0; 100]), "a file that begins with zeros");
         assert_eq!(found(b""), "an empty file");
-        assert_eq!(found(b"GGUF\x03\0\0\0"), "a GGUF file");
+        assert_eq!(found(b"GGUF\x03\0\0\0"), "");
         assert_eq!(found(b"\x80\x02}q\x00X\x05\x01"), "a pickle of PyTorch");
         // The lengths of headers look like that.
         for length in [0x0d_4e88_u64, 0x0280, 0x8b1f] {

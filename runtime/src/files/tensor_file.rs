@@ -1,21 +1,46 @@
 //! One tensor file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::computed::Computed;
-use super::header::Header;
+use super::gguf::{Gguf, MAGIC};
+use super::header::{Entry, Header};
 use super::text::regular;
-use super::{FileDtype, FileError};
+use super::{FileDtype, FileError, HeaderError};
 use crate::map::Map;
 
-/// An open safetensors file whose header passed every check.
+/// An open safetensors or GGUF file whose header passed every check.
 pub struct TensorFile {
     path: PathBuf,
     bytes: Bytes,
-    header: Header,
+    format: Format,
 }
+
+enum Format {
+    Safetensors(Header),
+    Gguf(Gguf),
+}
+
+impl Format {
+    fn names(&self) -> &BTreeSet<String> {
+        match self {
+            Format::Safetensors(header) => &header.names,
+            Format::Gguf(gguf) => &gguf.names,
+        }
+    }
+
+    fn entry(&self, name: &str) -> Option<(&str, Entry<'_>)> {
+        match self {
+            Format::Safetensors(header) => header.entry(name),
+            Format::Gguf(gguf) => gguf.entry(name),
+        }
+    }
+}
+
+/// The metadata of files that have none as texts.
+static NO_TEXTS: BTreeMap<String, String> = BTreeMap::new();
 
 enum Bytes {
     Mapped(Map),
@@ -54,7 +79,7 @@ impl TensorFile {
     /// Maps a file and checks its header.
     ///
     /// # Errors
-    /// The file cannot be read, or is not a complete and consistent safetensors file.
+    /// The file cannot be read, or is not a complete and consistent safetensors or GGUF file.
     pub fn open(path: &Path) -> Result<TensorFile, FileError> {
         regular(path)?;
         let map = Map::open(path).map_err(FileError::io(path))?;
@@ -64,15 +89,18 @@ impl TensorFile {
     /// A file that exists in memory only; `path` is what messages call it.
     ///
     /// # Errors
-    /// The bytes are not a complete and consistent safetensors file.
+    /// The bytes are not a complete and consistent safetensors or GGUF file.
     pub fn from_bytes(path: impl AsRef<Path>, bytes: Vec<u8>) -> Result<TensorFile, FileError> {
         TensorFile::new(path.as_ref(), Bytes::Owned(bytes))
     }
 
     fn new(path: &Path, bytes: Bytes) -> Result<TensorFile, FileError> {
-        let header =
-            Header::parse(&bytes).map_err(|problem| FileError::Header { path: path.to_owned(), problem })?;
-        Ok(TensorFile { path: path.to_owned(), bytes, header })
+        let format = match bytes.starts_with(MAGIC) {
+            true => Gguf::parse(&bytes).map(Format::Gguf).map_err(HeaderError::Gguf),
+            false => Header::parse(&bytes).map(Format::Safetensors),
+        };
+        let format = format.map_err(|problem| FileError::Header { path: path.to_owned(), problem })?;
+        Ok(TensorFile { path: path.to_owned(), bytes, format })
     }
 
     /// Checks that a mapped file still has the length and the time of modification that it had when it was opened: it is
@@ -92,36 +120,55 @@ impl TensorFile {
         &self.path
     }
 
-    /// The texts that the file's maker put beside the tensors.
+    /// The texts that the maker of a safetensors file put beside the tensors.
     pub fn metadata(&self) -> &BTreeMap<String, String> {
-        &self.header.metadata
+        match &self.format {
+            Format::Safetensors(header) => &header.metadata,
+            Format::Gguf(_) => &NO_TEXTS,
+        }
+    }
+
+    /// The header of a GGUF file.
+    pub fn gguf(&self) -> Option<&Gguf> {
+        match &self.format {
+            Format::Gguf(gguf) => Some(gguf),
+            Format::Safetensors(_) => None,
+        }
+    }
+
+    /// All bytes of the file: arrays of a GGUF header are read out of them.
+    pub fn contents(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// The tensor of this name.
     pub fn get(&self, name: &str) -> Option<Tensor<'_>> {
-        let (name, entry) = self.header.entry(name)?;
+        let (name, entry) = self.format.entry(name)?;
         let bytes = &self.bytes[entry.place];
         Some(Tensor { file: &self.path, name, dtype: entry.dtype, shape: entry.shape, bytes, computed: None })
     }
 
     /// The names of all tensors, in their order.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.header.names.iter().map(String::as_str)
+    pub fn names(&self) -> impl Iterator<Item = &str> + Clone {
+        self.format.names().iter().map(String::as_str)
     }
 
     /// All tensors, by name.
     pub fn iter(&self) -> impl Iterator<Item = Tensor<'_>> {
-        self.header.names.iter().filter_map(|name| self.get(name))
+        self.format.names().iter().filter_map(|name| self.get(name))
     }
 
     /// Offers only the tensors whose names `keep` accepts, as if the file had no others.
     pub fn retain(&mut self, keep: impl FnMut(&String) -> bool) {
-        self.header.names.retain(keep);
+        match &mut self.format {
+            Format::Safetensors(header) => header.names.retain(keep),
+            Format::Gguf(gguf) => gguf.names.retain(keep),
+        }
     }
 
     /// How many bytes of the file lie behind the last one of a tensor.
     pub fn bytes_behind(&self, name: &str) -> Option<usize> {
-        Some(self.bytes.len() - self.header.entry(name)?.1.place.end)
+        Some(self.bytes.len() - self.format.entry(name)?.1.place.end)
     }
 
     /// How many bytes of the file lie behind its last byte that is not zero.
@@ -135,7 +182,7 @@ impl TensorFile {
 
 impl fmt::Debug for TensorFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let tensors = self.header.names.len();
+        let tensors = self.format.names().len();
         f.debug_struct("TensorFile")
             .field("path", &self.path)
             .field("tensors", &tensors)

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::path::Path;
+use std::sync::Arc;
 
-use super::{FileError, Tensor, TensorFile, tensor_files};
+use super::decoded::Decoded;
+use super::{FileDtype, FileError, Tensor, TensorFile, tensor_files};
 
 /// How a file that was written with other names is read: in a file that has a tensor whose name begins with `sign`,
 /// names that begin with `from` count as if they began with `to`.
@@ -21,32 +23,98 @@ pub struct Rename {
     pub to: &'static str,
 }
 
+/// A list of renames as it applies to one file, or to the files that one model was split into.
+#[derive(Clone, Debug)]
+pub struct Renames(Vec<Rename>);
+
+impl Renames {
+    /// Those of `renames` whose sign is among `names`.
+    pub fn of<'n>(renames: &[Rename], names: impl Iterator<Item = &'n str> + Clone) -> Renames {
+        let signed = |rename: &&Rename| names.clone().any(|name| name.starts_with(rename.sign));
+        Renames(renames.iter().filter(signed).copied().collect())
+    }
+
+    /// The model's name of a tensor.
+    pub fn official(&self, name: &str) -> String {
+        for rename in &self.0 {
+            if let Some(rest) = name.strip_prefix(rename.from) {
+                return format!("{}{rest}", rename.to);
+            }
+        }
+        name.to_string()
+    }
+}
+
+/// A file under the names that the model uses.
+#[derive(Debug)]
+pub struct View {
+    pub file: Arc<TensorFile>,
+    pub tensors: Vec<Viewed>,
+}
+
+/// A tensor under the name that the model uses.
+#[derive(Debug)]
+pub struct Viewed {
+    /// The model's name.
+    pub name: String,
+    /// The name in the file.
+    pub stored: String,
+    /// What makes its values, where they are not the stored numbers.
+    pub decoded: Option<Decoded>,
+}
+
+impl View {
+    /// All tensors of a file as they are stored, read with `renames`.
+    pub fn plain(file: TensorFile, renames: &[Rename]) -> View {
+        let renames = Renames::of(renames, file.names());
+        let viewed = |stored: &str| Viewed {
+            name: renames.official(stored),
+            stored: stored.to_string(),
+            decoded: None,
+        };
+        let tensors = file.names().map(viewed).collect();
+        View { file: Arc::new(file), tensors }
+    }
+}
+
 /// The union of tensor files. Of a tensor that they hold twice the first counts, and [`TensorSet::doubles`] says so.
 #[derive(Debug, Default)]
 pub struct TensorSet {
-    files: Vec<TensorFile>,
-    /// By the model's name: the file's index and the name in it.
-    index: BTreeMap<String, (usize, String)>,
+    files: Vec<Arc<TensorFile>>,
+    /// By the model's name.
+    index: BTreeMap<String, Place>,
     /// By the model's name, as in `index`: what was there already.
-    doubles: Vec<(String, usize, String)>,
+    doubles: Vec<(String, Place)>,
+}
+
+/// Where a tensor is.
+#[derive(Debug)]
+struct Place {
+    /// The file's index.
+    file: usize,
+    stored: String,
+    decoded: Option<Decoded>,
 }
 
 impl TensorSet {
     /// The union of `files`, read with `renames`.
     pub fn new(files: Vec<TensorFile>, renames: &[Rename]) -> TensorSet {
+        TensorSet::of(files.into_iter().map(|file| View::plain(file, renames)).collect())
+    }
+
+    /// The union of files that are viewed in whatever way.
+    pub fn of(views: Vec<View>) -> TensorSet {
         let mut set = TensorSet::default();
-        for (number, file) in files.iter().enumerate() {
-            let signed = |rename: &&Rename| file.names().any(|name| name.starts_with(rename.sign));
-            let renames: Vec<&Rename> = renames.iter().filter(signed).collect();
-            for stored in file.names() {
-                let place = (number, stored.to_string());
-                match set.index.entry(renamed(stored, &renames)) {
+        for (number, View { file, tensors }) in views.into_iter().enumerate() {
+            for Viewed { name, stored, decoded } in tensors {
+                let place = Place { file: number, stored, decoded };
+                match set.index.entry(name) {
                     Entry::Vacant(vacant) => drop(vacant.insert(place)),
-                    Entry::Occupied(there) => set.doubles.push((there.key().clone(), place.0, place.1)),
+                    Entry::Occupied(there) => set.doubles.push((there.key().clone(), place)),
                 }
             }
+            set.files.push(file);
         }
-        set.files = files;
         set
     }
 
@@ -64,29 +132,47 @@ impl TensorSet {
         Ok(TensorSet::new(files, renames))
     }
 
-    /// The tensor with this name of the model. [`Tensor::name`] is the name in its file.
+    /// The tensor with this name of the model. [`Tensor::name`] is the name in its file. One that is decoded shows its
+    /// stored bytes, and F32 as its type.
     pub fn get(&self, name: &str) -> Option<Tensor<'_>> {
-        let (file, stored) = self.index.get(name)?;
-        self.files[*file].get(stored)
+        self.at(self.index.get(name)?)
+    }
+
+    fn at<'s>(&'s self, place: &'s Place) -> Option<Tensor<'s>> {
+        let tensor = self.files[place.file].get(&place.stored)?;
+        Some(match &place.decoded {
+            Some(decoded) => {
+                Tensor { dtype: FileDtype::F32, shape: decoded.shape(), computed: Some(decoded), ..tensor }
+            }
+            None => tensor,
+        })
+    }
+
+    /// What makes the values of a tensor, where they are not the stored numbers.
+    pub fn decoded(&self, name: &str) -> Option<&Decoded> {
+        self.index.get(name)?.decoded.as_ref()
+    }
+
+    /// The same, to be changed.
+    pub fn decoded_mut(&mut self, name: &str) -> Option<&mut Decoded> {
+        self.index.get_mut(name)?.decoded.as_mut()
     }
 
     /// All tensors by the model's names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Tensor<'_>)> {
-        self.index
-            .iter()
-            .filter_map(|(name, (file, stored))| Some((name.as_str(), self.files[*file].get(stored)?)))
+        self.index.iter().filter_map(|(name, place)| Some((name.as_str(), self.at(place)?)))
     }
 
     /// The files, in the order of the union.
-    pub fn files(&self) -> &[TensorFile] {
-        &self.files
+    pub fn files(&self) -> impl ExactSizeIterator<Item = &TensorFile> {
+        self.files.iter().map(Arc::as_ref)
     }
 
     /// The model's name of every tensor that is there a second time, with the one that counts and the other one.
     pub fn doubles(&self) -> impl Iterator<Item = (&str, Tensor<'_>, Tensor<'_>)> {
-        self.doubles.iter().filter_map(|(name, file, stored)| {
-            Some((name.as_str(), self.get(name)?, self.files[*file].get(stored)?))
-        })
+        self.doubles
+            .iter()
+            .filter_map(|(name, place)| Some((name.as_str(), self.get(name)?, self.at(place)?)))
     }
 
     /// As [`TensorFile::unchanged`], of all files.
@@ -94,22 +180,13 @@ impl TensorSet {
     /// # Errors
     /// The first file that was changed.
     pub fn unchanged(&self) -> Result<(), FileError> {
-        self.files.iter().try_for_each(TensorFile::unchanged)
+        self.files().try_for_each(TensorFile::unchanged)
     }
 
     /// A text of the files' metadata, from every file that has it.
     pub fn texts(&self, key: &str) -> impl Iterator<Item = (&Path, &str)> {
-        self.files.iter().filter_map(move |file| Some((file.path(), file.metadata().get(key)?.as_str())))
+        self.files().filter_map(move |file| Some((file.path(), file.metadata().get(key)?.as_str())))
     }
-}
-
-fn renamed(name: &str, renames: &[&Rename]) -> String {
-    for rename in renames {
-        if let Some(rest) = name.strip_prefix(rename.from) {
-            return format!("{}{rest}", rename.to);
-        }
-    }
-    name.to_string()
 }
 
 #[cfg(test)]

@@ -58,6 +58,11 @@ fn limited(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 
 /// Refuses pipes and devices before they are opened: opening a pipe waits for somebody who writes.
 pub(super) fn regular(path: &Path) -> Result<(), FileError> {
+    if let (Ok(target), false) = (path.read_link(), path.exists()) {
+        // Caches of downloads are made of such links.
+        let problem = format!("not downloaded: it is a link to {}, which is not there", target.display());
+        return Err(FileError::Text { path: path.to_owned(), problem });
+    }
     let found = path.metadata().map_err(FileError::io(path))?;
     let refused = || io::Error::new(io::ErrorKind::InvalidInput, "not a regular file");
     if found.is_file() { Ok(()) } else { Err(FileError::io(path)(refused())) }

@@ -64,7 +64,8 @@ pub fn read_config(texts: &ConfigTexts<'_>, fallback: &ModelConfig) -> Result<Mo
     generation::check_version(texts.model_version, &problems);
     let checkpoint = match texts.checkpoint {
         Some(text) => {
-            parse(text, "the checkpoint's config", &problems).and_then(|root| checkpoint(&root, &problems))
+            let root = parse(text, "the checkpoint's config", &problems);
+            root.and_then(|root| checkpoint(&root, Checkpoint::of(fallback), &problems))
         }
         None => Some(Checkpoint::of(fallback)),
     };
@@ -139,18 +140,20 @@ fn parse(text: &str, what: &str, problems: &Problems) -> Option<Value> {
     }
 }
 
-fn checkpoint(root: &Value, problems: &Problems) -> Option<Checkpoint> {
+/// The components of a config. Those that it has no section for are those of `other`: files that hold one component have
+/// its section alone.
+fn checkpoint(root: &Value, other: Checkpoint, problems: &Problems) -> Option<Checkpoint> {
     let root = Section::root("", root, problems);
     if !generation::check_config(&root) {
         // The keys of another generation differ everywhere; a list of them would hide what matters.
         return None;
     }
-    let section = root.section("transformer");
-    let transformer = section.as_ref().and_then(transformer::read);
-    let connectors = section.as_ref().and_then(transformer::read_connectors);
-    let video_vae = root.section("vae").as_ref().and_then(video_vae::read);
-    let audio_vae = root.section("audio_vae").as_ref().and_then(audio_vae::read);
-    let vocoder = root.section("vocoder").as_ref().and_then(vocoder::read);
+    let connectors = (other.video_connector, other.audio_connector);
+    let transformer = component(&root, "transformer", other.transformer, transformer::read);
+    let connectors = component(&root, "transformer", connectors, transformer::read_connectors);
+    let video_vae = component(&root, "vae", other.video_vae, video_vae::read);
+    let audio_vae = component(&root, "audio_vae", other.audio_vae, audio_vae::read);
+    let vocoder = component(&root, "vocoder", other.vocoder, vocoder::read);
     if let (Some(transformer), Some(vae)) = (&transformer, &video_vae) {
         let (have, want) = (vae.latent_channels, transformer.video_channels);
         problems.check(have == want, || {
@@ -178,4 +181,17 @@ fn checkpoint(root: &Value, problems: &Problems) -> Option<Checkpoint> {
         audio_vae: audio_vae?,
         vocoder: vocoder?,
     })
+}
+
+/// What a section says, or `other` where there is none.
+fn component<T>(
+    root: &Section<'_>,
+    name: &str,
+    other: T,
+    read: impl Fn(&Section<'_>) -> Option<T>,
+) -> Option<T> {
+    match root.get(name) {
+        None => Some(other),
+        Some(_) => root.section(name).as_ref().and_then(read),
+    }
 }

@@ -1,0 +1,165 @@
+//! Every encoding against values that other programs computed (tests/fixtures/encodings).
+
+use safetensors::SafeTensors;
+use zoetrope_encodings::{Blocks, Code, Encoding, GgufBlock, Matrix, Number};
+use zoetrope_encodings::{e2m1, e4m3, e5m2, e8m0, rotate, tile_place, tiled};
+
+fn with(check: impl FnOnce(&SafeTensors<'_>, &dyn Fn(&str) -> Vec<usize>)) {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/encodings/blocks.safetensors");
+    let bytes = std::fs::read(path).unwrap();
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
+    let rows = |size: &str| {
+        let text = &metadata.metadata().as_ref().unwrap()[&format!("rows.{size}")];
+        text.trim_matches(['[', ']']).split(", ").map(|number| number.parse().unwrap()).collect()
+    };
+    check(&SafeTensors::deserialize(&bytes).unwrap(), &rows);
+}
+
+fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+}
+
+fn same(name: &str, got: &[f32], want: &[f32]) {
+    assert_eq!(got.len(), want.len(), "{name}");
+    for (i, (got, want)) in got.iter().zip(want).enumerate() {
+        let equal = got.to_bits() == want.to_bits() || got.is_nan() && want.is_nan();
+        assert!(equal, "{name}: element {i} is {got}, {want} wanted");
+    }
+}
+
+fn decoded(matrix: &Matrix<'_>) -> Vec<f32> {
+    let mut out = vec![0.0; matrix.rows() * matrix.columns()];
+    matrix.decode(0, &mut out);
+    out
+}
+
+#[test]
+fn numbers() {
+    with(|file, _| {
+        for (name, number) in
+            [("e4m3", e4m3 as fn(u8) -> f32), ("e5m2", e5m2), ("e2m1", e2m1), ("e8m0", e8m0)]
+        {
+            let want = floats(file.tensor(&format!("table.{name}")).unwrap().data());
+            // Codes of numbers that are not finite are marked; their value in the table is 0.
+            let finite = file.tensor(&format!("table.{name}.finite"));
+            let marked = |code: usize| finite.as_ref().is_ok_and(|f| f.data()[code] == 0);
+            for (code, want) in want.iter().enumerate() {
+                let got = number(code as u8);
+                match marked(code) {
+                    true => assert!(!got.is_finite(), "{name}: {code:#x} is {got}"),
+                    false => same(name, &[got], &[*want]),
+                }
+            }
+        }
+        assert!(e8m0(255).is_nan());
+        let all: Vec<u8> = (0..=255).collect();
+        for (number, value) in [(Number::E4m3, e4m3 as fn(u8) -> f32), (Number::E5m2, e5m2)] {
+            let matrix = Matrix::new(Encoding::Plain(number), [16, 16], &all, &[], 1.0).unwrap();
+            same(number.name(), &decoded(&matrix), &all.iter().map(|b| value(*b)).collect::<Vec<_>>());
+        }
+    });
+}
+
+#[test]
+fn blocks_of_gguf() {
+    with(|file, _| {
+        for &block in GgufBlock::ALL {
+            let tensor = |what| file.tensor(&format!("gguf.{}.{what}", block.name())).unwrap();
+            let (raw, values) = (tensor("raw"), tensor("values"));
+            let shape = [raw.shape()[0], block.elements()];
+            let matrix = Matrix::new(Encoding::Gguf(block), shape, raw.data(), &[], 1.0).unwrap();
+            same(block.name(), &decoded(&matrix), &floats(values.data()));
+            assert_eq!(GgufBlock::from_id(block.id()), Some(block));
+        }
+    });
+}
+
+#[test]
+fn scales_in_tiles() {
+    with(|file, rows| {
+        let (plain, wanted) = (file.tensor("tiles.plain").unwrap(), file.tensor("tiles.tiled").unwrap());
+        let [r, c] = [plain.shape()[0], plain.shape()[1]];
+        assert_eq!(tiled(r, c).unwrap(), wanted.shape());
+        for (i, scale) in plain.data().iter().enumerate() {
+            assert_eq!(wanted.data()[tile_place(i / c, i % c, c)], *scale, "{i}");
+        }
+        for (kind, encoding, elements) in [("mxfp8", Encoding::Mxfp8, 1), ("nvfp4", Encoding::Nvfp4, 2)] {
+            for size in ["144x96", "48x320"] {
+                let tensor = |what| file.tensor(&format!("{kind}.{size}.{what}"));
+                let (codes, scales) = (tensor("weight").unwrap(), tensor("weight_scale").unwrap());
+                let scale = tensor("weight_scale_2").map_or(1.0, |scale| floats(scale.data())[0]);
+                let shape = [codes.shape()[0], codes.shape()[1] * elements];
+                let matrix = Matrix::new(encoding, shape, codes.data(), scales.data(), scale).unwrap();
+                let all = decoded(&matrix);
+                let row = |r: &usize| all[r * shape[1]..(r + 1) * shape[1]].to_vec();
+                let got: Vec<f32> = rows(size).iter().flat_map(row).collect();
+                same(&format!("{kind} {size}"), &got, &floats(tensor("values").unwrap().data()));
+                assert!(Matrix::new(encoding, shape, codes.data(), &scales.data()[1..], scale).is_none());
+            }
+        }
+    });
+}
+
+#[test]
+fn rotated_rows_are_turned_back() {
+    with(|file, _| {
+        for group in [4, 16, 64, 256] {
+            let tensor = |what| file.tensor(&format!("convrot.{group}.{what}")).unwrap();
+            let shape = [tensor("weight").shape()[0], tensor("weight").shape()[1]];
+            let codes: Vec<u8> = tensor("weight").data().iter().step_by(4).copied().collect();
+            let encoding = Encoding::Rotated { blocks: Blocks::Row, group };
+            let matrix = Matrix::new(encoding, shape, &codes, tensor("weight_scale").data(), 1.0).unwrap();
+            let (got, want) = (decoded(&matrix), floats(tensor("values").data()));
+            let sum =
+                |of: &dyn Fn(usize) -> f32| (0..want.len()).map(|i| f64::from(of(i)).powi(2)).sum::<f64>();
+            let (off, all) = (sum(&|i| got[i] - want[i]), sum(&|i| want[i]));
+            assert!((off / all).sqrt() < 1e-6, "{group}: {}", (off / all).sqrt());
+            let mut twice = want[..group].to_vec();
+            rotate(&mut twice);
+            assert!((twice[0] - want[0]).abs() > 1e-6, "rotated {group}");
+        }
+    });
+}
+
+/// Small integers and powers of two, whose products are exact: what a scale belongs to.
+#[test]
+fn scales_of_tensors_rows_and_blocks() {
+    let codes: Vec<u8> = (0..6 * 10).collect();
+    let scales: Vec<f32> = (0..12).map(|i| (1 << i) as f32).collect();
+    let bytes: Vec<u8> = scales.iter().flat_map(|scale| scale.to_le_bytes()).collect();
+    let check = |blocks: Blocks, count: usize, place: &dyn Fn(usize, usize) -> usize| {
+        let scaled = Encoding::Scaled { code: Code::I8, blocks };
+        let matrix = Matrix::new(scaled, [6, 10], &codes, &bytes[..4 * count], 1.0).unwrap();
+        let want: Vec<f32> = (0..60).map(|i| i as f32 * scales[place(i / 10, i % 10)]).collect();
+        same(&scaled.to_string(), &decoded(&matrix), &want);
+    };
+    check(Blocks::Tensor, 1, &|_, _| 0);
+    check(Blocks::Row, 6, &|row, _| row);
+    check(Blocks::Of { rows: 2, columns: 3 }, 12, &|row, column| row / 2 * 4 + column / 3);
+}
+
+/// Bits do not depend on what else is asked for.
+#[test]
+fn any_range_gives_the_same_bits() {
+    let bytes: Vec<u8> = (0..4096usize).map(|i| (i * i + 7 * i) as u8 & 0x77).collect();
+    let mut encodings = vec![
+        Encoding::Plain(Number::F16),
+        Encoding::Scaled { code: Code::E4m3, blocks: Blocks::Of { rows: 1, columns: 24 } },
+        Encoding::Rotated { blocks: Blocks::Tensor, group: 16 },
+        Encoding::Mxfp8,
+        Encoding::Nvfp4,
+    ];
+    encodings.extend(GgufBlock::ALL.iter().map(|block| Encoding::Gguf(*block)));
+    for encoding in encodings {
+        let shape = [2, 256];
+        let [codes, scales] = [encoding.code_bytes(2, 256), encoding.scale_bytes(2, 256)];
+        let matrix =
+            Matrix::new(encoding, shape, &bytes[..codes.unwrap()], &bytes[..scales.unwrap()], 0.5).unwrap();
+        let all = decoded(&matrix);
+        for (first, length) in [(0, 1), (5, 11), (31, 2), (16, 48), (250, 20), (255, 257), (511, 1)] {
+            let mut out = vec![0.0; length];
+            matrix.decode(first, &mut out);
+            same(&encoding.to_string(), &out, &all[first..first + length]);
+        }
+    }
+}
