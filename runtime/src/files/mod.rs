@@ -11,6 +11,7 @@ mod filters;
 mod folder;
 mod header;
 mod instead;
+mod quantised;
 mod tensor_file;
 mod tensor_set;
 mod text;
