@@ -6,6 +6,8 @@
 //! `tests/fixtures/gamma/README.md` says where the numbers come from.
 
 pub mod golden;
+#[cfg(feature = "clips")]
+pub mod mp4;
 pub mod recipe;
 pub mod tensor;
 pub mod yuv420;
