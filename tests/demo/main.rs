@@ -1,6 +1,7 @@
 //! The demo model: complete, the same everywhere, on disk as in memory; its trained tensors are what was exported.
 
 mod documented;
+mod drawn;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -9,6 +9,8 @@ pub mod golden;
 #[cfg(feature = "clips")]
 pub mod mp4;
 pub mod recipe;
+#[cfg(feature = "clips")]
+pub mod seen;
 pub mod tensor;
 pub mod yuv420;
 

@@ -109,11 +109,28 @@ impl Read {
         (config.profile, config.freq_index, config.chan_conf)
     }
 
-    /// All audio, decoded and interleaved, with the encoder's delay before it.
+    /// All audio, decoded and interleaved, with the delays of encoder and decoder before it.
     ///
     /// # Panics
     /// If the stream is damaged.
     pub fn decoded_audio(&self) -> Vec<i16> {
+        self.decode_audio().0
+    }
+
+    /// Left and right, -1 to 1, from where the edit list says that they begin.
+    ///
+    /// # Panics
+    /// If the stream is damaged.
+    pub fn sound(&self) -> [Vec<f32>; 2] {
+        let edits = self.audio().trak(&self.mp4).edts.as_ref().and_then(|edits| edits.elst.as_ref());
+        let before = edits.and_then(|edits| edits.entries.first()).map_or(0, |edit| edit.media_time as usize);
+        let (samples, delay) = self.decode_audio();
+        let side = |side: usize| samples.iter().skip(2 * (before + delay) + side).step_by(2);
+        [0, 1].map(|number| side(number).map(|x| f32::from(*x) / 32768.0).collect())
+    }
+
+    /// All audio as the decoder gives it, and the samples of a side by which it comes late.
+    fn decode_audio(&self) -> (Vec<i16>, usize) {
         let (profile, frequency, channels) = self.audio_config();
         let config = u16::from(profile) << 11 | u16::from(frequency) << 7 | u16::from(channels) << 3;
         let mut decoder = fdk_aac::dec::Decoder::new(fdk_aac::dec::Transport::Raw);
@@ -126,7 +143,7 @@ impl Read {
             decoder.decode_frame(&mut frame).unwrap();
             audio.extend(frame);
         }
-        audio
+        (audio, decoder.stream_info().outputDelay as usize)
     }
 }
 
