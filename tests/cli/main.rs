@@ -215,7 +215,7 @@ fn a_plan_is_read_without_a_model() {
     let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
     assert!(readme.contains(&said), "the README shows another plan than this:\n{said}");
     let launches = String::from_utf8_lossy(&zoetrope(&["plan", "--launches"]).stdout).into_owned();
-    assert!(launches.contains("loop transformer_blocks x2"), "{launches}");
+    assert!(launches.contains("loop transformer_blocks x3"), "{launches}");
     let why = zoetropec(&["show", "res-tiny", "--why", "transformer_blocks.*.attn1"]);
     assert!(String::from_utf8_lossy(&why.stdout).contains("chosen"));
 }

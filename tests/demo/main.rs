@@ -107,7 +107,7 @@ fn made_up_values_are_the_same_on_every_machine() {
     let sources = [Source::Checkpoint, Source::TextEncoder, Source::SpatialUpscaler];
     let hashes = sources.map(|source| hash(&memory, list.iter().filter(|wanted| wanted.source == source)));
     let hashes = hashes.each_ref().map(|hash| &hash[..16]);
-    assert_eq!(hashes, ["d8d114b944313457", "a420c59e5068bc17", "5a5067bed86bf73c"]);
+    assert_eq!(hashes, ["e0e71c2e62afd328", "a420c59e5068bc17", "eacc845130f69723"]);
 }
 
 /// Against hashes of the values as tools/demo-model/export.py has them.
