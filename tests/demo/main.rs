@@ -2,6 +2,10 @@
 
 mod documented;
 mod drawn;
+#[cfg(all(feature = "res-tiny", feature = "aac-fdk"))]
+mod made;
+#[cfg(all(feature = "res-tiny", feature = "aac-fdk"))]
+mod obeyed;
 
 use std::collections::BTreeMap;
 use std::path::Path;
