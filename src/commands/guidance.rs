@@ -13,6 +13,9 @@ const NEGATIVE_PROMPT: &str = "blurry, out of focus, low quality, compression ar
     frozen motion, distorted anatomy, extra fingers, deformed faces, watermark, logo, subtitles, garbled text, \
     distorted or muffled sound, robotic voice, hiss, clipping";
 
+/// The option that says otherwise.
+const NEGATIVE_OPTION: &str = "--negative-prompt";
+
 /// Options of guided plans.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Guided plans")]
@@ -75,7 +78,7 @@ impl GuidanceArgs {
     /// All options that are said, each with the port of the pass that it is for.
     fn options(&self) -> impl Iterator<Item = (&'static str, Option<&'static str>)> {
         let scales = self.said().map(|(option, port, _)| (option, Some(port)));
-        let negative = self.negative_prompt.as_ref().map(|_| ("--negative-prompt", Some("v.cfg_scale")));
+        let negative = self.negative_prompt.as_ref().map(|_| (NEGATIVE_OPTION, None));
         let skip = (self.skip_step > 0).then_some(("--skip-step", None));
         scales.chain(negative).chain(self.steps.map(|_| ("--steps", None))).chain(skip)
     }
@@ -102,7 +105,9 @@ impl GuidanceArgs {
     pub fn check(&self, plan: &Plan) -> Result<(), Failure> {
         let guided = plan.phases.iter().any(has_open_steps);
         let fits = |port: &Option<&str>| guided && port.is_none_or(|port| scale(plan, port).is_some());
-        if let Some((option, _)) = self.options().find(|(_, port)| !fits(port)) {
+        let unfit = self.options().find(|(_, port)| !fits(port)).map(|(option, _)| option);
+        let unheard = self.negative_prompt.is_some() && !hears_negative(plan);
+        if let Some(option) = unfit.or(unheard.then_some(NEGATIVE_OPTION)) {
             let why = if guided { "has no pass for it" } else { "is not guided" };
             return Err(Failure::usage(format!(
                 "{option} is for guided plans, and plan {} {why}\n  help  docs/targets.md, Guidance",
@@ -120,7 +125,9 @@ impl GuidanceArgs {
         let value = |name: &str| self.said().find(|(_, port, _)| *port == name).map(|(_, _, value)| value);
         let stg = ["v.stg_scale", "a.stg_scale"]
             .map(|port| scale(plan, port).map(|usual| value(port).unwrap_or(usual) != 0.0));
-        if stg[0] != stg[1] {
+        if let [Some(video), Some(audio)] = stg
+            && video != audio
+        {
             return Err(Failure::usage(
                 "the perturbed pass perturbs both streams, so either both stg scales are 0 or none",
             ));
@@ -143,12 +150,17 @@ impl GuidanceArgs {
     /// # Errors
     /// It cannot be tokenized.
     pub fn negative(&self, plan: &Plan, tokenizer: &Tokenizer) -> Result<Option<Encoded>, Failure> {
-        let hears = |port: &Port| port.role == Role::Tokens { prompt: 1 };
-        if !plan.phases.iter().flat_map(|phase| phase.inputs.iter()).any(hears) {
+        if !hears_negative(plan) {
             return Ok(None);
         }
         Ok(Some(tokenizer.encode(self.negative_prompt.as_deref().unwrap_or(NEGATIVE_PROMPT))?))
     }
+}
+
+/// Whether a phase of the plan reads a negative prompt.
+fn hears_negative(plan: &Plan) -> bool {
+    let hears = |port: &Port| port.role == Role::Tokens { prompt: 1 };
+    plan.phases.iter().flat_map(|phase| phase.inputs.iter()).any(hears)
 }
 
 /// Whether a request says in how many steps a phase denoises: so it is where it is guided.
@@ -162,5 +174,30 @@ fn scale(plan: &Plan, name: &str) -> Option<f32> {
     match ports.find(|port| port.name == name)?.role {
         Role::Tensor { default } => default,
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use zoetrope_compiler::frontend::compile_target;
+    use zoetrope_model_spec::ltx::recipe::Recipe;
+    use zoetrope_model_spec::target::Target;
+
+    use super::*;
+
+    /// A plan of audio alone takes the options of audio and a negative prompt, and names those that it has no use for.
+    #[test]
+    fn options_are_those_of_the_streams_that_are_guided() {
+        let recipe = Recipe::named("text-to-audio").unwrap();
+        let plan =
+            compile_target(&Target { recipe, ..Target::preset("res-tiny").unwrap() }, "".as_ref()).unwrap();
+        let usual = GuidanceArgs::default();
+        usual.check(&plan).unwrap();
+        let negative_prompt = Some("wind".to_string());
+        GuidanceArgs { negative_prompt, audio_stg_guidance_scale: Some(0.0), ..usual.clone() }
+            .check(&plan)
+            .unwrap();
+        let video = GuidanceArgs { video_cfg_guidance_scale: Some(2.0), ..usual }.check(&plan).unwrap_err();
+        assert!(video.message.starts_with("--video-cfg-guidance-scale is for guided plans"), "{video}");
     }
 }

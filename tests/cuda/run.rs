@@ -78,8 +78,12 @@ pub fn distance(have: &[f32], want: &[f32]) -> f64 {
     (apart / squares(&mut want.iter().copied())).sqrt()
 }
 
+/// All steps. The run from an image, which is quick, has every kernel of this one.
 #[test]
 fn a_whole_run_equals_the_cpu_executors() {
+    if !asks_for_long("a whole run") {
+        return;
+    }
     let demo = Demo::new();
     let (plan, files) = (&demo.plan, &demo.files);
     let start = Instant::now();

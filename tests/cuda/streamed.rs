@@ -44,6 +44,9 @@ fn bits(demo: &Demo, plan: &Plan, mode: Mode, sigmas: &[f32], runs: usize) -> Ve
 
 #[test]
 fn streamed_weights_give_the_bits_of_resident_ones() {
+    if !asks_for_long("streamed weights") {
+        return;
+    }
     let Some(stand_in) = StandIn::open() else { return };
     let [resident, streamed] = resident_and_streamed().map(Demo::of);
     let plan = &streamed.plan;
@@ -59,9 +62,6 @@ fn streamed_weights_give_the_bits_of_resident_ones() {
         assert!(bits(&streamed, plan, mode, sigmas, runs).iter().all(|have| have == want), "{mode:?}");
     }
 
-    if !asks_for_long("faults in fetches") {
-        return;
-    }
     // A step alone is enough to show what is wrong with a fetch, in some order of some.
     let shows = |change: &dyn Fn(&mut Vec<Fetch>)| {
         let plan = changed(plan, change);

@@ -1,11 +1,12 @@
 //! Every kernel with CUDA on its cases, as they are declared and with random shapes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
+use std::sync::{LazyLock, Mutex};
 use std::time::Instant;
 
 use zoetrope_kernels::cuda::{Class, Source, Variant};
 use zoetrope_kernels::{Kernel, Sample, catalog};
+use zoetrope_test_support::asks_for_long;
 
 use crate::cases::{Arrangement, Bound, Case, Rows, Storage, dtypes, result_shape};
 use crate::program::Text;
@@ -16,6 +17,9 @@ use crate::verdicts::Verdict;
 
 /// Kernels without random shapes, and why.
 const WITHOUT_RANDOM_SHAPES: [(&str, &str); 1] = [("normal", "its shape is an attribute")];
+
+/// Whether operands are stored in other ways than plans store them, too. Said once.
+static LONG: LazyLock<bool> = LazyLock::new(|| asks_for_long("other storage than bf16"));
 
 /// True where ZOETROPE_EMULATE=nightly asks for more: other widths, which are other variants, and more orders.
 fn nightly() -> bool {
@@ -139,7 +143,7 @@ const PARTS_ROWS: usize = 300;
 
 /// The launches that a kernel is tested with. In all but the first one, and where storage is mixed, a result lies over
 /// an operand if it may. Storage is mixed in the cases of the meaning and in those that hide something, unless more is
-/// asked for: every mixture is a variant.
+/// asked for: every mixture is a variant. Tests that shall not take long take numbers as plans store them: bf16.
 fn cases(bound: &Bound<'_>, drawn: &Drawn, class: Class, build: Build) -> Vec<Case> {
     let kernel = bound.kernel;
     let case = |(storage, rows, parts, seed): Setting| {
@@ -148,9 +152,14 @@ fn cases(bound: &Bound<'_>, drawn: &Drawn, class: Class, build: Build) -> Vec<Ca
         Case { shapes: drawn.parts(parts), dtypes: dtypes(kernel, storage, in_place), arrangement }
     };
     let mixes = kernel.cases.contains(&drawn.declared) || bound.hidden.is_some();
-    let mixed = nightly() || class == Class::Hopper || (build == Build::Plain && mixes);
-    let pure = |storage| matches!(storage, Storage::F32 | Storage::Bf16);
-    let settings = settings(class, build).into_iter().filter(|(storage, ..)| mixed || pure(*storage));
+    let long = *LONG || build == Build::Sanitized;
+    let mixed = nightly() || (class == Class::Hopper && long) || (build == Build::Plain && mixes && long);
+    let taken = |storage| match storage {
+        Storage::Bf16 => true,
+        Storage::F32 => long,
+        Storage::Mixed | Storage::Factors => mixed,
+    };
+    let settings = settings(class, build).into_iter().filter(|(storage, ..)| taken(*storage));
     let mut cases: Vec<Case> = settings.map(case).collect();
     cases.retain(|case| case.arrangement.rows != Rows::Far || case.rows(bound) <= FAR_ROWS);
     let varies = nightly() || drawn.near.iter().any(|shapes| *shapes != drawn.declared);
