@@ -4,9 +4,6 @@ A clip of [1 + 8k, height, width, 3] becomes one patch of 8 x 32 x 32 pixels for
 repeated seven times). A patch, averaged over pairs of frames, rows and columns, is projected on principal components,
 the same for all sizes. Each is scaled so that its deviation is the square root of the component's, with a mean square
 of 1 over the first `USED`; the other channels are zero.
-
-
-Run it with one thread (OMP_NUM_THREADS=1): processes share the work.
 """
 
 import json
@@ -71,7 +68,8 @@ class Basis:
 
     def encode(self, frames):
         """Normalised latents of uint8 frames: f32 [1 + k, rows, columns, 128]."""
-        used = (pooled(frames) - self.centre) @ self.components / self.deviation[:USED]
+        centred = torch.from_numpy(pooled(frames) - self.centre)
+        used = (centred @ torch.from_numpy(self.components)).numpy() / self.deviation[:USED]
         return np.pad(used, [(0, 0)] * 3 + [(0, CHANNELS - USED)])
 
     def decode(self, latent):
