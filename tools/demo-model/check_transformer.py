@@ -107,7 +107,8 @@ def check(program, standin, work, sizes=CONFIG):
         }
         theirs = zoetrope.phase("velocity", inputs)
         tables = model.tables_of(size)
-        own = model.transformer(latents, timesteps, sigma, first, tables, (video, audio), bias_of(counts, count, PLACES - count))
+        bias = bias_of(counts, count, PLACES - count)
+        own = model.transformer(latents, timesteps, sigma, first, tables, (video, audio), bias)
         case = "velocity, first frame held" if held else "velocity"
         compare(f"{case}, video", own[0], theirs["v.velocity"].view_as(own[0]))
         compare(f"{case}, audio", own[1], theirs["a.velocity"].view_as(own[1]))

@@ -8,7 +8,7 @@ import torch
 
 import latents
 import world
-from connector import bias_of, sampled_places
+from connector import sampled_places
 
 LONGEST, REGISTER_ROWS = 40, 8
 """Places for a caption's tokens (no caption of the world has more), and rows that stand for all registers."""
@@ -54,16 +54,15 @@ class Batch:
             level = torch.where(self.first, self.timesteps[:, 1:, None], level)
         return (1 - level) * self.clean[stream] + level * self.noise[stream]
 
-    def bias(self):
-        return bias_of(self.counts, self.ids.shape[1], self.places.shape[1])
-
 
 class Examples:
-    """Batches of a dataset. `audio` is an array [clips, 26, 128] or None."""
+    """Batches of a dataset. `audio` is an array [clips, 26, 128] or None; `audio_used` [128] are its channels that are
+    not always zero."""
 
     def __init__(self, folder, encoder, audio=None):
         self.large, self.small, self.specs, _ = latents.read_dataset(Path(folder))
         self.encoder, self.audio = encoder, audio
+        self.audio_used = None if audio is None else torch.from_numpy((audio[:500] != 0).any((0, 1)))
 
     def batch(self, seed, large, count):
         """The batch of this seed, of the larger or the smaller size."""
@@ -79,8 +78,8 @@ class Examples:
         batch.clean = video, audio
         noise = torch.randn(video.shape, generator=generator)
         noise[..., latents.USED :] = 0
-        used = None if audio is None else (audio.flatten(0, 1) != 0).any(0)
-        batch.noise = noise, None if audio is None else torch.randn(audio.shape, generator=generator) * used
+        of_audio = None if audio is None else torch.randn(audio.shape, generator=generator) * self.audio_used
+        batch.noise = noise, of_audio
         batch.sigma = _noise_levels(count, large, rng)
         given = torch.from_numpy(rng.random((count, 1)) < HELD)
         batch.timesteps = torch.cat([batch.sigma, batch.sigma.masked_fill(given, 0)], 1)

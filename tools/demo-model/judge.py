@@ -19,17 +19,17 @@ def _background(clip):
     return name, pictures[name]
 
 
-def _largest(mask):
-    """`mask` without pixels that have few neighbours in it."""
+def _neighbours(mask):
+    """How many of the nine pixels around each one are in `mask`."""
     padded = np.pad(mask, 1).astype(np.uint8)
     h, w = mask.shape
-    around = sum(padded[y : y + h, x : x + w] for y in range(3) for x in range(3))
-    return mask & (around >= 6)
+    return sum(padded[y : y + h, x : x + w] for y in range(3) for x in range(3))
 
 
-def _colour(pixels):
-    """The nearest colour, when a part of the pixels is brighter and a part darker."""
-    middle = np.median(pixels, 0)
+def _colour(clip, masks):
+    """The colour nearest to the pixels that are not at an edge."""
+    inner = np.stack([_neighbours(mask) == 9 for mask in masks])
+    middle = np.median(clip[inner if inner.sum() > 0.1 * masks.sum() else masks], 0)
     return min(world.COLOURS, key=lambda c: np.abs(middle - world.COLOURS[c]).sum())
 
 
@@ -85,13 +85,14 @@ def _shape(masks, places, motion):
 
 
 def judge(clip):
-    """Of a clip, uint8 [25, height, width, 3]: names of background, colour, shape and motion (None where there is none)."""
+    """Of a clip, uint8 [25, height, width, 3]: names of background, colour, shape and motion, None where there is none."""
     name, picture = _background(clip)
-    masks = np.stack([_largest(np.abs(f.astype(np.int16) - picture).sum(-1) > _FAR) for f in clip])
+    masks = np.abs(clip.astype(np.int16) - picture).sum(-1) > _FAR
+    masks = np.stack([mask & (_neighbours(mask) >= 6) for mask in masks])
     seen = {"background": name, "colour": None, "shape": None, "motion": None}
     if masks.sum() < 100:
         return seen
-    seen["colour"] = _colour(clip[masks])
+    seen["colour"] = _colour(clip, masks)
     places = _places(masks, clip.shape[1])
     seen["motion"] = _motion(places, "ball")
     seen["shape"] = _shape(masks, places, seen["motion"])

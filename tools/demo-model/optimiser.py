@@ -19,7 +19,7 @@ def _orthogonal(stack):
 
 
 class Optimiser:
-    """Updates the named parameters that have a gradient. `is_matrix(name, parameter)` says which get orthogonal updates."""
+    """Updates the named parameters that have a gradient, those of `is_matrix(name, parameter)` orthogonally."""
 
     def __init__(self, named, is_matrix):
         self.named = dict(named)

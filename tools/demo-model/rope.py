@@ -9,8 +9,8 @@ THETA = 10000.0
 MAX_SECONDS, MAX_PIXELS, MAX_PLACES = 20.0, 2048.0, 4096.0
 
 
-def _table(middles, inner, heads):
-    """Cosine and sine [heads, tokens, inner/heads/2] in f32, of `middles`: a list of (positions [tokens], range)."""
+def _angles(middles, inner, heads):
+    """Angles [heads, tokens, inner/heads/2] in f32 steps, of `middles`: a list of (positions [tokens], range)."""
     axes = len(middles)
     count = inner // (2 * axes)
     power = np.arange(count, dtype=np.float64) / max(count - 1, 1)
@@ -21,9 +21,17 @@ def _table(middles, inner, heads):
     angle = np.stack(angles, -1).reshape(len(fractions[0]), -1).astype(np.float64)
     # What the frequencies do not fill is in front and does not turn.
     angle = np.pad(angle, ((0, 0), (inner // 2 - angle.shape[1], 0)))
-    by_head = angle.reshape(len(angle), heads, -1).swapaxes(0, 1)
+    return angle.reshape(len(angle), heads, -1).swapaxes(0, 1)
+
+
+def _waves(angles):
+    """Cosine and sine, f32."""
     table = lambda x: torch.from_numpy(np.ascontiguousarray(x.astype(np.float32)))
-    return table(np.cos(by_head)), table(np.sin(by_head))
+    return table(np.cos(angles)), table(np.sin(angles))
+
+
+def _table(middles, inner, heads):
+    return _waves(_angles(middles, inner, heads))
 
 
 def _middle(start, end):
@@ -62,6 +70,13 @@ def audio(tokens, inner, heads):
 def places(count, inner, heads):
     """Table of the first `count` places of the text."""
     return _table([(np.arange(count), MAX_PLACES)], inner, heads)
+
+
+def turns(offsets, ranges, inner, heads):
+    """By what each head's own offset [heads, axes] turns its pairs: tables [heads, 1, inner/heads/2]."""
+    axes = [(np.array([0.0, *(o[axis] for o in offsets)]), top) for axis, top in enumerate(ranges)]
+    angles = _angles(axes, inner, heads)
+    return _waves(np.stack([angles[h, h + 1] - angles[h, 0] for h in range(heads)])[:, None])
 
 
 def rotate(x, table):

@@ -6,7 +6,6 @@ from torch.nn import functional as F
 import latents
 from connector import PLACES, all_places, bias_of
 
-
 AUDIO_TOKENS = 26
 
 
@@ -28,9 +27,10 @@ class Sampler:
 
     @torch.no_grad()
     def denoise(self, noise, initial, levels, size, contexts, bias, image=None):
-        """Latents (video [prompts, tokens, 128], audio or None) after all `levels`, from `noise`, or between it and `initial`.
+        """Latents (video [prompts, tokens, 128], audio or None) after all `levels`.
 
-        `image` [prompts, rows·columns, 128] is held as the first latent frame.
+        They start at `noise`, or between it and `initial` where that is given. `image` [prompts, rows·columns, 128] is
+        held as the first latent frame.
         """
         tables = self.model.tables_of(size)
         tokens, held = size[0] * size[1] * size[2], size[1] * size[2]
@@ -54,6 +54,7 @@ class Sampler:
         return x[0], x[1] if len(x) == 2 else None
 
     def noise(self, count, size, generator):
+        """Standard normal latents of both streams."""
         video = torch.randn(count, size[0] * size[1] * size[2], latents.CHANNELS, generator=generator)
         audio = torch.randn(count, AUDIO_TOKENS, latents.CHANNELS, generator=generator)
         return video, audio if self.with_audio else None
@@ -69,5 +70,4 @@ class Sampler:
                 for i, result in zip(part, sample(torch.tensor([tokens[i] for i in part]), part)):
                     results[i] = result
         return results
-
 

@@ -15,6 +15,9 @@ from attention import EPS, Attention, FeedForward, rms
 
 CHANNELS = 128
 VIDEO_HEAD, AUDIO_HEAD = 128, 64
+_STEPS = ((0, 0, -32), (0, -32, 0), (-1 / 3, 0, 0), (0, 0, 32), (0, 32, 0), (1 / 3, 0, 0))
+"""To the neighbours of a video token: seconds, pixels down, pixels to the right."""
+_AUDIO_STEPS = ((-0.04,), (0.04,))
 
 
 class _Embedder(nn.Module):
@@ -70,11 +73,30 @@ def _table(gates, rows, width):
     return nn.Parameter(table)
 
 
-class Block(nn.Module):
-    """One block; its attributes are the checkpoint's names."""
+@torch.no_grad()
+def _look_at(attention, offsets, ranges):
+    """Sets biases of queries and keys so that each head first attends to the token at its offset.
 
-    def __init__(self, heads):
+    Positions are relative, and a model that knows them from the beginning learns faster: neighbours continue each
+    other, and where there is none, at an edge, a token finds itself.
+    """
+    heads, inner = attention.heads, attention.to_k.out_features
+    phase = 2 * math.pi * torch.rand(heads, 1, inner // heads // 2)
+    key = torch.cat([phase.cos(), phase.sin()], -1) * math.sqrt(2)
+    query = rope.rotate(key, rope.turns(offsets, ranges, inner, heads))
+    attention.to_k.bias.copy_(key.flatten())
+    attention.to_q.bias.copy_(query.flatten())
+
+
+class Block(nn.Module):
+    """Block number `index`; its attributes are the checkpoint's names.
+
+    With `listens` false nothing enters the video from the audio, which is what a new block does, but is not computed.
+    """
+
+    def __init__(self, heads, index):
         super().__init__()
+        self.listens = True
         d, a = heads * VIDEO_HEAD, heads * AUDIO_HEAD
         self.attn1, self.attn2 = Attention(d, d, d, heads), Attention(d, d, d, heads)
         self.audio_attn1, self.audio_attn2 = Attention(a, a, a, heads), Attention(a, a, a, heads)
@@ -84,6 +106,9 @@ class Block(nn.Module):
         self.prompt_scale_shift_table, self.audio_prompt_scale_shift_table = _table([], 2, d), _table([], 2, a)
         self.scale_shift_table_a2v_ca_video = _table([4], 5, d)
         self.scale_shift_table_a2v_ca_audio = _table([4], 5, a)
+        pick = lambda steps: [steps[(index * heads + head) % len(steps)] for head in range(heads)]
+        _look_at(self.attn1, pick(_STEPS), (rope.MAX_SECONDS, rope.MAX_PIXELS, rope.MAX_PIXELS))
+        _look_at(self.audio_attn1, pick(_AUDIO_STEPS), (rope.MAX_SECONDS,))
 
     def forward(self, v, a, made, tables, contexts, bias):
         """Both streams after the block; `a` may be None, then the audio half is left out."""
@@ -103,10 +128,12 @@ class Block(nn.Module):
         x_a = made["a_cross"].plus(self.scale_shift_table_a2v_ca_audio[:4])
         into_v = made["v_gate"][:, :, 0] + self.scale_shift_table_a2v_ca_video[4]
         into_a = made["a_gate"][:, :, 0] + self.scale_shift_table_a2v_ca_audio[4]
-        q, k = modulated(v, x_v[0], x_v[1]), modulated(a, x_a[0], x_a[1])
-        new_v = v + self.audio_to_video_attn(q, k, tables["v_time"], tables["a"]) * into_v
         q, k = modulated(a, x_a[2], x_a[3]), modulated(v, x_v[2], x_v[3])
-        return new_v, a + self.video_to_audio_attn(q, k, tables["a"], tables["v_time"]) * into_a
+        new_a = a + self.video_to_audio_attn(q, k, tables["a"], tables["v_time"]) * into_a
+        if not self.listens:
+            return v, new_a
+        q, k = modulated(v, x_v[0], x_v[1]), modulated(a, x_a[0], x_a[1])
+        return v + self.audio_to_video_attn(q, k, tables["v_time"], tables["a"]) * into_v, new_a
 
 
 def _attend(x, m, own, text, table, context, prompt, bias):
@@ -130,7 +157,7 @@ class Transformer(nn.Module):
         self.av_ca_audio_scale_shift_adaln_single = AdaLayerNorm(a, 4)
         self.av_ca_a2v_gate_adaln_single = AdaLayerNorm(d, 1)
         self.av_ca_v2a_gate_adaln_single = AdaLayerNorm(a, 1)
-        self.transformer_blocks = nn.ModuleList(Block(heads) for _ in range(layers))
+        self.transformer_blocks = nn.ModuleList(Block(heads, i) for i in range(layers))
         self.scale_shift_table, self.audio_scale_shift_table = _table([], 2, d), _table([], 2, a)
         self.proj_out, self.audio_proj_out = nn.Linear(d, CHANNELS), nn.Linear(a, CHANNELS)
 
