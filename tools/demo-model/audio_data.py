@@ -39,7 +39,7 @@ def sounds(work: Path) -> tuple[torch.Tensor, torch.Tensor]:
 
 def basis(work: Path) -> Basis:
     """The latents' basis, fitted once to the training set."""
-    file = work / "basis.safetensors"
+    file = work / "audio-basis.safetensors"
     if not file.exists():
         save_file(Basis.fit(sounds(work)[1]).tensors(), file)
     return Basis(**load_file(file))

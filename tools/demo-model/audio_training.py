@@ -1,5 +1,6 @@
 """Training of the audio parts: the VAE's decoder by regression of spectrograms, the vocoder by that of waves."""
 
+import contextlib
 from pathlib import Path
 
 import torch
@@ -13,13 +14,15 @@ from vocoder import Activation, Vocoder, smooth_snake
 
 DECODER_CHANNELS, DECODER_BLOCKS = 16, 1
 VOCODER_CHANNELS, EXTENSION_CHANNELS = 128, 32
-DECODER_STEPS, DECODER_BATCH, DECODER_RATE = 1500, 8, 2e-3
-STAGE_STEPS, STAGE_BATCH, STAGE_RATE = 4000, 4, 4e-4
-VOCODER_STEPS, VOCODER_BATCH, VOCODER_RATE = 400, 4, 1e-4
+DECODER_STEPS, DECODER_BATCH, DECODER_RATE = 1200, 8, 2e-3
+CLEAN_STEPS, DECODED_STEPS, VOCODER_BATCH = 4000, 1200, 4
+CLEAN_RATE, DECODED_RATE = 4e-4, 2e-4
 NOISE = 0.3
 """Latents get noise of up to this deviation in training, since a sampler's are not exact."""
 _BLOCK = 32
 """Samples that the vocoder's first stage makes at a time, of each side: the product of all later rates."""
+_GAIN = 0.1
+"""The first stage makes waves this many times too large, so that its values are about 1."""
 
 
 class _Sounds:
@@ -45,11 +48,14 @@ def train_decoder(work: Path) -> AudioDecoder:
 
     def loss(model, step):
         at, latents = data.batch(step, DECODER_BATCH)
-        return (model(latents) - data.mel[at]).abs().mean()
+        # As the decoder is run.
+        with torch.autocast("cpu", torch.bfloat16):
+            made = model(latents)
+        return (made.float() - data.mel[at]).abs().mean()
 
     torch.manual_seed(0)
     model = AudioDecoder(DECODER_CHANNELS, DECODER_BLOCKS)
-    return fit(model, work / "decoder.pt", DECODER_STEPS, loss, DECODER_RATE)
+    return fit(model, work / "audio-decoder.pt", DECODER_STEPS, loss, DECODER_RATE)
 
 
 class _FirstStage(nn.Module):
@@ -65,15 +71,24 @@ class _FirstStage(nn.Module):
         return sum(block(x) for block in self.blocks) / len(self.blocks)
 
 
-def _as_channels(wave: torch.Tensor) -> torch.Tensor:
-    """What the first stage has to make for `wave` [batch, 2, samples]: [batch, 64, samples / 32].
+def _order() -> list[int]:
+    """Which sample of a block a channel of the first stage is.
 
-    Each later upsampling turns channels 2 c and 2 c + 1 into even and odd samples of channel c, so sample i of a block
-    stands at the number that has the bits of i in reverse.
+    Each later upsampling turns channels 2 c and 2 c + 1 into even and odd samples of channel c, so the order is that
+    of the numbers with their bits reversed, which is its own inverse.
     """
     bits = _BLOCK.bit_length() - 1
-    order = [int(f"{i:0{bits}b}"[::-1], 2) for i in range(_BLOCK)]
-    return wave.unflatten(-1, (-1, _BLOCK))[..., order].transpose(2, 3).flatten(1, 2)
+    return [int(f"{i:0{bits}b}"[::-1], 2) for i in range(_BLOCK)]
+
+
+def _as_channels(wave: torch.Tensor) -> torch.Tensor:
+    """What the first stage has to make for `wave` [batch, 2, samples]: [batch, 64, samples / 32]."""
+    return wave.unflatten(-1, (-1, _BLOCK))[..., _order()].transpose(2, 3).flatten(1, 2)
+
+
+def _as_wave(channels: torch.Tensor) -> torch.Tensor:
+    """The inverse of `_as_channels`, which is what the prepared later stages do."""
+    return channels.unflatten(1, (2, _BLOCK)).transpose(2, 3)[..., _order()].flatten(2)
 
 
 def _prepared() -> Vocoder:
@@ -87,37 +102,18 @@ def _prepared() -> Vocoder:
         for block in base.resblocks[:3]:
             for conv in block.convs2:
                 conv.weight *= 0.3
-        for block in base.resblocks[3:]:
-            for conv in block.convs2:
-                conv.weight.zero_()
-                conv.bias.zero_()
+        for layer in (*base.resblocks[3:], *base.ups[1:], base.conv_post):
+            for parameter in layer.parameters():
+                parameter.zero_()
         for up in base.ups[1:]:
-            up.weight.zero_()
-            up.bias.zero_()
             for channel in range(up.out_channels):
                 up.weight[2 * channel, channel, 1] = 1
                 up.weight[2 * channel + 1, channel, 2] = 1
-        base.conv_post.weight.zero_()
         for side in range(2):
-            base.conv_post.weight[side, side, 3] = 1
-        # Nearly linear.
-        base.act_post.act.beta.fill_(4)
-    model.bwe_generator.requires_grad_(False)
-    return model
-
-
-def _train_first_stage(work: Path, model: Vocoder, data: _Sounds) -> None:
-    """Trains the first stage alone, which is where a spectrogram becomes a wave, on clean spectrograms."""
-    stage = _FirstStage(model)
-
-    def loss(stage, step):
-        at, _ = data.batch(step, STAGE_BATCH)
-        wanted = _as_channels(data.waves[at])
-        scale = wanted.square().mean((1, 2), keepdim=True) + 0.03**2
-        return ((0.1 * stage(data.mel[at]) - wanted).square() / scale).mean()
-
-    best = fit(stage, work / "vocoder-stage.pt", STAGE_STEPS, loss, STAGE_RATE)
-    stage.load_state_dict(best.state_dict())
+            base.conv_post.weight[side, side, 3] = _GAIN
+        # Linear, but for the filters.
+        base.act_post.act.beta.fill_(10)
+    return model.requires_grad_(False)
 
 
 def _spectra(wave: torch.Tensor) -> list[torch.Tensor]:
@@ -142,25 +138,39 @@ def wave_loss(made: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
 
 
 def train_vocoder(work: Path, decoder: AudioDecoder) -> Vocoder:
-    """The vocoder: its first stage alone, then all of it on spectrograms that the decoder makes of noisy latents."""
-    data = _Sounds(work)
-    compile_activations()
-    model = _prepared()
-    _train_first_stage(work, model, data)
-    with torch.no_grad():
-        # The first stage makes waves ten times as large.
-        model.vocoder.conv_post.weight *= 0.1
+    """The vocoder. Its first stage is where a spectrogram becomes a wave, and all that is trained.
 
-    def loss(model, step):
+    It learns by squares on clean spectrograms, then by `wave_loss` on those that the decoder makes of noisy latents.
+    """
+    data, model = _Sounds(work), _prepared()
+    stage, base = _FirstStage(model).requires_grad_(True), model.vocoder
+
+    def by_squares(stage, step):
+        at, _ = data.batch(step, VOCODER_BATCH)
+        wanted = _as_channels(data.waves[at])
+        scale = wanted.square().mean((1, 2), keepdim=True) + 0.03**2
+        return ((_GAIN * stage(data.mel[at]) - wanted).square() / scale).mean()
+
+    def by_sound(stage, step):
         at, latents = data.batch(step, VOCODER_BATCH)
         with torch.no_grad():
             mel = decoder(latents)
-        return wave_loss(model.base(mel), data.waves[at])
+        return wave_loss(base.conv_post(base.act_post(_as_wave(stage(mel)))), data.waves[at])
 
-    return fit(model, work / "vocoder.pt", VOCODER_STEPS, loss, VOCODER_RATE)
+    with _compiled_activations():
+        best = fit(stage, work / "vocoder-clean.pt", CLEAN_STEPS, by_squares, CLEAN_RATE)
+        stage.load_state_dict(best.state_dict())
+        best = fit(stage, work / "vocoder.pt", DECODED_STEPS, by_sound, DECODED_RATE)
+        stage.load_state_dict(best.state_dict())
+    return model.requires_grad_(False)
 
 
-def compile_activations() -> None:
-    """Makes the anti-aliased activations three times as fast, where PyTorch finds a C++ compiler."""
+@contextlib.contextmanager
+def _compiled_activations():
+    """Makes the anti-aliased activations three times as fast, by way of a C++ compiler."""
     torch._dynamo.config.recompile_limit = 64
     Activation.run = staticmethod(torch.compile(smooth_snake, dynamic=False))
+    try:
+        yield
+    finally:
+        Activation.run = staticmethod(smooth_snake)

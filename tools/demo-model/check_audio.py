@@ -1,4 +1,4 @@
-"""Holds the audio VAE's decoder and the vocoder against Zoetrope's own phases, in f32: trained ones of a work folder."""
+"""Holds audio decoder and vocoder against Zoetrope's own phases, in f32: trained ones of a work folder."""
 
 import argparse
 import json
@@ -41,7 +41,8 @@ class Phases:
         given, made = (self.scratch / f"{phase}.{end}.safetensors" for end in ("in", "out"))
         save_file({name: value.clone().contiguous() for name, value in inputs.items()}, given)
         command = [self.program, "eval", self.scratch / "audio.toml", phase, "--inputs", given, "--outputs", made]
-        subprocess.run(command + [part for tap in taps for part in ("--tap", tap)], check=True, stdout=subprocess.DEVNULL)
+        command += [part for tap in taps for part in ("--tap", tap)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         return load_file(made)
 
 
