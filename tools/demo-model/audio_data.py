@@ -16,14 +16,9 @@ CLIPS = 3000
 
 
 def _waves(count: int, seed: int) -> torch.Tensor:
-    """The waves of random specs that are not held out."""
+    """The waves of random specs that training may see."""
     rng = np.random.default_rng([3, seed])
-    waves = []
-    while len(waves) < count:
-        spec = world.random_spec(rng)
-        if not world.is_held_out(spec):
-            waves.append(waveform(spec, rng))
-    return torch.from_numpy(np.stack(waves))
+    return torch.from_numpy(np.stack([waveform(world.training_spec(rng), rng) for _ in range(count)]))
 
 
 def sounds(work: Path) -> tuple[torch.Tensor, torch.Tensor]:
