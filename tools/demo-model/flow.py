@@ -24,7 +24,7 @@ from text import TextEncoder
 from transformer import Transformer
 
 CONFIG = {"heads": 2, "layers": 3, "connector_layers": 1}
-SEED, SMALL_BATCH, LARGE_BATCH, LARGE_SHARE = 1, 64, 16, 0.3
+SEED, SMALL_BATCH, LARGE_BATCH, LARGE_SHARE = 1, 64, 16, 0.4
 MATRIX_RATE, RATE, WARM, AVERAGE = 4e-3, 2e-3, 100, 0.9995
 STEPS, FALL = {"video": 16000, "audio": 2500}, 0.25
 """Steps of each stream, and the share of them in which the rate falls."""
@@ -55,8 +55,8 @@ class Model(nn.Module):
             self.tables[size] = self.transformer.tables(size, 26)
         return self.tables[size]
 
-    def velocities(self, features, batch):
-        """(video, audio or None) of a `Batch`."""
+    def forward(self, features, batch):
+        """Velocities (video, audio or None) of a `Batch`."""
         with_audio = batch.clean[1] is not None
         video, audio, bias = self.text(features, batch.counts, batch.places, with_audio)
         streams = batch.noisy(0), batch.noisy(1) if with_audio else None
@@ -89,7 +89,7 @@ def _is_matrix(name, p):
 
 def loss_of(model, features, batch, audio_used=None):
     """Mean square errors of the velocities (video, audio or None), without what is given or has no latents."""
-    video, audio = model.velocities(features, batch)
+    video, audio = model(features, batch)
     wanted = batch.noise[0] - batch.clean[0]
     free = (~batch.first | (batch.timesteps[:, 1:, None] > 0)).float()
     error = (video.float() - wanted)[..., : latents.USED].square().mean(-1, keepdim=True)
@@ -192,7 +192,7 @@ class Training:
         return min(1.0, (self.step + 1) / WARM, fall)
 
     def run(self, seconds, finish=False):
-        """Trains for `seconds`, or up to the last step. With `finish`, the rate falls all the time, which is the end."""
+        """Trains for `seconds`, or up to the last step. With `finish` the rate falls all the time, which is the end."""
         began = saved = time.monotonic()
         before, recent = self.seconds, {True: [], False: []}
         while finish or self.step < STEPS[self.stream]:
@@ -248,9 +248,9 @@ def train(work, encoder, stream, minutes, finish=False, ranks=2):
 
 
 def trained(path, encoder):
-    """The model of a file of `Training.save`, with averaged weights, and the number of steps of the video."""
+    """The model of a file of `Training.save`, with averaged weights, and the number of steps of each stream."""
     saved = torch.load(path, weights_only=True)
     model = Model(saved["config"], encoder)
     model.load_state_dict(saved["model"])
     model.load_state_dict(saved["average"], strict=False)
-    return model.eval(), saved["done"]["video"][0]
+    return model.eval(), {stream: steps for stream, (steps, _) in saved["done"].items()}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+import adapter
 import audio
 import flow
 import transformer_measure
@@ -46,6 +47,7 @@ PARTS = {
     "upscaler": lambda options: upscaler.train(options.work),
     "audio": lambda options: audio.export(options.work),
     "transformer": _transformer,
+    "adapter": lambda options: adapter.train(options.work, options.encoder),
     "export": _export,
     "measure": _measure,
 }
