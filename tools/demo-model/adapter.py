@@ -85,7 +85,7 @@ def train(work, encoder, workers=2):
 
     def loss(module, step):
         large = step % 3 == 2
-        batch = examples.batch((11, step), large, LARGE_BATCH if large else SMALL_BATCH)
+        batch = examples.batch((11, step), large, step % 10 == 0, LARGE_BATCH if large else SMALL_BATCH)
         with torch.autocast("cpu", torch.bfloat16):
             features = encoder.features(batch.ids)
             changed = lambda *given: torch.func.functional_call(model, module.weights(model), given)

@@ -10,8 +10,9 @@ import latents
 import world
 from connector import sampled_places
 
-LONGEST, REGISTER_ROWS = 40, 8
-"""Places for a caption's tokens (no caption of the world has more), and rows that stand for all registers."""
+LENGTHS, LONG_SHARE, REGISTER_ROWS = (22, 40), 0.094, 8
+"""Places for the tokens of short and of all captions, the share of captions that are not short, and rows that stand
+for all registers. A batch holds captions of one kind, which saves the places that the others would leave empty."""
 SMALL, LARGE = (4, 3, 4), (4, 6, 8)
 """Latent frames, rows and columns of the two stages."""
 LEVELS = (1.0, 0.99375, 0.9875, 0.98125, 0.975, 0.909375, 0.725, 0.421875)
@@ -64,12 +65,23 @@ class Examples:
         self.encoder, self.audio = encoder, audio
         self.audio_used = None if audio is None else torch.from_numpy((audio[:500] != 0).any((0, 1)))
 
-    def batch(self, seed, large, count):
-        """The batch of this seed, of the larger or the smaller size."""
+    def _captioned(self, rng, count, long):
+        """Numbers of random clips, and tokens of a caption of each that is of the wanted kind."""
+        numbers, tokens = [], []
+        while len(numbers) < count:
+            number = int(rng.integers(len(self.specs)))
+            ids = self.encoder.tokenizer.encode(_caption(self.specs[number], rng)).ids
+            if (len(ids) > LENGTHS[0]) == long:
+                numbers.append(number)
+                tokens.append(torch.tensor(ids[: LENGTHS[1]]))
+        return np.array(numbers), tokens
+
+    def batch(self, seed, large, long, count):
+        """The batch of this seed, of the larger or the smaller size, with long or short captions."""
         rng = np.random.default_rng(seed)
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         size, clips = (LARGE, self.large) if large else (SMALL, self.small)
-        chosen = np.sort(rng.integers(0, len(clips), count))
+        chosen, tokens = self._captioned(rng, count, long)
         batch = Batch()
         batch.size, batch.count = size, count
         video = torch.from_numpy(clips[chosen].astype(np.float32)).flatten(1, 3)
@@ -84,7 +96,7 @@ class Examples:
         given = torch.from_numpy(rng.random((count, 1)) < HELD)
         batch.timesteps = torch.cat([batch.sigma, batch.sigma.masked_fill(given, 0)], 1)
         batch.first = (torch.arange(video.shape[1]) < size[1] * size[2])[:, None]
-        ids, batch.counts = self.encoder.tokens([_caption(self.specs[i], rng) for i in chosen], LONGEST)
-        batch.ids = torch.nn.functional.pad(ids, (0, LONGEST - ids.shape[1]))
+        batch.counts = torch.tensor([len(ids) for ids in tokens])
+        batch.ids = torch.stack([torch.nn.functional.pad(ids, (0, LENGTHS[long] - len(ids))) for ids in tokens])
         batch.places = sampled_places(batch.counts, REGISTER_ROWS, generator)
         return batch

@@ -17,7 +17,7 @@ from torch import nn
 
 import latents
 from connector import Text
-from examples import Examples
+from examples import LONG_SHARE, Examples
 from fitting import export
 from optimiser import Optimiser
 from text import TextEncoder
@@ -153,9 +153,10 @@ class Training:
 
     def losses(self):
         """Gradients of one batch; returns whether it was of the larger size, and its loss."""
-        seed = SEED, self.stream == "audio", self.step
-        large = np.random.default_rng(seed).random() < LARGE_SHARE
-        batch = self.examples.batch((*seed, self.rank), large, LARGE_BATCH if large else SMALL_BATCH)
+        seed = SEED, int(self.stream == "audio"), self.step
+        kind = np.random.default_rng(seed)
+        large, long = kind.random() < LARGE_SHARE, kind.random() < LONG_SHARE
+        batch = self.examples.batch((*seed, self.rank), large, long, LARGE_BATCH if large else SMALL_BATCH)
         with torch.autocast("cpu", torch.bfloat16):
             features = self.encoder.features(batch.ids)
             video, audio = loss_of(self.model, features, batch, self.examples.audio_used)

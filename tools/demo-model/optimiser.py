@@ -1,6 +1,7 @@
 """The transformer's optimiser: orthogonal updates (Muon) for the matrices of the blocks, Adam for the rest."""
 
 import torch
+import torch.distributed as dist
 
 _MOMENTUM, _BETAS, _EPS = 0.95, (0.9, 0.99), 1e-10
 _STEPS, _COEFFICIENTS = 5, (3.4445, -4.7750, 2.0315)
@@ -16,6 +17,21 @@ def _orthogonal(stack):
         square = x @ x.mT
         x = a * x + (b * square + c * square @ square) @ x
     return (x.mT if tall else x).float()
+
+
+def _shared(stack):
+    """`_orthogonal`, of which each of several processes that have the same `stack` computes its part."""
+    if not dist.is_initialized():
+        return _orthogonal(stack)
+    ranks, rank = dist.get_world_size(), dist.get_rank()
+    part = -(-len(stack) // ranks)
+    own = torch.zeros(part, *stack.shape[1:])
+    mine = stack[rank * part : (rank + 1) * part]
+    if len(mine):
+        own[: len(mine)] = _orthogonal(mine)
+    every = [torch.empty_like(own) for _ in range(ranks)]
+    dist.all_gather(every, own)
+    return torch.cat(every)[: len(stack)]
 
 
 class Optimiser:
@@ -48,7 +64,7 @@ class Optimiser:
                 state["mean"].lerp_(gradient, 1 - _MOMENTUM)
                 ahead.append(gradient.lerp(state["mean"], _MOMENTUM))
             scale = 0.2 * max(shape) ** 0.5
-            for name, update in zip(names, _orthogonal(torch.stack(ahead))):
+            for name, update in zip(names, _shared(torch.stack(ahead))):
                 p = self.named[name]
                 p.mul_(1 - matrix_rate * decay).add_(update, alpha=-matrix_rate * scale)
         self._adam([name for name in self.others if self.named[name].grad is not None], rate)

@@ -39,6 +39,7 @@ def _measure(options):
     """Figures of every part on held-out clips."""
     video.measure(options.work)
     upscaler.measure(options.work)
+    audio.measure(options.work)
     transformer_measure.measure(options.work, options.encoder)
 
 
