@@ -11,9 +11,9 @@ from safetensors.torch import load_file, save_file
 
 import codec
 import upscaler
-import video
 import world
 from check_transformer import compare
+from fitting import load
 from latents import USED, Basis
 
 CHECKPOINT = "ltx-2.3-demo.safetensors"
@@ -61,8 +61,8 @@ def check(program, standin, work, scratch):
     """Runs all comparisons."""
     scratch.mkdir(parents=True, exist_ok=True)
     basis = Basis.load(work / "basis.npz")
-    decoder, encoder = video.trained_decoder(work), video.trained_encoder(work)
-    enlarge = upscaler.trained(work)
+    decoder, encoder = load(codec.Decoder(), work / "decoder.pt"), load(codec.Encoder(), work / "encoder.pt")
+    enlarge = load(upscaler.Upscaler(), work / "upscaler.pt")
     phases = Phases(
         program, standin, scratch, codec.checkpoint(decoder, encoder, basis), upscaler.checkpoint(enlarge, basis)
     )

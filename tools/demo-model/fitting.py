@@ -5,14 +5,15 @@ import os
 import time
 
 import torch
+from safetensors.torch import save_file
 
 SAVE_SECONDS = 60
-WARM_UP, FALL = 30, 0.8
-MOMENTUM, KEPT = 0.95, 0.995
+WARM_UP, FALL = 100, 0.5
+MOMENTUM, KEPT = 0.95, 0.998
 
 
 def rate(step, steps):
-    """Share of the full learning rate: a warm-up, then level, then a linear fall over the rest."""
+    """Share of the full learning rate: a warm-up, then level, then a linear fall over the last half."""
     return min(1, (step + 1) / WARM_UP, (steps - step) / (steps * FALL))
 
 
@@ -48,18 +49,29 @@ class Muon(torch.optim.Optimizer):
                 weight -= group["lr"] * size * _orthogonal(ahead).view_as(weight)
 
 
-def fit(module, path, steps, loss, learning_rate, report=50):
+def adam(module, learning_rate):
+    """Adam for all weights: what `fit` takes unless told otherwise."""
+    return [torch.optim.AdamW(module.parameters(), learning_rate, betas=(0.9, 0.98), weight_decay=1e-4)]
+
+
+def muon(module, learning_rate):
+    """Orthogonal updates for convolutions, Adam at a thirtieth of the rate for the rest."""
+    weights = [p for p in module.parameters() if p.ndim > 1]
+    rest = [p for p in module.parameters() if p.ndim == 1]
+    return [Muon(weights, learning_rate), torch.optim.Adam(rest, learning_rate / 30, betas=(0.9, 0.98))]
+
+
+def fit(module, path, steps, loss, learning_rate, report=100, optimizers=adam):
     """Trains `module` on `loss(module, step)` and returns its averaged copy.
 
     `loss` draws its batch from the number of the step alone. Every minute all state goes to `path`; a later call goes
     on from there. The time that training took in total is printed.
     """
     average = copy.deepcopy(module).requires_grad_(False)
-    matrices = [p for p in module.parameters() if p.ndim > 1]
-    rest = [p for p in module.parameters() if p.ndim == 1]
-    rates = learning_rate, learning_rate / 30
-    optimizers = Muon(matrices, rates[0]), torch.optim.Adam(rest, rates[1], betas=(0.9, 0.98))
-    parts = {"module": module, "average": average, "muon": optimizers[0], "adam": optimizers[1]}
+    optimizers = optimizers(module, learning_rate)
+    rates = [optimizer.param_groups[0]["lr"] for optimizer in optimizers]
+    names = ["optimizer", "optimizer2"][: len(optimizers)]
+    parts = {"module": module, "average": average} | dict(zip(names, optimizers))
     start, spent = 0, 0.0
     if path.exists():
         state = torch.load(path)
@@ -72,10 +84,11 @@ def fit(module, path, steps, loss, learning_rate, report=50):
         module.zero_grad()
         value = loss(module, step)
         value.backward()
+        torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
         for optimizer, full in zip(optimizers, rates):
             optimizer.param_groups[0]["lr"] = full * rate(step, steps)
             optimizer.step()
-        keep = min(KEPT, step / (step + 20))
+        keep = min(KEPT, step / (step + 50))
         with torch.no_grad():
             for old, new in zip(average.parameters(), module.parameters()):
                 old.lerp_(new, 1 - keep)
@@ -90,3 +103,15 @@ def fit(module, path, steps, loss, learning_rate, report=50):
             torch.save(state | {name: part.state_dict() for name, part in parts.items()}, path.with_suffix(".new"))
             os.replace(path.with_suffix(".new"), path)
     return average
+
+
+def load(module, path):
+    """`module` with the averaged weights that `fit` left at `path`."""
+    module.load_state_dict(torch.load(path)["average"])
+    return module.requires_grad_(False)
+
+
+def export(tensors, path):
+    """Writes a part's tensors under their official names."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}, path)

@@ -1,14 +1,18 @@
-"""What the codec's training begins with: the best linear decoder and encoder that look at one latent at a time.
+"""What the codec's training begins with: solved, not searched.
 
-Each level of the decoder gets the principal components of what the level after it wants; the encoder averages as
-`latents.pooled` does. Pixel norm hardly changes features beside a large constant one, so they pass it as they are.
-Features are scaled to the square root of their deviation, so that steps of training disturb all alike.
+The decoder's levels get the principal components of what the level after them wants. Then its convolutions are solved
+one after the other, from latents to pixels, by linear regression of these components on what has been made so far.
+The encoder averages as `latents.pooled` does, and its last layers are the projection on the latents' components.
+
+Pixel norm hardly changes features beside a large constant one, so they pass it as they are. Features are scaled to
+about the square root of their deviation, so that steps of training disturb all alike.
 """
 
 import math
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 import latents
 import world
@@ -16,19 +20,20 @@ from codec import fold, norm_silu, patchify
 from latents import USED
 
 CONSTANT = 30.0
+RIDGE, NOISE, ROWS, ENOUGH = 1e-3, 0.05, 3000, 10
 
 
-def samples(basis, clips, per_clip=24):
-    """Patches [n, 3, 8, 32, 32] of random large clips, -1 to 1, and their normalised latents [n, 128]."""
-    pixels, wanted = [], []
-    for number in range(clips):
+def clips(basis, count):
+    """Random clips, every other one small: pixels [1, 3, 32, h, w], -1 to 1, the first frame repeated, and normalised
+    latents [1, USED, 4, h / 32, w / 32]."""
+    made = []
+    for number in range(count):
         rng = np.random.default_rng([6, number])
-        clip = world.draw(world.random_spec(rng), world.LARGE, rng)
-        keep = rng.choice(192, per_clip, replace=False)
-        pixels.append(latents.patches(clip).reshape(192, 8, 32, 32, 3)[keep])
-        wanted.append(basis.encode(clip).reshape(192, -1)[keep])
-    pixels = torch.from_numpy(np.concatenate(pixels)).movedim(-1, 1).float() / 127.5 - 1
-    return pixels, torch.from_numpy(np.concatenate(wanted))
+        clip = world.draw(world.training_spec(rng), (world.LARGE, world.SMALL)[number % 2], rng)
+        latent = torch.from_numpy(basis.encode(clip)[None, ..., :USED]).movedim(-1, 1)
+        pixels = torch.from_numpy(np.concatenate([np.repeat(clip[:1], 7, axis=0), clip])[None]).movedim(-1, 1)
+        made.append((pixels.float() / 127.5 - 1, latent))
+    return made
 
 
 def _rows(x):
@@ -36,9 +41,11 @@ def _rows(x):
     return x.movedim(1, -1).flatten(0, -2)
 
 
-def _like(rows, x):
-    """`rows` as features that lie as `x` does."""
-    return rows.view(*x.movedim(1, -1).shape[:-1], -1).movedim(-1, 1)
+def _some(features):
+    """Random rows of a list of features."""
+    rng = torch.Generator().manual_seed(0)
+    rows = map(_rows, features)
+    return torch.cat([r[torch.randperm(len(r), generator=rng)[:ROWS]] for r in rows])
 
 
 def _components(rows, count):
@@ -50,58 +57,109 @@ def _components(rows, count):
     return mean, vectors.flip(1)[:, :count], (deviation * deviation.mean()).sqrt()
 
 
+def _project(x, mean, vectors, scale):
+    """Scaled components [n, count, ...] of features [n, c, ...]."""
+    return ((x.movedim(1, -1) - mean) @ (vectors / scale)).movedim(-1, 1)
+
+
+def _solved(gram, cross, ridge):
+    """Weights [known, wanted] by ridge regression, of sums over rows."""
+    size = gram.diagonal()
+    return torch.linalg.solve(gram + torch.diag(ridge * size + 1e-9 * size.mean()), cross)
+
+
 def _regression(known, wanted):
     """Matrix [known, wanted] and offset of the best linear map from rows to rows."""
     known_mean, wanted_mean = known.mean(0), wanted.mean(0)
     known, wanted = known - known_mean, wanted - wanted_mean
-    gram = known.T @ known
-    gram += 1e-4 * gram.diagonal().mean() * torch.eye(len(gram))
-    matrix = torch.linalg.solve(gram, known.T @ wanted)
+    matrix = _solved(known.T @ known, known.T @ wanted, 1e-6)
     return matrix, wanted_mean - known_mean @ matrix
 
 
+def _columns(x):
+    """What a decoder's convolution sees at each place of [n, c, f, h, w]: rows [n * f * h * w, c * 27]."""
+    x = F.pad(torch.cat([x[:, :, :1], x, x[:, :, -1:]], 2), (1, 1, 1, 1))
+    for axis in (2, 3, 4):
+        x = x.unfold(axis, 3, 1)
+    return x.movedim(1, 4).flatten(4).flatten(0, 3)
+
+
+def _solve(module, given, wanted):
+    """Sets a decoder's `codec.Conv` to what makes best the last frames of features `wanted` of features `given`. Where
+    examples are few it looks at each place alone, not at the 27 around it."""
+    rng = torch.Generator().manual_seed(0)
+    weight = module.conv.weight.zero_()
+    alone = sum(min(x[0, 0].numel(), ROWS) for x in given) < ENOUGH * weight[0].numel()
+    gram, cross = 0, 0
+    for x, y in zip(given, wanted):
+        y = _rows(y[:, :, -x.shape[2] :])
+        x = _rows(x) if alone else _columns(x)
+        keep = torch.randperm(len(x), generator=rng)[:ROWS]
+        x, y = F.pad(x[keep], (0, 1), value=1.0), y[keep]
+        gram, cross = gram + (x.T @ x).double(), cross + (x.T @ y).double()
+    solved = _solved(gram, cross, RIDGE).float()
+    if alone:
+        weight[:, :, 1, 1, 1] = solved[:-1].T
+    else:
+        weight.copy_(solved[:-1].T.reshape(weight.shape))
+    module.conv.bias.copy_(solved[-1])
+
+
+@torch.no_grad()
+def ignore_constant(module):
+    """Keeps a decoder's convolutions from reading the constant channel, the first one: in training each step there
+    would shift all that they make."""
+    for reader in (module.conv_out, *(block["conv1"] for block in module.up_blocks[-1].res_blocks)):
+        reader.conv.weight[:, 0] = 0
+        reader.conv.weight.register_hook(lambda gradient: gradient.index_fill(1, torch.tensor([0]), 0))
+
+
+@torch.no_grad()
+def decoder(module, clips):
+    """Sets `module` for `clips`."""
+    patches = [patchify(pixels) for pixels, _ in clips]
+    mean, vectors, scale = _components(_some(patches), module.conv_out.conv.in_channels - 1)
+    features = [_project(p, mean, vectors, scale) for p in patches]
+    features = [torch.cat([torch.full_like(f[:, :1], CONSTANT), f], 1) for f in features]
+    scale, levels = torch.cat([torch.ones(1), scale]), [features]
+    for up in reversed([block for block in module.up_blocks if hasattr(block, "strides")]):
+        folded = [fold(f * scale.view(1, -1, 1, 1, 1), up.strides) for f in features]
+        mean, vectors, scale = _components(_some(folded), up.conv.conv.in_channels)
+        features = [_project(f, mean, vectors, scale) for f in folded]
+        levels.append(features)
+    rng = torch.Generator().manual_seed(0)
+    noisy = [z + NOISE * torch.randn(z.shape, generator=rng) for _, z in clips]
+    wanted = levels.pop()
+    _solve(module.conv_in, noisy, wanted)
+    made = [module.conv_in(z) for z in noisy]
+    for block in module.up_blocks:
+        if hasattr(block, "strides"):
+            wanted = levels.pop()
+            _solve(block.conv, made, [fold(w, block.strides) for w in wanted])
+        else:
+            for pair in block.res_blocks:
+                hidden = [norm_silu(pair["conv1"](norm_silu(x))) for x in made]
+                _solve(pair["conv2"], hidden, [w[:, :, -x.shape[2] :] - x for w, x in zip(wanted, made)])
+        made = [block(x) for x in made]
+    known = [norm_silu(x).index_fill(1, torch.tensor([0]), 0) for x in made]
+    _solve(module.conv_out, known, patches)
+
+
 def _set(module, matrix, offset):
-    """Makes a `codec.Conv` a linear map of each place by itself: `matrix` [in, out]."""
+    """Makes an encoder's `codec.Conv` a linear map of each place by itself: `matrix` [in, out]."""
     weight, bias = module.conv.weight.zero_(), module.conv.bias.zero_()
-    here = 1 if module.before is None else 2
-    weight[: matrix.shape[1], : matrix.shape[0], here, 1, 1] = matrix.T
+    weight[: matrix.shape[1], : matrix.shape[0], -1, 1, 1] = matrix.T
     bias[: len(offset)] = offset
 
 
-def _ignore_constant(weight, channels=1):
-    """Keeps a convolution from reading the constant channels, the first ones, in training, too: each step would shift
-    all that it makes."""
-    weight[:, :channels] = 0
-    constant = torch.arange(channels)
-    weight.register_hook(lambda gradient: gradient.index_fill(1, constant, 0))
-
-
 @torch.no_grad()
-def decoder(module, pixels, wanted):
-    """Sets `module` from `samples`."""
-    ups = [block for block in module.up_blocks if hasattr(block, "strides")]
-    patches = patchify(pixels)
-    width = module.conv_out.conv.in_channels
-    mean, vectors, scale = _components(_rows(patches), width - 1)
-    features = _like((_rows(patches) - mean) @ vectors, patches)
-    features = torch.cat([torch.full_like(features[:, :1], CONSTANT), features], 1)
-    scale = torch.cat([torch.ones(1), scale])
-    scaled = features / scale.view(1, -1, 1, 1, 1)
-    matrix, offset = _regression(_rows(norm_silu(scaled)[:, 1:]), _rows(patches))
-    _set(module.conv_out, torch.cat([torch.zeros(1, len(offset)), matrix]), offset)
-    for conv in (module.conv_out, *(block["conv1"] for block in module.up_blocks[-1].res_blocks)):
-        _ignore_constant(conv.conv.weight)
-    for up in reversed(ups):
-        folded, after = fold(features, up.strides), scale.repeat_interleave(math.prod(up.strides))
-        mean, vectors, scale = _components(_rows(folded), up.conv.conv.in_channels)
-        features = _like((_rows(folded) - mean) @ vectors, folded)
-        _set(up.conv, (vectors * scale).T / after, mean / after)
-    _set(module.conv_in, *_regression(wanted[:, :USED], features.flatten(1) / scale))
-
-
-@torch.no_grad()
-def encoder(module, pixels, wanted):
-    """Sets `module` from `samples`. Its blocks must keep all that is pooled up to the last `Down`."""
+def encoder(module, clips):
+    """Sets `module` for `clips`. Its blocks must keep all that is pooled up to the last `Down`."""
+    pixels = torch.cat([fold(p, (8, 32, 32)).unflatten(1, (3, 8, 32, 32)).movedim((5, 6, 7), (1, 2, 3)).flatten(0, 3)
+                        for p, _ in clips])
+    wanted = torch.cat([_rows(z) for _, z in clips])
+    keep = torch.randperm(len(pixels), generator=torch.Generator().manual_seed(0))[:ROWS]
+    pixels, wanted = pixels[keep], wanted[keep]
     *lossless, last = [block for block in module.down_blocks if hasattr(block, "strides")]
     colours, offsets = torch.eye(3), torch.arange(4) // 2
     inside = (offsets[:, None] == torch.arange(2)).float() / 2
@@ -116,10 +174,9 @@ def encoder(module, pixels, wanted):
     offset = -mean @ forth
     offset[0] = 30 * CONSTANT
     _set(last.conv, forth, offset)
-    main = _like(_rows(features) @ forth + offset, features)
+    main = (features.movedim(1, -1) @ forth + offset).movedim(-1, 1)
     skip = fold(features, last.strides).unflatten(1, (-1, last.group)).mean(2)
-    features = norm_silu(fold(main, last.strides) + skip)
     constant = math.prod(last.strides)
-    matrix, offset = _regression(features.flatten(1)[:, constant:], wanted[:, :USED])
+    features = norm_silu(fold(main, last.strides) + skip).flatten(1)[:, constant:]
+    matrix, offset = _regression(features, wanted)
     _set(module.conv_out, torch.cat([torch.zeros(constant, USED), matrix]), offset)
-    _ignore_constant(module.conv_out.conv.weight, constant)

@@ -4,21 +4,17 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+import codec
+import latents
 import starts
 import world
-from codec import Decoder, Encoder
-from fitting import fit
+from fitting import export, fit, load, muon
 from latents import USED, Basis
 
-CLIPS, SAMPLED_CLIPS = 4, 160
-DECODER_STEPS, ENCODER_STEPS = 2400, 400
+CLIPS, SAMPLED_CLIPS = 4, 60
+DECODER_STEPS = 4000
 PATCH = 32
-
-
-def _spec(rng):
-    while world.is_held_out(spec := world.random_spec(rng)):
-        pass
-    return spec
+BASIS_CLIPS = 1200
 
 
 def _tensor(arrays):
@@ -42,9 +38,9 @@ def batch(basis, seed, step, small, side=4):
     Returns pixels [CLIPS, 3, 25, h, w], -1 to 1, and latents [CLIPS, USED, 4, h / 32, w / 32].
     """
     rng = np.random.default_rng([seed, step])
-    clips, latents = [], []
+    clips, given = [], []
     for _ in range(CLIPS):
-        spec, scene = _spec(rng), int(rng.integers(2**31))
+        spec, scene = world.training_spec(rng), int(rng.integers(2**31))
         if small:
             clip = world.draw(spec, world.SMALL, scene)
         else:
@@ -52,21 +48,15 @@ def batch(basis, seed, step, small, side=4):
             rows, columns = (slice(PATCH * n, PATCH * (n + side)) for n in (row, column))
             clip = np.ascontiguousarray(world.draw(spec, world.LARGE, scene)[:, rows, columns])
         clips.append(clip)
-        latents.append(basis.encode(clip)[..., :USED])
-    return _tensor(clips) / 127.5 - 1, _tensor(latents)
+        given.append(basis.encode(clip)[..., :USED])
+    return _tensor(clips) / 127.5 - 1, _tensor(given)
 
 
-def _noise(latents, step):
+def _noise(given, step):
     """A little noise, of another strength for each clip: generated latents are not exact."""
     rng = torch.Generator().manual_seed(step)
-    strength = 0.05 * torch.rand((len(latents), 1, 1, 1, 1), generator=rng)
-    return strength * torch.randn(latents.shape, generator=rng)
-
-
-def _start(module, how, basis):
-    torch.manual_seed(0)
-    how(module, *starts.samples(basis, SAMPLED_CLIPS))
-    return module.to(memory_format=torch.channels_last_3d)
+    strength = 0.05 * torch.rand((len(given), 1, 1, 1, 1), generator=rng)
+    return strength * torch.randn(given.shape, generator=rng)
 
 
 def trained_decoder(work, steps=DECODER_STEPS):
@@ -76,33 +66,63 @@ def trained_decoder(work, steps=DECODER_STEPS):
 
     def loss(decoder, step):
         kind = step % 6
-        pixels, latents = batch(basis, 4, step, small=kind == 1)
+        pixels, given = batch(basis, 4, step, small=kind == 1)
         if kind == 2:
             frame = step // 6 % 4
-            pixels, latents = pixels[:, :, 8 * frame : 8 * frame + 1], latents[:, :, frame : frame + 1]
-        latents = latents + _noise(latents, step)
+            pixels, given = pixels[:, :, 8 * frame : 8 * frame + 1], given[:, :, frame : frame + 1]
+        given = given + _noise(given, step)
         with torch.autocast("cpu", torch.bfloat16):
-            found = decoder(latents.to(memory_format=torch.channels_last_3d))
+            found = decoder(given.to(memory_format=torch.channels_last_3d))
         # Squares for small differences, absolute values for those at misplaced edges.
         return F.huber_loss(found.float(), pixels, delta=0.2)
 
-    return fit(_start(Decoder(), starts.decoder, basis), work / "decoder.pt", steps, loss, 3e-3)
+    path = work / "decoder.pt"
+    torch.manual_seed(0)
+    decoder = codec.Decoder()
+    if not path.exists():
+        starts.decoder(decoder, starts.clips(basis, SAMPLED_CLIPS))
+    starts.ignore_constant(decoder)
+    return fit(decoder.to(memory_format=torch.channels_last_3d), path, steps, loss, 3e-3, optimizers=muon)
 
 
-def trained_encoder(work, steps=ENCODER_STEPS):
-    """The encoder of a work folder, trained as far as it is not. Every other step takes single frames, as
-    image-to-video does, some steps small clips."""
+def solved_encoder(work):
+    """The encoder of a work folder. It is linear but for its norms and needs no training."""
+    torch.manual_seed(0)
+    encoder = codec.Encoder()
+    starts.encoder(encoder, starts.clips(Basis.load(work / "basis.npz"), SAMPLED_CLIPS))
+    torch.save({"average": encoder.state_dict()}, work / "encoder.pt")
+    return encoder
+
+
+def train(work, workers=2):
+    """The part `video`: components, data sets (`train`, `held`), decoder and encoder, and their export."""
+    if not (work / "basis.npz").exists():
+        basis, kept = latents.fit(BASIS_CLIPS, workers)
+        basis.save(work / "basis.npz")
+        print(f"basis: {USED} components keep {kept[USED - 1]:.4f} of the variance")
     basis = Basis.load(work / "basis.npz")
+    for folder, kind, clips in (("train", latents.TRAINING, 12_000), ("held", latents.HELD_OUT, 300)):
+        if not (work / folder / "clips.json").exists():
+            latents.dataset(work / folder, basis, kind, clips, workers)
+    decoder, encoder = trained_decoder(work), solved_encoder(work)
+    export(codec.checkpoint(decoder, encoder, basis), work / "export/video.safetensors")
 
-    def loss(encoder, step):
-        pixels, wanted = batch(basis, 7, step, small=step % 6 == 1)
-        if step % 2 == 0:
-            frame = step // 2 % world.FRAMES
-            pixels = pixels[:, :, frame : frame + 1]
-            shown = [((clip + 1) * 127.5).round().byte().movedim(0, -1).numpy() for clip in pixels]
-            wanted = _tensor([basis.encode(clip)[..., :USED] for clip in shown])
-        with torch.autocast("cpu", torch.bfloat16):
-            found = encoder(pixels.to(memory_format=torch.channels_last_3d))
-        return (found.float() - wanted).square().mean()
 
-    return fit(_start(Encoder(), starts.encoder, basis), work / "encoder.pt", steps, loss, 1e-3)
+@torch.no_grad()
+def measure(work, clips=50):
+    """Prints PSNR on held-out clips: of decoded given latents, of decode(encode(clip)), of single frames."""
+    decoder, encoder = load(codec.Decoder(), work / "decoder.pt"), load(codec.Encoder(), work / "encoder.pt")
+    large, _, specs, scenes = latents.read_dataset(work / "held")
+    found = {"decode(given latents)": [], "decode(encode(clip))": [], "decode(encode(first frame))": []}
+    for number in range(clips):
+        clip = _tensor([world.draw(specs[number], world.LARGE, scenes[number])]) / 127.5 - 1
+        shown = (
+            (clip, _tensor([large[number].astype(np.float32)])),
+            (clip, encoder(clip)),
+            (clip[:, :, :1], encoder(clip[:, :, :1])),
+        )
+        for of, (wanted, latent) in zip(found.values(), shown):
+            error = (decoder(latent).clamp(-1, 1) - wanted).square().mean() / 4
+            of.append(-10 * error.log10().item())
+    for what, of in found.items():
+        print(f"{what}: {np.mean(of):.1f} dB on average, median {np.median(of):.1f}, least {min(of):.1f}")

@@ -78,6 +78,13 @@ def is_held_out(spec):
     return any(zlib.crc32(name.encode()) % 10 == 0 for name in names)
 
 
+def training_spec(rng):
+    """A random spec that training may see."""
+    while is_held_out(spec := random_spec(rng)):
+        pass
+    return spec
+
+
 def held_out_specs():
     """Every held-out spec with one object, in a fixed order that mixes all kinds."""
     every = itertools.product(COLOURS, SHAPES, MOTIONS, BACKGROUNDS)
