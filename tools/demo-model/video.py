@@ -79,9 +79,9 @@ def trained_decoder(work, steps=DECODER_STEPS):
     path = work / "decoder.pt"
     torch.manual_seed(0)
     decoder = codec.Decoder()
+    starts.ignore_constant(decoder)
     if not path.exists():
         starts.decoder(decoder, starts.clips(basis, SAMPLED_CLIPS))
-    starts.ignore_constant(decoder)
     return fit(decoder.to(memory_format=torch.channels_last_3d), path, steps, loss, 3e-3, optimizers=muon)
 
 
