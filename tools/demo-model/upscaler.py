@@ -13,7 +13,7 @@ MID, BLOCKS, GROUPS = 64, 1, 32
 CONFIG = {"mid_channels": MID, "num_blocks_per_stage": BLOCKS}
 """What differs from the official config."""
 BATCH = 24
-STEPS = 1500
+STEPS = 6000
 
 
 def _conv(width, out):
@@ -76,8 +76,8 @@ def trained(work, steps=STEPS):
         return (found.float() - wanted).square().mean()
 
     torch.manual_seed(0)
-    module = Upscaler().to(memory_format=torch.channels_last_3d)
-    return fit(module, work / "upscaler.pt", steps, loss, 3e-3, optimizers=muon)
+    module = Upscaler()
+    return fit(module, work / "upscaler.pt", steps, loss, 5e-2, optimizers=muon)
 
 
 def train(work):
