@@ -18,6 +18,9 @@ USED = 32
 BANDS, BINS, FRAMES = 16, 4, 4
 CHANNELS, LEARNED = 8, 4
 """Numbers of a band, and how many of them may hold components. The others tell the decoder which band it is."""
+SIDES = 3.0
+"""How much the difference of left and right counts among the components of a band: it is small, but all bands share
+it, and it is heard as the place of a sound."""
 UNUSED_DEVIATION = 2.0**-10
 """The decoder sees this little of numbers without a component, whatever noise a sampler leaves there."""
 
@@ -46,13 +49,15 @@ class Basis:
         """The basis of clips `mel` [clips, 2, 101, 64]."""
         bands = patches(mel).flatten(0, 1)
         mean = bands.mean(0)
+        same = torch.eye(bands.shape[-1] // 2)
+        weighted = torch.cat([torch.cat([same, same], 1), SIDES * torch.cat([same, -same], 1)]) * 0.5**0.5
         deviations, rows = [], []
         for band in range(BANDS):
-            centred = bands[:, band] - mean[band]
+            centred = (bands[:, band] - mean[band]) @ weighted.T
             values, vectors = torch.linalg.eigh((centred.T @ centred).double() / len(centred))
             deviations.append(values.flip(0)[:LEARNED].clamp_min(0).sqrt())
-            rows.append(vectors.flip(1)[:, :LEARNED].T)
-        deviation, rows = torch.stack(deviations).float(), torch.stack(rows).float()
+            rows.append(vectors.flip(1)[:, :LEARNED].T.float() @ weighted)
+        deviation, rows = torch.stack(deviations).float(), torch.stack(rows)
         # Eigenvectors have no sign of their own.
         rows = rows * torch.where(rows.sum(-1, keepdim=True) < 0, -1.0, 1.0)
         used = deviation >= deviation.flatten().sort(descending=True).values[USED - 1]
