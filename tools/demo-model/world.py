@@ -97,7 +97,8 @@ def captions(spec):
     things = dict(zip(("c1", "s1", "c2", "s2"), itertools.chain(*spec.objects)))
     templates, form = (ONE, 0) if len(spec.objects) == 1 else (TWO, 1)
     parts = itertools.product(templates, MOTIONS[spec.motion], WHERE[spec.background])
-    return [t.format(m=m[form], w=w, **things) for t, m, w in parts]
+    written = (t.format(m=m[form], w=w, **things) for t, m, w in parts)
+    return [text.replace("a orange", "an orange").replace("A orange", "An orange") for text in written]
 
 
 def caption(spec, rng):
