@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::File;
 
-use zoetrope::demo::{TOKENIZER, demo_in_memory, write_demo_model};
+use zoetrope::demo::{TOKENIZER, demo_in_memory, made_up_in_memory, write_demo_model};
 use zoetrope::device::Device;
 use zoetrope::eval::Phase;
 use zoetrope::failure::{Failure, Kind};
@@ -87,7 +87,7 @@ fn guidance_without_effect_has_none() {
     let model = dimensions(&plain, "".as_ref()).unwrap();
     let [plain, guided] = [&plain, &guided]
         .map(|target| Phase::compile(target, &model, "denoise", &[], Options::default()).unwrap());
-    let files = demo_in_memory(&tensors_of(&guided.plan)).unwrap();
+    let files = made_up_in_memory(&tensors_of(&guided.plan)).unwrap();
     // Some numbers, other ones for every port.
     let some = |name: &str, shape: &[usize]| {
         let of_name: usize = name.bytes().map(usize::from).sum();

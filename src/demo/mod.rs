@@ -93,8 +93,8 @@ pub fn write_demo_model(dir: &Path, tensors: &[Wanted]) -> Result<ModelPaths, De
         TOKENIZER_CONFIG.as_bytes().to_vec(),
         weights(Source::TextEncoder)?,
         weights(Source::SpatialUpscaler)?,
-        adapters::DISTILLED.bytes(tensors),
-        adapters::STYLE.bytes(tensors),
+        adapters::DISTILLED.bytes(tensors)?,
+        adapters::STYLE.bytes(tensors)?,
     ];
     for (file, bytes) in files.iter().zip(contents) {
         file.replace(&bytes)?;

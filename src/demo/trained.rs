@@ -14,11 +14,12 @@ use zoetrope_runtime::plan::Source;
 use super::DemoError;
 use crate::model_files::Wanted;
 
-const PARTS: [(Source, &str, &[u8]); 4] = [
+const PARTS: [(Source, &str, &[u8]); 5] = [
     (Source::Checkpoint, "transformer", include_bytes!("weights/transformer.bin")),
     (Source::Checkpoint, "video", include_bytes!("weights/video.bin")),
     (Source::Checkpoint, "audio", include_bytes!("weights/audio.bin")),
     (Source::SpatialUpscaler, "upscaler", include_bytes!("weights/upscaler.bin")),
+    (Source::Adapter(0), "adapter", include_bytes!("weights/adapter.bin")),
 ];
 
 /// No part becomes larger: a stream that does is damaged.

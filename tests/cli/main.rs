@@ -325,7 +325,7 @@ fn guided_runs_take_what_guides_them() {
     let usual = clip(&["--steps", "2"]);
     assert_eq!(usual, clip(&["--steps", "2", "--video-cfg-guidance-scale", "3"]), "3 is the default");
     for other in [["--negative-prompt", "a blue cube"], ["--v2a-guidance-scale", "2"]] {
-        assert_ne!(usual, clip(&[&["--steps", "2"], &other[..]].concat()), "{other:?}");
+        assert!(usual != clip(&[&["--steps", "2"], &other[..]].concat()), "{other:?}");
     }
     let says = |target: &Path, more: &[&str], words: &[&str]| {
         let (output, out) = run(target, "none.safetensors", more);

@@ -3,12 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use zoetrope::adapters::{Adapters, Given, Merge};
+use zoetrope::commands::AdapterArgs;
 use zoetrope::commands::clip::ClipWriter;
+use zoetrope::demo::adapters::STYLE;
 use zoetrope::demo::demo_in_memory;
 use zoetrope::model_files::{ModelFiles, tensors_of};
 use zoetrope::run::{Image, Request, run};
 use zoetrope::session::{Session, Unwatched};
 use zoetrope::tensors::Tensor;
+use zoetrope_runtime::Weights;
 use zoetrope_runtime::plan::Plan;
 use zoetrope_test_support::mp4::Read;
 use zoetrope_test_support::seen::Picture;
@@ -21,6 +25,31 @@ static MODEL: LazyLock<(&Plan, ModelFiles)> = LazyLock::new(|| {
 
 /// The file of a prompt and a seed, beginning with an image where there is one.
 pub fn made(prompt: &str, seed: u64, image: Option<&Picture>) -> Read {
+    with_weights(&MODEL.1, prompt, seed, image)
+}
+
+/// The file of a prompt and a seed, with the trained adapter at a strength.
+pub fn made_with_adapter(prompt: &str, seed: u64, strength: f32) -> Read {
+    let (plan, files) = &*MODEL;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(STYLE.file);
+    std::fs::write(&path, STYLE.bytes(&tensors_of(plan)).unwrap()).unwrap();
+    let adapters = Adapters::open(&[Given { path, strength }], Merge::Exact).unwrap();
+    let merged = adapters.over(files, &files.checkpoint, plan).unwrap();
+    with_weights(&merged, prompt, seed, None)
+}
+
+/// The file that a guided plan makes.
+pub fn guided(plan: &Plan, files: &ModelFiles, prompt: &str, negative: &str, seed: u64) -> Read {
+    let tokenizer = files.tokenizer().unwrap();
+    let [prompt, negative] = [prompt, negative].map(|text| tokenizer.encode(text).unwrap());
+    let adapters = AdapterArgs::default().open(plan, Merge::Exact).unwrap();
+    let weights = adapters.over(files, &files.checkpoint, plan).unwrap();
+    let request = Request { prompts: vec![&prompt, &negative], seed, ..Request::default() };
+    written(plan, &weights, &request)
+}
+
+fn with_weights(weights: &dyn Weights, prompt: &str, seed: u64, image: Option<&Picture>) -> Read {
     let (plan, files) = &*MODEL;
     let encoded = files.tokenizer().unwrap().encode(prompt).unwrap();
     let image = image.map(|picture| {
@@ -28,9 +57,12 @@ pub fn made(prompt: &str, seed: u64, image: Option<&Picture>) -> Read {
         (0, Image { strength: 1.0, frame: 0, pixels: Box::new(pixels) })
     });
     let images = BTreeMap::from_iter(image);
-    let request = Request { prompts: vec![&encoded], seed, images, ..Request::default() };
-    let mut session = Session::new(plan, files).unwrap();
-    let finished = run(&mut session, &request, &mut Unwatched, &mut |_, _| Ok(())).unwrap();
+    written(plan, weights, &Request { prompts: vec![&encoded], seed, images, ..Request::default() })
+}
+
+fn written(plan: &Plan, weights: &dyn Weights, request: &Request<'_>) -> Read {
+    let mut session = Session::new(plan, weights).unwrap();
+    let finished = run(&mut session, request, &mut Unwatched, &mut |_, _| Ok(())).unwrap();
 
     let clip = ClipWriter::new(plan, &[]).unwrap().finish(&finished).unwrap();
     let mut file = tempfile::NamedTempFile::new().unwrap();

@@ -12,6 +12,7 @@ use std::path::Path;
 
 use half::bf16;
 use sha2::{Digest, Sha256};
+use zoetrope::demo::adapters::STYLE;
 use zoetrope::demo::trained::trained_tensors;
 use zoetrope::demo::{DemoError, demo_in_memory, made_up_in_memory, write_demo_model};
 use zoetrope::model_files::{ModelFiles, Wanted};
@@ -19,7 +20,7 @@ use zoetrope_model_spec::ltx::builtin::ltx_2_3_22b;
 use zoetrope_model_spec::ltx::config::ModelConfig;
 use zoetrope_model_spec::ltx::demo::demo;
 use zoetrope_runtime::Weights;
-use zoetrope_runtime::files::FileDtype;
+use zoetrope_runtime::files::{FileDtype, Tensor, TensorFile};
 use zoetrope_runtime::plan::Source;
 
 #[test]
@@ -93,11 +94,11 @@ fn files_and_memory_hold_the_same_model() {
 }
 
 /// A hash of tensors in the order of their names: name, element type and bytes of each.
-fn hash<'w>(files: &ModelFiles, tensors: impl Iterator<Item = &'w Wanted>) -> String {
+fn hash<'w, 'f>(tensors: impl Iterator<Item = &'w Wanted>, values: impl Fn(&Wanted) -> Tensor<'f>) -> String {
     let tensors: BTreeMap<&str, &Wanted> = tensors.map(|wanted| (wanted.tensor.as_str(), wanted)).collect();
     let mut digest = Sha256::new();
     for (name, wanted) in tensors {
-        let tensor = files.tensor(wanted.source, name).unwrap();
+        let tensor = values(wanted);
         digest.update(format!("{name} {} ", tensor.dtype));
         digest.update(tensor.bytes);
     }
@@ -109,7 +110,10 @@ fn made_up_values_are_the_same_on_every_machine() {
     let list = documented::tensors(&demo());
     let memory = made_up_in_memory(&list).unwrap();
     let sources = [Source::Checkpoint, Source::TextEncoder, Source::SpatialUpscaler];
-    let hashes = sources.map(|source| hash(&memory, list.iter().filter(|wanted| wanted.source == source)));
+    let hashes = sources.map(|source| {
+        let of_source = list.iter().filter(|wanted| wanted.source == source);
+        hash(of_source, |wanted| memory.tensor(wanted.source, &wanted.tensor).unwrap())
+    });
     let hashes = hashes.each_ref().map(|hash| &hash[..16]);
     assert_eq!(hashes, ["e0e71c2e62afd328", "a420c59e5068bc17", "eacc845130f69723"]);
 }
@@ -120,12 +124,25 @@ fn trained_values_are_those_that_were_exported() {
     let list = documented::tensors(&demo());
     let memory = demo_in_memory(&list).unwrap();
     let trained = trained_tensors().unwrap();
-    let unknown: Vec<_> = trained.iter().filter(|(_, wanted)| !list.contains(wanted)).collect();
+    let (of_adapter, of_model): (Vec<_>, Vec<_>) =
+        trained.into_iter().partition(|(_, wanted)| matches!(wanted.source, Source::Adapter(_)));
+    let unknown: Vec<_> = of_model.iter().filter(|(_, wanted)| !list.contains(wanted)).collect();
     assert!(unknown.is_empty(), "the model has no tensors of these names and shapes: {unknown:#?}");
+    let adapter = TensorFile::from_bytes("adapter", STYLE.bytes(&list).unwrap()).unwrap();
+    let kohya = |name: &str| {
+        let (module, part) = name.strip_prefix("diffusion_model.").unwrap().split_once(".lora_").unwrap();
+        let part = if part == "A.weight" { "down" } else { "up" };
+        format!("lora_unet_{}.lora_{part}.weight", module.replace('.', "_"))
+    };
     for line in include_str!("weights.sha256").lines() {
         let (part, exported) = line.split_once(' ').unwrap();
-        let of_part = trained.iter().filter(|(name, _)| *name == part).map(|(_, wanted)| wanted);
-        assert_eq!(hash(&memory, of_part), exported, "{part}");
+        let tensors = of_model.iter().chain(&of_adapter);
+        let of_part = tensors.filter(|(name, _)| *name == part).map(|(_, wanted)| wanted);
+        let hash = match part {
+            "adapter" => hash(of_part, |wanted| adapter.get(&kohya(&wanted.tensor)).unwrap()),
+            _ => hash(of_part, |wanted| memory.tensor(wanted.source, &wanted.tensor).unwrap()),
+        };
+        assert_eq!(hash, exported, "{part}");
     }
 }
 

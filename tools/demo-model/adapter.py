@@ -55,9 +55,10 @@ class Adapter(nn.Module):
         super().__init__()
         layers = {n: p for n, p in model.transformer.named_parameters() if _is_changed(n) and p.ndim == 2}
         self.names = list(layers)
-        draw = lambda p: nn.Parameter(torch.randn(RANK, p.shape[1]) / p.shape[1] ** 0.5)
+        rank = lambda p: min(RANK, *p.shape)
+        draw = lambda p: nn.Parameter(torch.randn(rank(p), p.shape[1]) / p.shape[1] ** 0.5)
         self.down = nn.ParameterList(draw(p) for p in layers.values())
-        self.up = nn.ParameterList(nn.Parameter(torch.zeros(len(p), RANK)) for p in layers.values())
+        self.up = nn.ParameterList(nn.Parameter(torch.zeros(len(p), rank(p))) for p in layers.values())
 
     def weights(self, model):
         """The changed weights by their names in the model."""

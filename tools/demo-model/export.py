@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-PARTS = ("transformer", "video", "audio", "upscaler")
+PARTS = ("transformer", "video", "audio", "upscaler", "adapter")
 ROOT = Path(__file__).resolve().parents[2]
 WEIGHTS = ROOT / "src/demo/weights"
 HASHES = ROOT / "tests/demo/weights.sha256"

@@ -75,6 +75,12 @@ impl Picture {
         Picture { width, pixels: (0..self.pixels.len() / (side * side)).map(mean).collect() }
     }
 
+    /// Without its colours: BT.709's luma.
+    pub fn grey(&self) -> Picture {
+        let grey = |p: &[f32; 3]| [0.2126 * p[0] + 0.7152 * p[1] + 0.0722 * p[2]; 3];
+        Picture { width: self.width, pixels: self.pixels.iter().map(grey).collect() }
+    }
+
     /// What is added to another picture of its size to make this one.
     pub fn minus(&self, other: &Picture) -> Picture {
         let both = self.pixels.iter().zip(&other.pixels);
