@@ -24,7 +24,7 @@ from text import TextEncoder
 from transformer import Transformer
 
 CONFIG = {"heads": 2, "layers": 3, "connector_layers": 1}
-SEED, SMALL_BATCH, LARGE_BATCH, LARGE_SHARE = 1, 64, 16, 0.4
+SEED, SMALL_BATCH, LARGE_BATCH, LARGE_SHARE = 1, 64, 16, 0.65
 MATRIX_RATE, RATE, WARM, AVERAGE = 4e-3, 2e-3, 100, 0.9995
 STEPS, FALL = {"video": 16000, "audio": 2500}, 0.25
 """Steps of each stream, and the share of them in which the rate falls."""
