@@ -169,7 +169,8 @@ impl Generate {
         let say = if outputs.clip.is_stream() { terminal::line } else { terminal::info };
         if facts.model == "demo" {
             say(
-                "note: the demo model is untrained, so what it shows is noise; the weights of LTX-2.3 make clips",
+                "note: the demo model is a toy that knows a few shapes and motions (docs/demo.md); the weights of LTX-2.3 \
+                 make clips of anything",
             );
         }
         let (name, seconds) = (self.output.display(), start.elapsed().as_secs_f64());

@@ -5,7 +5,7 @@ mod adapters;
 pub mod bench;
 pub mod budgets;
 mod choose;
-mod clip;
+pub mod clip;
 pub mod demo_model;
 pub mod eval;
 pub mod generate;

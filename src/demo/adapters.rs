@@ -1,10 +1,13 @@
-//! Adapters of the demo model: one in the form of the published distilled LoRA, and one as kohya's tools write them.
+//! Adapters of the demo model: one in the form of the published distilled LoRA, made up, and a trained one, as kohya's
+//! tools write them.
 
 use half::bf16;
 use zoetrope_runtime::files::{FileDtype, NewTensor, write_tensors};
 use zoetrope_runtime::plan::Source;
 
+use super::DemoError;
 use super::random::Stream;
+use super::trained::Trained;
 use crate::model_files::Wanted;
 
 /// An adapter of the demo model.
@@ -17,8 +20,10 @@ pub struct DemoAdapter {
     gain: f64,
     /// Which layers it changes.
     changes: fn(&str) -> bool,
-    /// Whether names have underscores for dots, and changes an alpha of half their rank.
+    /// Whether names have underscores for dots, and changes an alpha.
     kohya: bool,
+    /// Whether it was trained. For models of other shapes it is made up.
+    trained: bool,
 }
 
 /// Changes every linear layer of the transformer, as the published distilled LoRA does (docs/model/checkpoint.md 4.2).
@@ -28,22 +33,28 @@ pub const DISTILLED: DemoAdapter = DemoAdapter {
     gain: 0.3,
     changes: |_| true,
     kohya: false,
+    trained: false,
 };
 
-/// Changes self-attention and feed-forward of the video stream.
+/// Makes clips black and white. Changes self-attention and feed-forward of the video stream.
 pub const STYLE: DemoAdapter = DemoAdapter {
-    file: "ltx-2.3-demo-style-lora.safetensors",
-    rank: 4,
+    file: "ltx-2.3-demo-black-and-white-lora.safetensors",
+    rank: 8,
     gain: 0.5,
     changes: |module| module.contains(".attn1.") || module.contains(".ff."),
     kohya: true,
+    trained: true,
 };
 
 const TRANSFORMER: &str = "model.diffusion_model.";
 
 impl DemoAdapter {
     /// The bytes of its file, for the model of these tensors.
-    pub fn bytes(&self, tensors: &[Wanted]) -> Vec<u8> {
+    ///
+    /// # Errors
+    /// The part that holds a trained one is damaged.
+    pub fn bytes(&self, tensors: &[Wanted]) -> Result<Vec<u8>, DemoError> {
+        let trained = if self.trained { Trained::of(Source::Adapter(0))? } else { Trained::default() };
         let mut made: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
         for Wanted { tensor, shape, .. } in
             tensors.iter().filter(|wanted| wanted.source == Source::Checkpoint)
@@ -55,20 +66,27 @@ impl DemoAdapter {
             };
             let &[out, inner] = shape.as_slice() else { continue };
             let rank = self.rank.min(out).min(inner);
-            let values = |part: &str, count: usize, deviation: f64| -> Vec<u8> {
+            let values = |part: &str, shape: &[usize], deviation: f64| -> Result<Vec<u8>, DemoError> {
+                if let Some((_, bytes)) =
+                    trained.values(&format!("diffusion_model.{module}.{part}"), shape)?
+                {
+                    return Ok(bytes);
+                }
                 let mut stream = Stream::named(&format!("{}/{module}.{part}", self.file));
-                (0..count).flat_map(|_| bf16::from_f64(deviation * stream.next()).to_le_bytes()).collect()
+                let count = shape.iter().product::<usize>();
+                Ok((0..count).flat_map(|_| bf16::from_f64(deviation * stream.next()).to_le_bytes()).collect())
             };
-            let down = values("down", rank * inner, 1.0 / (inner as f64).sqrt());
-            let up = values("up", out * rank, self.gain / (rank as f64).sqrt());
+            let (down_shape, up_shape) = (vec![rank, inner], vec![out, rank]);
+            let down = values("lora_A.weight", &down_shape, 1.0 / (inner as f64).sqrt())?;
+            let up = values("lora_B.weight", &up_shape, self.gain / (rank as f64).sqrt())?;
             let (module, parts) = match self.kohya {
                 true => (format!("lora_unet_{}", module.replace('.', "_")), ["lora_down", "lora_up"]),
                 false => (format!("diffusion_model.{module}"), ["lora_A", "lora_B"]),
             };
-            made.push((format!("{module}.{}.weight", parts[0]), vec![rank, inner], down));
-            made.push((format!("{module}.{}.weight", parts[1]), vec![out, rank], up));
+            made.push((format!("{module}.{}.weight", parts[0]), down_shape, down));
+            made.push((format!("{module}.{}.weight", parts[1]), up_shape, up));
             if self.kohya {
-                let alpha = bf16::from_f64(rank as f64 / 2.0).to_le_bytes().to_vec();
+                let alpha = bf16::from_f64(rank as f64).to_le_bytes().to_vec();
                 made.push((format!("{module}.alpha"), Vec::new(), alpha));
             }
         }
@@ -79,6 +97,6 @@ impl DemoAdapter {
             .iter()
             .map(|(name, shape, bytes)| NewTensor { name, dtype: FileDtype::Bf16, shape, bytes })
             .collect();
-        write_tensors(&[("format", "pt")], &made)
+        Ok(write_tensors(&[("format", "pt")], &made))
     }
 }

@@ -1,13 +1,14 @@
-//! A model that the program makes itself: the architecture of LTX-2.3 with small numbers and seeded weights.
+//! A model that comes with the program: the architecture of LTX-2.3 with small numbers.
 //!
-//! It shows moving patterns and audio, not what a prompt asks for. What it is good for: every part of the program
-//! runs, on any machine, without a download. Names, formats and configs are those of the official files, and the
-//! weights come from integer arithmetic, so the bytes are the same on every machine.
+//! Every part of the program runs with it, on any machine, without a download. Names, formats and configs are those of
+//! the official files. Tensors that were trained are embedded ([`trained`]); all others are made up from their names by
+//! rules, with integer arithmetic. Both give the same bytes on every machine.
 
 pub mod adapters;
 pub(crate) mod random;
 mod rules;
 mod tables;
+pub mod trained;
 
 use std::path::Path;
 
@@ -19,6 +20,8 @@ use zoetrope_runtime::plan::Source;
 use crate::model_files::{ModelFiles, ModelPaths, Wanted};
 use crate::output::{Format, OutputError, OutputFolder, check_room};
 use crate::tokenize::{TokenizeError, Tokenizer};
+
+use trained::Trained;
 
 /// `tokenizer.json` of the demo model's Gemma folder.
 pub const TOKENIZER: &str = include_str!("tokenizer.json");
@@ -32,6 +35,16 @@ pub enum DemoError {
     NoRule {
         /// The tensor's name.
         tensor: String,
+    },
+    /// A part that is embedded in this program is not readable: it was damaged before or after the build.
+    #[error(
+        "the demo model's part {part} is damaged: {why}\n  help  get src/demo/weights/{part}.bin again, and build again"
+    )]
+    Damaged {
+        /// The part: `weights/PART.bin`.
+        part: &'static str,
+        /// What is wrong with it.
+        why: String,
     },
     /// A folder or file could not be written.
     #[error(transparent)]
@@ -72,15 +85,16 @@ pub fn write_demo_model(dir: &Path, tensors: &[Wanted]) -> Result<ModelPaths, De
     // No element has more than four bytes.
     let bytes = tensors.iter().map(|wanted| 4 * wanted.shape.iter().product::<usize>() as u64).sum();
     check_room(&[(dir, bytes)])?;
+    let weights = |source| weights(source, tensors, &Trained::of(source)?);
     let contents = [
-        weights(Source::Checkpoint, tensors)?,
+        weights(Source::Checkpoint)?,
         text(TEXTS.gemma).as_bytes().to_vec(),
         TOKENIZER.as_bytes().to_vec(),
         TOKENIZER_CONFIG.as_bytes().to_vec(),
-        weights(Source::TextEncoder, tensors)?,
-        weights(Source::SpatialUpscaler, tensors)?,
-        adapters::DISTILLED.bytes(tensors),
-        adapters::STYLE.bytes(tensors),
+        weights(Source::TextEncoder)?,
+        weights(Source::SpatialUpscaler)?,
+        adapters::DISTILLED.bytes(tensors)?,
+        adapters::STYLE.bytes(tensors)?,
     ];
     for (file, bytes) in files.iter().zip(contents) {
         file.replace(&bytes)?;
@@ -92,10 +106,25 @@ pub fn write_demo_model(dir: &Path, tensors: &[Wanted]) -> Result<ModelPaths, De
 /// The demo model without files: the same bytes, in memory.
 ///
 /// # Errors
-/// A tensor of an unknown kind.
+/// A tensor of an unknown kind, or a damaged part.
 pub fn demo_in_memory(tensors: &[Wanted]) -> Result<ModelFiles, DemoError> {
+    in_memory(tensors, Trained::of)
+}
+
+/// As [`demo_in_memory`], with every tensor made up: for models of any shape, where all values shall be alike.
+///
+/// # Errors
+/// A tensor of an unknown kind.
+pub fn made_up_in_memory(tensors: &[Wanted]) -> Result<ModelFiles, DemoError> {
+    in_memory(tensors, |_| Ok(Trained::default()))
+}
+
+fn in_memory(
+    tensors: &[Wanted],
+    trained: fn(Source) -> Result<Trained, DemoError>,
+) -> Result<ModelFiles, DemoError> {
     let file = |name: &str, source| -> Result<Vec<TensorFile>, DemoError> {
-        Ok(vec![TensorFile::from_bytes(name, weights(source, tensors)?)?])
+        Ok(vec![TensorFile::from_bytes(name, weights(source, tensors, &trained(source)?)?)?])
     };
     let mut files = ModelFiles::of(
         file(CHECKPOINT, Source::Checkpoint)?,
@@ -113,19 +142,12 @@ fn text(text: Option<&'static str>) -> &'static str {
 }
 
 /// The bytes of one weight file.
-fn weights(source: Source, tensors: &[Wanted]) -> Result<Vec<u8>, DemoError> {
+fn weights(source: Source, tensors: &[Wanted], trained: &Trained) -> Result<Vec<u8>, DemoError> {
     let mut made = Vec::new();
     for Wanted { tensor: name, shape, .. } in tensors.iter().filter(|wanted| wanted.source == source) {
-        let values = rules::values(source, name, shape)
-            .ok_or_else(|| DemoError::NoRule { tensor: format!("{}:{name}", source.name()) })?;
-        // As in the official files.
-        let (dtype, bytes) = match name.contains("scale_shift_table") {
-            true => {
-                (FileDtype::F32, values.iter().flat_map(|&v| (v as f32).to_le_bytes()).collect::<Vec<u8>>())
-            }
-            false => {
-                (FileDtype::Bf16, values.iter().flat_map(|&v| bf16::from_f64(v).to_le_bytes()).collect())
-            }
+        let (dtype, bytes) = match trained.values(name, shape)? {
+            Some(values) => values,
+            None => made_up(source, name, shape)?,
         };
         made.push((name, dtype, shape, bytes));
     }
@@ -145,4 +167,15 @@ fn weights(source: Source, tensors: &[Wanted]) -> Result<Vec<u8>, DemoError> {
         Source::Adapter(_) | Source::Merged(_) => &[],
     };
     Ok(write_tensors(metadata, &made))
+}
+
+/// A tensor by the rules.
+fn made_up(source: Source, name: &str, shape: &[usize]) -> Result<trained::Values, DemoError> {
+    let values = rules::values(source, name, shape)
+        .ok_or_else(|| DemoError::NoRule { tensor: format!("{}:{name}", source.name()) })?;
+    // As in the official files.
+    Ok(match name.contains("scale_shift_table") {
+        true => (FileDtype::F32, values.iter().flat_map(|&v| (v as f32).to_le_bytes()).collect()),
+        false => (FileDtype::Bf16, values.iter().flat_map(|&v| bf16::from_f64(v).to_le_bytes()).collect()),
+    })
 }

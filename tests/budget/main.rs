@@ -80,7 +80,7 @@ fn a_transformer_that_is_streamed_has_the_same_velocities_with_adapters() {
     let folder = tempfile::tempdir().unwrap();
     let given = [(DISTILLED, 1.0), (STYLE, -0.5)].map(|(adapter, strength)| {
         let path = folder.path().join(adapter.file);
-        std::fs::write(&path, adapter.bytes(&tensors)).unwrap();
+        std::fs::write(&path, adapter.bytes(&tensors).unwrap()).unwrap();
         Given { path, strength }
     });
     let ports = &all.plan.phases[0].inputs;

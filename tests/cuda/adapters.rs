@@ -45,7 +45,7 @@ fn merged_weights_on_the_card_are_those_of_a_merged_file() {
     let folder = tempfile::tempdir().unwrap();
     let given = [(DISTILLED, 1.0), (STYLE, -0.5)].map(|(adapter, strength)| {
         let path = folder.path().join(adapter.file);
-        std::fs::write(&path, adapter.bytes(&tensors_of(plan))).unwrap();
+        std::fs::write(&path, adapter.bytes(&tensors_of(plan)).unwrap()).unwrap();
         Given { path, strength }
     });
     let adapters = Adapters::open(&given, Merge::Exact).unwrap();

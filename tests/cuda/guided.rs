@@ -26,7 +26,7 @@ const UPSCALED: &str = "upscaled.v.latent";
 fn adapters(demo: &Demo) -> Adapters {
     let slots = demo.plan.phases.iter().filter_map(|phase| phase.adapter);
     slots.fold(Adapters::open(&[], Merge::Exact).unwrap(), |adapters, room| {
-        let bytes = DISTILLED.bytes(&tensors_of(&demo.plan));
+        let bytes = DISTILLED.bytes(&tensors_of(&demo.plan)).unwrap();
         let file = TensorFile::from_bytes(DISTILLED.file, bytes).unwrap();
         adapters.file_in_slot(room.slot, file, room.strength)
     })

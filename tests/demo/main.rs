@@ -1,16 +1,26 @@
-//! The demo model: complete, the same everywhere, on disk as in memory.
+//! The demo model: complete, the same everywhere, on disk as in memory; its trained tensors are what was exported.
 
 mod documented;
+mod drawn;
+#[cfg(all(feature = "res-tiny", feature = "aac-fdk"))]
+mod made;
+#[cfg(all(feature = "res-tiny", feature = "aac-fdk"))]
+mod obeyed;
+
+use std::collections::BTreeMap;
+use std::path::Path;
 
 use half::bf16;
 use sha2::{Digest, Sha256};
-use zoetrope::demo::{DemoError, demo_in_memory, write_demo_model};
+use zoetrope::demo::adapters::STYLE;
+use zoetrope::demo::trained::trained_tensors;
+use zoetrope::demo::{DemoError, demo_in_memory, made_up_in_memory, write_demo_model};
 use zoetrope::model_files::{ModelFiles, Wanted};
 use zoetrope_model_spec::ltx::builtin::ltx_2_3_22b;
 use zoetrope_model_spec::ltx::config::ModelConfig;
 use zoetrope_model_spec::ltx::demo::demo;
 use zoetrope_runtime::Weights;
-use zoetrope_runtime::files::FileDtype;
+use zoetrope_runtime::files::{FileDtype, Tensor, TensorFile};
 use zoetrope_runtime::plan::Source;
 
 #[test]
@@ -83,22 +93,70 @@ fn files_and_memory_hold_the_same_model() {
     assert_eq!(std::fs::read(&paths.checkpoint[0]).unwrap(), std::fs::read(&again.checkpoint[0]).unwrap());
 }
 
+/// A hash of tensors in the order of their names: name, element type and bytes of each.
+fn hash<'w, 'f>(tensors: impl Iterator<Item = &'w Wanted>, values: impl Fn(&Wanted) -> Tensor<'f>) -> String {
+    let tensors: BTreeMap<&str, &Wanted> = tensors.map(|wanted| (wanted.tensor.as_str(), wanted)).collect();
+    let mut digest = Sha256::new();
+    for (name, wanted) in tensors {
+        let tensor = values(wanted);
+        digest.update(format!("{name} {} ", tensor.dtype));
+        digest.update(tensor.bytes);
+    }
+    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 #[test]
-fn values_are_the_same_on_every_machine() {
-    let folder = tempfile::tempdir().unwrap();
-    let paths = write_demo_model(folder.path(), &documented::tensors(&demo())).unwrap();
-    let hash = |path: &std::path::Path| {
-        let digest = Sha256::digest(std::fs::read(path).unwrap());
-        digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>()
+fn made_up_values_are_the_same_on_every_machine() {
+    let list = documented::tensors(&demo());
+    let memory = made_up_in_memory(&list).unwrap();
+    let sources = [Source::Checkpoint, Source::TextEncoder, Source::SpatialUpscaler];
+    let hashes = sources.map(|source| {
+        let of_source = list.iter().filter(|wanted| wanted.source == source);
+        hash(of_source, |wanted| memory.tensor(wanted.source, &wanted.tensor).unwrap())
+    });
+    let hashes = hashes.each_ref().map(|hash| &hash[..16]);
+    assert_eq!(hashes, ["e0e71c2e62afd328", "a420c59e5068bc17", "eacc845130f69723"]);
+}
+
+/// Against hashes of the values as tools/demo-model/export.py has them.
+#[test]
+fn trained_values_are_those_that_were_exported() {
+    let list = documented::tensors(&demo());
+    let memory = demo_in_memory(&list).unwrap();
+    let trained = trained_tensors().unwrap();
+    let (of_adapter, of_model): (Vec<_>, Vec<_>) =
+        trained.into_iter().partition(|(_, wanted)| matches!(wanted.source, Source::Adapter(_)));
+    let unknown: Vec<_> = of_model.iter().filter(|(_, wanted)| !list.contains(wanted)).collect();
+    assert!(unknown.is_empty(), "the model has no tensors of these names and shapes: {unknown:#?}");
+    let adapter = TensorFile::from_bytes("adapter", STYLE.bytes(&list).unwrap()).unwrap();
+    let kohya = |name: &str| {
+        let (module, part) = name.strip_prefix("diffusion_model.").unwrap().split_once(".lora_").unwrap();
+        let part = if part == "A.weight" { "down" } else { "up" };
+        format!("lora_unet_{}.lora_{part}.weight", module.replace('.', "_"))
     };
-    assert_eq!(hash(&paths.checkpoint[0]), "a78538fb2c590259");
-    assert_eq!(hash(&paths.text_encoder.join("model.safetensors")), "29e553d88b229ebc");
-    assert_eq!(hash(paths.upscaler.as_deref().unwrap()), "87fe5d332aa6b331");
+    for line in include_str!("weights.sha256").lines() {
+        let (part, exported) = line.split_once(' ').unwrap();
+        let tensors = of_model.iter().chain(&of_adapter);
+        let of_part = tensors.filter(|(name, _)| *name == part).map(|(_, wanted)| wanted);
+        let hash = match part {
+            "adapter" => hash(of_part, |wanted| adapter.get(&kohya(&wanted.tensor)).unwrap()),
+            _ => hash(of_part, |wanted| memory.tensor(wanted.source, &wanted.tensor).unwrap()),
+        };
+        assert_eq!(hash, exported, "{part}");
+    }
+}
+
+#[test]
+fn trained_tensors_stay_small() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/demo/weights");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len());
+    let bytes: u64 = files.sum();
+    assert!(bytes < 16_000_000, "{bytes} bytes");
 }
 
 #[test]
 fn designed_weights_are_not_random() {
-    let memory = demo_in_memory(&documented::tensors(&demo())).unwrap();
+    let memory = made_up_in_memory(&documented::tensors(&demo())).unwrap();
     let first = |name: &str| {
         let tensor = memory.tensor(Source::Checkpoint, name).unwrap();
         assert_eq!(tensor.dtype, FileDtype::Bf16, "{name}");

@@ -3,8 +3,8 @@
 use zoetrope::media::Mp4Writer;
 use zoetrope_model_spec::limits::{FRAME_RATES, written_size};
 use zoetrope_model_spec::target::{PRESETS, Target};
+use zoetrope_test_support::mp4::Read;
 
-use super::read::Read;
 use super::{folder, save};
 
 /// A grey frame whose rows are as light as they are far down.

@@ -1,15 +1,16 @@
 //! Written files, read back by a parser and by decoders that share no code with the writer.
 
+mod bitstream;
 mod failures;
 mod images;
 mod limits;
-mod read;
 mod sources;
 
 use std::path::{Path, PathBuf};
 
-use read::{Read, bitstream_colour};
+use bitstream::bitstream_colour;
 use zoetrope::media::{MediaError, Mp4, Mp4Writer};
+use zoetrope_test_support::mp4::Read;
 use zoetrope_test_support::yuv420::yuv420_bytes;
 
 /// A folder for one test, and a path in it.

@@ -167,7 +167,7 @@ fn streamed_blocks_bring_their_adapters() {
     let target = Target::preset("res-tiny").unwrap();
     let mut cfg = dimensions(&target, &folder()).unwrap();
     cfg.transformer.layers = 10;
-    let with = |vram| compiled(&target, &cfg, Some(12), vram);
+    let with = |vram| compiled(&target, &cfg, Some(16), vram);
     let all = with(None).unwrap();
     let Err(Error::Budget { arena, weights, tables, reserve, .. }) = with(Some(1 << 20)) else {
         panic!("a megabyte is too little")
@@ -183,7 +183,7 @@ fn streamed_blocks_bring_their_adapters() {
     let tensors = tensors_of(&all);
     let given = [(DISTILLED, 1.0), (STYLE, -0.5)].map(|(adapter, strength)| {
         let path = folder.path().join(adapter.file);
-        std::fs::write(&path, adapter.bytes(&tensors)).unwrap();
+        std::fs::write(&path, adapter.bytes(&tensors).unwrap()).unwrap();
         Given { path, strength }
     });
     let files = demo_in_memory(&tensors).unwrap();

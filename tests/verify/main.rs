@@ -83,7 +83,7 @@ fn every_missing_and_misshapen_tensor_is_listed() {
         demo_in_memory(&there).unwrap()
     };
     let patchify = want.iter_mut().find(|w| w.tensor.ends_with(".patchify_proj.weight")).unwrap();
-    patchify.shape = vec![128, 64];
+    patchify.shape = vec![256, 64];
     let report = verify(&want, &files, Some(&demo()));
     assert_eq!(report.problems.len(), missing + 1);
     assert_eq!(report.exit_code(), EXIT_MODEL_FILES);
@@ -93,7 +93,7 @@ fn every_missing_and_misshapen_tensor_is_listed() {
         "{few}"
     );
     assert!(few.contains(&format!("… and {} more missing tensors", missing - 3)), "{few}");
-    assert!(few.contains("patchify_proj.weight has shape [128, 128], [128, 64] wanted"), "{few}");
+    assert!(few.contains("patchify_proj.weight has shape [256, 128], [256, 64] wanted"), "{few}");
     assert!(few.contains("help: give the whole checkpoint, or every file"), "{few}");
     assert_eq!(all.lines().filter(|line| line.contains("audio_attn1")).count(), missing);
 }

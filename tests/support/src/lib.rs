@@ -6,7 +6,11 @@
 //! `tests/fixtures/gamma/README.md` says where the numbers come from.
 
 pub mod golden;
+#[cfg(feature = "clips")]
+pub mod mp4;
 pub mod recipe;
+#[cfg(feature = "clips")]
+pub mod seen;
 pub mod tensor;
 pub mod yuv420;
 

@@ -1,4 +1,4 @@
-//! Reads files back.
+//! MP4 files read back, by a parser and by decoders that share no code with the writer.
 
 use std::path::Path;
 
@@ -6,13 +6,19 @@ use openh264::decoder::{DecodedYUV, Decoder};
 use openh264::formats::YUVSource;
 use re_mp4::{Mp4, StsdBoxContent, Track, TrackKind};
 
-/// A parsed file.
+/// A parsed file. Whatever of it is not as the writer makes it ends the test that asks.
 pub struct Read {
+    /// Its boxes.
     pub mp4: Mp4,
+    /// All of it.
     pub bytes: Vec<u8>,
 }
 
 impl Read {
+    /// Parses a file.
+    ///
+    /// # Panics
+    /// If it cannot be read.
     pub fn file(path: &Path) -> Self {
         let bytes = std::fs::read(path).unwrap();
         Self { mp4: Mp4::read_bytes(&bytes).unwrap(), bytes }
@@ -22,15 +28,23 @@ impl Read {
         self.mp4.tracks().values().find(|t| t.kind == Some(kind)).unwrap()
     }
 
+    /// The video track.
+    ///
+    /// # Panics
+    /// If there is none.
     pub fn video(&self) -> &Track {
         self.track(TrackKind::Video)
     }
 
+    /// Whether these bytes stand somewhere in the file.
     pub fn contains(&self, part: &[u8]) -> bool {
         self.bytes.windows(part.len()).any(|w| w == part)
     }
 
     /// The one SPS and the one PPS of the video track.
+    ///
+    /// # Panics
+    /// If there are others, or it is no H.264.
     pub fn parameter_sets(&self) -> (Vec<u8>, Vec<u8>) {
         let StsdBoxContent::Avc1(entry) = &self.video().trak(&self.mp4).mdia.minf.stbl.stsd.contents else {
             panic!("not avc1");
@@ -40,7 +54,10 @@ impl Read {
         (sps[0].bytes.clone(), pps[0].bytes.clone())
     }
 
-    /// The planes of all frames, decoded.
+    /// The planes of all frames, decoded: luma, blue and red difference, 4:2:0.
+    ///
+    /// # Panics
+    /// If the stream is damaged.
     pub fn frames(&self) -> Vec<Vec<u8>> {
         let (sps, pps) = self.parameter_sets();
         let mut decoder = Decoder::new().unwrap();
@@ -72,11 +89,18 @@ impl Read {
 
 #[cfg(feature = "aac-fdk")]
 impl Read {
+    /// The audio track.
+    ///
+    /// # Panics
+    /// If there is none.
     pub fn audio(&self) -> &Track {
         self.track(TrackKind::Audio)
     }
 
     /// Object type, index of the sampling frequency and channels.
+    ///
+    /// # Panics
+    /// If it is no AAC.
     pub fn audio_config(&self) -> (u8, u8, u8) {
         let StsdBoxContent::Mp4a(entry) = &self.audio().trak(&self.mp4).mdia.minf.stbl.stsd.contents else {
             panic!("not mp4a");
@@ -85,8 +109,28 @@ impl Read {
         (config.profile, config.freq_index, config.chan_conf)
     }
 
-    /// All audio, decoded and interleaved.
+    /// All audio, decoded and interleaved, with the delays of encoder and decoder before it.
+    ///
+    /// # Panics
+    /// If the stream is damaged.
     pub fn decoded_audio(&self) -> Vec<i16> {
+        self.decode_audio().0
+    }
+
+    /// Left and right, -1 to 1, from where the edit list says that they begin.
+    ///
+    /// # Panics
+    /// If the stream is damaged.
+    pub fn sound(&self) -> [Vec<f32>; 2] {
+        let edits = self.audio().trak(&self.mp4).edts.as_ref().and_then(|edits| edits.elst.as_ref());
+        let before = edits.and_then(|edits| edits.entries.first()).map_or(0, |edit| edit.media_time as usize);
+        let (samples, delay) = self.decode_audio();
+        let side = |side: usize| samples.iter().skip(2 * (before + delay) + side).step_by(2);
+        [0, 1].map(|number| side(number).map(|x| f32::from(*x) / 32768.0).collect())
+    }
+
+    /// All audio as the decoder gives it, and the samples of a side by which it comes late.
+    fn decode_audio(&self) -> (Vec<i16>, usize) {
         let (profile, frequency, channels) = self.audio_config();
         let config = u16::from(profile) << 11 | u16::from(frequency) << 7 | u16::from(channels) << 3;
         let mut decoder = fdk_aac::dec::Decoder::new(fdk_aac::dec::Transport::Raw);
@@ -99,7 +143,7 @@ impl Read {
             decoder.decode_frame(&mut frame).unwrap();
             audio.extend(frame);
         }
-        audio
+        (audio, decoder.stream_info().outputDelay as usize)
     }
 }
 
@@ -111,71 +155,4 @@ fn copy(decoded: DecodedYUV) -> Vec<u8> {
     };
     let chroma = |bytes, stride| plane(bytes, stride, width / 2, height / 2);
     [plane(decoded.y(), sy, width, height), chroma(decoded.u(), su), chroma(decoded.v(), sv)].concat()
-}
-
-/// Full range or not, and primaries, transfer and matrix, from the VUI of a Baseline SPS (ITU-T H.264, 7.3.2.1.1
-/// and E.1.1).
-pub fn bitstream_colour(sps: &[u8]) -> (bool, [u32; 3]) {
-    let mut bits = Bits::of(sps);
-    bits.take(8); // NAL header
-    assert_eq!(bits.take(8), 66, "Baseline");
-    bits.take(16); // constraints, level
-    bits.golomb(); // id
-    bits.golomb(); // bits of frame_num
-    if bits.golomb() == 0 {
-        bits.golomb(); // bits of the picture order count
-    }
-    bits.golomb(); // reference frames
-    bits.take(1); // gaps allowed
-    bits.golomb(); // width
-    bits.golomb(); // height
-    if bits.take(1) == 0 {
-        bits.take(1); // fields
-    }
-    bits.take(1); // direct inference
-    if bits.take(1) == 1 {
-        (0..4).for_each(|_| _ = bits.golomb()); // cropping
-    }
-    assert_eq!(bits.take(1), 1, "VUI");
-    assert_eq!(bits.take(2), 0, "neither aspect ratio nor overscan");
-    assert_eq!(bits.take(1), 1, "video signal type");
-    bits.take(3); // format
-    let full = bits.take(1) == 1;
-    assert_eq!(bits.take(1), 1, "colour description");
-    (full, [bits.take(8), bits.take(8), bits.take(8)])
-}
-
-/// Bits of a NAL unit, most significant first.
-struct Bits {
-    bytes: Vec<u8>,
-    at: usize,
-}
-
-impl Bits {
-    fn of(unit: &[u8]) -> Self {
-        let mut bytes = Vec::new();
-        for &byte in unit {
-            // A 3 after two zeros only keeps the stream free of start codes.
-            if !(byte == 3 && bytes.ends_with(&[0, 0])) {
-                bytes.push(byte);
-            }
-        }
-        Self { bytes, at: 0 }
-    }
-
-    fn take(&mut self, count: usize) -> u32 {
-        (0..count).fold(0, |value, _| {
-            let bit = self.bytes[self.at / 8] >> (7 - self.at % 8) & 1;
-            self.at += 1;
-            value << 1 | u32::from(bit)
-        })
-    }
-
-    fn golomb(&mut self) -> u32 {
-        let mut zeros = 0;
-        while self.take(1) == 0 {
-            zeros += 1;
-        }
-        (1 << zeros) - 1 + self.take(zeros)
-    }
 }
