@@ -59,7 +59,7 @@ pub fn emit(plan: &Plan, tables_file: &str) -> Result<Emitted> {
         use std::borrow::Cow;
         use zoetrope_runtime::plan::rows::*;
         use zoetrope_runtime::plan::{
-            Buffer, Constant, Facts, Fetch, Item, Kernel, Launch, Levels, Lifetime, Loop, Number, Phase, Plan, Repeat, Role,
+            Adapter, Buffer, Constant, Facts, Fetch, Item, Kernel, Launch, Levels, Lifetime, Loop, Number, Phase, Plan, Repeat, Role,
             Schedule, Segment, Solver, Source,
         };
     };

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error as ThisError;
 use zoetrope_kernels::catalog;
-use zoetrope_model_spec::lang::{Dtype, Role, ShapeError};
+use zoetrope_model_spec::lang::{Dtype, ShapeError};
 use zoetrope_model_spec::ltx::builtin::ltx_2_3_22b;
 use zoetrope_model_spec::ltx::config::ModelConfig;
 use zoetrope_model_spec::ltx::decode::Pixels;
@@ -13,7 +13,7 @@ use zoetrope_model_spec::ltx::demo::demo;
 use zoetrope_model_spec::ltx::pipeline::PHASES;
 use zoetrope_model_spec::ltx::read_config::ConfigError;
 use zoetrope_model_spec::ltx::recorder::Recorder;
-use zoetrope_model_spec::program::{Phase, Program};
+use zoetrope_model_spec::program::Program;
 use zoetrope_model_spec::target::{Model, Target, TargetError};
 use zoetrope_runtime::files::{FileError, TensorSet, given_text, read_text};
 use zoetrope_runtime::plan::{self, ALIGN, Facts, Plan};
@@ -117,71 +117,83 @@ pub fn compile_target(target: &Target, folder: &Path) -> Result<Plan, CompileErr
 /// See [`compile_levels`].
 pub fn compile_run(target: &Target, model: &ModelConfig) -> Result<Levels, CompileError> {
     let (run, chunked) = chunked(target, model)?;
-    if chunked.is_none() && target.vram.is_none() {
+    if chunked.is_empty() && target.vram.is_none() {
         return Ok(run);
     }
-    let (mut phases, mut options) = (run.phases, Options::default());
-    if let Some(Chunked { frames, at, decoder }) = chunked {
-        options.decode_chunk = Some(frames);
-        phases[at] = decoder;
+    let options = Options { decode_chunk: decoded_together(&chunked), ..Options::default() };
+    let mut phases = run.phases;
+    for Chunked { at, phase, .. } in chunked {
+        phases[at] = phase;
     }
     Ok(plan_phases(phases, &catalog(), &target.name, facts(target, model, options), options)?)
 }
 
-/// How many latent frames of a run go through the video decoder together: the more, the fewer launches. As many as
+/// How many latent frames of a run go through the video decoder together, and those of a given video through its encoder: the more, the fewer launches. As many as
 /// fit into the target's budget; without one, as many as leave the peak to other phases. Where that is no number, the
 /// one that takes the least memory. `None` for all of them.
 ///
 /// # Errors
 /// See [`compile_levels`].
 pub fn decode_chunk(target: &Target, model: &ModelConfig) -> Result<Option<usize>, CompileError> {
-    Ok(chunked(target, model)?.1.map(|chunked| chunked.frames))
+    Ok(decoded_together(&chunked(target, model)?.1))
 }
 
-/// A video decoder that takes a few latent frames at a time.
+/// A video decoder or encoder that takes a few latent frames at a time.
 struct Chunked {
     frames: usize,
     /// Its place among the phases.
     at: usize,
-    decoder: FusedPhase,
+    phase: FusedPhase,
+    decodes: bool,
 }
 
-/// A run without a budget whose decoder takes all frames at once, and the decoder that it should have instead.
-fn chunked(target: &Target, model: &ModelConfig) -> Result<(Levels, Option<Chunked>), CompileError> {
+fn decoded_together(chunked: &[Chunked]) -> Option<usize> {
+    chunked.iter().find(|one| one.decodes).map(|one| one.frames)
+}
+
+/// A run without a budget whose video decoder and encoders take all frames at once, and those that it should have instead.
+fn chunked(target: &Target, model: &ModelConfig) -> Result<(Levels, Vec<Chunked>), CompileError> {
     let free = Target { vram: None, ..target.clone() };
     let levels = compile_levels(&free, model, Scope::Run(Pixels::Yuv420), &[], Options::default())?;
     let run = &levels.plan;
-    let leaves_video = |p: &plan::Phase| p.outputs.iter().any(|o| o.role == plan::Role::Video);
-    let Some(at) = run.phases.iter().position(leaves_video) else {
-        return Ok((levels, None));
-    };
-    let (whole, behind) = (&run.phases[at], &run.phases[at + 1..]);
-    let others = run.phases[..at].iter().chain(behind).map(plan::Phase::peak_bytes).max().unwrap_or(0);
+    let decodes = |p: &plan::Phase| p.outputs.iter().any(|o| o.role == plan::Role::Video);
+    let encodes = |p: &plan::Phase| p.inputs.iter().any(|i| i.role == plan::Role::Footage);
+    let (parts, others): (Vec<_>, Vec<_>) =
+        run.phases.iter().enumerate().partition(|(_, p)| decodes(p) || encodes(p));
+    let others = others.into_iter().map(|(_, p)| p.peak_bytes()).max().unwrap_or(0);
     let limit = target.vram.map_or(others, |vram| vram.saturating_sub(RESERVE_BYTES));
-    // The decoder is compiled alone; what only passes it by is added.
-    let end = behind.first().map_or(u32::MAX, |p| p.first);
-    let passing = run.buffers.iter().filter(|b| b.first < whole.first && b.last >= end);
-    let beside: u64 = passing.map(|b| b.bytes.next_multiple_of(ALIGN)).sum();
-    let (mut least, mut best) = (whole.peak_bytes(), None);
-    for frames in [16, 8, 4, 2, 1].into_iter().filter(|frames| *frames < target.size.latent()[0]) {
-        if least <= limit {
-            break;
+    let mut chunked = Vec::new();
+    for (at, whole) in parts {
+        // It is compiled alone; what only passes it by is added.
+        let end = run.phases.get(at + 1).map_or(u32::MAX, |p| p.first);
+        let passing = run.buffers.iter().filter(|b| b.first < whole.first && b.last >= end);
+        let beside: u64 = passing.map(|b| b.bytes.next_multiple_of(ALIGN)).sum();
+        let (mut least, mut best) = (whole.peak_bytes(), None);
+        for frames in [16, 8, 4, 2, 1].into_iter().filter(|frames| *frames < target.size.latent()[0]) {
+            if least <= limit {
+                break;
+            }
+            let (phase, bytes) = part(&free, model, at, frames)?;
+            if bytes + beside < least {
+                let decodes = decodes(whole);
+                (least, best) = (bytes + beside, Some(Chunked { frames, at, phase, decodes }));
+            }
         }
-        let (decoder, bytes) = decoder(&free, model, frames)?;
-        if bytes + beside < least {
-            (least, best) = (bytes + beside, Some(Chunked { frames, at, decoder }));
-        }
+        chunked.extend(best);
     }
-    Ok((levels, best))
+    Ok((levels, chunked))
 }
 
-/// The video decoder of a run, so many latent frames at a time, and the memory that it takes alone, in bytes.
-fn decoder(target: &Target, model: &ModelConfig, frames: usize) -> Result<(FusedPhase, u64), CompileError> {
+/// Phase `at` of a run, so many latent frames at a time, and the memory that it takes alone, in bytes.
+fn part(
+    target: &Target,
+    model: &ModelConfig,
+    at: usize,
+    frames: usize,
+) -> Result<(FusedPhase, u64), CompileError> {
     let recorder = Recorder { target, model, taps: &[], chunk: Some(frames) };
-    let phases = recorder.run(Pixels::Yuv420).map_err(CompileError::Shape)?.phases;
-    let leaves_video = |p: &Phase| p.graph.outputs.iter().any(|o| o.role == Role::Video);
-    let mut decoders = phases.into_iter().filter(leaves_video);
-    let recorded = decoders.next().expect("a run that decodes video has a phase that does");
+    let mut phases = recorder.run(Pixels::Yuv420).map_err(CompileError::Shape)?.phases;
+    let recorded = phases.swap_remove(at);
     let options = Options { decode_chunk: Some(frames), ..Options::default() };
     let (catalog, facts) = (catalog(), facts(target, model, options));
     let mut phase = fuse_phase(recorded, &catalog)?;

@@ -1,8 +1,12 @@
 //! The code of a plan for both classes of cards: which kernels are chosen, and tensor maps that the verifier refuses.
 
+use std::collections::BTreeSet;
+
 use zoetrope_compiler::emit::{emit, emit_code};
 use zoetrope_compiler::frontend::compile_target;
 use zoetrope_compiler::{Class, Error, Selected, select, verify};
+use zoetrope_model_spec::ltx::recipe::Recipe;
+use zoetrope_model_spec::ltx::sizes::Size;
 use zoetrope_model_spec::target::Target;
 use zoetrope_runtime::plan::{Code, Item, Launch, Map, Plan};
 
@@ -40,6 +44,31 @@ fn what_is_emitted_is_rust() {
         let file = syn::parse_file(rust).unwrap();
         let wanted = |i: &&syn::Item| matches!(i, syn::Item::Static(s) if s.ident == item);
         assert_eq!(file.items.iter().filter(wanted).count(), 1);
+    }
+}
+
+/// Names in emitted Rust are those that it imports: rustc sees plans of a recipe in builds of such plans alone.
+#[test]
+fn emitted_names_are_imported() {
+    let size = Size { width: 64, height: 64, frames: 9, fps: 24.0 };
+    for name in ["two-stage-hq", "retake-dev"] {
+        let recipe = Recipe::named(name).unwrap();
+        let target = Target { recipe, size, ..Target::preset("res-tiny").unwrap() };
+        let rust = emit(&compile_target(&target, "".as_ref()).unwrap(), "plan.tables").unwrap().rust;
+        let (_, rest) = rust.split_once("use zoetrope_runtime::plan::{").unwrap();
+        let (imported, body) = rest.split_once("};").unwrap();
+        let known: BTreeSet<&str> =
+            imported.split(',').map(str::trim).chain(["Some", "None", "Cow", "Self"]).collect();
+        // Neither texts nor comments, and of a path its first name alone.
+        let code = body.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let code: String = code.flat_map(|line| line.split('"').step_by(2).chain(["\n"])).collect();
+        let words = code.split(|c: char| !(c.is_alphanumeric() || "_:".contains(c)));
+        let names = words
+            .filter_map(|word| word.split("::").next())
+            .filter(|word| word.starts_with(char::is_uppercase) && word.contains(char::is_lowercase));
+        let unknown: BTreeSet<&str> =
+            names.filter(|word| !known.contains(word.trim_end_matches(':'))).collect();
+        assert!(unknown.is_empty(), "{name}: {unknown:?}");
     }
 }
 
