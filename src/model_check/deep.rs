@@ -16,8 +16,6 @@ use crate::model_files::{ModelFiles, Wanted};
 
 /// Bytes that are looked at together; so many zeros in a row are no weights.
 const BLOCK_BYTES: usize = 1 << 20;
-/// Elements that are decoded together.
-const DECODED: usize = 1 << 22;
 /// Zeros at the end of a file that are no accident, where a matrix ends in them.
 const TAIL_BYTES: usize = 1 << 12;
 
@@ -72,7 +70,10 @@ pub fn deepen(report: &mut Report, wanted: &[Wanted], files: &ModelFiles) {
         let ends: Vec<ZeroEnd> = set.files().filter_map(|file| zero_end(source, file)).collect();
         let tensors: Vec<(&str, Tensor<'_>)> = set.iter().collect();
         let counts = count_all(&tensors);
-        for ((name, tensor), counts) in tensors.iter().zip(counts) {
+        for ((name, tensor), mut counts) in tensors.iter().zip(counts) {
+            if let Some(decoded) = set.decoded(name) {
+                [counts.nan, counts.infinite] = decoded.not_finite();
+            }
             report.read_bytes += tensor.bytes.len() as u64;
             let is_in = |end: &ZeroEnd| end.file == tensor.file && end.tensors.contains(tensor.name);
             // Tensors in the zeros at a file's end are said together.
@@ -84,25 +85,9 @@ pub fn deepen(report: &mut Report, wanted: &[Wanted], files: &ModelFiles) {
                 false => report.notes.push(text::line(&problem)),
             }
         }
-        for (name, message) in tensors.iter().filter_map(|(name, tensor)| Some((name, undecoded(tensor)?))) {
-            match wanted.contains(&(source, *name)) {
-                true => report.problems.push(Problem::Unreadable { source, message }),
-                false => report.notes.push(format!("{}: {message}", source.name())),
-            }
-        }
         report.problems.extend(ends.into_iter().map(|end| end.problem));
     }
     report.help = text::help(&report.problems, files);
-}
-
-/// Why the values of a tensor cannot be decoded: one of them is no number. They are decoded on all cores.
-fn undecoded(tensor: &Tensor<'_>) -> Option<String> {
-    tensor.computed?;
-    let mut values = vec![0; tensor.elements().min(DECODED) * 4];
-    (0..tensor.elements()).step_by(DECODED).find_map(|first| {
-        let values = &mut values[..(tensor.elements() - first).min(DECODED) * 4];
-        tensor.read_range(FileDtype::F32, first, values).err().map(|error| error.to_string())
-    })
 }
 
 /// What is odd about a tensor's values.

@@ -9,6 +9,7 @@ mod deep;
 mod doubles;
 mod generation;
 mod language_model;
+mod sums;
 mod table;
 mod text;
 
@@ -29,6 +30,7 @@ pub use components::Unneeded;
 pub use deep::{Odd, deepen};
 pub use doubles::is_lora;
 pub use language_model::LanguageModel;
+pub use sums::{Sums, compare};
 pub use table::table;
 
 /// The exit code of a command that stops because of model files.

@@ -31,8 +31,13 @@ impl Beside {
             path if is_folder => Some(path),
             path => path.parent().filter(|_| path.exists()),
         };
-        // What has its tokenizer inside needs nothing beside it.
-        let config_is_needed = is_folder && inside.is_none();
+        // A file that has its tokenizer inside needs nothing beside it, and what lies there may be of another model.
+        let has_inside = inside.is_some();
+        let may_be_read = |path: &PathBuf| match (is_folder, has_inside) {
+            (true, false) => true,
+            (false, true) => false,
+            _ => path.exists(),
+        };
         let mut refuse = |message| opened.refuse(Source::TextEncoder, false, message);
         let tokenizer = match (inside, folder) {
             (Some(tokenizer), _) => Some(tokenizer),
@@ -41,8 +46,9 @@ impl Beside {
         };
         let tokenizer = tokenizer.and_then(|read| read.map_err(&mut refuse).ok());
         let config = folder.map(|folder| folder.join("config.json"));
-        let config = config.filter(|path| config_is_needed || path.exists());
-        let config = config.map(|path| read_text(&path, MAX_CONFIG_BYTES).map_err(|error| error.to_string()));
+        let config = config
+            .filter(may_be_read)
+            .map(|path| read_text(&path, MAX_CONFIG_BYTES).map_err(|error| error.to_string()));
         let gemma_config = config.and_then(|config| config.map_err(&mut refuse).ok());
         Beside { gemma_config, tokenizer }
     }

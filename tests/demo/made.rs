@@ -64,7 +64,7 @@ fn written(plan: &Plan, weights: &dyn Weights, request: &Request<'_>) -> Read {
     let mut session = Session::new(plan, weights).unwrap();
     let finished = run(&mut session, request, &mut Unwatched, &mut |_, _| Ok(())).unwrap();
 
-    let clip = ClipWriter::new(plan, &[]).unwrap().finish(&finished).unwrap();
+    let clip = ClipWriter::new(plan, &[]).unwrap().finish(&finished, None).unwrap();
     let mut file = tempfile::NamedTempFile::new().unwrap();
     clip.write(&mut file).unwrap();
     Read::file(file.path())

@@ -3,12 +3,14 @@
 use std::fs;
 use std::path::Path;
 
-use zoetrope::model_check::{EXIT_MODEL_FILES, Problem, deepen, verify};
+use zoetrope::model_check::{EXIT_MODEL_FILES, Problem, Sums, compare, deepen, verify};
 use zoetrope::model_files::ModelFiles;
 use zoetrope_model_spec::ltx::demo::demo;
-use zoetrope_runtime::files::{NewTensor, TensorFile, write_tensors};
+use zoetrope_runtime::files::{FileDtype, NewTensor, TensorFile, write_tensors};
+use zoetrope_runtime::plan::Source;
 
-use crate::{on_disk, wanted};
+use crate::kinds::written;
+use crate::{on_disk, tensor, wanted};
 
 /// Writes what `change` makes of every tensor's bytes.
 pub fn rewrite(from: &Path, to: &Path, change: impl Fn(&str, &mut Vec<u8>)) {
@@ -74,4 +76,27 @@ fn deep_finds_what_headers_do_not_show() {
     let text = report.to_string();
     assert!(matches!(report.problems.as_slice(), [Problem::ZeroEnd { .. }]), "{text}");
     assert!(text.contains("are zeros, from ") && text.contains("help: download the file again"), "{text}");
+}
+
+#[test]
+fn codes_are_decoded_and_sums_compared() {
+    let name = "model.diffusion_model.transformer_blocks.0.attn1.to_q.weight";
+    let parts = vec![(name.to_string(), FileDtype::F8E4M3, vec![2, 2], vec![0x38, 0x7f, 0xff, 0x38])];
+    let files = ModelFiles::of(vec![written(&[], &parts)], Vec::new(), Vec::new());
+    let want = [tensor(Source::Checkpoint, name, &[2, 2])];
+    let mut report = verify(&want, &files, None);
+    assert!(report.is_good(), "{report}");
+    deepen(&mut report, &want, &files);
+    assert!(report.to_string().contains("to_q.weight has 2 values that are no numbers"), "{report}");
+
+    let compared = |sum: &str| {
+        let mut report = verify(&want, &files, None);
+        compare(&mut report, &Sums::parse(&format!("{sum}  some/given.safetensors")).unwrap(), &files);
+        report
+    };
+    let other = compared(&"0".repeat(64));
+    assert_eq!(other.exit_code(), EXIT_MODEL_FILES);
+    let text = other.to_string();
+    let (_, sum) = text.split_once("its SHA-256 sum is ").unwrap();
+    assert!(compared(&sum[..64]).is_good(), "{text}");
 }

@@ -268,7 +268,7 @@ fn changed_bytes_are_no_panic() {
         (state >> 33) as usize % below
     };
     let mut read = 0;
-    for round in 0..3000 {
+    for round in 0..500 {
         let mut bytes = seed.to_vec();
         for _ in 0..round % 4 {
             let at = random(bytes.len());
@@ -280,5 +280,5 @@ fn changed_bytes_are_no_panic() {
             read += usize::from(tensor.read_into(F32, &mut vec![0; tensor.elements() * 4]).is_ok());
         }
     }
-    assert!(read > 3000, "{read}");
+    assert!(read > 500, "{read}");
 }

@@ -108,7 +108,7 @@ impl Decoded {
             matrix.decode(at.min(stored), there);
             beyond.fill(0.0);
             if let Some(element) = there.iter().position(|value| !value.is_finite()) {
-                return Err(self.not_finite(at + element, there[element]));
+                return Err(self.error(at + element, there[element]));
             }
             if let Some(factors) = &self.beside.column_factors {
                 let factors = factors.iter().cycle().skip(at % columns);
@@ -122,7 +122,26 @@ impl Decoded {
         Ok(())
     }
 
-    fn not_finite(&self, element: usize, value: f32) -> FileError {
+    /// How many of the stored values are NaN, and how many infinite. All are decoded, on all cores.
+    pub fn not_finite(&self) -> [u64; 2] {
+        let Some(matrix) = self.matrix() else { return [0; 2] };
+        let all = self.stored[0] * self.stored[1];
+        let starts = (0..all.div_ceil(SHARE)).into_par_iter().map(|share| share * SHARE);
+        let counts = starts.map(|first| {
+            let mut values = [0f32; PIECE];
+            let mut counts = [0; 2];
+            for at in (first..all.min(first + SHARE)).step_by(PIECE) {
+                let values = &mut values[..PIECE.min(all - at)];
+                matrix.decode(at, values);
+                counts[0] += values.iter().filter(|value| value.is_nan()).count() as u64;
+                counts[1] += values.iter().filter(|value| value.is_infinite()).count() as u64;
+            }
+            counts
+        });
+        counts.reduce(|| [0; 2], |a, b| [a[0] + b[0], a[1] + b[1]])
+    }
+
+    fn error(&self, element: usize, value: f32) -> FileError {
         FileError::NotFinite {
             path: self.file.path().to_owned(),
             tensor: shown(&self.name),
@@ -237,6 +256,7 @@ mod tests {
     #[test]
     fn numbers_that_are_none_are_named() {
         let file = file(Some(7));
+        assert_eq!(decoded(&file).not_finite(), [1, 0]);
         let set = set(&file, decoded(&file));
         let tensor = set.get("model.w").unwrap();
         let error = tensor.read_into(FileDtype::F32, &mut vec![0; tensor.elements() * 4]).unwrap_err();

@@ -121,8 +121,9 @@ pub fn tensor(file: &TensorFile, name: &str) -> Result<Marker, String> {
     if bytes.len() > MAX_MARKER_BYTES {
         return Err(format!("tensor {name} has {} bytes, a short text wanted", bytes.len()));
     }
-    // A private copy: the parser relies on text that was checked.
-    let value: Value = serde_json::from_slice(&bytes.to_vec())
-        .map_err(|error| format!("tensor {name} is no JSON: {error}"))?;
+    // A private copy: the parser relies on text that it has checked.
+    let text = bytes.to_vec();
+    let value: Value =
+        serde_json::from_slice(&text).map_err(|error| format!("tensor {name} is no JSON: {error}"))?;
     Marker::read(module, &value)
 }
