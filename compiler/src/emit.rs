@@ -59,7 +59,7 @@ pub fn emit(plan: &Plan, tables_file: &str) -> Result<Emitted> {
         use std::borrow::Cow;
         use zoetrope_runtime::plan::rows::*;
         use zoetrope_runtime::plan::{
-            Adapter, Buffer, Constant, Facts, Fetch, Item, Kernel, Launch, Levels, Lifetime, Loop, Number, Phase, Plan, Repeat, Role,
+            Buffer, Constant, Facts, Fetch, Item, Kernel, Launch, Levels, Lifetime, Loop, Number, Phase, Plan, Repeat, Role,
             Schedule, Segment, Solver, Source,
         };
     };
@@ -112,9 +112,11 @@ fn phase(rows: &mut String, number: usize, phase: &Phase) -> TokenStream {
         .map(|(i, s)| segment(rows, &format!("P{number}_S{i}"), s))
         .collect();
     let (inputs, outputs) = (ports(&phase.inputs), ports(&phase.outputs));
-    let adapter = option(phase.adapter.map(
-        |Adapter { slot, strength, rank }| quote!(Adapter { slot: #slot, strength: #strength, rank: #rank }),
-    ));
+    // Few plans have one, and an import that a plan does not need is a warning.
+    let adapter = option(phase.adapter.map(|Adapter { slot, strength, rank }| {
+        let rank = option(rank);
+        quote!(zoetrope_runtime::plan::Adapter { slot: #slot, strength: #strength, rank: #rank })
+    }));
     let (schedule, image) = (option(phase.schedule.as_ref().map(schedule)), option(phase.image));
     let constants = format_ident!("P{}_CONSTANTS", number);
     let list: Vec<_> = phase.constants.iter().map(u32::to_string).collect();

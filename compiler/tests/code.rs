@@ -69,6 +69,7 @@ fn emitted_names_are_imported() {
         let unknown: BTreeSet<&str> =
             names.filter(|word| !known.contains(word.trim_end_matches(':'))).collect();
         assert!(unknown.is_empty(), "{name}: {unknown:?}");
+        assert_eq!(rust.contains("rank: Some(384u32)"), name == "two-stage-hq", "{name}");
     }
 }
 

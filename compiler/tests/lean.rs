@@ -4,7 +4,8 @@
 use std::path::Path;
 
 use zoetrope_compiler::emit::emit;
-use zoetrope_compiler::frontend::compile_target;
+use zoetrope_compiler::frontend::{RESERVE_BYTES, compile_target};
+use zoetrope_model_spec::ltx::recipe::Recipe;
 use zoetrope_model_spec::target::{PRESETS, Target};
 use zoetrope_runtime::plan::{Item, Loop, Phase, Plan};
 
@@ -120,4 +121,14 @@ fn the_same_target_gives_the_same_bytes() {
         let folder = env!("CARGO_MANIFEST_DIR");
         assert!(!here.0.contains(folder), "{name} names a folder of this machine");
     }
+}
+
+/// With a budget the encoder of a given video takes a few frames at a time, as the decoder does.
+#[test]
+fn a_given_video_is_encoded_within_a_budget() {
+    let recipe = Recipe::named("retake").expect("a recipe");
+    let vram = Some(16 << 30);
+    let target = Target { recipe, vram, ..Target::preset("res-1080p").expect("a preset") };
+    let plan = compile_target(&target, Path::new("")).expect("it fits into 16 GiB");
+    assert!(plan.facts.decode_chunk.is_some() && plan.peak_bytes <= (16 << 30) - RESERVE_BYTES);
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 
-use super::error::{Kind, Problem};
+use super::error::Problem;
 use super::sound::{self, Samples};
 use super::video::Frames;
 use super::y4m;
@@ -16,7 +16,7 @@ use super::yuv::{Colours, rgb};
 pub(super) fn sound(path: &Path, why: String) -> Result<Samples, Problem> {
     let arguments =
         ["-map", "0:a:0", "-af", "aformat=channel_layouts=stereo|mono", "-c:a", "pcm_f32le", "-f", "wav"];
-    run(path, Kind::Sound, &arguments, why, |from| {
+    run(path, &arguments, why, |from| {
         let mut wav = Vec::new();
         from.read_to_end(&mut wav).map_err(|e| e.to_string())?;
         sound::decode(wav).map_err(|problem| format!("{problem:?}"))
@@ -38,7 +38,7 @@ pub(super) fn video(path: &Path, most: usize, why: String) -> Result<Frames, Pro
         "-f",
         "yuv4mpegpipe",
     ];
-    run(path, Kind::Video, &arguments, why, |from| {
+    run(path, &arguments, why, |from| {
         let stream = y4m::read(BufReader::new(from), most)?;
         let (width, height) = (stream.width, stream.height);
         let of = |planes: &Vec<u8>| {
@@ -55,7 +55,6 @@ pub(super) fn video(path: &Path, most: usize, why: String) -> Result<Frames, Pro
 /// Runs it on a file; `take` reads what it writes.
 fn run<T>(
     path: &Path,
-    kind: Kind,
     arguments: &[&str],
     why: String,
     take: impl FnOnce(&mut dyn Read) -> Result<T, String>,
@@ -93,8 +92,7 @@ fn run<T>(
         (taken, ended) => {
             let last = said.lines().rev().map(str::trim).find(|line| !line.is_empty());
             let own = taken.err().or_else(|| ended.err().map(|e| e.to_string()));
-            let said =
-                last.map(str::to_string).or(own).unwrap_or_else(|| format!("it could not read the {kind:?}"));
+            let said = last.map(str::to_string).or(own).unwrap_or_else(|| "nothing".to_string());
             Err(Problem::Ffmpeg { why, said: said.trim_end_matches('.').to_string() })
         }
     }

@@ -46,7 +46,7 @@ pub fn read(mut from: impl BufRead, most: usize) -> Result<Stream, String> {
     }
     let pixels = usize::checked_mul(width, height).filter(|pixels| (1..=MAX_PIXELS).contains(pixels));
     let pixels = pixels.ok_or_else(|| format!("its frames are {width}x{height}"))?;
-    if !(fps > 0.0) {
+    if fps <= 0.0 {
         return Err("it has no frame rate".to_string());
     }
     let mut frames = Vec::new();
