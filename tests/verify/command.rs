@@ -127,10 +127,10 @@ fn what_is_done_with_each_file_is_told() {
     let row = |component: &str| text.lines().find(|line| line.starts_with(component)).unwrap_or_default();
     let transformer = row("transformer ");
     let words =
-        ["demo.safetensors", "2 e4m3 with a scale for the tensor", "bf16", "decoded when it is loaded"];
+        ["demo.safetensors", "3 e4m3 with a scale for the tensor", "bf16", "decoded when it is loaded"];
     assert!(words.iter().all(|word| transformer.contains(word)), "{text}");
     assert!(row("upscaler ").contains("read as it is"), "{text}");
-    assert!(text.contains("style-lora.safetensors is ignored: it is a LoRA"), "{text}");
+    assert!(text.contains("black-and-white-lora.safetensors is ignored: it is a LoRA"), "{text}");
     // A component that no file has, and one that two have.
     let second = folder.path().join("second.safetensors");
     fs::write(&second, fs::read(checkpoint).unwrap()).unwrap();

@@ -22,11 +22,7 @@ pub fn merge_configs(texts: &[(&str, &str)]) -> Result<Option<String>, ConfigErr
     let mut from = BTreeMap::new();
     for (file, text) in texts {
         let what = format!("the config of {file}");
-        let Some(root) = parse(text, &what, &problems) else { continue };
-        let Value::Object(sections) = root else {
-            problems.add(format!("{what} is {}, an object wanted", shown(&root)));
-            continue;
-        };
+        let Some(Value::Object(sections)) = parse(text, &what, &problems) else { continue };
         for (name, section) in sections {
             match merged.get(&name) {
                 None => {

@@ -20,7 +20,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use self::section::{Problems, Section};
+use self::section::{Problems, Section, shown};
 use super::config::{AudioVae, Connector, ModelConfig, Transformer, VideoVae, Vocoder};
 
 pub use self::differences::differences;
@@ -132,12 +132,11 @@ impl Checkpoint {
 fn parse(text: &str, what: &str, problems: &Problems) -> Option<Value> {
     // Some editors put a byte order mark in front.
     match serde_json::from_str(text.trim_start_matches('\u{feff}')) {
-        Ok(value) => Some(value),
-        Err(error) => {
-            problems.add(format!("{what} is not JSON: {error}"));
-            None
-        }
+        Ok(value @ Value::Object(_)) => return Some(value),
+        Ok(other) => problems.add(format!("{what} is {}, an object wanted", shown(&other))),
+        Err(error) => problems.add(format!("{what} is not JSON: {error}")),
     }
+    None
 }
 
 /// The components of a config. Those that it has no section for are those of `other`: files that hold one component have
