@@ -14,7 +14,7 @@ from fitting import export, fit
 from flow import loss_of, trained
 from text import TextEncoder
 
-RANK, CLIPS, STEPS, RATE = 8, 1500, 600, 2e-3
+RANK, CLIPS, STEPS, RATE = 8, 1500, 1500, 2e-3
 SMALL_BATCH, LARGE_BATCH = 32, 8
 _GREY = np.array([0.2126, 0.7152, 0.0722], np.float32)
 
