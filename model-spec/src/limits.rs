@@ -47,6 +47,11 @@ impl Target {
                     ));
                 }
             }
+            if stage.references().next().is_some() {
+                problems.push(format!(
+                    "stage {number} has a reference, and a run has nothing for it; zoetropec eval runs the stage"
+                ));
+            }
             if stage.start == Start::Previous && stage.items.contains(&Item::Region) {
                 problems.push(format!(
                     "stage {number} has a region, and begins from the stage before instead of from a given clip"

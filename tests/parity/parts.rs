@@ -204,6 +204,40 @@ fn what_items_make_of_tokens() {
     }
 }
 
+/// What reference videos make of the tokens behind the clip's: smaller ones, slower ones, two of them.
+#[test]
+fn references_stand_behind_the_clip() {
+    let case = Case::load("conditioning").unwrap();
+    // Clips in which the reference has as many frames as there.
+    let given = [
+        ("reference", "{}", 9, "in.clip"),
+        ("reference_half", "{ downscale = 2 }", 17, "in.half"),
+        ("reference_slow", "{ temporal_scale = 4 }", 33, "in.clip"),
+    ];
+    for (name, fields, frames, latent) in given {
+        let clip = size(96, 128, 25.0, 37, 1, "f32").replace("frames = 17", &format!("frames = {frames}"));
+        let golden = |what: &str| case.tensor(&format!("{name}.{what}"));
+        let mask = *golden("denoise_mask").as_f32().last().unwrap();
+        let inputs = Named::from([
+            ("v.reference1".to_string(), input(&case, latent)),
+            ("v.reference1_strength".to_string(), Tensor::real(&[1], vec![1.0 - mask])),
+        ]);
+        let target = target(&format!("{clip}\nstage = [{{ references = [{fields}] }}]"));
+        let out = eval(&target, "conditioning", &inputs, &[]);
+        let positions = golden("extra_positions");
+        assert!(rel_l2(&out["v.reference1_positions"].reals(), positions.as_f32()) < 1e-6, "{name}");
+        for what in ["clean_latent", "denoise_mask"] {
+            let (made, golden) = (&out[&format!("v.{what}")], golden(what));
+            let (have, width) = (made.shape[2], golden.shape[1]);
+            let made: Vec<f32> = made.reals().chunks(have).flat_map(|row| row[..width].to_vec()).collect();
+            let appended = |all: &[f32]| all[all.len() - positions.shape[1] * width..].to_vec();
+            let (made, golden) = (appended(&made), appended(golden.as_f32()));
+            // Masks of 0 have no relative distance.
+            assert!(made == golden || rel_l2(&made, &golden) < 1e-6, "{name}.{what}");
+        }
+    }
+}
+
 /// The same span of both streams.
 pub fn region(start: f32, end: f32) -> Named {
     let ends = ["v", "a"].into_iter().flat_map(|name| [(name, "start", start), (name, "end", end)]);

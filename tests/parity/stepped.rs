@@ -131,6 +131,22 @@ fn a_region_is_made_anew() {
     }
 }
 
+/// A reference at half the size stands behind the clip; the two attend to each other with a strength of 0.6.
+#[test]
+fn a_reference_is_attended_to() {
+    for (dtype, scale) in DTYPES {
+        let reference = |case: &Case| {
+            Named::from([
+                ("v.reference1".to_string(), input(case, "in.reference_latent")),
+                ("v.reference1_attention".to_string(), number(0.6)),
+            ])
+        };
+        let more = "stage = [{ references = [{ downscale = 2, attention = true }] }]";
+        let target = stage(dtype, "distilled-single-stage", more);
+        holds("denoise_ic_lora", &target, &[], reference, scale);
+    }
+}
+
 /// Images of frame 0 and of the last one, the second with strength 0.85.
 fn keyframes(case: &Case) -> Named {
     Named::from([

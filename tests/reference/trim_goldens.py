@@ -56,6 +56,7 @@ CASES = [
     "denoise_skip_step",
     "denoise_hq_res2s",
     "denoise_audio_frozen",
+    "denoise_ic_lora",
     "denoise_retake",
     "upsampler",
     "vae_decode",

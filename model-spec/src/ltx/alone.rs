@@ -86,6 +86,19 @@ impl Recorder<'_> {
             let all = spans.concat().concat();
             b.output(name, b.constant(name, &[1, axes, tokens, 2], all));
         }
+        for (number, reference) in (1..).zip(stage.references()) {
+            let cells = size.reference_cells(reference);
+            let [frames, rows, cols] = cells.each_ref().map(Vec::len);
+            let tokens = frames * rows * cols;
+            let place = |i: usize| [i / (rows * cols), i / cols % rows, i % cols];
+            let spans = cells
+                .iter()
+                .enumerate()
+                .flat_map(|(axis, cells)| (0..tokens).flat_map(move |i| cells[place(i)[axis]]));
+            let all = spans.collect();
+            let name = format!("v.reference{number}_positions");
+            b.output(&name, b.constant(&name, &[1, 3, tokens, 2], all));
+        }
         let [_, rows, cols] = size.latent();
         let frame = rows * cols;
         let [_, high, wide] = &size.video_spans()[..] else { return b.finish() };
@@ -146,6 +159,7 @@ impl Recorder<'_> {
             held: Some(Held { class, mask, clean }),
             frozen: false,
             hidden: None,
+            bias: None,
         };
         let state = vec![b.cast(start, register_dtype(&b, solver)); solver.updates().len()];
         let out = b.steps("step", &state, |registers| {

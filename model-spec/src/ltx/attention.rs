@@ -11,8 +11,11 @@ pub struct Places<'a> {
     pub q: Option<&'a Rotary>,
     /// Where keys are.
     pub k: Option<&'a Rotary>,
-    /// What is added to the scores of all heads, f32 [tokens, keys], or [1, keys] where that is the same for all tokens.
+    /// What is added to the scores of all heads, f32 [tokens, keys], or [1, keys] where that is the same for all tokens, or
+    /// [groups, keys].
     pub bias: Option<Value>,
+    /// How many queries in a row have each row of the bias; empty where it has no groups.
+    pub groups: &'a [usize],
 }
 
 /// Gated multi-head attention of `x` [tokens, d] to `context` [keys, d'], result [tokens, d]: q and k normalised
@@ -26,7 +29,23 @@ pub fn gated(b: &Builder, heads: Heads, eps: f32, x: Value, context: Value, plac
     let q = rotated(b, heads, norm(b, "q_norm", q, eps), places.q);
     let scale = 1.0 / (heads.head_dim as f32).sqrt();
     let attention = Op::Attention { heads: heads.heads, kv_heads: heads.heads, scale, causal: false };
-    project(b, heads, x, b.op(attention, &[&[q, k, v], places.bias.as_slice()].concat()))
+    let attended =
+        |q: Value, bias: Option<Value>| b.op(attention.clone(), &[&[q, k, v], bias.as_slice()].concat());
+    let attended = match places.bias {
+        // A row for each group of queries: never a matrix of tokens by tokens.
+        Some(bias) if !places.groups.is_empty() => {
+            let firsts = places.groups.iter().scan(0, |next, tokens| {
+                *next += tokens;
+                Some(*next - tokens)
+            });
+            let parts = firsts.zip(places.groups).enumerate().map(|(group, (first, tokens))| {
+                attended(b.slice(q, 0, first, *tokens), Some(b.slice(bias, 0, group, 1)))
+            });
+            b.concat(&parts.collect::<Vec<_>>())
+        }
+        bias => attended(q, bias),
+    };
+    project(b, heads, x, attended)
 }
 
 /// Gated self-attention with every token's own value in place of what it would attend to, result [tokens, d]: neither q

@@ -4,8 +4,8 @@
 use super::attention::bias_of;
 use super::config::Transformer;
 use super::layout::video_tokens;
-use super::recipe::Item;
-use super::sizes::Size;
+use super::recipe::{Item, Reference};
+use super::sizes::{Size, mids};
 use super::transformer::Positions;
 use crate::lang::{Builder, Dtype, Role, Value};
 
@@ -17,6 +17,9 @@ pub struct Conditioning {
     pub held: Option<Held>,
     /// `None` where all tokens are seen.
     pub hidden: Option<Hidden>,
+    /// What is added to scores of self-attention, f32 [groups, tokens], a row for each of the positions' groups; `None` where
+    /// all tokens attend to each other alike.
+    pub bias: Option<Value>,
     /// Beginning and end of what each keyframe covers, in seconds, f32 [1, 2].
     pub keyframes: Vec<Value>,
 }
@@ -104,16 +107,28 @@ struct Tokens<'a> {
     spans: Vec<Value>,
     /// Whether the tokens of each keyframe are seen, f32 \[1\].
     visible: Vec<Value>,
+    /// Tokens of the clip and of each item behind it, and how strongly they and the clip's attend to each other, f32 \[1\],
+    /// where that is said.
+    groups: Vec<(usize, Option<Value>)>,
 }
 
 /// What `items` say of the video of a stage. Latents of images come in at ports `v.image` and `v.keyframe1`,
 /// [1, channels, 1, rows, columns], their strengths at `v.image_strength` and so on, the frames of keyframes at
 /// `v.keyframe1_frame`, and whether there are such at `v.keyframe1_visible`.
 pub fn conditioned_video(b: &Builder, cfg: &Transformer, size: Size, items: &[Item]) -> Conditioning {
-    let positions = Positions::of(&size, cfg);
-    if items.iter().all(|item| item.images().is_empty()) {
-        return Conditioning { positions, held: None, hidden: None, keyframes: Vec::new() };
+    let mut positions = Positions::of(&size, cfg);
+    if items.iter().all(|item| item.images().is_empty() && !matches!(item, Item::Reference(_))) {
+        return Conditioning { positions, held: None, hidden: None, bias: None, keyframes: Vec::new() };
     }
+    let references: Vec<Reference> = items
+        .iter()
+        .filter_map(|item| if let Item::Reference(it) = item { Some(*it) } else { None })
+        .collect();
+    // Rows of the table first, so that indexes of tokens stay what they are.
+    let rows: Vec<[i32; 3]> = references
+        .iter()
+        .map(|it| positions.extend(&size.reference_cells(*it).map(|cells| mids(&cells))))
+        .collect();
     let tokens = size.video_tokens();
     let mut all = Tokens {
         b,
@@ -128,15 +143,19 @@ pub fn conditioned_video(b: &Builder, cfg: &Transformer, size: Size, items: &[It
         times: Vec::new(),
         spans: Vec::new(),
         visible: Vec::new(),
+        groups: vec![(tokens, None)],
     };
     for item in items {
         for (number, port) in item.images() {
             match item {
                 Item::FirstFrame => all.replace(number, &port, 0),
                 Item::Keyframes(_) => all.append(number, &port, &positions),
-                Item::Region => {}
+                Item::Reference(_) | Item::Region => {}
             }
         }
+    }
+    for (number, (reference, rows)) in (1..).zip(references.into_iter().zip(rows)) {
+        all.refer(number, reference, rows);
     }
     all.done(positions)
 }
@@ -189,12 +208,76 @@ impl Tokens<'_> {
         self.times.push(b.affine(b.add(start, end), 0.5, 0.0));
         self.spans.push(b.reshape(b.concat(&[start, end]), &[1, 2]));
         self.visible.push(self.number(format!("{port}_visible"), Role::Visible { number }));
+        self.groups.push((frame, None));
         for i in 0..frame {
             self.class.push(class);
             self.clean_row.push(Some(row + i as i32));
             let [_, y, x] = [0, 1, 2].map(|axis| positions.video_index[3 * i + axis]);
             self.index.extend([time_row as i32, y, x]);
         }
+    }
+
+    /// A reference video at port `v.reference1`, [1, channels, frames, rows, columns], with the strength at
+    /// `v.reference1_strength`, and at `v.reference1_attention` how strongly it and the clip attend to each other. `rows` are
+    /// the first ones of its positions.
+    fn refer(&mut self, number: usize, reference: Reference, rows: [i32; 3]) {
+        let (b, port) = (self.b, format!("v.reference{number}"));
+        let [frames, high, wide] = reference.latent(self.size);
+        let latent = b.input(&port, b.dtype(), &[1, self.channels, frames, high, wide]);
+        let number = |end: &str| {
+            b.port(&format!("{port}_{end}"), Role::Tensor { default: Some(1.0) }, Dtype::F32, &[1])
+        };
+        let mask = b.affine(number("strength"), -1.0, 1.0);
+        let (class, first) = (self.masks.len() as i32, self.clean_rows);
+        // As those of images that are appended.
+        self.masks.push(b.cast(b.round(mask), Dtype::F32));
+        self.clean.push(video_tokens(b, latent));
+        let tokens = frames * high * wide;
+        self.clean_rows += tokens as i32;
+        self.groups.push((tokens, reference.weighed.then(|| number("attention"))));
+        for i in 0..tokens {
+            self.class.push(class);
+            self.clean_row.push(Some(first + i as i32));
+            let place = [i / (high * wide), i / wide % high, i % wide];
+            self.index.extend([0, 1, 2].map(|axis| rows[axis] + place[axis] as i32));
+        }
+    }
+
+    /// The bias of each group of tokens to all tokens, and the sizes of the groups (docs/model/sampling.md 8); `None` where
+    /// nobody asks for one.
+    ///
+    /// What is appended attends to itself and to the clip. What stood behind the clip before the first item with a strength
+    /// is one group with the clip.
+    fn groups(&self) -> Option<(Vec<usize>, Value)> {
+        let b = self.b;
+        let asked = self.groups.iter().position(|(_, weight)| weight.is_some())?;
+        let constant = |x: f32| b.constant("attention", &[1], vec![x]);
+        let (together, apart) = self.groups.split_at(asked);
+        let before = together.iter().map(|(tokens, _)| tokens).sum::<usize>();
+        let clip = self.groups[0].0;
+        // The clip, what else stood there, and each later item.
+        let mut sizes = vec![clip];
+        sizes.extend((before > clip).then_some(before - clip));
+        let first = sizes.len();
+        sizes.extend(apart.iter().map(|(tokens, _)| tokens));
+        let weight = |group: usize| apart[group - first].1.unwrap_or_else(|| constant(1.0));
+        let of_pair = |a: usize, c: usize| match (a.min(c), a.max(c)) {
+            (low, high) if low == high || high < first => constant(1.0),
+            (0, high) => weight(high),
+            _ => constant(0.0),
+        };
+        let tokens: usize = sizes.iter().sum();
+        let group_of =
+            sizes.iter().enumerate().flat_map(|(group, tokens)| vec![group as i32; *tokens]).collect();
+        let group_of = b.index("v.group", &[tokens], group_of);
+        let rows: Vec<Value> = (0..sizes.len())
+            .map(|a| {
+                let weights = b.concat(&(0..sizes.len()).map(|c| of_pair(a, c)).collect::<Vec<_>>());
+                let bias = b.reshape(bias_of(b, weights), &[sizes.len(), 1]);
+                b.reshape(b.gather(bias, group_of), &[1, tokens])
+            })
+            .collect();
+        Some((sizes, b.concat(&rows)))
     }
 
     /// Which tokens are seen; `None` where there are no keyframes.
@@ -217,6 +300,9 @@ impl Tokens<'_> {
 
     fn done(self, positions: Positions) -> Conditioning {
         let hidden = self.hidden();
+        let (video_groups, bias) = self.groups().unzip();
+        // What nobody sees is seen by no group either.
+        let bias = bias.map(|bias| hidden.map_or(bias, |hidden| self.b.add(bias, hidden.bias)));
         let Tokens {
             b, channels, mut clean, clean_rows, class, clean_row, index, masks, times, spans, ..
         } = self;
@@ -225,13 +311,19 @@ impl Tokens<'_> {
         let row = clean_row.iter().map(|row| row.unwrap_or(clean_rows)).collect();
         let row = b.index("v.clean_row", &[tokens], row);
         Conditioning {
-            positions: Positions { video_index: index, later_times: times, ..positions },
+            positions: Positions {
+                video_index: index,
+                video_groups: video_groups.unwrap_or_default(),
+                later_times: times,
+                ..positions
+            },
             held: Some(Held {
                 class: b.index("v.class", &[tokens], class),
                 mask: b.tap("v.denoise_mask", b.concat(&masks)),
                 clean: b.tap("v.clean_latent", b.gather(b.concat(&clean), row)),
             }),
             hidden,
+            bias,
             keyframes: spans,
         }
     }

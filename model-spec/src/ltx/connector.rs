@@ -77,7 +77,7 @@ fn block(b: &Builder, cfg: &Connector, rope: &Rotary, x: Value) -> Value {
             cfg.norm_eps,
             h,
             h,
-            attention::Places { q: Some(rope), k: Some(rope), bias: None },
+            attention::Places { q: Some(rope), k: Some(rope), ..attention::Places::default() },
         )
     });
     let x = b.add(x, h);

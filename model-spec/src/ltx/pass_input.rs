@@ -55,8 +55,8 @@ pub struct Stream {
     pub class: Value,
     /// The noise level of the stream as a whole, f32 \[1\].
     pub sigma: Value,
-    /// What is added to the scores of its self-attention, f32 [tokens, tokens], or [1, tokens] for all queries
-    /// ([`super::attention::bias_of`]).
+    /// What is added to the scores of its self-attention, f32 [tokens, tokens], or [1, tokens] for all queries, or a row for
+    /// each group of them ([`super::attention::bias_of`]).
     pub bias: Option<Value>,
     /// The same where the other stream attends to it, [1, tokens].
     pub bias_from_outside: Option<Value>,

@@ -16,6 +16,8 @@ pub struct Positions {
     pub audio: Axis,
     /// For every audio token its row in the table of the axis.
     pub audio_index: Vec<i32>,
+    /// Of how many video tokens in a row self-attention has the same bias; empty where that is all of them.
+    pub video_groups: Vec<usize>,
     /// Seconds that are known when a run begins, f32 \[1\] each: rows behind those of the table of the video's axes, and
     /// of its times.
     pub later_times: Vec<Value>,
@@ -29,8 +31,24 @@ impl Positions {
             video_index: size.video_index(),
             audio: size.audio_axis(cfg.audio_max_pos),
             audio_index: size.audio_index(),
+            video_groups: Vec::new(),
             later_times: Vec::new(),
         }
+    }
+
+    /// The same with further positions on the axes of the video. Rows of the table that the index names are renumbered;
+    /// the first ones of the new positions are the result.
+    pub fn extend(&mut self, mids: &[Vec<f32>; 3]) -> [i32; 3] {
+        let lengths = |axes: &[Axis; 3]| axes.each_ref().map(|axis| axis.mids.len() as i32);
+        let [t, h, _] = lengths(&self.video);
+        let [more_t, more_h, _] = mids.each_ref().map(|mids| mids.len() as i32);
+        let moved =
+            |row: i32| row + if row >= t { more_t } else { 0 } + if row >= t + h { more_h } else { 0 };
+        self.video_index.iter_mut().for_each(|row| *row = moved(*row));
+        let before = lengths(&self.video);
+        self.video.iter_mut().zip(mids).for_each(|(axis, mids)| axis.mids.extend(mids));
+        let [t, h, _] = lengths(&self.video);
+        [before[0], t + before[1], t + h + before[2]]
     }
 }
 
@@ -40,6 +58,8 @@ pub struct Ropes {
     pub(super) audio: Rotary,
     /// The time axis of the video tokens, for attention between the streams.
     pub(super) video_time: Rotary,
+    /// As in [`Positions`].
+    pub(super) video_groups: Vec<usize>,
 }
 
 impl Ropes {
@@ -57,6 +77,7 @@ impl Ropes {
         let audio = std::slice::from_ref(&at.audio);
         let later = |max_pos| (at.later_times.as_slice(), max_pos);
         Ropes {
+            video_groups: at.video_groups.clone(),
             video: axial(b, "rope.video", width, &at.video, cfg.theta, at.video_index.clone()).with_rows(
                 b,
                 later(time.max_pos),

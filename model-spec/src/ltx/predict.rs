@@ -64,7 +64,7 @@ impl<'a> Predictor<'a> {
                 timesteps: timesteps(b, &track, sigma),
                 class: track.class,
                 sigma,
-                bias: track.hidden.map(|hidden| hidden.bias),
+                bias: track.bias,
                 bias_from_outside: track.hidden.map(|hidden| hidden.bias),
             }
         });

@@ -7,7 +7,7 @@ use super::guidance::Guidance;
 use super::pass_input::PerStream;
 use super::recipes::RECIPES;
 use super::schedule::{Levels, Schedule};
-use super::sizes::{SPACE, Size};
+use super::sizes::{SPACE, Size, TIME};
 use super::solver::Solver;
 use crate::lang::AdapterSlot;
 
@@ -91,9 +91,32 @@ pub enum Item {
     /// So many images, each for a frame that a request says, stand behind the clip's tokens as tokens of their own. Those
     /// that a request does not bring are hidden.
     Keyframes(usize),
+    /// The tokens of a video that shows how the clip is to go stand behind the clip's (docs/model/pipelines.md 8). Other items
+    /// that append tokens come before it.
+    Reference(Reference),
     /// Only tokens in a span of time are denoised, which a request says in seconds; all others stay what they are given as
     /// (docs/model/pipelines.md 10).
     Region,
+}
+
+/// A reference video, as the metadata of its adapter say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reference {
+    /// How many times smaller than the stage it is.
+    pub downscale: usize,
+    /// Of how many frames of the clip it has one; it has the first one, too.
+    pub temporal_scale: usize,
+    /// Whether a request says how strongly the clip's tokens and its own attend to each other.
+    pub weighed: bool,
+}
+
+impl Reference {
+    /// Its latent frames, rows and columns in a stage of a size.
+    pub fn latent(self, size: Size) -> [usize; 3] {
+        let [_, rows, cols] = size.latent();
+        let frames = 1 + (size.frames - 1).div_ceil(self.temporal_scale);
+        [(frames - 1) / TIME + 1, rows.div_ceil(self.downscale), cols.div_ceil(self.downscale)]
+    }
 }
 
 impl Item {
@@ -103,7 +126,7 @@ impl Item {
         match self {
             Item::FirstFrame => vec![(0, "v.image".to_string())],
             Item::Keyframes(count) => (1..=count).map(|i| (i, format!("v.keyframe{i}"))).collect(),
-            Item::Region => Vec::new(),
+            Item::Reference(_) | Item::Region => Vec::new(),
         }
     }
 }
@@ -180,15 +203,24 @@ impl Stage {
     }
 
     /// Whether images can hold tokens of it: it makes video, of which nothing else is held.
-    fn takes_images(&self) -> bool {
+    pub fn takes_images(&self) -> bool {
         self.roles.video == StreamRole::Denoised && !self.items.contains(&Item::Region)
     }
 
     /// Tokens behind those of the clip in a stage of this size.
     pub fn appended_tokens(&self, size: Size) -> usize {
         let [_, rows, cols] = size.latent();
-        let appended = |item: &Item| if let Item::Keyframes(count) = item { *count } else { 0 };
-        self.items.iter().map(appended).sum::<usize>() * rows * cols
+        let appended = |item: &Item| match item {
+            Item::Keyframes(count) => count * rows * cols,
+            Item::Reference(reference) => reference.latent(size).iter().product(),
+            Item::FirstFrame | Item::Region => 0,
+        };
+        self.items.iter().map(appended).sum()
+    }
+
+    /// Its references, in order.
+    pub fn references(&self) -> impl Iterator<Item = Reference> {
+        self.items.iter().filter_map(|item| if let Item::Reference(it) = item { Some(*it) } else { None })
     }
 
     /// Its steps in a clip of a size.
@@ -252,6 +284,11 @@ impl fmt::Display for Stage {
         self.items.iter().try_for_each(|item| match item {
             Item::FirstFrame => writeln!(f, "    item      first frame"),
             Item::Keyframes(count) => writeln!(f, "    items     {count} keyframes"),
+            Item::Reference(it) => {
+                let weighed = if it.weighed { ", with an attention strength" } else { "" };
+                let (space, time) = (it.downscale, it.temporal_scale);
+                writeln!(f, "    item      reference, 1/{space} of the size, 1/{time} of the frames{weighed}")
+            }
             Item::Region => writeln!(f, "    item      region"),
         })
     }

@@ -1,5 +1,6 @@
 //! From pixels to tokens (docs/model/video-vae.md 1, docs/model/audio.md 1).
 
+use super::recipe::Reference;
 use super::rope::Axis;
 
 /// Pixels per latent cell along height and width.
@@ -41,6 +42,18 @@ impl Size {
     pub fn video_axes(&self, max_pos: [f32; 3]) -> [Axis; 3] {
         let mut max = max_pos.into_iter();
         self.video_cells().map(|cells| Axis { mids: mids(&cells), max_pos: max.next().unwrap_or(1.0) })
+    }
+
+    /// Start and end of the cells of a reference video for a clip of this size along time (seconds), height and width
+    /// (pixels of the clip) (docs/model/pipelines.md 2.4).
+    pub fn reference_cells(&self, reference: Reference) -> [Vec<[f32; 2]>; 3] {
+        let [frames, rows, cols] = reference.latent(*self);
+        let rate = self.fps as f32 / reference.temporal_scale as f32;
+        let earlier = (reference.temporal_scale - 1) as f32 / self.fps as f32;
+        let frame = |f: usize| ((TIME * f + 1).saturating_sub(TIME) as f32 / rate - earlier).max(0.0);
+        let wide = (SPACE * reference.downscale) as f32;
+        let pixels = |n: usize| (0..n).map(|i| [i as f32 * wide, (i + 1) as f32 * wide]).collect();
+        [(0..frames).map(|f| [frame(f), frame(f + 1)]).collect(), pixels(rows), pixels(cols)]
     }
 
     /// Midpoints of the audio tokens, in seconds.
@@ -88,6 +101,7 @@ impl Size {
     }
 }
 
-fn mids(cells: &[[f32; 2]]) -> Vec<f32> {
+/// The midpoints of cells.
+pub fn mids(cells: &[[f32; 2]]) -> Vec<f32> {
     cells.iter().map(|[start, end]| (start + end) / 2.0).collect()
 }

@@ -28,6 +28,8 @@ pub(super) struct Track {
     pub frozen: bool,
     /// Which of its tokens nobody sees; `None` where all are seen.
     pub hidden: Option<Hidden>,
+    /// What is added to scores of its self-attention; `None` where nothing is.
+    pub bias: Option<Value>,
 }
 
 /// What the ports of a stream are like.
@@ -88,10 +90,12 @@ impl Recorder<'_> {
         let scale = (stage.start == Start::Previous)
             .then(|| b.port("noise_scale", Role::NoiseScale, Dtype::F32, &[1]));
         let has_region = stage.items.contains(&Item::Region);
-        let images = PerStream { video: (conditioning.held, conditioning.hidden), audio: (None, None) };
+        let hidden = conditioning.hidden;
+        let bias = conditioning.bias.or(hidden.map(|hidden| hidden.bias));
+        let images = PerStream { video: (conditioning.held, hidden, bias), audio: (None, None, None) };
         let extents = self.extents(stage, size);
         let streams = STREAMS.zip(extents).zip(stage.roles).zip(images);
-        streams.map(|(((name, of), role), (held_images, hidden))| {
+        streams.map(|(((name, of), role), (held_images, hidden, bias))| {
             if role == StreamRole::Absent {
                 return None;
             }
@@ -107,6 +111,7 @@ impl Recorder<'_> {
                     held: None,
                     frozen: true,
                     hidden: None,
+                    bias: None,
                 });
             }
             let shape = [of.tokens + of.appended, of.channels];
@@ -132,6 +137,7 @@ impl Recorder<'_> {
                 held: held_to,
                 frozen: false,
                 hidden,
+                bias,
             })
         })
     }

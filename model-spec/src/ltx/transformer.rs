@@ -184,8 +184,8 @@ fn block(
     let eps = cfg.norm_eps;
     let there = |x: States| streams.as_ref().zip(x).map(|(stream, x)| Some((stream.as_ref()?, x?)));
     let ropes_of = PerStream {
-        video: (!skipped.video).then_some(&ropes.video),
-        audio: (!skipped.audio).then_some(&ropes.audio),
+        video: (!skipped.video).then_some((&ropes.video, ropes.video_groups.as_slice())),
+        audio: (!skipped.audio).then_some((&ropes.audio, [].as_slice())),
     };
     let mut x = there(x).zip(ropes_of).map(|(there, rope)| {
         let (stream, x) = there?;
@@ -200,12 +200,22 @@ fn block(
 }
 
 /// Self-attention, or what stands for it where there is no `rope` because it is perturbed; then attention to the text.
-fn self_and_text(b: &Builder, eps: f32, s: &StreamInBlock<'_>, rope: Option<&Rotary>, x: Value) -> Value {
+/// With the rope come the groups of the stream's tokens.
+fn self_and_text(
+    b: &Builder,
+    eps: f32,
+    s: &StreamInBlock<'_>,
+    rope: Option<(&Rotary, &[usize])>,
+    x: Value,
+) -> Value {
     let Common { prefix, heads, class, bias, .. } = *s.common;
     let m = &s.main;
     let n = modulated(b, eps, x, class, m.row(b, 1), m.row(b, 0));
     let y = b.scope(&format!("{prefix}attn1"), || match rope {
-        Some(_) => gated(b, heads, eps, n, n, Places { q: rope, k: rope, bias }),
+        Some((rope, groups)) => {
+            let places = Places { q: Some(rope), k: Some(rope), bias, groups };
+            gated(b, heads, eps, n, n, places)
+        }
         None => perturbed(b, heads, n),
     });
     let x = gated_residual(b, x, y, class, m.row(b, 2));
@@ -237,9 +247,9 @@ fn across(
     let (q_a, kv_v) = (side(a, &rows_a, x.audio, 2), side(v, &rows_v, x.video, 2));
     // The inner width of both directions is the audio stream's.
     let inner = cfg.audio;
-    let video = Places { q: Some(&r.video_time), k: Some(&r.audio), bias: None };
+    let video = Places { q: Some(&r.video_time), k: Some(&r.audio), ..Places::default() };
+    let audio = Places { q: video.k, k: video.q, bias: v.common.bias_from_outside, ..video };
     let video = Places { bias: a.common.bias_from_outside, ..video };
-    let audio = Places { q: video.k, k: video.q, bias: v.common.bias_from_outside };
     let (into_v, into_a) = ("audio_to_video_attn", "video_to_audio_attn");
     let into_v = (!skipped.a2v).then(|| b.scope(into_v, || gated(b, inner, eps, q_v, kv_a, video)));
     let into_a = (!skipped.v2a).then(|| b.scope(into_a, || gated(b, inner, eps, q_a, kv_v, audio)));

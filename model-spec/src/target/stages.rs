@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::ltx::guidance::Guidance;
-use crate::ltx::recipe::{Adapter, Item, Recipe, Stage, StageLevels, StreamRole};
+use crate::ltx::recipe::{Adapter, Item, Recipe, Reference, Stage, StageLevels, StreamRole};
 use crate::ltx::recipes::RECIPES;
 use crate::ltx::solver::Solver;
 
@@ -14,12 +14,36 @@ pub(super) struct StageField {
     video: Option<String>,
     audio: Option<String>,
     region: Option<bool>,
+    references: Option<Vec<ReferenceField>>,
     solver: Option<String>,
     eta: Option<f64>,
     steps: Option<usize>,
     sigmas: Option<Vec<f32>>,
     guidance: Option<GuidanceField>,
     adapter: Option<AdapterField>,
+}
+
+/// A reference video of a stage.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReferenceField {
+    #[serde(default = "one")]
+    downscale: usize,
+    #[serde(default = "one")]
+    temporal_scale: usize,
+    #[serde(default)]
+    attention: bool,
+}
+
+fn one() -> usize {
+    1
+}
+
+impl ReferenceField {
+    fn reference(&self) -> Reference {
+        let Self { downscale, temporal_scale, attention } = *self;
+        Reference { downscale, temporal_scale, weighed: attention }
+    }
 }
 
 /// Room for adapters of a stage; what is not said is as in the recipe.
@@ -58,6 +82,8 @@ const SOLVERS: [(&str, Solver); 4] = [
 const ROLES: [(&str, StreamRole); 3] =
     [("denoised", StreamRole::Denoised), ("frozen", StreamRole::Frozen), ("absent", StreamRole::Absent)];
 
+/// How many times smaller or slower than the clip a reference may be.
+const SCALES: std::ops::RangeInclusive<usize> = 1..=16;
 /// The largest rank of adapters.
 const MAX_RANK: usize = 4096;
 /// The most steps of a stage.
@@ -115,6 +141,21 @@ impl StageField {
         if self.region == Some(true) {
             // What is outside is given, so nothing else is held to anything.
             stage.items = vec![Item::Region];
+        }
+        for said in self.references.into_iter().flatten() {
+            let Reference { downscale, temporal_scale, .. } = said.reference();
+            if !stage.takes_images() {
+                problems.push(format!("{of} has a reference, and nothing of its video that it could be for"));
+            }
+            if !SCALES.contains(&downscale) || !SCALES.contains(&temporal_scale) {
+                problems.push(format!(
+                    "{of}'s reference has downscale {downscale} and temporal_scale {temporal_scale}; wanted {} to {}",
+                    SCALES.start(),
+                    SCALES.end()
+                ));
+            } else {
+                stage.items.push(Item::Reference(said.reference()));
+            }
         }
         if let Some(name) = self.solver {
             match SOLVERS.iter().find(|(known, _)| *known == name) {
