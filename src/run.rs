@@ -26,12 +26,17 @@ pub struct Request<'a> {
     pub images: BTreeMap<u32, Image<'a>>,
     /// The frames of a video in a width and a height, as many as the clip has: [3, frames, height, width] in -1..1.
     pub footage: Option<Box<dyn Fn(usize, usize) -> Tensor + 'a>>,
+    /// Reference videos, by their numbers in the plan.
+    pub references: BTreeMap<u32, Frames<'a>>,
     /// So many rows of the log-mel spectrogram of a sound: [left and right, rows, bins].
     pub spectrogram: Option<Box<dyn Fn(usize) -> Tensor + 'a>>,
     /// Tensors instead of what ports and slots would hold, by their names: scales of guidance; initial noise
     /// (`stage1.v.noise`, `stage1.a.noise`, ..). A phase that leaves nothing else that is wanted does not run.
     pub tensors: Named,
 }
+
+/// So many frames of a video in a width and a height: [3, frames, height, width] in -1..1.
+pub type Frames<'a> = Box<dyn Fn(usize, usize, usize) -> Tensor + 'a>;
 
 /// An image of a request.
 pub struct Image<'a> {
@@ -122,6 +127,7 @@ impl Request<'_> {
         let lacks = |port: &Port| match port.role {
             Role::Footage => self.footage.is_none(),
             Role::Spectrogram => self.spectrogram.is_none(),
+            Role::Reference { number, .. } => !self.references.contains_key(&number),
             _ => false,
         };
         phase.image.is_some_and(|number| !self.images.contains_key(&number)) || phase.inputs.iter().any(lacks)
@@ -169,6 +175,11 @@ impl Request<'_> {
             Role::Footage => {
                 let [.., height, width] = shape(port)[..] else { return None };
                 let Tensor { values, .. } = (self.footage.as_ref()?)(width, height);
+                Some(Tensor { shape: shape(port), values })
+            }
+            Role::Reference { number, .. } => {
+                let [.., frames, height, width] = shape(port)[..] else { return None };
+                let Tensor { values, .. } = (self.references.get(number)?)(frames, width, height);
                 Some(Tensor { shape: shape(port), values })
             }
             Role::Spectrogram => {

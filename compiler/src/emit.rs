@@ -186,6 +186,7 @@ fn role(role: &Role) -> TokenStream {
         Role::Frame { number } => quote!(Role::Frame { number: #number }),
         Role::Visible { number } => quote!(Role::Visible { number: #number }),
         Role::Strength { number } => quote!(Role::Strength { number: #number }),
+        Role::Reference { number, every } => quote!(Role::Reference { number: #number, every: #every }),
         Role::Distinct { of } => quote!(Role::Distinct { of: Cow::Borrowed(#of) }),
         Role::ClassOf { of } => quote!(Role::ClassOf { of: Cow::Borrowed(#of) }),
         plain => {

@@ -157,7 +157,9 @@ fn chunked(target: &Target, model: &ModelConfig) -> Result<(Levels, Vec<Chunked>
     let levels = compile_levels(&free, model, Scope::Run(Pixels::Yuv420), &[], Options::default())?;
     let run = &levels.plan;
     let decodes = |p: &plan::Phase| p.outputs.iter().any(|o| o.role == plan::Role::Video);
-    let encodes = |p: &plan::Phase| p.inputs.iter().any(|i| i.role == plan::Role::Footage);
+    let encodes = |p: &plan::Phase| {
+        p.inputs.iter().any(|i| matches!(i.role, plan::Role::Footage | plan::Role::Reference { .. }))
+    };
     let (parts, others): (Vec<_>, Vec<_>) =
         run.phases.iter().enumerate().partition(|(_, p)| decodes(p) || encodes(p));
     let others = others.into_iter().map(|(_, p)| p.peak_bytes()).max().unwrap_or(0);

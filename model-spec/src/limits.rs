@@ -47,9 +47,12 @@ impl Target {
                     ));
                 }
             }
-            if stage.references().next().is_some() {
+            let [_, rows, cols] = stage.scale.size(*size).latent();
+            let downscales = stage.references().map(|reference| reference.downscale);
+            if let Some(d) = downscales.into_iter().find(|d| rows % d != 0 || cols % d != 0) {
+                let grid = d * SPACE * size.width / (cols * SPACE);
                 problems.push(format!(
-                    "stage {number} has a reference, and a run has nothing for it; zoetropec eval runs the stage"
+                    "a reference {d} times smaller than stage {number} wants a width and a height that are multiples of {grid}"
                 ));
             }
             if stage.start == Start::Previous && stage.items.contains(&Item::Region) {

@@ -13,7 +13,7 @@ use crate::model_files::{ModelFiles, tensors_of};
 use crate::terminal;
 
 /// Options whose value is an adapter.
-pub const ADAPTERS: [&str; 2] = ["--lora", "--distilled-lora"];
+pub const ADAPTERS: [&str; 3] = ["--lora", "--distilled-lora", "--ic-lora"];
 
 /// How much of the demo model's made-up adapter a stage gets: more would spoil what the model was trained for.
 const MADE_UP: f32 = 0.03;
@@ -25,7 +25,7 @@ pub struct AdapterArgs {
     #[arg(long, value_name = "PATH[:STRENGTH]")]
     lora: Vec<Given>,
     /// The LoRA of stages that have one of their own, at this strength (1 unless said) times that of the stage
-    #[arg(long, value_name = "PATH[:STRENGTH]")]
+    #[arg(long, visible_alias = "ic-lora", value_name = "PATH[:STRENGTH]")]
     distilled_lora: Vec<Given>,
     /// How LoRAs are added to weights [default: exact; official where a phase is evaluated]
     #[arg(long, value_name = "HOW", value_enum)]

@@ -21,6 +21,7 @@ use super::adapters::adapted;
 use super::given::GivenArgs;
 use super::guidance::GuidanceArgs;
 use super::images::ImageArgs;
+use super::references::ReferenceArgs;
 use super::show::find_target;
 use super::{AdapterArgs, ModelArgs};
 use crate::adapters::Merge;
@@ -77,6 +78,8 @@ pub struct Eval {
     #[command(flatten)]
     given: GivenArgs,
     #[command(flatten)]
+    references: ReferenceArgs,
+    #[command(flatten)]
     guidance: GuidanceArgs,
 }
 
@@ -122,7 +125,7 @@ impl Eval {
     fn read(&self) -> Inputs {
         let more = [Some(Path::new(&self.target)), self.inputs.as_deref()];
         let model = self.model.paths().chain(self.adapters.paths()).chain(self.images.paths());
-        let model = model.chain(self.given.paths());
+        let model = model.chain(self.given.paths()).chain(self.references.paths());
         Inputs::of(model.chain(more.into_iter().flatten()))
     }
 
@@ -266,6 +269,8 @@ impl Eval {
         let encoded = self.encoded(tokenizer)?;
         self.guidance.check(&plan)?;
         self.given.check(&plan)?;
+        self.references.check(&plan)?;
+        let references = self.references.open(&plan)?;
         let sources = self.given.open(&plan)?;
         let negative = self.guidance.negative(&plan, tokenizer)?;
         let images = self.images.open(&plan)?;
@@ -273,9 +278,15 @@ impl Eval {
             images: images.of_request(),
             footage: sources.footage(),
             spectrogram: sources.spectrogram(),
+            references: references.of_request(),
             prompts: [&encoded].into_iter().chain(&negative).collect(),
             steps: self.guidance.steps(),
-            tensors: noise.into_iter().chain(self.guidance.scales()).chain(sources.spans()).collect(),
+            tensors: noise
+                .into_iter()
+                .chain(self.guidance.scales())
+                .chain(sources.spans())
+                .chain(references.strengths())
+                .collect(),
             ..Request::default()
         };
         let finished = self.finished(&plan, &weights, &request)?;

@@ -18,6 +18,7 @@ use super::model::built_in;
 use super::outputs::Outputs;
 use super::previews::{self, Previews};
 use super::prompt::PromptArgs;
+use super::references::ReferenceArgs;
 use super::{AdapterArgs, ModelArgs, PlanArgs};
 #[cfg(feature = "cuda")]
 use crate::adapters::Merge;
@@ -70,6 +71,8 @@ pub struct Generate {
     #[command(flatten)]
     given: GivenArgs,
     #[command(flatten)]
+    references: ReferenceArgs,
+    #[command(flatten)]
     guidance: GuidanceArgs,
 }
 
@@ -95,6 +98,7 @@ impl Generate {
         }
         self.guidance.check(plan)?;
         self.given.check(plan)?;
+        self.references.check(plan)?;
         let prompt = self.prompt.text()?;
         let facts = &plan.facts;
         let metadata = [
@@ -122,6 +126,7 @@ impl Generate {
         }
         let images = self.images.open(plan)?;
         let given = self.given.open(plan)?;
+        let references = self.references.open(plan)?;
         let chosen = self.device.choose(plan)?;
         let noise = self.noise.as_deref().map_or_else(|| Ok(Named::new()), |path| load_noise(plan, path))?;
         let files = self.model.open(plan, built_in(&facts.model).as_ref())?;
@@ -140,10 +145,16 @@ impl Generate {
             images: images.of_request(),
             footage: given.footage(),
             spectrogram: given.spectrogram(),
+            references: references.of_request(),
             prompts: [&encoded].into_iter().chain(&negative).collect(),
             seed: self.seed,
             steps,
-            tensors: noise.into_iter().chain(self.guidance.scales()).chain(given.spans()).collect(),
+            tensors: noise
+                .into_iter()
+                .chain(self.guidance.scales())
+                .chain(given.spans())
+                .chain(references.strengths())
+                .collect(),
         };
         let mut watch = Previews { progress: &mut progress, file: outputs.preview.take() };
         let mut keep = |phase: &str, left: &Named| {
@@ -182,7 +193,7 @@ impl Generate {
     fn inputs(&self) -> Inputs {
         let more = [self.noise.as_deref(), self.prompt.file()];
         let model = self.model.paths().chain(self.adapters.paths()).chain(self.images.paths());
-        let model = model.chain(self.given.paths());
+        let model = model.chain(self.given.paths()).chain(self.references.paths());
         Inputs::of(model.chain(more.into_iter().flatten()))
     }
 }

@@ -18,6 +18,7 @@ mod parse;
 pub mod plan;
 mod previews;
 mod prompt;
+mod references;
 #[cfg(feature = "cuda")]
 pub mod selftest;
 pub mod show;

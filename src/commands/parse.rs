@@ -9,6 +9,7 @@ use clap::error::Error;
 
 use super::adapters::ADAPTERS;
 use super::images::NUMBERS;
+use super::references::REFERENCE;
 use crate::failure::{Failure, Kind};
 use crate::terminal;
 
@@ -62,7 +63,7 @@ fn is_number(text: &str) -> bool {
 /// How many numbers may follow the value of an option.
 fn numbers_behind(option: &str) -> usize {
     match option {
-        adapter if ADAPTERS.contains(&adapter) => 1,
+        one if ADAPTERS.contains(&one) || one == REFERENCE => 1,
         image if image == NUMBERS.0 => NUMBERS.1,
         _ => 0,
     }

@@ -91,6 +91,9 @@ fn role(role: &Role) -> plan::Role {
         Role::Visible { number } => plan::Role::Visible { number: *number as u32 },
         Role::Strength { number } => plan::Role::Strength { number: *number as u32 },
         Role::Footage => plan::Role::Footage,
+        Role::Reference { number, every } => {
+            plan::Role::Reference { number: *number as u32, every: *every as u32 }
+        }
         Role::Spectrogram => plan::Role::Spectrogram,
         Role::Initial => plan::Role::Initial,
         Role::NoiseScale => plan::Role::NoiseScale,

@@ -24,6 +24,8 @@ pub enum Role {
     Visible { number: usize },
     /// The frames of the request's video, in -1..1, in the port's size.
     Footage,
+    /// The frames of a reference video, in -1..1, in the port's size: the first one, and one of every so many behind it.
+    Reference { number: usize, every: usize },
     /// The log-mel spectrogram of the request's sound.
     Spectrogram,
     /// Latents that denoising begins from, mixed with noise.

@@ -1,8 +1,9 @@
 //! The phases that make latents of frames and of sound (docs/model/video-vae.md 5, docs/model/audio.md 5).
 
 use super::layout::audio_latent;
+use super::recipe::Reference;
 use super::recorder::{Recorded, Recorder};
-use super::sizes::Size;
+use super::sizes::{SPACE, Size, TIME};
 use super::{audio_encoder, video_encoder};
 use crate::lang::Role;
 
@@ -21,6 +22,20 @@ impl Recorder<'_> {
     /// The request's video, port `video` [1, 3, frames, height, width], as its latents.
     pub(super) fn footage_encode(&self, name: &str, size: Size) -> Recorded {
         self.encode(name, "video", Role::Footage, size)
+    }
+
+    /// A reference video of a stage of this size, port `video` [1, 3, frames, height, width], as its latents.
+    pub(super) fn reference_encode(
+        &self,
+        name: &str,
+        number: usize,
+        reference: Reference,
+        size: Size,
+    ) -> Recorded {
+        let [frames, rows, cols] = reference.latent(size);
+        let size =
+            Size { width: SPACE * cols, height: SPACE * rows, frames: TIME * (frames - 1) + 1, ..size };
+        self.encode(name, "video", Role::Reference { number, every: reference.temporal_scale }, size)
     }
 
     /// Port `mel` [1, left and right, 4T' − 3, mel bins] to port `a.latent` [1, channels, T', bins], normalised. The

@@ -157,6 +157,13 @@ impl Recorder<'_> {
             let encode = Phase::alone(self.footage_encode(&format!("video-encode-{number}"), size)?);
             phases.push(encode.leaves("v.latent", &footage(number)).chunked(self.chunk));
         }
+        for (reference, it) in (1..).zip(stage.references()) {
+            let port = format!("v.reference{reference}");
+            let name = format!("reference{reference}-encode-{number}");
+            let encode = Phase::alone(self.reference_encode(&name, reference, it, size)?);
+            phases.push(encode.leaves("v.latent", &slot(&port)).chunked(self.chunk));
+            denoise = denoise.takes(&port, &slot(&port));
+        }
         let latents = PerStream { video: footage(number), audio: SOUND.to_string() };
         let latents = latents.zip(given).map(|(slot, given)| given.then_some(slot));
         let negative = stage.guidance.as_ref().is_some_and(|guidance| guidance.uncond);

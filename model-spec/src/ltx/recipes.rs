@@ -2,7 +2,7 @@
 
 use super::guidance::{Guidance, Scales};
 use super::pass_input::PerStream;
-use super::recipe::{Adapter, Item, Recipe, Scale, Stage, StageLevels, Start, StreamRole};
+use super::recipe::{Adapter, Item, Recipe, Reference, Scale, Stage, StageLevels, Start, StreamRole};
 use super::schedule::{
     DISTILLED_SIGMAS, GUIDED_STEPS, GUIDED_TOKENS, HQ_STEPS, RETAKE_STEPS, STAGE_2_SIGMAS,
 };
@@ -11,6 +11,9 @@ use super::solver::Solver;
 /// The rank of the published distilled adapter (docs/model/checkpoint.md).
 const DISTILLED_RANK: usize = 384;
 
+/// Room for an adapter of the kind that follows references, unless a target says how much.
+const CONTROL_RANK: usize = 128;
+
 /// The images that a clip is interpolated between, unless a target says how many.
 const INTERPOLATED: usize = 2;
 
@@ -18,7 +21,7 @@ const INTERPOLATED: usize = 2;
 pub type Row = (&'static str, &'static str, fn() -> Recipe);
 
 /// The recipes that can be named.
-pub const RECIPES: [Row; 12] = [
+pub const RECIPES: [Row; 13] = [
     ("distilled", "the distilled checkpoint at half size, then at full size", distilled),
     ("distilled-single-stage", "the distilled checkpoint at full size at once", distilled_single_stage),
     ("one-stage", "the dev checkpoint, guided, at full size at once", one_stage),
@@ -26,6 +29,7 @@ pub const RECIPES: [Row; 12] = [
     ("two-stage-hq", "as two-stage, with a solver of two evaluations a step", two_stage_hq),
     ("keyframe-interpolation", "as two-stage, between images that all are keyframes", keyframe_interpolation),
     ("text-to-audio", "the dev checkpoint, guided, audio alone", text_to_audio),
+    ("ic-lora", "as distilled, after a reference video, by an adapter of the first stage", ic_lora),
     ("audio-to-video", "as two-stage, for sound that is given and stays what it is", audio_to_video),
     ("retake", "the distilled checkpoint makes a span of time of a given clip anew, or extends it", retake),
     ("retake-video", "as retake, the video alone", retake_video),
@@ -128,6 +132,17 @@ fn keyframe_interpolation() -> Recipe {
     let mut recipe = Recipe { name: "keyframe-interpolation".to_string(), audio_of: 1, ..two_stage() };
     recipe.stages.iter_mut().for_each(|stage| stage.items = vec![Item::Keyframes(INTERPOLATED)]);
     recipe
+}
+
+/// docs/model/pipelines.md 8. The published adapters for control videos take references of half the size.
+fn ic_lora() -> Recipe {
+    let reference = Reference { downscale: 2, temporal_scale: 1, weighed: false };
+    let mut first = Stage {
+        adapter: Some(Adapter { strength: 1.0, rank: CONTROL_RANK, merged: false }),
+        ..Stage::distilled(Scale::Half)
+    };
+    first.items.push(Item::Reference(reference));
+    Recipe { name: "ic-lora".to_string(), stages: vec![first, Stage::refining()], audio_of: 1 }
 }
 
 /// docs/model/pipelines.md 11.

@@ -142,6 +142,9 @@ impl StageField {
             // What is outside is given, so nothing else is held to anything.
             stage.items = vec![Item::Region];
         }
+        if self.references.is_some() {
+            stage.items.retain(|item| !matches!(item, Item::Reference(_)));
+        }
         for said in self.references.into_iter().flatten() {
             let Reference { downscale, temporal_scale, .. } = said.reference();
             if !stage.takes_images() {

@@ -28,6 +28,8 @@ pub enum Role {
     Visible { number: u32 },
     /// The frames of the request's video, in -1..1, in the port's size.
     Footage,
+    /// The frames of a reference video, in -1..1, in the port's size: the first one, and one of every so many behind it.
+    Reference { number: u32, every: u32 },
     /// The log-mel spectrogram of the request's sound.
     Spectrogram,
     /// Latents that denoising begins from, mixed with noise.
@@ -81,6 +83,8 @@ impl fmt::Display for Role {
             Role::Frame { number } => write!(f, "frame of image {number}"),
             Role::Visible { number } => write!(f, "whether there is image {number}"),
             Role::Footage => f.write_str("frames of the request's video"),
+            Role::Reference { number, every: 1 } => write!(f, "frames of reference {number}"),
+            Role::Reference { number, every } => write!(f, "one in {every} frames of reference {number}"),
             Role::Spectrogram => f.write_str("spectrogram of the request's sound"),
             Role::Initial => f.write_str("initial latents"),
             Role::NoiseScale => f.write_str("noise scale"),

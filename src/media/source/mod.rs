@@ -160,6 +160,16 @@ impl Footage {
         &self.notes
     }
 
+    /// The first frame, and one of every so many behind it.
+    pub fn thinned(mut self, every: usize) -> Footage {
+        let mut at = 0;
+        self.frames.retain(|_| {
+            at += 1;
+            at == 1 || (at - 2) % every.max(1) == 0
+        });
+        self
+    }
+
     /// `count` frames, [3, count, height, width] in -1..1, each scaled to cover its place, and its middle. The video begins
     /// at frame `first`; before it stands its first frame, behind it its last one.
     pub fn fit(&self, first: usize, count: usize, width: usize, height: usize) -> Vec<f32> {
