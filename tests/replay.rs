@@ -12,7 +12,7 @@ use zoetrope::device::Device;
 use zoetrope::eval::Phase;
 use zoetrope::failure::{Failure, Kind};
 use zoetrope::model_files::{ModelFiles, tensors_of};
-use zoetrope::run::{Finished, Image, Request, run};
+use zoetrope::run::{Frames, Finished, Image, Request, run};
 use zoetrope::session::{Session, Unwatched, Watch};
 use zoetrope::steps::{Steps, sigmas, work};
 use zoetrope::tensors::{Named, Tensor};
@@ -169,7 +169,9 @@ fn waves<'a>(strength: f32) -> Image<'a> {
 
 fn given<'a>() -> Request<'a> {
     let grey = |shape: &[usize]| Tensor::real(shape, vec![0.5; shape.iter().product()]);
+    let reference: Frames<'a> = Box::new(move |frames, w, h| grey(&[3, frames, h, w]));
     Request {
+        references: BTreeMap::from([(1, reference)]),
         footage: Some(Box::new(move |w, h| grey(&[3, small().size.frames, h, w]))),
         spectrogram: Some(Box::new(move |rows| grey(&[2, rows, 64]))),
         ..Request::default()
