@@ -5,7 +5,7 @@ pub const fn is_group(columns: usize) -> bool {
     matches!(columns, 4 | 16 | 64 | 256)
 }
 
-/// Multiplies a group by H = H4 x H4 x … / √group, where H4[a][b] is -1 if a + b = 3, else 1. H is its own inverse. The
+/// Multiplies a group by H = H4 x H4 x … / √group, where `H4[a][b]` is -1 if a + b = 3, else 1. H is its own inverse. The
 /// sums are made in f64 and rounded once.
 pub fn rotate(group: &mut [f32]) {
     debug_assert!(is_group(group.len()));

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use zoetrope::demo::demo_in_memory;
+use zoetrope::demo::made_up_in_memory;
 use zoetrope::model_files::{ModelFiles, tensors_of};
 use zoetrope::session::{Session, Unwatched};
 use zoetrope::tensors::{Named, Tensor};
@@ -52,7 +52,9 @@ impl Demo {
 
     pub fn of(plan: Plan) -> Demo {
         let [selected, hopper] = Class::ALL.map(|class| select(&plan, class).unwrap());
-        let files = demo_in_memory(&tensors_of(&plan)).unwrap();
+        // Made-up weights, whose results are all about equally large: what a trained model makes of nothing, silence, has
+        // no relative error.
+        let files = made_up_in_memory(&tensors_of(&plan)).unwrap();
         Demo { plan, selected, hopper, files }
     }
 
