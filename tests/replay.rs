@@ -12,7 +12,7 @@ use zoetrope::device::Device;
 use zoetrope::eval::Phase;
 use zoetrope::failure::{Failure, Kind};
 use zoetrope::model_files::{ModelFiles, tensors_of};
-use zoetrope::run::{Frames, Finished, Image, Request, run};
+use zoetrope::run::{Finished, Frames, Image, Request, run};
 use zoetrope::session::{Session, Unwatched, Watch};
 use zoetrope::steps::{Steps, sigmas, work};
 use zoetrope::tensors::{Named, Tensor};

@@ -206,7 +206,8 @@ mod tests {
         assert_eq!(read.strengths()["v.reference1_strength"].reals(), [0.5]);
         assert_eq!(read.of_request()[&1](9, 32, 32).shape, [3, 9, 32, 32]);
         // One of two frames behind the first: of 17 there are 9, the last of which is frame 15.
-        let slow = plan(17, "stage = [{ references = [{ downscale = 2, temporal_scale = 2, attention = true }] }]");
+        let slow =
+            plan(17, "stage = [{ references = [{ downscale = 2, temporal_scale = 2, attention = true }] }]");
         refused(&slow, &["--reference", &clip], &["too short", "want  16 frames"]);
         let slow = plan(9, "stage = [{ references = [{ temporal_scale = 4, attention = true }] }]");
         let read = args(&["--reference", &clip, "--attention-strength", "0.25"]).open(&slow);
