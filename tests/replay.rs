@@ -182,7 +182,9 @@ fn given<'a>() -> Request<'a> {
 #[test]
 fn without_an_image_nothing_is_encoded() {
     for (name, ..) in RECIPES {
-        let plan = plan_of(&Target { recipe: recipe(name), ..small() }, true);
+        // References of half the size of half a clip.
+        let size = Size { width: 128, height: 128, ..small().size };
+        let plan = plan_of(&Target { recipe: recipe(name), size, ..small() }, true);
         let prompt = Tokenizer::from_bytes(TOKENIZER.as_bytes()).unwrap().encode("a red ball").unwrap();
         let counted = |images: BTreeMap<u32, Image<'_>>| {
             let mut session = Session::on(Null::new(&plan));
