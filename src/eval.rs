@@ -271,10 +271,10 @@ impl Request {
                     Some(inputs.get(name).cloned().unwrap_or_else(usual))
                 }
                 Role::Frame { .. } => Some(inputs.get(name).cloned().unwrap_or_else(|| filled(port, 0.0))),
-                Role::Tensor { default: Some(default) } => {
-                    Some(inputs.get(name).cloned().unwrap_or_else(|| filled(port, *default)))
-                }
-                _ => want(name, format!("{shape:?}")).cloned(),
+                role => match role.default() {
+                    Some(default) => Some(inputs.get(name).cloned().unwrap_or_else(|| filled(port, default))),
+                    None => want(name, format!("{shape:?}")).cloned(),
+                },
             };
             if let Some(given) = given {
                 check(name, &given, &shape)?;

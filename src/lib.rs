@@ -9,6 +9,7 @@ pub mod failure;
 pub mod finite;
 pub mod lost_pages;
 pub mod media;
+mod mel;
 pub mod model_check;
 pub mod model_files;
 pub mod output;

@@ -197,9 +197,13 @@ impl Request<'_> {
                 given.or_else(|| Some(filled(port, self.images.get(number).map_or(0.0, of))))
             }
             Role::NoiseScale => Some(Tensor::real(&[1], vec![noise_scale(phase, sigmas, &BTreeSet::new())])),
-            Role::Tensor { default } => {
+            Role::Tensor { .. }
+            | Role::ReferenceStrength { .. }
+            | Role::ReferenceAttention { .. }
+            | Role::RegionStart { .. }
+            | Role::RegionEnd { .. } => {
                 let given = self.tensors.get(&*port.name).cloned();
-                given.or_else(|| default.map(|default| filled(port, default)))
+                given.or_else(|| port.role.default().map(|default| filled(port, default)))
             }
             _ => None,
         }

@@ -3,6 +3,9 @@
 //! steps, and that guidance without effect has none. Images are encoded where there are some. Weights that are damaged, or
 //! change while a clip is made, end a run.
 
+#[path = "shared/viewer.rs"]
+mod viewer;
+
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -30,6 +33,8 @@ use zoetrope_runtime::null::Null;
 use zoetrope_runtime::plan::{Origin, Plan, Role, Source};
 use zoetrope_runtime::{Cpu, Error, Result, Weights, replay};
 use zoetrope_test_support::golden::rel_l2;
+
+use viewer::Viewer;
 
 fn plan(share: bool) -> Plan {
     plan_of(&Target::preset("res-tiny").unwrap(), share)
@@ -276,25 +281,6 @@ fn a_replay_allocates_nothing() {
     });
     assert!(null.launches > 0);
     assert_eq!(measured.count_total, 0);
-}
-
-/// Keeps all previews.
-#[derive(Default)]
-struct Viewer(Vec<Tensor>);
-
-impl Watch for Viewer {
-    fn boundary(&mut self, _phase: &str, _segment: &str, _turn: u32, _turns: u32) -> Result<()> {
-        Ok(())
-    }
-
-    fn wants_previews(&self) -> bool {
-        true
-    }
-
-    fn preview(&mut self, frame: &Tensor) -> Result<()> {
-        self.0.push(frame.clone());
-        Ok(())
-    }
 }
 
 /// What the decoder makes, by a plan of its own, of latent frame `frame` of `latent` [1, channels, frames, rows, columns]:

@@ -187,6 +187,10 @@ fn role(role: &Role) -> TokenStream {
         Role::Visible { number } => quote!(Role::Visible { number: #number }),
         Role::Strength { number } => quote!(Role::Strength { number: #number }),
         Role::Reference { number, every } => quote!(Role::Reference { number: #number, every: #every }),
+        Role::ReferenceStrength { number } => quote!(Role::ReferenceStrength { number: #number }),
+        Role::ReferenceAttention { number } => quote!(Role::ReferenceAttention { number: #number }),
+        Role::RegionStart { stream } => quote!(Role::RegionStart { stream: Cow::Borrowed(#stream) }),
+        Role::RegionEnd { stream } => quote!(Role::RegionEnd { stream: Cow::Borrowed(#stream) }),
         Role::Distinct { of } => quote!(Role::Distinct { of: Cow::Borrowed(#of) }),
         Role::ClassOf { of } => quote!(Role::ClassOf { of: Cow::Borrowed(#of) }),
         plain => {

@@ -128,9 +128,9 @@ pub fn compile_run(target: &Target, model: &ModelConfig) -> Result<Levels, Compi
     Ok(plan_phases(phases, &catalog(), &target.name, facts(target, model, options), options)?)
 }
 
-/// How many latent frames of a run go through the video decoder together, and those of a given video through its encoder: the more, the fewer launches. As many as
-/// fit into the target's budget; without one, as many as leave the peak to other phases. Where that is no number, the
-/// one that takes the least memory. `None` for all of them.
+/// How many latent frames of a run go through the video decoder together, and those of a given video through its
+/// encoder: the more, the fewer launches. As many as fit into the target's budget; without one, as many as leave the
+/// peak to other phases. Where that is no number, the one that takes the least memory. `None` for all of them.
 ///
 /// # Errors
 /// See [`compile_levels`].

@@ -132,11 +132,13 @@ fn inputs(phase: &Phase) -> Vec<(&Port, Vec<u8>)> {
                 let scale = noise_scale(phase, &sigmas(phase, Steps::default()), &BTreeSet::new());
                 Tensor::real(&[1], vec![scale])
             }
-            Role::Tensor { default: Some(default) } => filled(port, *default),
-            _ => {
-                let mut random = Stream::named(&port.name);
-                Tensor::real(&[count], (0..count).map(|_| random.next() as f32).collect())
-            }
+            role => role.default().map_or_else(
+                || {
+                    let mut random = Stream::named(&port.name);
+                    Tensor::real(&[count], (0..count).map(|_| random.next() as f32).collect())
+                },
+                |default| filled(port, default),
+            ),
         }
     };
     let ports = phase.inputs.iter().filter(|port| !port.role.per_step());

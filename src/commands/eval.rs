@@ -327,7 +327,14 @@ fn given_shapes(plan: &Plan) -> BTreeMap<String, Vec<usize>> {
             (Some(slot), _) => slot.to_string(),
             (
                 None,
-                Role::Tensor { .. } | Role::Strength { .. } | Role::Frame { .. } | Role::Visible { .. },
+                Role::Tensor { .. }
+                | Role::Strength { .. }
+                | Role::Frame { .. }
+                | Role::Visible { .. }
+                | Role::ReferenceStrength { .. }
+                | Role::ReferenceAttention { .. }
+                | Role::RegionStart { .. }
+                | Role::RegionEnd { .. },
             ) => port.name.to_string(),
             _ => return None,
         };

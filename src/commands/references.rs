@@ -79,7 +79,7 @@ impl ReferenceArgs {
         }
         if have != want {
             return Err(Failure::usage(format!(
-                "{named} takes {want} references, and {have} are given\n  help  {REFERENCE} FILE"
+                "the number of references does not fit {named}\n  want  {want}\n  have  {have}\n  help  {REFERENCE} FILE"
             )));
         }
         if let Some(given) = self.reference.iter().find(|given| !(0.0..=1.0).contains(&given.strength)) {
@@ -97,7 +97,7 @@ impl ReferenceArgs {
     /// The ports that take an attention strength.
     fn attention<'p>(&self, plan: &'p Plan) -> impl Iterator<Item = &'p Port> {
         let ports = plan.phases.iter().flat_map(|phase| phase.inputs.iter());
-        ports.filter(|port| port.name.starts_with("v.reference") && port.name.ends_with("_attention"))
+        ports.filter(|port| matches!(port.role, Role::ReferenceAttention { .. }))
     }
 
     /// Reads the references that a run of `plan` takes, which [`ReferenceArgs::check`] has seen. Says how they were read.
@@ -197,7 +197,7 @@ mod tests {
         let plain = compile_target(&plain, "".as_ref()).unwrap();
         refused(&plain, &["--reference", &clip], &["takes no reference", "ic-lora"]);
         let after = plan(9, "");
-        refused(&after, &[], &["takes 1 references, and 0 are given", "--reference FILE"]);
+        refused(&after, &[], &["want  1\n  have  0", "--reference FILE"]);
         refused(&after, &["--reference", &format!("{clip}:1.5")], &["strength is 1.5", "0 to 1"]);
         refused(&after, &["--reference", &clip, "--attention-strength", "0.5"], &["attention = true"]);
         refused(&plan(17, ""), &["--reference", &clip], &["too short", "want  17 frames", "have  13"]);

@@ -3,7 +3,9 @@
 
 use std::f64::consts::PI;
 
-use libm::{cos, log, pow, sin};
+use libm::{cos, pow, sin};
+
+use crate::mel::triangles;
 
 /// The anti-aliasing filter: a sinc with its cutoff at a quarter, in a Kaiser window, with sum 1.
 pub fn kaiser_sinc(taps: usize) -> Vec<f64> {
@@ -50,35 +52,13 @@ pub fn stft_basis(window: usize) -> Vec<f64> {
     real.chain(imaginary).collect()
 }
 
-/// Triangles on Slaney's mel scale over the bins of a transform of 16 kHz audio, each with area 1.
+/// Triangles on the mel scale over the bins of a transform of 16 kHz audio: a row of `bins` for each.
 pub fn mel_basis(mels: usize, bins: usize) -> Vec<f64> {
-    const TOP: f64 = 8000.0;
-    let step = TOP / (bins - 1) as f64;
-    let mel_step = to_mel(TOP) / (mels + 1) as f64;
-    let edge = |i: usize| to_hertz(mel_step * i as f64);
-    let weight = |mel: usize, bin: usize| {
-        let (low, middle, high, at) = (edge(mel), edge(mel + 1), edge(mel + 2), step * bin as f64);
-        let triangle = ((at - low) / (middle - low)).min((high - at) / (high - middle)).max(0.0);
-        triangle * 2.0 / (high - low)
-    };
-    (0..mels).flat_map(|mel| (0..bins).map(move |bin| weight(mel, bin))).collect()
-}
-
-/// Linear up to 1000 Hz (15 mel), logarithmic above.
-const LOG_STEP_MELS: f64 = 27.0;
-
-fn to_mel(hertz: f64) -> f64 {
-    match hertz < 1000.0 {
-        true => hertz * 3.0 / 200.0,
-        false => 15.0 + log(hertz / 1000.0) / (log(6.4) / LOG_STEP_MELS),
+    let mut basis = vec![0.0; mels * bins];
+    for (row, (first, weights)) in basis.chunks_exact_mut(bins).zip(triangles(mels, bins, 8000.0)) {
+        row[first..][..weights.len()].copy_from_slice(&weights);
     }
-}
-
-fn to_hertz(mel: f64) -> f64 {
-    match mel < 15.0 {
-        true => mel * 200.0 / 3.0,
-        false => 1000.0 * pow(6.4, (mel - 15.0) / LOG_STEP_MELS),
-    }
+    basis
 }
 
 #[cfg(test)]

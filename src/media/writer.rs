@@ -78,7 +78,8 @@ impl Mp4Writer {
         self.video.push(planes)
     }
 
-    /// Appends stereo audio in -1..1, at [`SAMPLE_RATE`](super::SAMPLE_RATE) unless another rate was set. Nothing is done for empty channels.
+    /// Appends stereo audio in -1..1, at [`SAMPLE_RATE`](super::SAMPLE_RATE) unless another rate was set. Nothing is
+    /// done for empty channels.
     ///
     /// # Errors
     ///

@@ -6,6 +6,9 @@ mod drawn;
 mod made;
 #[cfg(all(feature = "res-tiny", feature = "aac-fdk"))]
 mod obeyed;
+#[cfg(all(feature = "res-tiny", feature = "aac-fdk"))]
+#[path = "../shared/viewer.rs"]
+mod viewer;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -10,23 +10,9 @@ import world
 from audio_data import basis
 from audio_latents import Basis, denormalised
 from audio_measure import measure as report
-from audio_training import (
-    DECODER_BLOCKS,
-    DECODER_CHANNELS,
-    EXTENSION_CHANNELS,
-    VOCODER_CHANNELS,
-    train_decoder,
-    train_vocoder,
-)
+from audio_training import train_decoder, train_vocoder
 from audio_vae import AudioDecoder
 from vocoder import Vocoder
-
-
-def configure(config: dict) -> None:
-    """Writes the sizes of the audio parts into the `config` of a checkpoint."""
-    config["audio_vae"]["model"]["params"]["ddconfig"] |= {"ch": DECODER_CHANNELS, "num_res_blocks": DECODER_BLOCKS}
-    config["vocoder"]["vocoder"]["upsample_initial_channel"] = VOCODER_CHANNELS
-    config["vocoder"]["bwe"]["upsample_initial_channel"] = EXTENSION_CHANNELS
 
 
 def trained(work: Path) -> tuple[AudioDecoder, Vocoder, Basis]:

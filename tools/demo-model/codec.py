@@ -24,7 +24,7 @@ DECODER_BLOCKS = [
     ["compress_all", {"multiplier": 2}],
     ["res_x", {"num_layers": 1}],
 ]
-"""As in the checkpoint's config: in the encoder's order, applied in reverse."""
+"""As in the config of the program's demo model (model-spec/src/ltx/demo): in the encoder's order, applied in reverse."""
 ENCODER_BASE = 12
 ENCODER_BLOCKS = [
     ["res_x", {"num_layers": 1}],
@@ -35,13 +35,6 @@ ENCODER_BLOCKS = [
     ["compress_all_res", {"multiplier": 8}],
     ["compress_all_res", {"multiplier": 1}],
 ]
-CONFIG = {
-    "encoder_base_channels": ENCODER_BASE,
-    "encoder_blocks": ENCODER_BLOCKS,
-    "decoder_base_channels": DECODER_BASE,
-    "decoder_blocks": DECODER_BLOCKS,
-}
-"""What differs from the official config's `vae` section."""
 STRIDES = {"space": (1, 2, 2), "time": (2, 1, 1), "all": (2, 2, 2)}
 
 

@@ -10,8 +10,6 @@ from fitting import export, fit, load, muon
 from latents import CHANNELS, USED
 
 MID, BLOCKS, GROUPS = 64, 1, 32
-CONFIG = {"mid_channels": MID, "num_blocks_per_stage": BLOCKS}
-"""What differs from the official config."""
 BATCH = 24
 STEPS = 6000
 

@@ -94,6 +94,10 @@ fn role(role: &Role) -> plan::Role {
         Role::Reference { number, every } => {
             plan::Role::Reference { number: *number as u32, every: *every as u32 }
         }
+        Role::ReferenceStrength { number } => plan::Role::ReferenceStrength { number: *number as u32 },
+        Role::ReferenceAttention { number } => plan::Role::ReferenceAttention { number: *number as u32 },
+        Role::RegionStart { stream } => plan::Role::RegionStart { stream: text(stream) },
+        Role::RegionEnd { stream } => plan::Role::RegionEnd { stream: text(stream) },
         Role::Spectrogram => plan::Role::Spectrogram,
         Role::Initial => plan::Role::Initial,
         Role::NoiseScale => plan::Role::NoiseScale,

@@ -26,6 +26,15 @@ pub enum Role {
     Footage,
     /// The frames of a reference video, in -1..1, in the port's size: the first one, and one of every so many behind it.
     Reference { number: usize, every: usize },
+    /// How strongly a reference video holds its tokens: 0 to 1, which it is unless a request says another.
+    ReferenceStrength { number: usize },
+    /// How strongly the tokens of a reference video and the clip's attend to each other: 0 to 1, which it is unless a request
+    /// says another.
+    ReferenceAttention { number: usize },
+    /// Where the part of a stream (`v` or `a`) begins that is made anew, in seconds of the clip.
+    RegionStart { stream: String },
+    /// Where it ends.
+    RegionEnd { stream: String },
     /// The log-mel spectrogram of the request's sound.
     Spectrogram,
     /// Latents that denoising begins from, mixed with noise.

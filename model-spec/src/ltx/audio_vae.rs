@@ -1,4 +1,5 @@
-//! The audio VAE's decoder, and the blocks that it shares with its encoder (docs/model/audio.md 4, 6). Maps are [time, frequency, channels].
+//! The audio VAE's decoder, and the blocks that it shares with its encoder (docs/model/audio.md 4, 6). Maps are
+//! [time, frequency, channels].
 
 use super::config::AudioVae;
 use super::conv;

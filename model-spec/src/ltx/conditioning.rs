@@ -61,10 +61,12 @@ pub struct Region {
 impl Region {
     /// Records the ports of the stream whose names begin with `name`.
     pub fn new(b: &Builder, name: &str) -> Region {
-        let port = |end: &str| {
-            b.port(&format!("{name}.region_{end}"), Role::Tensor { default: None }, Dtype::F32, &[1])
-        };
-        Region { start: port("start"), end: port("end") }
+        let port = |end: &str, role: Role| b.port(&format!("{name}.region_{end}"), role, Dtype::F32, &[1]);
+        let stream = name.to_string();
+        Region {
+            start: port("start", Role::RegionStart { stream: stream.clone() }),
+            end: port("end", Role::RegionEnd { stream }),
+        }
     }
 
     /// Holds the tokens of a stream that do not reach into it to `clean` [tokens, channels]. `spans` are beginnings and ends
@@ -117,13 +119,10 @@ struct Tokens<'a> {
 /// `v.keyframe1_frame`, and whether there are such at `v.keyframe1_visible`.
 pub fn conditioned_video(b: &Builder, cfg: &Transformer, size: Size, items: &[Item]) -> Conditioning {
     let mut positions = Positions::of(&size, cfg);
-    if items.iter().all(|item| item.images().is_empty() && !matches!(item, Item::Reference(_))) {
+    if items.iter().all(|item| item.images().is_empty() && item.reference().is_none()) {
         return Conditioning { positions, held: None, hidden: None, bias: None, keyframes: Vec::new() };
     }
-    let references: Vec<Reference> = items
-        .iter()
-        .filter_map(|item| if let Item::Reference(it) = item { Some(*it) } else { None })
-        .collect();
+    let references: Vec<Reference> = items.iter().filter_map(|item| item.reference()).collect();
     // Rows of the table first, so that indexes of tokens stay what they are.
     let rows: Vec<[i32; 3]> = references
         .iter()
@@ -224,17 +223,17 @@ impl Tokens<'_> {
         let (b, port) = (self.b, format!("v.reference{number}"));
         let [frames, high, wide] = reference.latent(self.size);
         let latent = b.input(&port, b.dtype(), &[1, self.channels, frames, high, wide]);
-        let number = |end: &str| {
-            b.port(&format!("{port}_{end}"), Role::Tensor { default: Some(1.0) }, Dtype::F32, &[1])
-        };
-        let mask = b.affine(number("strength"), -1.0, 1.0);
+        let strength = self.number(format!("{port}_strength"), Role::ReferenceStrength { number });
+        let mask = b.affine(strength, -1.0, 1.0);
         let (class, first) = (self.masks.len() as i32, self.clean_rows);
         // As those of images that are appended.
         self.masks.push(b.cast(b.round(mask), Dtype::F32));
         self.clean.push(video_tokens(b, latent));
         let tokens = frames * high * wide;
         self.clean_rows += tokens as i32;
-        self.groups.push((tokens, reference.weighed.then(|| number("attention"))));
+        let attention = || self.number(format!("{port}_attention"), Role::ReferenceAttention { number });
+        let attention = reference.weighed.then(attention);
+        self.groups.push((tokens, attention));
         for i in 0..tokens {
             self.class.push(class);
             self.clean_row.push(Some(first + i as i32));
@@ -246,8 +245,8 @@ impl Tokens<'_> {
     /// The bias of each group of tokens to all tokens, and the sizes of the groups (docs/model/sampling.md 8); `None` where
     /// nobody asks for one.
     ///
-    /// What is appended attends to itself and to the clip. What stood behind the clip before the first item with a strength
-    /// is one group with the clip.
+    /// What is appended attends to itself and to the clip. Items before the first one with a strength attend fully to each
+    /// other and to the clip; they and later ones do not attend to each other.
     fn groups(&self) -> Option<(Vec<usize>, Value)> {
         let b = self.b;
         let asked = self.groups.iter().position(|(_, weight)| weight.is_some())?;

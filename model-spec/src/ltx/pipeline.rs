@@ -209,7 +209,7 @@ impl Recorder<'_> {
         if enlarges != Enlarges::SpaceX2 {
             let have = enlarges.name();
             return Err(ShapeError(format!(
-                "stages want the upscaler of space x2, this is the one of {have}"
+                "a stage after the first one wants the spatial x2 upscaler; this file is the one for {have}"
             )));
         }
         let upscale = Phase::alone(self.upscale(size.half())?);

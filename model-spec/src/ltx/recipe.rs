@@ -91,8 +91,8 @@ pub enum Item {
     /// So many images, each for a frame that a request says, stand behind the clip's tokens as tokens of their own. Those
     /// that a request does not bring are hidden.
     Keyframes(usize),
-    /// The tokens of a video that shows how the clip is to go stand behind the clip's (docs/model/pipelines.md 8). Other items
-    /// that append tokens come before it.
+    /// The tokens of a video that shows how the clip is to go stand behind the clip's (docs/model/pipelines.md 8), behind
+    /// those of keyframes.
     Reference(Reference),
     /// Only tokens in a span of time are denoised, which a request says in seconds; all others stay what they are given as
     /// (docs/model/pipelines.md 10).
@@ -120,6 +120,11 @@ impl Reference {
 }
 
 impl Item {
+    /// The reference video, if it is one.
+    pub fn reference(self) -> Option<Reference> {
+        if let Item::Reference(reference) = self { Some(reference) } else { None }
+    }
+
     /// The images that it takes: their numbers in a request, and how the ports of the denoising loop begin that they
     /// come in at. Number 0 is that of the first frame.
     pub fn images(self) -> Vec<(usize, String)> {
@@ -220,7 +225,7 @@ impl Stage {
 
     /// Its references, in order.
     pub fn references(&self) -> impl Iterator<Item = Reference> {
-        self.items.iter().filter_map(|item| if let Item::Reference(it) = item { Some(*it) } else { None })
+        self.items.iter().filter_map(|item| item.reference())
     }
 
     /// Its steps in a clip of a size.

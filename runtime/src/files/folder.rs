@@ -112,7 +112,8 @@ impl Listing {
 }
 
 /// The tensor files that a path stands for: itself, those that an index names, or all `*.safetensors` of a folder in
-/// the order of their names; if there are none, all `*.gguf`. A folder's index is obeyed. Files whose names begin with a dot are none of the user's.
+/// the order of their names; if there are none, all `*.gguf`. A folder's index is obeyed. Files whose names begin with a
+/// dot are none of the user's.
 ///
 /// # Errors
 /// The path cannot be read, or is a folder without weights, with two indices, or with a file of a split model missing.

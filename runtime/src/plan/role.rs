@@ -30,6 +30,15 @@ pub enum Role {
     Footage,
     /// The frames of a reference video, in -1..1, in the port's size: the first one, and one of every so many behind it.
     Reference { number: u32, every: u32 },
+    /// How strongly a reference video holds its tokens: 0 to 1, which it is unless a request says another.
+    ReferenceStrength { number: u32 },
+    /// How strongly the tokens of a reference video and the clip's attend to each other: 0 to 1, which it is unless a request
+    /// says another.
+    ReferenceAttention { number: u32 },
+    /// Where the part of a stream (`v` or `a`) begins that is made anew, in seconds of the clip.
+    RegionStart { stream: Text },
+    /// Where it ends.
+    RegionEnd { stream: Text },
     /// The log-mel spectrogram of the request's sound.
     Spectrogram,
     /// Latents that denoising begins from, mixed with noise.
@@ -63,6 +72,15 @@ pub enum Role {
 }
 
 impl Role {
+    /// What a tensor that a request may give is everywhere where it gives none.
+    pub fn default(&self) -> Option<f32> {
+        match self {
+            Role::Tensor { default } => *default,
+            Role::ReferenceStrength { .. } | Role::ReferenceAttention { .. } => Some(1.0),
+            _ => None,
+        }
+    }
+
     /// Whether the host writes it before every step, rather than once before the phase.
     pub fn per_step(&self) -> bool {
         matches!(self, Role::Sigma | Role::Coefficients | Role::Holds | Role::StepSeed | Role::StepTensor)
@@ -85,6 +103,10 @@ impl fmt::Display for Role {
             Role::Footage => f.write_str("frames of the request's video"),
             Role::Reference { number, every: 1 } => write!(f, "frames of reference {number}"),
             Role::Reference { number, every } => write!(f, "one in {every} frames of reference {number}"),
+            Role::ReferenceStrength { number } => write!(f, "strength of reference {number}"),
+            Role::ReferenceAttention { number } => write!(f, "attention strength of reference {number}"),
+            Role::RegionStart { stream } => write!(f, "start of the region of {stream}"),
+            Role::RegionEnd { stream } => write!(f, "end of the region of {stream}"),
             Role::Spectrogram => f.write_str("spectrogram of the request's sound"),
             Role::Initial => f.write_str("initial latents"),
             Role::NoiseScale => f.write_str("noise scale"),

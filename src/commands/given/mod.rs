@@ -2,7 +2,7 @@
 
 mod footage;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -66,18 +66,26 @@ pub struct Given {
 struct Wants {
     footage: bool,
     sound: bool,
-    /// The streams of which a part is made anew, as their ports are named.
-    spans: BTreeSet<String>,
+    /// The streams of which a part is made anew, with the ports that say where it begins and ends.
+    spans: BTreeMap<String, [String; 2]>,
 }
 
 impl Wants {
     fn of(plan: &Plan) -> Wants {
         let ports: Vec<&Port> = plan.phases.iter().flat_map(|phase| phase.inputs.iter()).collect();
-        let stream = |port: &&Port| port.name.strip_suffix(".region_start").map(str::to_string);
+        let mut spans: BTreeMap<String, [String; 2]> = BTreeMap::new();
+        for port in &ports {
+            let (stream, end) = match &port.role {
+                Role::RegionStart { stream } => (stream, 0),
+                Role::RegionEnd { stream } => (stream, 1),
+                _ => continue,
+            };
+            spans.entry(stream.to_string()).or_default()[end] = port.name.to_string();
+        }
         Wants {
             footage: ports.iter().any(|port| port.role == Role::Footage),
             sound: ports.iter().any(|port| port.role == Role::Spectrogram),
-            spans: ports.iter().filter_map(stream).collect(),
+            spans,
         }
     }
 }
@@ -180,13 +188,11 @@ impl GivenArgs {
         if wants.sound {
             given.sound = self.sound(&wants, facts)?.map(|sound| sound.delayed(silence).part(0.0, clip));
         }
-        for stream in &wants.spans {
+        for (stream, ports) in &wants.spans {
             // A sound that is not there is made from its beginning to its end.
             let all = stream == "a" && given.sound.is_none();
             let ends = if all { [-1.0, clip + 1.0] } else { span };
-            given
-                .spans
-                .extend(["start", "end"].map(|end| format!("{stream}.region_{end}")).into_iter().zip(ends));
+            given.spans.extend(ports.iter().cloned().zip(ends));
         }
         Ok(given)
     }
@@ -198,7 +204,7 @@ impl GivenArgs {
             let Some(video) = &self.video else { return Ok(None) };
             return match opened_sound(video) {
                 Ok(sound) => Ok(Some(sound)),
-                Err(error) if error.is_missing() && wants.spans.contains("a") => {
+                Err(error) if error.is_missing() && wants.spans.contains_key("a") => {
                     terminal::note(format_args!(
                         "{} has no sound: all of the clip's is made",
                         video.display()
@@ -212,7 +218,7 @@ impl GivenArgs {
         let part = sound.part(self.audio_start, clip);
         // The last latent is complete a little before the clip's end.
         let short = clip - part.seconds() > 1.0 / f64::from(LATENTS_OF_SECOND);
-        if short && !wants.spans.contains("a") {
+        if short && !wants.spans.contains_key("a") {
             let fits = footage::legal_frames((part.seconds() * facts.fps) as usize)[0];
             return Err(Failure::usage(format!(
                 "{} is too short for the clip\n  want  {clip:.2} s from {} s on\n  have  {:.2} s\n  \

@@ -257,6 +257,25 @@ mod tests {
     }
 
     #[test]
+    fn rates_beyond_sound_are_refused() {
+        let wav = |rate: u32| {
+            let [one, two, bits] = [1u16, 2, 16].map(u16::to_le_bytes);
+            let words = [40u32, 16, rate, rate.wrapping_mul(2), 4].map(u32::to_le_bytes);
+            let [size, format, rate, bytes, data] = words.each_ref().map(|word| word.as_slice());
+            [b"RIFF", size, b"WAVEfmt ", format, &one, &one, rate, bytes, &two, &bits, b"data", data, &[0; 4]]
+                .concat()
+        };
+        assert_eq!(sound::decode(wav(8_000)).unwrap().channels, [[0.0; 2]]);
+        for rate in [1, 999, 768_001, u32::MAX] {
+            let problem = sound::decode(wav(rate)).err().unwrap();
+            assert!(
+                matches!(&problem, Problem::Damaged(why) if why.contains("1000 to 768000")),
+                "{problem:?}"
+            );
+        }
+    }
+
+    #[test]
     fn parts_of_sound_keep_their_time() {
         let sound = Sound::new(10, [(0..30).map(|i| i as f32).collect(), vec![0.5; 40]]);
         assert_eq!((sound.seconds(), sound.channels()[1].len()), (3.0, 30));

@@ -1,6 +1,7 @@
 //! Files of sound to samples: WAV, FLAC and MP3, and AAC in MP4 files.
 
 use std::io::Cursor;
+use std::ops::RangeInclusive;
 
 use shiguredo_mp4::boxes::{HdlrBox, SampleEntry};
 use symphonia::core::audio::GenericAudioBufferRef;
@@ -15,6 +16,9 @@ use symphonia::core::units::{Duration, Timestamp};
 
 use super::error::Problem;
 use super::mp4::{self, Track};
+
+/// Sampling rates of sound. Far outside of them, the filters that resample would outgrow the memory.
+const RATES: RangeInclusive<u32> = 1_000..=768_000;
 
 /// Samples of one or two channels, and how many there are in a second.
 pub(super) struct Samples {
@@ -44,6 +48,12 @@ impl Samples {
         let mut planes: Vec<Vec<f32>> = Vec::new();
         buffer.copy_to_vecs_planar(&mut planes);
         let rate = buffer.spec().rate();
+        if !RATES.contains(&rate) {
+            let (least, most) = (RATES.start(), RATES.end());
+            return Err(Problem::Damaged(format!(
+                "it says {rate} samples a second, {least} to {most} wanted"
+            )));
+        }
         if self.channels.is_empty() {
             self.rate = rate;
             self.channels.resize(planes.len(), Vec::new());

@@ -5,7 +5,9 @@
 
 use std::f64::consts::PI;
 
-use libm::{cos, log, pow, sin};
+use libm::{cos, log, sin};
+
+use crate::mel::triangles;
 
 /// Samples a second that the audio VAE knows.
 pub(super) const RATE: u32 = 16_000;
@@ -31,7 +33,7 @@ pub(super) fn spectrogram(channels: [&[f32]; 2], rows: usize) -> Vec<f32> {
     };
     let window: Vec<f64> =
         (0..WINDOW).map(|n| 0.5 - 0.5 * cos(2.0 * PI * n as f64 / WINDOW as f64)).collect();
-    let (mels, turns) = (mels(), turns());
+    let (mels, turns) = (triangles(MELS, BINS, f64::from(RATE) / 2.0), turns());
     let mut out = vec![0.0; 2 * rows * MELS];
     let (left, right) = out.split_at_mut(rows * MELS);
     for (row, (left, right)) in left.chunks_exact_mut(MELS).zip(right.chunks_exact_mut(MELS)).enumerate() {
@@ -64,8 +66,8 @@ fn turns() -> Vec<[f64; 2]> {
     (0..WINDOW / 2).map(|k| [cos(turn(k)), sin(turn(k))]).collect()
 }
 
-/// The discrete Fourier transform of [`WINDOW`] complex numbers, in place. One length is all that is asked for, so this is
-/// shorter than what a crate for any would take.
+/// The discrete Fourier transform of [`WINDOW`] complex numbers, in place. Crates for any length choose instructions by the
+/// machine; this gives the same bits on all of them.
 fn transform(z: &mut [[f64; 2]], turns: &[[f64; 2]]) {
     let bits = WINDOW.trailing_zeros();
     for i in 0..WINDOW {
@@ -89,44 +91,10 @@ fn transform(z: &mut [[f64; 2]], turns: &[[f64; 2]]) {
     }
 }
 
-/// Triangles on Slaney's mel scale, each with area 1: the first frequency that one hears, and weights from there on.
-fn mels() -> Vec<(usize, Vec<f64>)> {
-    let top = f64::from(RATE) / 2.0;
-    let (step, mel_step) = (top / (BINS - 1) as f64, to_mel(top) / (MELS + 1) as f64);
-    let edge = |i: usize| to_hertz(mel_step * i as f64);
-    let mel = |i: usize| {
-        let [low, middle, high] = [i, i + 1, i + 2].map(edge);
-        let weight = |bin: usize| {
-            let at = step * bin as f64;
-            let triangle = ((at - low) / (middle - low)).min((high - at) / (high - middle));
-            triangle.max(0.0) * 2.0 / (high - low)
-        };
-        let (first, last) = ((low / step) as usize, (high / step) as usize);
-        (first, (first..=last.min(BINS - 1)).map(weight).collect())
-    };
-    (0..MELS).map(mel).collect()
-}
-
-/// Linear up to 1000 Hz (15 mel), logarithmic above.
-const LOG_STEP_MELS: f64 = 27.0;
-
-fn to_mel(hertz: f64) -> f64 {
-    match hertz < 1000.0 {
-        true => hertz * 3.0 / 200.0,
-        false => 15.0 + log(hertz / 1000.0) / (log(6.4) / LOG_STEP_MELS),
-    }
-}
-
-fn to_hertz(mel: f64) -> f64 {
-    match mel < 15.0 {
-        true => mel * 200.0 / 3.0,
-        false => 1000.0 * pow(6.4, (mel - 15.0) / LOG_STEP_MELS),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mel::{to_hertz, to_mel};
 
     #[test]
     fn both_channels_are_told_apart() {
