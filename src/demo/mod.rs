@@ -13,6 +13,7 @@ pub mod trained;
 use std::path::Path;
 
 use half::bf16;
+use rayon::prelude::*;
 use zoetrope_model_spec::ltx::demo::TEXTS;
 use zoetrope_runtime::files::{FileDtype, FileError, NewTensor, TensorFile, write_tensors};
 use zoetrope_runtime::plan::Source;
@@ -143,14 +144,15 @@ fn text(text: Option<&'static str>) -> &'static str {
 
 /// The bytes of one weight file.
 fn weights(source: Source, tensors: &[Wanted], trained: &Trained) -> Result<Vec<u8>, DemoError> {
-    let mut made = Vec::new();
-    for Wanted { tensor: name, shape, .. } in tensors.iter().filter(|wanted| wanted.source == source) {
+    let wanted = tensors.par_iter().filter(|wanted| wanted.source == source);
+    let made = wanted.map(|Wanted { tensor: name, shape, .. }| {
         let (dtype, bytes) = match trained.values(name, shape)? {
             Some(values) => values,
             None => made_up(source, name, shape)?,
         };
-        made.push((name, dtype, shape, bytes));
-    }
+        Ok((name, dtype, shape, bytes))
+    });
+    let mut made = made.collect::<Result<Vec<_>, DemoError>>()?;
     // The same bytes for any order of the list.
     made.sort_by_key(|(name, ..)| *name);
     made.dedup_by_key(|(name, ..)| *name);
@@ -174,8 +176,11 @@ fn made_up(source: Source, name: &str, shape: &[usize]) -> Result<trained::Value
     let values = rules::values(source, name, shape)
         .ok_or_else(|| DemoError::NoRule { tensor: format!("{}:{name}", source.name()) })?;
     // As in the official files.
-    Ok(match name.contains("scale_shift_table") {
-        true => (FileDtype::F32, values.iter().flat_map(|&v| (v as f32).to_le_bytes()).collect()),
-        false => (FileDtype::Bf16, values.iter().flat_map(|&v| bf16::from_f64(v).to_le_bytes()).collect()),
+    Ok(if name.contains("scale_shift_table") {
+        let bits: Vec<u32> = values.iter().map(|v| (*v as f32).to_bits().to_le()).collect();
+        (FileDtype::F32, bytemuck::cast_slice(&bits).to_vec())
+    } else {
+        let bits: Vec<u16> = values.iter().map(|v| bf16::from_f64(*v).to_bits().to_le()).collect();
+        (FileDtype::Bf16, bytemuck::cast_slice(&bits).to_vec())
     })
 }

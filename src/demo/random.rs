@@ -30,8 +30,8 @@ impl Stream {
         /// Deviation of the sum: sqrt(4 (65536^2 - 1) / 12).
         const DEVIATION: f64 = 37_837.227_223_778_55;
         let bits = self.bits();
-        let sum: i64 = [0, 16, 32, 48].iter().map(|shift| ((bits >> shift) & 0xFFFF) as i64).sum();
-        (sum - MEAN) as f64 / DEVIATION
+        let sum = (bits & 0xFFFF) + (bits >> 16 & 0xFFFF) + (bits >> 32 & 0xFFFF) + (bits >> 48);
+        (sum as i64 - MEAN) as f64 / DEVIATION
     }
 }
 

@@ -2,13 +2,12 @@
 
 use std::path::Path;
 
-use zoetrope::session::{Session, Unwatched};
 use zoetrope_compiler::Options;
 use zoetrope_compiler::frontend::{Scope, compile_levels, load_target};
 use zoetrope_model_spec::ltx::demo::demo;
 use zoetrope_runtime::plan::Plan;
 
-use crate::phase::{Demo, inputs};
+use crate::phase::Demo;
 use crate::run::distance;
 use crate::standin::StandIn;
 
@@ -29,12 +28,10 @@ pub fn plans() -> [Plan; 2] {
 fn latents_equal_the_cpu_executors() {
     let Some(_stand_in) = StandIn::open() else { return };
     for demo in plans().map(Demo::of) {
-        let (plan, files) = (&demo.plan, &demo.files);
+        let plan = &demo.plan;
         let have = demo.outputs(plan, &demo.selected.code, PHASE, &[]).unwrap();
         let have: Vec<f32> = have.into_iter().map(f32::from_bits).collect();
-        let mut cpu = Session::new(plan, files).unwrap();
-        cpu.run(PHASE, &inputs(&plan.phases[0]), &[], &mut Unwatched).unwrap();
-        let error = distance(&have, &cpu.output(PHASE, "v.latent").unwrap().reals());
+        let error = distance(&have, &demo.on_cpu(plan, PHASE, &[]));
         // Written so that a NaN fails.
         assert!(error <= 1e-2, "{error}");
     }

@@ -11,12 +11,12 @@ use zoetrope_runtime::cuda::{Card, Mode};
 use zoetrope_runtime::plan::{Plan, Repeat, bytes_text};
 use zoetrope_runtime::{Error, Executor, Result, Silent};
 
-use crate::phase::{Demo, inputs};
+use crate::phase::{Demo, inputs, plan};
 use crate::standin::StandIn;
 
 #[test]
 fn a_step_allocates_nothing() {
-    let demo = Demo::new();
+    let demo = Demo::shared();
     let Some(_stand_in) = StandIn::open() else { return };
     let plan = &demo.plan;
     let phase = plan.phase("denoise-2").unwrap();
@@ -50,7 +50,7 @@ impl Watch for EndAt {
 
 #[test]
 fn a_phase_that_is_ended_at_a_boundary_can_be_run_again() {
-    let demo = Demo::new();
+    let demo = Demo::shared();
     let Some(_stand_in) = StandIn::open() else { return };
     let (plan, code) = (&demo.plan, &demo.selected.code);
     let inputs = inputs(plan.phase("denoise-2").unwrap());
@@ -75,7 +75,7 @@ pub fn refused(result: Result<()>, words: &[&str]) {
 
 #[test]
 fn what_a_card_cannot_do_is_said_in_words() {
-    let demo = Demo::new();
+    let demo = Demo::shared();
     let Some(stand_in) = StandIn::open() else { return };
     let code = &demo.selected.code;
     let new = || demo.cuda(&demo.plan, code).map(|_| ());
@@ -127,7 +127,7 @@ fn what_a_card_cannot_do_is_said_in_words() {
 /// A phase of another plan is an error of its own, and a model file that is cut short is named before it is read.
 #[test]
 fn strange_phases_and_changed_files_are_refused() {
-    let mut demo = Demo::new();
+    let mut demo = Demo::of(plan());
     let Some(_stand_in) = StandIn::open() else { return };
     let stranger = demo.plan.phases[0].clone();
     let folder = tempfile::tempdir().unwrap();

@@ -34,7 +34,7 @@ fn changed(plan: &Plan, change: &dyn Fn(&mut Launch)) -> Plan {
 
 #[test]
 fn wrong_waits_and_operands_show() {
-    let demo = Demo::new();
+    let demo = Demo::shared();
     let Some(stand_in) = StandIn::open() else { return };
     let (plan, code) = (&demo.plan, &demo.selected.code);
     let step = [0.9, 0.4];
@@ -70,7 +70,7 @@ fn large(plan: &Plan, code: &Code) -> usize {
 
 #[test]
 fn wrong_grids_sizes_and_addresses_are_refused() {
-    let demo = Demo::new();
+    let demo = Demo::shared();
     let Some(_stand_in) = StandIn::open() else { return };
     let (plan, code) = (&demo.plan, &demo.selected.code);
     let at = large(plan, code);
@@ -108,7 +108,7 @@ fn wrong_grids_sizes_and_addresses_are_refused() {
 /// A block too few, also in the argument, where no driver can know it: what the block would make stays what memory held.
 #[test]
 fn blocks_that_are_missing_show() {
-    let demo = Demo::new();
+    let demo = Demo::shared();
     let Some(_stand_in) = StandIn::open() else { return };
     let (plan, code) = (&demo.plan, &demo.selected.code);
     let at = large(plan, code);

@@ -17,9 +17,29 @@ fn without_decoders(plan: &Plan) -> Plan {
     Plan { phases: plan.phases[..=last].to_vec().into(), ..plan.clone() }
 }
 
+/// A step of one stage: the transformer has most of what Hopper's kernels do.
+#[test]
+fn a_step_on_hopper_equals_the_cpu_executors() {
+    const PHASE: &str = "denoise-2";
+    let demo = Demo::shared();
+    let Some(stand_in) = StandIn::open() else { return };
+    stand_in.set("capability", 90);
+    let step = [0.9, 0.4];
+    let have = demo.outputs(&demo.plan, &demo.hopper.code, PHASE, &step).unwrap();
+    let have: Vec<f32> = have.into_iter().map(f32::from_bits).collect();
+    let want = demo.on_cpu(&demo.plan, PHASE, &step);
+    let error = distance(&have, &want);
+    // Written so that a NaN fails.
+    assert!(error <= 1e-2, "{error}");
+}
+
+/// All stages up to the last latents. The step above, which is quick, has most kernels of this run.
 #[test]
 fn latents_on_hopper_equal_the_cpu_executors() {
-    let demo = Demo::new();
+    if !asks_for_long("all stages on Hopper") {
+        return;
+    }
+    let demo = Demo::shared();
     let plan = without_decoders(&demo.plan);
     let Some(stand_in) = StandIn::open() else { return };
     stand_in.set("capability", 90);
@@ -41,7 +61,7 @@ fn every_launch_on_hopper_equals_the_cpu_executors() {
     if !asks_for_long("every launch for itself on Hopper") {
         return;
     }
-    let demo = Demo::new();
+    let demo = Demo::shared();
     let plan = without_decoders(&demo.plan);
     let Some(stand_in) = StandIn::open() else { return };
     stand_in.set("capability", 90);
@@ -49,7 +69,7 @@ fn every_launch_on_hopper_equals_the_cpu_executors() {
     let code = &demo.hopper.code;
     // With tensor maps: those that a Hopper kernel did.
     let mut done: BTreeMap<String, usize> = BTreeMap::new();
-    for launch in errors_of(&demo, &plan, code) {
+    for launch in errors_of(demo, &plan, code) {
         let (_, call, _) = code.call(launch.number).unwrap();
         if call.maps.1 > 0 {
             *done.entry(launch.kernel).or_default() += 1;
@@ -72,17 +92,17 @@ fn refused(demo: &Demo, plan: &Plan, code: &Code) -> String {
 
 #[test]
 fn cards_take_code_of_their_class_and_maps_of_their_memory() {
-    let demo = Demo::new();
+    let demo = Demo::shared();
     let plan = without_decoders(&demo.plan);
     let Some(stand_in) = StandIn::open() else { return };
     let (portable, hopper) = (&demo.selected.code, &demo.hopper.code);
-    assert!(refused(&demo, &plan, hopper).contains("no kernel is made for"));
+    assert!(refused(demo, &plan, hopper).contains("no kernel is made for"));
     stand_in.set("capability", 90);
-    assert!(refused(&demo, &plan, portable).contains("no kernel is made for"));
+    assert!(refused(demo, &plan, portable).contains("no kernel is made for"));
     for (rows, words) in [(1 << 31, "memory that is not allocated"), (0, "no tensor map describes")] {
         let mut code = hopper.clone();
         code.maps.to_mut().iter_mut().for_each(|map| map.extents[1] = rows);
-        let text = refused(&demo, &plan, &code);
+        let text = refused(demo, &plan, &code);
         assert!(text.contains(words), "{text}");
     }
 }

@@ -2,6 +2,7 @@
 //! it is made.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use half::bf16;
 use zoetrope_runtime::cuda::{Cuda, Mode};
@@ -16,18 +17,21 @@ pub struct LaunchError {
     pub error: f64,
 }
 
-/// Both executors; what is read is the CPU's.
+/// Both executors; what is read is the CPU's. A launch of a loop is compared in every iteration, which have weights of
+/// their own, but not again in later turns of its segment, which differ by their data alone.
 pub struct Beside<'a> {
     pub cpu: Cpu<'a>,
     pub cuda: Cuda<'a>,
     /// Of every part of every launch.
     pub errors: Vec<LaunchError>,
+    /// Launches that were compared, with their iterations.
+    compared: BTreeSet<(u32, u32)>,
 }
 
 impl<'a> Beside<'a> {
     pub fn new(cpu: Cpu<'a>, mut cuda: Cuda<'a>) -> Beside<'a> {
         cuda.set_mode(Mode::Single);
-        Beside { cpu, cuda, errors: Vec::new() }
+        Beside { cpu, cuda, errors: Vec::new(), compared: BTreeSet::new() }
     }
 }
 
@@ -88,6 +92,9 @@ impl<'a> Executor<'a> for Beside<'a> {
 
     fn launch(&mut self, number: u32, launch: &'a Launch, iteration: Option<(&'a Loop, u32)>) -> Result<()> {
         let at = iteration.map_or(0, |(_, iteration)| iteration);
+        if !self.compared.insert((number, at)) {
+            return self.cpu.launch(number, launch, iteration);
+        }
         let reads = launch.parts.iter().flat_map(|p| p.reads.iter().chain([&p.write]));
         for port in reads.filter_map(|operand| port(operand, at)) {
             self.cuda.write(&port, &self.cpu.read(&port)?)?;

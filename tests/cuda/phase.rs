@@ -1,6 +1,7 @@
 //! The demo on the stand-in, and one phase of it on inputs that mean nothing, for tests of the executor itself.
 
 use std::path::Path;
+use std::sync::OnceLock;
 
 use zoetrope::demo::made_up_in_memory;
 use zoetrope::model_files::{ModelFiles, tensors_of};
@@ -46,8 +47,10 @@ pub fn plan() -> Plan {
 }
 
 impl Demo {
-    pub fn new() -> Demo {
-        Demo::of(plan())
+    /// Of `small.toml`, once for all tests.
+    pub fn shared() -> &'static Demo {
+        static SHARED: OnceLock<Demo> = OnceLock::new();
+        SHARED.get_or_init(|| Demo::of(plan()))
     }
 
     pub fn of(plan: Plan) -> Demo {
@@ -78,6 +81,15 @@ impl Demo {
             bits.extend(session.output(name, &port.name)?.reals().iter().map(|x| x.to_bits()));
         }
         Ok(bits)
+    }
+
+    /// All outputs of a phase of `plan` by the CPU executor.
+    pub fn on_cpu(&self, plan: &Plan, name: &str, sigmas: &[f32]) -> Vec<f32> {
+        let phase = plan.phase(name).expect("a phase of the demo");
+        let mut session = Session::new(plan, &self.files).unwrap();
+        session.run(name, &inputs(phase), sigmas, &mut Unwatched).unwrap();
+        let outputs = phase.outputs.iter();
+        outputs.flat_map(|port| session.output(name, &port.name).unwrap().reals().to_vec()).collect()
     }
 }
 

@@ -84,7 +84,7 @@ fn a_whole_run_equals_the_cpu_executors() {
     if !asks_for_long("a whole run") {
         return;
     }
-    let demo = Demo::new();
+    let demo = Demo::shared();
     let (plan, files) = (&demo.plan, &demo.files);
     let start = Instant::now();
     let Some(_stand_in) = StandIn::open() else { return };
@@ -103,7 +103,7 @@ fn a_whole_run_equals_the_cpu_executors() {
 /// Image to video: the distilled stages begin with an image.
 #[test]
 fn a_run_from_an_image_equals_the_cpu_executors() {
-    let demo = Demo::new();
+    let demo = Demo::shared();
     let Some(_stand_in) = StandIn::open() else { return };
     let start = Instant::now();
     let have = from_image(&demo.files, &mut Session::on(demo.cuda(&demo.plan, &demo.selected.code).unwrap()));
@@ -141,8 +141,8 @@ fn every_launch_equals_the_cpu_executors() {
     if !asks_for_long("every launch for itself") {
         return;
     }
-    let demo = Demo::new();
+    let demo = Demo::shared();
     let Some(_stand_in) = StandIn::open() else { return };
-    let errors = errors_of(&demo, &demo.plan, &demo.selected.code);
+    let errors = errors_of(demo, &demo.plan, &demo.selected.code);
     assert!(errors.len() > 200, "only {} launches were compared", errors.len());
 }
