@@ -6,6 +6,7 @@ mod printing;
 mod prompts;
 mod refused;
 mod upscaled;
+mod ways;
 
 use std::fs;
 use std::path::Path;
