@@ -45,8 +45,10 @@ pub enum EvalError {
 /// # Errors
 /// A number of steps for stages that all have a list of levels.
 pub fn sigmas(target: &Target, steps: Option<usize>) -> Result<Named, EvalError> {
-    let levels: Vec<Levels> =
-        target.recipe.stages.iter().map(|stage| stage.schedule(target.size).levels).collect();
+    let sized = (1..).zip(&target.recipe.stages).filter_map(|(number, stage)| {
+        Some(stage.schedule(target.recipe.stage_size(number, target.size)?).levels)
+    });
+    let levels: Vec<Levels> = sized.collect();
     if steps.is_some() && !levels.iter().any(|levels| matches!(levels, Levels::Shifted { .. })) {
         return Err(EvalError::Input(format!(
             "every stage of {} has a list of noise levels, which says the steps\n  help  leave out --steps",

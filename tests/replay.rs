@@ -328,7 +328,7 @@ fn previews_are_what_the_decoder_makes_of_a_frame_and_change_nothing_else() {
 
 /// A clip of several latent frames.
 fn small() -> Target {
-    let size = Size { width: 64, height: 64, frames: 9, fps: 24.0 };
+    let size = Size { width: 64, height: 64, frames: 9, fps: 24.0, stride: 1 };
     Target { size, ..Target::preset("res-tiny").unwrap() }
 }
 

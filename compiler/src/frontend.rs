@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use thiserror::Error as ThisError;
 use zoetrope_kernels::catalog;
 use zoetrope_model_spec::lang::{Dtype, ShapeError};
-use zoetrope_model_spec::ltx::builtin::ltx_2_3_22b;
-use zoetrope_model_spec::ltx::config::ModelConfig;
+use zoetrope_model_spec::ltx::builtin::{self, ltx_2_3_22b};
+use zoetrope_model_spec::ltx::config::{Enlarges, ModelConfig};
 use zoetrope_model_spec::ltx::decode::Pixels;
-use zoetrope_model_spec::ltx::demo::demo;
+use zoetrope_model_spec::ltx::demo::demo_with;
 use zoetrope_model_spec::ltx::pipeline::PHASES;
 use zoetrope_model_spec::ltx::read_config::ConfigError;
 use zoetrope_model_spec::ltx::recorder::Recorder;
@@ -88,9 +88,10 @@ pub fn beside(folder: &Path, path: &Path) -> PathBuf {
 /// # Errors
 /// Files that cannot be read, or describe another model.
 pub fn dimensions(target: &Target, folder: &Path) -> Result<ModelConfig, CompileError> {
+    let by = target.recipe.upscaler().unwrap_or(Enlarges::SpaceX2);
     match &target.model {
-        Model::Ltx23 => Ok(ltx_2_3_22b()),
-        Model::Demo => Ok(demo()),
+        Model::Ltx23 => Ok(ModelConfig { upscaler: builtin::upscaler(by), ..ltx_2_3_22b() }),
+        Model::Demo => Ok(demo_with(by)),
         Model::Files { checkpoint, text_encoder, spatial_upscaler } => {
             let name = checkpoint.first().and_then(|path| path.file_stem());
             let name = name.map_or(String::new(), |name| name.to_string_lossy().into_owned());

@@ -23,7 +23,7 @@ const GB: f64 = 1e9;
 fn target(width: usize, height: usize, frames: usize) -> Target {
     Target {
         name: "vae".to_string(),
-        size: Size { width, height, frames, fps: 24.0 },
+        size: Size { width, height, frames, fps: 24.0, stride: 1 },
         recipe: Recipe::named("distilled-single-stage").expect("it has that name"),
         dtype: Dtype::Bf16,
         text_tokens: 1,

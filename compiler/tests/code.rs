@@ -50,7 +50,7 @@ fn what_is_emitted_is_rust() {
 /// Names in emitted Rust are those that it imports: rustc sees plans of a recipe in builds of such plans alone.
 #[test]
 fn emitted_names_are_imported() {
-    let size = Size { width: 64, height: 64, frames: 9, fps: 24.0 };
+    let size = Size { width: 64, height: 64, frames: 9, fps: 24.0, stride: 1 };
     for name in ["two-stage-hq", "retake-dev"] {
         let recipe = Recipe::named(name).unwrap();
         let target = Target { recipe, size, ..Target::preset("res-tiny").unwrap() };

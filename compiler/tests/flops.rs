@@ -90,7 +90,7 @@ fn plans_count_what_the_documents_say() {
 #[test]
 fn encoding_counts_what_the_documents_say() {
     for (width, height, frames) in [(1920, 1088, 241), (960, 544, 1)] {
-        let size = Size { width, height, frames, fps: 24.0 };
+        let size = Size { width, height, frames, fps: 24.0, stride: 1 };
         let target = Target { size, ..Target::preset("res-1080p").unwrap() };
         let phase = Scope::Phase("video-encode");
         let plan = compile_levels(&target, &ltx_2_3_22b(), phase, &[], Options::default()).unwrap().plan;

@@ -1,7 +1,8 @@
 //! Compiles the plan of every enabled `res-*` feature and writes it as Rust into Cargo's output directory, with its code
 //! for NVIDIA cards, and the machine code of every enabled `sm-*` feature where NVRTC is found.
 //!
-//! `ZOETROPE_TARGET` names the target file of `res-custom`; a relative path counts from the repository root.
+//! `ZOETROPE_TARGET` names the target file of `res-custom`, or a folder of such files; a relative path counts from the
+//! repository root.
 //! `ZOETROPE_VRAM` is the memory of the card, such as 24GiB, of every target that names none.
 //! `ZOETROPE_PREVIEW=1` gives all of them previews.
 //! `ZOETROPE_KEYFRAMES` gives all of them room for so many keyframes.
@@ -41,7 +42,7 @@ fn run(out: &Path) -> Result<(), String> {
         targets.push((Target::preset(name).ok_or("a preset has a row")?, PathBuf::new()));
     }
     if enabled("res-custom") {
-        targets.push(custom()?);
+        targets.extend(custom()?);
     }
     if let Ok(text) = env::var("ZOETROPE_VRAM") {
         let vram = parse_vram(&text).map_err(|problem| format!("ZOETROPE_VRAM: {problem}"))?;
@@ -99,7 +100,8 @@ fn enabled(feature: &str) -> bool {
     env::var_os(format!("CARGO_FEATURE_{}", feature.to_uppercase().replace('-', "_"))).is_some()
 }
 
-fn custom() -> Result<(Target, PathBuf), String> {
+/// The targets of a file, or of all files in a folder, each with the folder that its paths count from.
+fn custom() -> Result<Vec<(Target, PathBuf)>, String> {
     let Some(path) = env::var_os("ZOETROPE_TARGET") else {
         return Err("the feature res-custom wants a target file\n  help  set ZOETROPE_TARGET=my.toml (docs/targets.md)".to_string());
     };
@@ -107,6 +109,21 @@ fn custom() -> Result<(Target, PathBuf), String> {
     let root = manifest.parent().unwrap_or(&manifest);
     let path = root.join(path);
     println!("cargo::rerun-if-changed={}", path.display());
-    let target = load_target(&path).map_err(|e| e.to_string())?;
-    Ok((target, path.parent().unwrap_or(root).to_path_buf()))
+    let mut files = vec![path.clone()];
+    if path.is_dir() {
+        let unread = |e: std::io::Error| format!("cannot read {}: {e}", path.display());
+        let entries = fs::read_dir(&path).map_err(unread)?.map(|entry| entry.map(|entry| entry.path()));
+        files = entries.collect::<Result<_, _>>().map_err(unread)?;
+        files.retain(|file| file.extension().is_some_and(|ending| ending == "toml"));
+        files.sort();
+        if files.is_empty() {
+            return Err(format!("{} holds no target file\n  want  files that end in .toml", path.display()));
+        }
+    }
+    let load = |file: &PathBuf| {
+        println!("cargo::rerun-if-changed={}", file.display());
+        let target = load_target(file).map_err(|e| e.to_string())?;
+        Ok((target, file.parent().unwrap_or(root).to_path_buf()))
+    };
+    files.iter().map(load).collect()
 }

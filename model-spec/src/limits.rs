@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use crate::ltx::pass_input::PerStream;
-use crate::ltx::recipe::{Item, Start, StreamRole};
+use crate::ltx::recipe::{Item, StreamRole};
 use crate::ltx::sizes::SPACE;
 use crate::target::{Target, TargetError};
 
@@ -34,7 +34,7 @@ impl Target {
         let mut problems = Vec::new();
         let (stages, all) = (&self.recipe.stages, self.recipe.streams());
         for (number, stage) in (1usize..).zip(stages) {
-            let before = stages.get(number.wrapping_sub(2)).filter(|_| stage.start == Start::Previous);
+            let before = stages.get(number.wrapping_sub(2)).filter(|_| stage.start.is_previous());
             let before = before.map_or(PerStream { video: None, audio: None }, |b| b.roles.map(Some));
             let streams = PerStream { video: "video", audio: "audio" }.zip(stage.roles).zip(all).zip(before);
             for (((stream, role), there), began) in streams.both() {
@@ -47,7 +47,8 @@ impl Target {
                     ));
                 }
             }
-            let [_, rows, cols] = stage.scale.size(*size).latent();
+            let Some(of_stage) = self.recipe.stage_size(number, *size) else { continue };
+            let [_, rows, cols] = of_stage.latent();
             let downscales = stage.references().map(|reference| reference.downscale);
             if let Some(d) = downscales.into_iter().find(|d| rows % d != 0 || cols % d != 0) {
                 let grid = d * SPACE * size.width / (cols * SPACE);
@@ -55,7 +56,7 @@ impl Target {
                     "a reference {d} times smaller than stage {number} wants a width and a height that are multiples of {grid}"
                 ));
             }
-            if stage.start == Start::Previous && stage.items.contains(&Item::Region) {
+            if stage.start.is_previous() && stage.items.contains(&Item::Region) {
                 problems.push(format!(
                     "stage {number} has a region, and begins from the stage before instead of from a given clip"
                 ));

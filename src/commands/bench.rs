@@ -62,18 +62,18 @@ struct Timed<'p> {
 }
 
 impl Bench {
-    /// Runs the command.
+    /// Runs the command with one of these plans.
     ///
     /// # Errors
     /// No card that can run the plan, or weights that are missing.
-    pub fn run(self) -> Result<(), Failure> {
-        let plan = self.plan.plan()?;
+    pub fn run(self, plans: &[&Plan]) -> Result<(), Failure> {
+        let plan = self.plan.plan(plans)?;
         let phases = self.phases(plan)?;
         let Chosen::Card(card, code) = Device::Cuda.choose(plan)? else {
             return Err(Failure::new(Kind::Device, "the bench wants a card"));
         };
         let files = match self.weights {
-            Kinds::Files => Some(self.model.open(plan, built_in(&plan.facts.model).as_ref())?),
+            Kinds::Files => Some(self.model.open(plan, built_in(plan).as_ref())?),
             Kinds::Random => None,
         };
         let supply = files.as_ref().map_or(Supply::Random, |files| Supply::Files(files));

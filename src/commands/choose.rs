@@ -4,10 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use clap::Args;
-use zoetrope_generated::PLANS;
 use zoetrope_model_spec::target::PRESETS;
 use zoetrope_runtime::plan::Plan;
 
+use super::ask::{self, Ask};
+use super::build::Build;
 use crate::failure::Failure;
 
 /// The preset that makes way: it is in every default build, and who adds another plan means that one.
@@ -50,12 +51,29 @@ impl PlanArgs {
     ///
     /// # Errors
     /// The binary holds no such plan, or several; says which there are and how others are built.
-    pub fn plan(&self) -> Result<&'static Plan, Failure> {
-        self.among(PLANS)
+    pub fn plan<'p>(&self, plans: &[&'p Plan]) -> Result<&'p Plan, Failure> {
+        self.chosen(plans.iter().copied().filter(|p| self.means(&p.name, size(p))).collect(), plans)
     }
 
-    fn among<'p>(&self, plans: &[&'p Plan]) -> Result<&'p Plan, Failure> {
-        let mut fit: Vec<_> = plans.iter().copied().filter(|p| self.means(&p.name, size(p))).collect();
+    /// The plan that is meant for a request: of several, one that does all that is asked, and wants nothing else.
+    ///
+    /// # Errors
+    /// As [`PlanArgs::plan`]; or no plan does it. Says how one is built that does.
+    pub fn plan_for<'p>(&self, plans: &[&'p Plan], asks: &[Ask<'_>]) -> Result<&'p Plan, Failure> {
+        let meant: Vec<_> = plans.iter().copied().filter(|p| self.means(&p.name, size(p))).collect();
+        let does: Vec<_> = meant.iter().copied().filter(|plan| ask::meets(plan, asks)).collect();
+        let exact: Vec<_> = does.iter().copied().filter(|plan| !ask::wants_more(plan, asks)).collect();
+        match (&does[..], &meant[..]) {
+            // None of them does it: one of them says so.
+            ([], [.., last]) => {
+                ask::check(self.chosen(meant.clone(), plans).unwrap_or(last), asks).map(|()| *last)
+            }
+            _ => self.chosen(if exact.is_empty() { does } else { exact }, plans),
+        }
+    }
+
+    /// The only plan of those that `fit`.
+    fn chosen<'p>(&self, mut fit: Vec<&'p Plan>, plans: &[&'p Plan]) -> Result<&'p Plan, Failure> {
         if fit.len() > 1 {
             fit.retain(|p| p.name != YIELDS);
         }
@@ -85,18 +103,26 @@ impl PlanArgs {
         let rows = PRESETS
             .iter()
             .map(|(name, p)| (*name, ClipSize([p.width, p.height, p.frames].map(|n| n as u32))));
-        match rows.clone().find(|(name, size)| asked && self.means(name, *size)) {
-            Some((name, _)) => format!("  help  cargo build --release --features {name}"),
-            None => {
-                let presets: Vec<_> = rows.map(|(name, size)| format!("{name} {size}")).collect();
-                format!(
-                    "  help  cargo build --release --features NAME, of {}\n  \
-                       help  any other size: a target file (docs/targets.md), \
-                       ZOETROPE_TARGET=clip.toml cargo build --release --features res-custom",
-                    presets.join(", ")
-                )
-            }
+        if let Some((name, _)) = rows.clone().find(|(name, size)| asked && self.means(name, *size)) {
+            return format!("  help  cargo build --release --features {name}");
         }
+        if let (None, Some(ClipSize(size))) = (&self.preset, self.size) {
+            let [width, height, frames] = size.map(|n| n as usize);
+            let build = Build::published(width, height, frames);
+            return match &build.problems()[..] {
+                [] => build.to_string().trim_start_matches('\n').to_string(),
+                problems => {
+                    problems.iter().map(|problem| format!("  want  {problem}")).collect::<Vec<_>>().join("\n")
+                }
+            };
+        }
+        let presets: Vec<_> = rows.map(|(name, size)| format!("{name} {size}")).collect();
+        format!(
+            "  help  cargo build --release --features NAME, of {}\n  \
+               help  any other size: a target file (docs/targets.md), \
+               ZOETROPE_TARGET=clip.toml cargo build --release --features res-custom",
+            presets.join(", ")
+        )
     }
 }
 
@@ -128,7 +154,7 @@ mod tests {
         let size = size.map(|s| s.parse().unwrap());
         let args = PlanArgs { preset: preset.map(str::to_string), size };
         let among: Vec<_> = plans.iter().collect();
-        args.among(&among).map(|p| p.name.to_string()).map_err(|e| e.message)
+        args.plan(&among).map(|p| p.name.to_string()).map_err(|e| e.message)
     }
 
     #[test]
@@ -156,7 +182,14 @@ mod tests {
             assert!(error.contains("--features res-4k"), "{error}");
         }
         let other = chosen(&tiny, None, Some("640x640x9")).unwrap_err();
-        assert!(other.contains("res-1080p 1920x1088x241") && other.contains("ZOETROPE_TARGET"), "{other}");
+        assert!(
+            other.contains("'width = 640'") && other.contains("ZOETROPE_TARGET=distilled-640x640x9.toml"),
+            "{other}"
+        );
+        let illegal = chosen(&tiny, None, Some("650x640x10")).unwrap_err();
+        for words in ["the nearest are 640 and 704", "the nearest are 9 and 17"] {
+            assert!(illegal.contains(words) && !illegal.contains("cargo build"), "{illegal}");
+        }
         assert!(chosen(&[], None, None).unwrap_err().contains("res-768x512"));
     }
 

@@ -18,6 +18,7 @@ use zoetrope_runtime::Weights;
 use zoetrope_runtime::plan::{Plan, Role};
 
 use super::adapters::adapted;
+use super::ask::hears;
 use super::given::GivenArgs;
 use super::guidance::GuidanceArgs;
 use super::images::ImageArgs;
@@ -265,21 +266,24 @@ impl Eval {
         let files = self.model.open(&plan, Some(&model))?;
         let adapters = self.adapters.open(&plan, Merge::Official)?;
         let weights = adapted(&adapters, &files, &plan)?;
-        let tokenizer = files.tokenizer()?;
-        let encoded = self.encoded(tokenizer)?;
         self.guidance.check(&plan)?;
         self.given.check(&plan)?;
         self.references.check(&plan)?;
         let references = self.references.open(&plan)?;
         let sources = self.given.open(&plan)?;
-        let negative = self.guidance.negative(&plan, tokenizer)?;
+        let mut prompts = Vec::new();
+        if hears(&plan, 0) {
+            let tokenizer = files.tokenizer()?;
+            prompts.push(self.encoded(tokenizer)?);
+            prompts.extend(self.guidance.negative(&plan, tokenizer)?);
+        }
         let images = self.images.open(&plan)?;
         let request = Request {
             images: images.of_request(),
             footage: sources.footage(),
             spectrogram: sources.spectrogram(),
             references: references.of_request(),
-            prompts: [&encoded].into_iter().chain(&negative).collect(),
+            prompts: prompts.iter().collect(),
             steps: self.guidance.steps(),
             tensors: noise
                 .into_iter()

@@ -5,32 +5,25 @@ use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
 use clap::Args;
-#[cfg(feature = "cuda")]
-use zoetrope_runtime::cuda::{Cuda, Supply};
 use zoetrope_runtime::plan::Plan;
 
 use super::adapters::adapted;
+use super::ask::Ask;
 use super::clip::ClipWriter;
+use super::device_run::{deliver, note_cut, run_on};
 use super::given::GivenArgs;
 use super::guidance::GuidanceArgs;
 use super::images::ImageArgs;
 use super::model::built_in;
 use super::outputs::Outputs;
-use super::previews::{self, Previews};
 use super::prompt::PromptArgs;
 use super::references::ReferenceArgs;
 use super::{AdapterArgs, ModelArgs, PlanArgs};
-#[cfg(feature = "cuda")]
 use crate::adapters::Merge;
-use crate::device::embedded::Embedded;
-#[cfg(feature = "cuda")]
-use crate::device::mode;
-use crate::device::{Chosen, Device};
+use crate::device::Device;
 use crate::failure::Failure;
 use crate::output::Inputs;
-use crate::progress::Progress;
-use crate::run::{Request, noise_slots, run};
-use crate::session::Session;
+use crate::run::{Request, noise_slots};
 use crate::tensors::{self, Named};
 use crate::terminal;
 
@@ -86,21 +79,17 @@ fn seed(text: &str) -> Result<u64, String> {
 }
 
 impl Generate {
-    /// Runs the command.
+    /// Runs the command with one of these plans.
     ///
     /// # Errors
     /// Everything that can be known is checked before the first phase runs.
-    pub fn run(self) -> Result<(), Failure> {
+    pub fn run(self, plans: &[&Plan]) -> Result<(), Failure> {
         let start = Instant::now();
-        let plan = self.plan.plan()?;
-        if self.preview.is_some() {
-            previews::check(plan)?;
-        }
+        let plan = self.plan.plan_for(plans, &self.asks())?;
         self.guidance.check(plan)?;
         self.given.check(plan)?;
         self.references.check(plan)?;
         let prompt = self.prompt.text()?;
-        let facts = &plan.facts;
         let metadata = [
             ("comment".to_string(), prompt.clone()),
             (
@@ -116,20 +105,14 @@ impl Generate {
             (&self.output, self.preview.as_deref(), self.dump.as_deref()),
             &self.inputs(),
         )?;
-        facts.notes.iter().for_each(terminal::note);
-        if let Some((width, height)) = writer.size()
-            && (width as u32, height as u32) != (facts.width, facts.height)
-        {
-            terminal::note(format_args!(
-                "the encoder takes no more than {width}x{height}: the edges are cut off"
-            ));
-        }
+        plan.facts.notes.iter().for_each(terminal::note);
+        note_cut(plan, &writer);
         let images = self.images.open(plan)?;
         let given = self.given.open(plan)?;
         let references = self.references.open(plan)?;
         let chosen = self.device.choose(plan)?;
         let noise = self.noise.as_deref().map_or_else(|| Ok(Named::new()), |path| load_noise(plan, path))?;
-        let files = self.model.open(plan, built_in(&facts.model).as_ref())?;
+        let files = self.model.open(plan, built_in(plan).as_ref())?;
         let adapters = self.adapters.open(plan, Merge::Exact)?;
         let weights = adapted(&adapters, &files, plan)?;
         let tokenizer = files.tokenizer()?;
@@ -139,8 +122,6 @@ impl Generate {
             let (tokens, limit) = (encoded.tokens, encoded.input_ids.len());
             terminal::note(format_args!("the prompt has {tokens} tokens; only the first {limit} are used"));
         }
-        let steps = self.guidance.steps();
-        let mut progress = Progress::new(plan, steps, self.quiet);
         let request = Request {
             images: images.of_request(),
             footage: given.footage(),
@@ -148,7 +129,7 @@ impl Generate {
             references: references.of_request(),
             prompts: [&encoded].into_iter().chain(&negative).collect(),
             seed: self.seed,
-            steps,
+            steps: self.guidance.steps(),
             tensors: noise
                 .into_iter()
                 .chain(self.guidance.scales())
@@ -156,37 +137,16 @@ impl Generate {
                 .chain(references.strengths())
                 .collect(),
         };
-        let mut watch = Previews { progress: &mut progress, file: outputs.preview.take() };
-        let mut keep = |phase: &str, left: &Named| {
-            outputs.keep(phase, left);
-            Ok(())
-        };
-        let finished = match chosen {
-            Chosen::Cpu => {
-                let mut session = Session::new(plan, &weights)?;
-                run(&mut session, &request, &mut watch, &mut keep)
-            }
-            #[cfg(feature = "cuda")]
-            Chosen::Card(card, code) => {
-                let mut cuda = Cuda::new(card, plan, code, &Embedded, Supply::Files(&weights))?;
-                cuda.set_mode(mode());
-                run(&mut Session::on(cuda), &request, &mut watch, &mut keep)
-            }
-        };
-        progress.done();
-        let contents = writer.contents();
-        let clip = writer.finish(&finished?, given.kept_sound().as_ref())?;
-        outputs.clip.finish(clip.bytes(), &|out| clip.write(out))?;
-        let say = if outputs.clip.is_stream() { terminal::line } else { terminal::info };
-        if facts.model == "demo" {
-            say(
-                "note: the demo model is a toy that knows a few shapes and motions (docs/demo.md); the weights of LTX-2.3 \
-                 make clips of anything",
-            );
-        }
-        let (name, seconds) = (self.output.display(), start.elapsed().as_secs_f64());
-        say(&format!("{name}: {contents}, seed {}, {seconds:.1} s", self.seed));
-        outputs.close()
+        let finished = run_on(chosen, plan, &weights, &request, &mut outputs, self.quiet)?;
+        let (sound, how) = (given.kept_sound(), format!("seed {}, ", self.seed));
+        deliver((plan, &self.output, &how, start), (outputs, writer), &finished, sound.as_ref())
+    }
+
+    /// What it asks of a plan.
+    fn asks(&self) -> Vec<Ask<'_>> {
+        let previews = self.preview.as_ref().map(|_| Ask::Previews);
+        let first = [Ask::Prompt].into_iter().chain(previews).chain(self.images.asks());
+        first.chain(self.given.asks()).chain(self.references.asks()).chain(self.guidance.asks()).collect()
     }
 
     /// All files that are read.

@@ -1,8 +1,9 @@
 //! What guides a run: the options for plans whose steps are made of several passes.
 
 use clap::Args;
-use zoetrope_runtime::plan::{Levels, Phase, Plan, Port, Role, Schedule, Solver};
+use zoetrope_runtime::plan::{Plan, Role, Schedule, Solver};
 
+use super::ask::{self, Ask, has_open_steps, hears};
 use crate::failure::Failure;
 use crate::steps::Steps;
 use crate::tensors::{Named, Tensor};
@@ -83,6 +84,11 @@ impl GuidanceArgs {
         scales.chain(negative).chain(self.steps.map(|_| ("--steps", None))).chain(skip)
     }
 
+    /// What it asks of a plan.
+    pub fn asks(&self) -> Vec<Ask<'_>> {
+        self.options().next().map(|(option, _)| Ask::Guidance(option)).into_iter().collect()
+    }
+
     /// For a phase that nothing here is for.
     ///
     /// # Errors
@@ -103,14 +109,13 @@ impl GuidanceArgs {
     /// # Errors
     /// Names the option that the plan has no pass for.
     pub fn check(&self, plan: &Plan) -> Result<(), Failure> {
-        let guided = plan.phases.iter().any(has_open_steps);
-        let fits = |port: &Option<&str>| guided && port.is_none_or(|port| scale(plan, port).is_some());
+        ask::check(plan, &self.asks())?;
+        let fits = |port: &Option<&str>| port.is_none_or(|port| scale(plan, port).is_some());
         let unfit = self.options().find(|(_, port)| !fits(port)).map(|(option, _)| option);
-        let unheard = self.negative_prompt.is_some() && !hears_negative(plan);
+        let unheard = self.negative_prompt.is_some() && !hears(plan, 1);
         if let Some(option) = unfit.or(unheard.then_some(NEGATIVE_OPTION)) {
-            let why = if guided { "has no pass for it" } else { "is not guided" };
             return Err(Failure::usage(format!(
-                "{option} is for guided plans, and plan {} {why}\n  help  docs/targets.md, Guidance",
+                "plan {} has no pass for {option}\n  help  docs/targets.md, Guidance",
                 plan.name
             )));
         }
@@ -150,22 +155,11 @@ impl GuidanceArgs {
     /// # Errors
     /// It cannot be tokenized.
     pub fn negative(&self, plan: &Plan, tokenizer: &Tokenizer) -> Result<Option<Encoded>, Failure> {
-        if !hears_negative(plan) {
+        if !hears(plan, 1) {
             return Ok(None);
         }
         Ok(Some(tokenizer.encode(self.negative_prompt.as_deref().unwrap_or(NEGATIVE_PROMPT))?))
     }
-}
-
-/// Whether a phase of the plan reads a negative prompt.
-fn hears_negative(plan: &Plan) -> bool {
-    let hears = |port: &Port| port.role == Role::Tokens { prompt: 1 };
-    plan.phases.iter().flat_map(|phase| phase.inputs.iter()).any(hears)
-}
-
-/// Whether a request says in how many steps a phase denoises: so it is where it is guided.
-fn has_open_steps(phase: &Phase) -> bool {
-    phase.schedule.as_ref().is_some_and(|schedule| matches!(schedule.levels, Levels::Shifted { .. }))
 }
 
 /// The value that a scale has in the plan unless another is said; `None` without such a port.
@@ -198,6 +192,6 @@ mod tests {
             .check(&plan)
             .unwrap();
         let video = GuidanceArgs { video_cfg_guidance_scale: Some(2.0), ..usual }.check(&plan).unwrap_err();
-        assert!(video.message.starts_with("--video-cfg-guidance-scale is for guided plans"), "{video}");
+        assert!(video.message.contains("has no pass for --video-cfg-guidance-scale"), "{video}");
     }
 }

@@ -1,12 +1,13 @@
 //! The images that a clip is made from.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Args;
-use zoetrope_runtime::plan::{Plan, Port, Role};
+use zoetrope_runtime::plan::Plan;
 
+use super::ask::{self, Ask};
 use crate::failure::Failure;
 use crate::media::{DEFAULT_CRF, Image, MAX_CRF};
 use crate::run;
@@ -78,19 +79,17 @@ impl Given {
 /// Images that were read, by their number in the plan, each with its strength and frame.
 pub struct Images(BTreeMap<u32, (Image, f32, u32)>);
 
-/// The numbers of the images that a plan takes.
-fn room(plan: &Plan) -> BTreeSet<u32> {
-    let number = |port: &Port| match port.role {
-        Role::Image { number } => Some(number),
-        _ => None,
-    };
-    plan.phases.iter().flat_map(|phase| phase.inputs.iter()).filter_map(number).collect()
-}
-
 impl ImageArgs {
     /// The files that are given.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         self.image.iter().map(|given| given.path.as_path())
+    }
+
+    /// What it asks of a plan.
+    pub fn asks(&self) -> Vec<Ask<'_>> {
+        let others = self.image.iter().filter(|given| given.frame > 0).count();
+        let asks = Ask::Images { first: others < self.image.len(), others };
+        if self.image.is_empty() { Vec::new() } else { vec![asks] }
     }
 
     /// The one image that is given, as a clip of one frame: [1, 3, 1, height, width] in -1..1.
@@ -109,8 +108,9 @@ impl ImageArgs {
     /// # Errors
     /// More images than the plan has room for, or for other frames; one that cannot be used.
     pub fn open(&self, plan: &Plan) -> Result<Images, Failure> {
+        ask::check(plan, &self.asks())?;
         let facts = &plan.facts;
-        let room = room(plan);
+        let room = ask::images(plan);
         let replaced = |frame: u32| frame == 0 && room.contains(&0);
         let keyframes: Vec<u32> = room.iter().copied().filter(|number| *number > 0).collect();
         let refused = |given: &Given, why: String| {
@@ -122,9 +122,6 @@ impl ImageArgs {
         };
         let mut images = BTreeMap::new();
         for given in &self.image {
-            if !plan.results().contains(&Role::Video) {
-                return refused(given, format!("plan {} ({}) makes audio alone", plan.name, facts.pipeline));
-            }
             let taken = images.keys().filter(|number| **number > 0).count();
             let number = match given.frame {
                 frame if replaced(frame) && images.contains_key(&0) => {
@@ -136,15 +133,7 @@ impl ImageArgs {
                 }
                 _ => match keyframes.get(taken) {
                     Some(number) => *number,
-                    None => {
-                        let count = keyframes.len();
-                        let wanted = self.image.iter().filter(|given| !replaced(given.frame)).count();
-                        let built = format!("build it with ZOETROPE_KEYFRAMES={wanted}");
-                        return refused(
-                            given,
-                            format!("plan {} has room for {count} keyframes: {built}", plan.name),
-                        );
-                    }
+                    None => return refused(given, "there are as many as the plan has room for".to_string()),
                 },
             };
             images.insert(number, (given.read()?, given.strength, given.frame));
@@ -195,10 +184,11 @@ mod tests {
         let frames: Vec<(u32, u32)> = taken.0.iter().map(|(number, (.., frame))| (*number, *frame)).collect();
         assert_eq!(frames, [(1, 0), (2, 24)]);
         let refused = open(&[0, 8, 24]).err().unwrap().to_string();
-        assert!(
-            refused.contains("has room for 2 keyframes: build it with ZOETROPE_KEYFRAMES=3"),
-            "{refused}"
-        );
+        for words in
+            ["has room for 2 keyframes", "ZOETROPE_KEYFRAMES=3 cargo build --release --features res-tiny"]
+        {
+            assert!(refused.contains(words), "{refused}");
+        }
     }
 
     /// Where there is no video, no room for keyframes would help, and none is made.
@@ -208,11 +198,11 @@ mod tests {
         recipe.with_keyframes(3);
         let target = Target { recipe, ..Target::preset("res-tiny").unwrap() };
         let plan = compile_target(&target, "".as_ref()).unwrap();
-        assert!(room(&plan).is_empty());
+        assert!(ask::images(&plan).is_empty());
         for frame in [0, 8] {
             let given = Given { path: "a.png".into(), frame, strength: 1.0, crf: 0 };
             let refused = ImageArgs { image: vec![given] }.open(&plan).err().unwrap().to_string();
-            assert!(refused.contains("makes audio alone") && !refused.contains("KEYFRAMES"), "{refused}");
+            assert!(refused.contains("takes no image") && !refused.contains("KEYFRAMES"), "{refused}");
         }
     }
 

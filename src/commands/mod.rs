@@ -1,12 +1,16 @@
 //! The commands: arguments in, work done, a failure with its exit code out.
 
 mod adapters;
+mod ask;
 #[cfg(feature = "cuda")]
 pub mod bench;
 pub mod budgets;
+mod build;
 mod choose;
+mod cli;
 pub mod clip;
 pub mod demo_model;
+mod device_run;
 pub mod eval;
 pub mod generate;
 mod given;
@@ -22,12 +26,14 @@ mod references;
 #[cfg(feature = "cuda")]
 pub mod selftest;
 pub mod show;
+pub mod upscale;
 pub mod verify;
 
 pub use adapters::AdapterArgs;
 pub use choose::PlanArgs;
+pub use cli::Cli;
 pub use model::ModelArgs;
-pub use parse::parse;
+pub use parse::{parse, parse_from};
 
 use crate::failure::{Failure, Kind};
 use crate::terminal;

@@ -3,14 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use zoetrope_model_spec::ltx::builtin::ltx_2_3_22b;
-use zoetrope_model_spec::ltx::config::ModelConfig;
-use zoetrope_model_spec::ltx::demo::demo;
+use zoetrope_model_spec::ltx::builtin::{self, ltx_2_3_22b};
+use zoetrope_model_spec::ltx::config::{Enlarges, ModelConfig};
+use zoetrope_model_spec::ltx::demo::demo_with;
 use zoetrope_runtime::plan::{Plan, Source};
 
 use crate::demo::demo_in_memory;
 use crate::failure::{Failure, Kind};
 use crate::model_check::{Report, verify};
+use crate::model_files::upscaler::{enlarges, read_by};
 use crate::model_files::{Found, ModelFiles, search, tensors_of};
 use crate::terminal;
 
@@ -27,16 +28,17 @@ pub struct ModelArgs {
     /// The Gemma 3 folder, with config.json, tokenizer.json and weights; or one file of weights, GGUF too
     #[arg(long, value_name = "DIR", alias = "gemma-root")]
     pub text_encoder: Option<PathBuf>,
-    /// The spatial x2 upscaler
-    #[arg(long, value_name = "FILE", alias = "spatial-upsampler-path")]
+    /// The upscaler that the plan is for: the spatial x2 one, unless its target says another
+    #[arg(long, value_name = "FILE", aliases = ["spatial-upsampler-path", "temporal-upscaler"])]
     pub spatial_upscaler: Option<PathBuf>,
 }
 
-/// The dimensions of a built-in model; `None` for those of other files.
-pub fn built_in(name: &str) -> Option<ModelConfig> {
-    match name {
-        "demo" => Some(demo()),
-        "ltx-2.3-22b" => Some(ltx_2_3_22b()),
+/// The dimensions of the built-in model that a plan is for; `None` for those of other files.
+pub fn built_in(plan: &Plan) -> Option<ModelConfig> {
+    let by = read_by(plan).and_then(enlarges).unwrap_or(Enlarges::SpaceX2);
+    match plan.facts.model.as_ref() {
+        "demo" => Some(demo_with(by)),
+        "ltx-2.3-22b" => Some(ModelConfig { upscaler: builtin::upscaler(by), ..ltx_2_3_22b() }),
         _ => None,
     }
 }
@@ -55,11 +57,21 @@ impl ModelArgs {
             || self.spatial_upscaler.is_some()
     }
 
-    /// Where the files are that are given and that a search finds; and what it says of others.
-    fn found(&self) -> Result<Found, Failure> {
+    /// Where the files are that are given and that a search finds, of upscalers the one that is read; and what it says of
+    /// others.
+    fn found(&self, upscaler: Option<Source>) -> Result<Found, Failure> {
+        let upscaler = upscaler.unwrap_or(Source::SpatialUpscaler);
+        let unwanted = |source: Source| match source.name() {
+            name if self.gives(source) => Some(format!("another {name} is given")),
+            name if source.is_upscaler() && source != upscaler => {
+                Some(format!("it is the {name}, which is not read"))
+            }
+            _ => None,
+        };
         let mut found = match &self.model {
-            Some(folder) => search(folder, |source| !self.gives(source))
-                .map_err(|message| Failure::new(Kind::ModelFiles, message))?,
+            Some(folder) => {
+                search(folder, unwanted).map_err(|message| Failure::new(Kind::ModelFiles, message))?
+            }
             None => Found::default(),
         };
         found.paths.checkpoint.extend(self.checkpoint.iter().cloned());
@@ -74,8 +86,7 @@ impl ModelArgs {
         match source {
             Source::Checkpoint => !self.checkpoint.is_empty(),
             Source::TextEncoder => self.text_encoder.is_some(),
-            Source::SpatialUpscaler => self.spatial_upscaler.is_some(),
-            Source::Adapter(_) | Source::Merged(_) => false,
+            upscaler => upscaler.is_upscaler() && self.spatial_upscaler.is_some(),
         }
     }
 
@@ -93,15 +104,18 @@ impl ModelArgs {
         let files = if !self.given() && plan.facts.model == "demo" {
             demo_in_memory(&tensors)?
         } else {
-            let Found { paths, notes } = self.found()?;
+            let upscaler = read_by(plan);
+            let Found { paths, notes } = self.found(upscaler)?;
             let mut files = ModelFiles::open(&paths);
+            // What cannot be read was meant as what is read.
+            let unknown = files.unreadable.iter_mut().filter(|file| file.source.is_upscaler());
+            unknown.for_each(|file| file.source = upscaler.unwrap_or(file.source));
             files.notes.extend(notes);
             // What was not given is said as that, not as a file that cannot be read.
             let given = |source| match source {
                 Source::Checkpoint => !paths.checkpoint.is_empty(),
                 Source::TextEncoder => !paths.text_encoder.as_os_str().is_empty(),
-                Source::SpatialUpscaler => paths.upscaler.is_some(),
-                Source::Adapter(_) | Source::Merged(_) => false,
+                upscaler => upscaler.is_upscaler() && paths.upscaler.is_some(),
             };
             let reads = |source| tensors.iter().any(|t| t.source == source);
             files.unreadable.retain(|file| given(file.source) && reads(file.source));

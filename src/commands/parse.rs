@@ -18,8 +18,15 @@ use crate::terminal;
 /// # Errors
 /// The exit code, with help or what is wrong printed.
 pub fn parse<C: Parser>() -> Result<C, ExitCode> {
-    let args: Vec<OsString> = joined(std::env::args_os());
-    parsed(&args).map_err(|error| print(&error))
+    parse_from(std::env::args_os()).map_err(|error| print(&error))
+}
+
+/// What these arguments ask for, of which the first one is the program.
+///
+/// # Errors
+/// Help, or what is wrong.
+pub fn parse_from<C: Parser>(args: impl Iterator<Item = OsString>) -> Result<C, Error> {
+    parsed(&joined(args))
 }
 
 /// A prompt may begin with a dash: where the arguments make no sense otherwise, the first that looks like a sentence is

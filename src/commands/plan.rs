@@ -47,12 +47,12 @@ struct View {
 }
 
 impl ShowPlan {
-    /// Runs the command.
+    /// Runs the command with one of these plans.
     ///
     /// # Errors
     /// No such plan, a page that cannot be written, an earlier report that cannot be read.
-    pub fn run(self) -> Result<(), Failure> {
-        self.view.show(self.plan.plan()?)
+    pub fn run(self, plans: &[&Plan]) -> Result<(), Failure> {
+        self.view.show(self.plan.plan(plans)?)
     }
 }
 

@@ -1,9 +1,7 @@
 //! `generate --preview`: a frame of the clip while it is made.
 
 use zoetrope_runtime::Result;
-use zoetrope_runtime::plan::{Plan, Role};
 
-use crate::failure::Failure;
 use crate::output::OutputFile;
 use crate::progress::Progress;
 use crate::session::Watch;
@@ -14,21 +12,6 @@ use crate::terminal;
 pub struct Previews<'a> {
     pub progress: &'a mut Progress,
     pub file: Option<OutputFile>,
-}
-
-/// Checks that a plan makes previews.
-///
-/// # Errors
-/// It makes none.
-pub fn check(plan: &Plan) -> std::result::Result<(), Failure> {
-    if plan.phases.iter().flat_map(|phase| phase.outputs.iter()).any(|port| port.role == Role::Preview) {
-        return Ok(());
-    }
-    Err(Failure::usage(format!(
-        "the plan {} makes no previews\n  help  build it with them: ZOETROPE_PREVIEW=1 cargo build --release ..., \
-         or preview = true in a target file (docs/targets.md)",
-        plan.name
-    )))
 }
 
 /// An 8-bit PNG of RGB in 0..1, [height, width, 3].
@@ -73,6 +56,8 @@ impl Watch for Previews<'_> {
 
 #[cfg(test)]
 mod tests {
+    use zoetrope_runtime::plan::Plan;
+
     use super::*;
     use crate::output::{Format, Inputs};
     use crate::steps::Steps;
@@ -109,18 +94,5 @@ mod tests {
         let mut watch = Previews { progress: &mut progress, file: Some(file) };
         watch.preview(&Tensor::real(&[1, 1, 3], vec![0.5; 3])).unwrap();
         assert!(!watch.wants_previews());
-    }
-
-    #[test]
-    fn previews_want_a_plan_that_makes_them() {
-        let plan = zoetrope_generated::PLANS[0];
-        assert!(check(plan).unwrap_err().message.contains("makes no previews"));
-        let mut with = plan.clone();
-        let port = with.phases[0].outputs[0].clone();
-        with.phases.to_mut()[0]
-            .outputs
-            .to_mut()
-            .push(zoetrope_runtime::plan::Port { role: Role::Preview, ..port });
-        assert!(check(&with).is_ok());
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use clap::Args;
 use zoetrope_runtime::plan::{Plan, Port, Role};
 
+use super::ask::{self, Ask, named};
 use crate::adapters::Given;
 use crate::failure::Failure;
 use crate::media::Footage;
@@ -65,31 +66,27 @@ impl ReferenceArgs {
         self.reference.iter().map(|given| given.path.as_path())
     }
 
+    /// What it asks of a plan.
+    pub fn asks(&self) -> Vec<Ask<'_>> {
+        let count = Some(self.reference.len()).filter(|count| *count > 0).map(Ask::References);
+        count.into_iter().chain(self.attention_strength.map(|_| Ask::AttentionStrength)).collect()
+    }
+
     /// Whether a run of `plan` takes as many references as are given.
     ///
     /// # Errors
     /// Names what is too much, or missing.
     pub fn check(&self, plan: &Plan) -> Result<(), Failure> {
-        let (have, want) = (self.reference.len(), room(plan).len());
-        let named = format!("plan {} ({})", plan.name, plan.facts.pipeline);
-        if have > 0 && want == 0 {
+        let want = room(plan).len();
+        if self.reference.is_empty() && want > 0 {
+            let named = named(plan);
             return Err(Failure::usage(format!(
-                "{named} takes no reference\n  help  build one with pipeline = \"ic-lora\": docs/given.md"
+                "the number of references does not fit {named}\n  want  {want}\n  have  0\n  help  {REFERENCE} FILE"
             )));
         }
-        if have != want {
-            return Err(Failure::usage(format!(
-                "the number of references does not fit {named}\n  want  {want}\n  have  {have}\n  help  {REFERENCE} FILE"
-            )));
-        }
+        ask::check(plan, &self.asks())?;
         if let Some(given) = self.reference.iter().find(|given| !(0.0..=1.0).contains(&given.strength)) {
             return Err(Failure::usage(format!("the strength is {}; wanted 0 to 1", given.strength)));
-        }
-        if self.attention_strength.is_some() && self.attention(plan).next().is_none() {
-            return Err(Failure::usage(format!(
-                "the references of {named} have no attention strength\n  help  build it with references = [{{ attention = \
-                 true }}]: docs/targets.md"
-            )));
         }
         Ok(())
     }

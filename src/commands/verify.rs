@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use zoetrope_runtime::files::given_text;
+use zoetrope_runtime::plan::Plan;
 
 use super::adapters::adapted;
 use super::model::built_in;
@@ -37,12 +38,12 @@ pub struct Verify {
 }
 
 impl Verify {
-    /// Runs the command.
+    /// Runs the command with one of these plans.
     ///
     /// # Errors
     /// The files or the adapters do not fit.
-    pub fn run(self) -> Result<(), Failure> {
-        let plan = self.plan.plan()?;
+    pub fn run(self, plans: &[&Plan]) -> Result<(), Failure> {
+        let plan = self.plan.plan(plans)?;
         let sums = self.sha256.as_ref().map(|path| {
             let refused =
                 |error: &dyn std::fmt::Display| Failure::usage(format!("{}: {error}", path.display()));
@@ -50,7 +51,7 @@ impl Verify {
             Sums::parse(&list).map_err(|error| refused(&error))
         });
         let sums = sums.transpose()?;
-        let (files, mut report) = self.model.check(plan, built_in(&plan.facts.model).as_ref())?;
+        let (files, mut report) = self.model.check(plan, built_in(plan).as_ref())?;
         if self.deep {
             deepen(&mut report, &tensors_of(plan), &files);
             if let Some(sums) = &sums {

@@ -14,10 +14,11 @@ use std::path::Path;
 
 use half::bf16;
 use rayon::prelude::*;
-use zoetrope_model_spec::ltx::demo::TEXTS;
+use zoetrope_model_spec::ltx::demo::{TEXTS, upscaler_text};
 use zoetrope_runtime::files::{FileDtype, FileError, NewTensor, TensorFile, write_tensors};
 use zoetrope_runtime::plan::Source;
 
+use crate::model_files::upscaler::enlarges;
 use crate::model_files::{ModelFiles, ModelPaths, Wanted};
 use crate::output::{Format, OutputError, OutputFolder, check_room};
 use crate::tokenize::{TokenizeError, Tokenizer};
@@ -127,10 +128,11 @@ fn in_memory(
     let file = |name: &str, source| -> Result<Vec<TensorFile>, DemoError> {
         Ok(vec![TensorFile::from_bytes(name, weights(source, tensors, &trained(source)?)?)?])
     };
+    let upscaler = tensors.iter().map(|wanted| wanted.source).find(|source| source.is_upscaler());
     let mut files = ModelFiles::of(
         file(CHECKPOINT, Source::Checkpoint)?,
         file(TEXT_ENCODER, Source::TextEncoder)?,
-        file(UPSCALER, Source::SpatialUpscaler)?,
+        file(UPSCALER, upscaler.unwrap_or(Source::SpatialUpscaler))?,
     );
     files.gemma_config = Some(text(TEXTS.gemma).to_string());
     files.tokenizer = Some(Tokenizer::from_json(TOKENIZER)?);
@@ -160,15 +162,14 @@ fn weights(source: Source, tensors: &[Wanted], trained: &Trained) -> Result<Vec<
         .iter()
         .map(|(name, dtype, shape, bytes)| NewTensor { name, dtype: *dtype, shape, bytes })
         .collect();
-    let metadata: &[(&str, &str)] = match source {
+    let metadata = match source {
         Source::Checkpoint => {
-            &[("config", text(TEXTS.checkpoint)), ("model_version", text(TEXTS.model_version))]
+            vec![("config", text(TEXTS.checkpoint)), ("model_version", text(TEXTS.model_version))]
         }
-        Source::TextEncoder => &[("format", "pt")],
-        Source::SpatialUpscaler => &[("config", text(TEXTS.upscaler))],
-        Source::Adapter(_) | Source::Merged(_) => &[],
+        Source::TextEncoder => vec![("format", "pt")],
+        other => enlarges(other).map(|by| ("config", upscaler_text(by))).into_iter().collect(),
     };
-    Ok(write_tensors(metadata, &made))
+    Ok(write_tensors(&metadata, &made))
 }
 
 /// A tensor by the rules.

@@ -30,6 +30,8 @@ pub fn values(source: Source, name: &str, shape: &[usize]) -> Option<Vec<f64>> {
         Source::Checkpoint => "checkpoint",
         Source::TextEncoder => "text-encoder",
         Source::SpatialUpscaler => "spatial-upscaler",
+        Source::SpatialUpscalerX1_5 => "spatial-upscaler-x1.5",
+        Source::TemporalUpscaler => "temporal-upscaler",
         // Adapters are made elsewhere.
         Source::Adapter(_) | Source::Merged(_) => return None,
     };
@@ -90,7 +92,7 @@ fn rule(source: Source, name: &str, shape: &[usize]) -> Option<Rule> {
     match source {
         Source::Checkpoint => checkpoint(name, shape),
         Source::TextEncoder => text_encoder(name),
-        Source::SpatialUpscaler => upscaler(name),
+        Source::SpatialUpscaler | Source::SpatialUpscalerX1_5 | Source::TemporalUpscaler => upscaler(name),
         Source::Adapter(_) | Source::Merged(_) => None,
     }
 }
@@ -172,6 +174,7 @@ fn upscaler(name: &str) -> Option<Rule> {
         _ if norm && name.ends_with(".weight") => Rule::Random(1.0, 0.1),
         // Latents go in and come out, of size 1.
         "final_conv.weight" => Rule::Weight(1.5),
+        "upsampler.blur_down.kernel" => Rule::Table(tables::blur()),
         _ => return plain(name),
     })
 }

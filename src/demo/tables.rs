@@ -52,6 +52,12 @@ pub fn stft_basis(window: usize) -> Vec<f64> {
     real.chain(imaginary).collect()
 }
 
+/// The blur of the x1.5 upscaler, 5 by 5, with sum 1 (docs/model/upsampler.md 3.2).
+pub fn blur() -> Vec<f64> {
+    const TAPS: [f64; 5] = [1.0, 4.0, 6.0, 4.0, 1.0];
+    TAPS.iter().flat_map(|y| TAPS.map(|x| x * y / 256.0)).collect()
+}
+
 /// Triangles on the mel scale over the bins of a transform of 16 kHz audio: a row of `bins` for each.
 pub fn mel_basis(mels: usize, bins: usize) -> Vec<f64> {
     let mut basis = vec![0.0; mels * bins];

@@ -46,7 +46,9 @@ pub fn component(source: Source, tensor: &str) -> &'static str {
     let table: &[(&str, &str)] = match source {
         Source::Checkpoint | Source::Merged(_) => &CHECKPOINT,
         Source::TextEncoder => &TEXT_ENCODER,
-        Source::SpatialUpscaler => &[("", "upscaler")],
+        Source::SpatialUpscaler | Source::SpatialUpscalerX1_5 | Source::TemporalUpscaler => {
+            &[("", "upscaler")]
+        }
         Source::Adapter(_) => &[("", "adapter")],
     };
     table.iter().find(|(prefix, _)| tensor.starts_with(prefix)).map_or("unknown", |(_, component)| component)
@@ -56,7 +58,7 @@ pub fn component(source: Source, tensor: &str) -> &'static str {
 pub fn unneeded(wanted: &[Wanted], files: &ModelFiles) -> Vec<Unneeded> {
     let wanted: BTreeSet<(Source, &str)> = wanted.iter().map(|w| (w.source, w.tensor.as_str())).collect();
     let mut found: BTreeMap<(Source, &'static str), (usize, u64)> = BTreeMap::new();
-    for source in [Source::Checkpoint, Source::TextEncoder, Source::SpatialUpscaler] {
+    for source in Source::FILES {
         for (name, tensor) in
             files.source(source).iter().filter(|(name, _)| !wanted.contains(&(source, name)))
         {

@@ -65,7 +65,7 @@ fn count<const N: usize>(bytes: &[u8], class: impl Fn([u8; N]) -> FpCategory) ->
 /// and what the plan does not read may be anything.
 pub fn deepen(report: &mut Report, wanted: &[Wanted], files: &ModelFiles) {
     let wanted: BTreeSet<(Source, &str)> = wanted.iter().map(|w| (w.source, w.tensor.as_str())).collect();
-    for source in [Source::Checkpoint, Source::TextEncoder, Source::SpatialUpscaler] {
+    for source in Source::FILES {
         let set = files.source(source);
         let ends: Vec<ZeroEnd> = set.files().filter_map(|file| zero_end(source, file)).collect();
         let tensors: Vec<(&str, Tensor<'_>)> = set.iter().collect();

@@ -6,7 +6,7 @@ use std::path::Path;
 use zoetrope_runtime::files::TensorFile;
 use zoetrope_runtime::plan::Source;
 
-use super::{Problem, SOURCES};
+use super::Problem;
 use crate::model_files::{ModelFiles, Wanted};
 
 /// How the names of a LoRA's tensors go on after the weight that they change.
@@ -24,7 +24,7 @@ pub fn loras(files: &ModelFiles) -> Vec<Problem> {
         let found = files.source(source).files().filter(|file| is_lora(file));
         found.map(move |file| Problem::Lora { source, file: file.path().to_owned() })
     };
-    SOURCES.into_iter().flat_map(of).collect()
+    Source::FILES.into_iter().flat_map(of).collect()
 }
 
 /// Tensors that the plan reads and that stand there twice, once for each two files.
@@ -32,7 +32,7 @@ pub fn twice(wanted: &[Wanted], files: &ModelFiles) -> Vec<Problem> {
     let wanted: BTreeMap<(Source, &str), &Wanted> =
         wanted.iter().map(|wanted| ((wanted.source, wanted.tensor.as_str()), wanted)).collect();
     let mut found: BTreeMap<(&Path, &Path), Problem> = BTreeMap::new();
-    for source in SOURCES {
+    for source in Source::FILES {
         for (name, one, other) in files.source(source).doubles() {
             let Some(&wanted) = wanted.get(&(source, name)) else { continue };
             let new = || Problem::Twice {
@@ -75,8 +75,10 @@ pub fn unread(wanted: &[Wanted], files: &ModelFiles, problems: &[Problem]) -> Ve
         .filter_map(|wanted| Some(files.source(wanted.source).get(&wanted.tensor)?.file))
         .collect();
     let reads = |source| wanted.iter().any(|wanted| wanted.source == source);
-    let all =
-        SOURCES.into_iter().filter(|source| reads(*source)).flat_map(|source| files.source(source).files());
+    let all = Source::FILES
+        .into_iter()
+        .filter(|source| reads(*source))
+        .flat_map(|source| files.source(source).files());
     let unread = all.map(TensorFile::path).filter(|path| !read.contains(path) && !named(path));
     unread.map(|path| format!("nothing in {} is read by this plan", path.display())).collect()
 }

@@ -36,8 +36,6 @@ pub use table::table;
 /// The exit code of a command that stops because of model files.
 pub const EXIT_MODEL_FILES: u8 = 3;
 
-const SOURCES: [Source; 3] = [Source::Checkpoint, Source::TextEncoder, Source::SpatialUpscaler];
-
 /// Element types that weights are read from.
 const READABLE: [FileDtype; 3] = [FileDtype::Bf16, FileDtype::F16, FileDtype::F32];
 
@@ -170,7 +168,7 @@ pub fn verify(wanted: &[Wanted], files: &ModelFiles, built_for: Option<&ModelCon
     // A tensor may be in a file that cannot be read, and all of them are in one that was not given.
     let unreadable = |source| files.unreadable.iter().any(|file| file.source == source && file.weights);
     let given = |source| files.source(source).files().len() > 0;
-    for source in SOURCES.into_iter().filter(|source| reads(*source)) {
+    for source in Source::FILES.into_iter().filter(|source| reads(*source)) {
         if !given(source) && !unreadable(source) {
             problems.push(Problem::NotGiven { source });
         }

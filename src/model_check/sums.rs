@@ -6,8 +6,9 @@ use std::path::Path;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use zoetrope_runtime::files::TensorFile;
+use zoetrope_runtime::plan::Source;
 
-use super::{Problem, Report, SOURCES, text};
+use super::{Problem, Report, text};
 use crate::model_files::ModelFiles;
 
 /// Sums by the names of files, without folders.
@@ -40,7 +41,7 @@ impl Sums {
 
 /// Adds to a report every file whose sum is another than the list says; files that it does not name are noted.
 pub fn compare(report: &mut Report, sums: &Sums, files: &ModelFiles) {
-    for source in SOURCES {
+    for source in Source::FILES {
         let given: Vec<&TensorFile> = files.source(source).files().collect();
         let checked = given.par_iter().map(|file| {
             let name = file.path().file_name().unwrap_or_default().to_string_lossy();

@@ -6,7 +6,6 @@ use std::path::Path;
 
 use zoetrope_runtime::plan::Source;
 
-use super::SOURCES;
 use super::components::component;
 use crate::model_files::{ModelFiles, Wanted};
 
@@ -27,7 +26,7 @@ pub fn table(wanted: &[Wanted], files: &ModelFiles) -> String {
         wanted.iter().map(|w| (w.source, w.tensor.as_str())).collect();
     let mut rows: BTreeMap<(Source, &'static str, Option<&Path>), Row> = BTreeMap::new();
     let mut found = BTreeSet::new();
-    for source in SOURCES {
+    for source in Source::FILES {
         let set = files.source(source);
         for (name, tensor) in set.iter() {
             let key = (source, component(source, name), Some(tensor.file));
@@ -46,7 +45,7 @@ pub fn table(wanted: &[Wanted], files: &ModelFiles) -> String {
             }
         }
     }
-    for missing in wanted_names.difference(&found).filter(|(source, _)| SOURCES.contains(source)) {
+    for missing in wanted_names.difference(&found).filter(|(source, _)| Source::FILES.contains(source)) {
         let row = rows.entry((missing.0, component(missing.0, missing.1), None)).or_default();
         row.wanted += 1;
     }

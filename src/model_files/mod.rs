@@ -7,6 +7,7 @@ mod names;
 mod places;
 mod quantised;
 mod search;
+pub mod upscaler;
 mod view;
 
 use std::collections::BTreeSet;
@@ -37,7 +38,7 @@ pub struct ModelPaths {
     pub checkpoint: Vec<PathBuf>,
     /// Gemma's folder, with its configuration, tokenizer and weights.
     pub text_encoder: PathBuf,
-    /// The spatial x2 upscaler, where a pipeline has a second stage.
+    /// The upscaler, where a pipeline enlarges the video.
     pub upscaler: Option<PathBuf>,
 }
 
@@ -50,6 +51,8 @@ pub struct ModelFiles {
     pub text_encoder: TensorSet,
     /// The upscaler; without tensors if none was given.
     pub upscaler: TensorSet,
+    /// Which one that is.
+    kind: Option<Source>,
     /// The text of Gemma's `config.json`.
     pub gemma_config: Option<String>,
     /// The tokenizer of Gemma's folder.
@@ -85,8 +88,18 @@ impl ModelFiles {
         let Beside { gemma_config, tokenizer } = beside;
         let Opened { unreadable, notes } = opened;
         let [checkpoint, text_encoder, upscaler] = [checkpoint, text_encoder, upscaler].map(TensorSet::of);
-        let nothing = TensorSet::default();
-        ModelFiles { checkpoint, text_encoder, upscaler, gemma_config, tokenizer, nothing, unreadable, notes }
+        let (nothing, kind) = (TensorSet::default(), kind(&upscaler));
+        ModelFiles {
+            checkpoint,
+            text_encoder,
+            upscaler,
+            kind,
+            gemma_config,
+            tokenizer,
+            nothing,
+            unreadable,
+            notes,
+        }
     }
 
     /// The tokenizer of Gemma's folder.
@@ -108,10 +121,12 @@ impl ModelFiles {
             let views = files.into_iter().flat_map(|file| opened.see(source, vec![file]));
             TensorSet::of(views.collect())
         };
+        let upscaler = seen(Source::SpatialUpscaler, upscaler);
         ModelFiles {
             checkpoint: seen(Source::Checkpoint, checkpoint),
             text_encoder: seen(Source::TextEncoder, text_encoder),
-            upscaler: seen(Source::SpatialUpscaler, upscaler),
+            kind: kind(&upscaler),
+            upscaler,
             unreadable: opened.unreadable,
             notes: opened.notes,
             ..ModelFiles::default()
@@ -139,8 +154,8 @@ impl ModelFiles {
         match source.file() {
             Source::Checkpoint | Source::Merged(_) => &self.checkpoint,
             Source::TextEncoder => &self.text_encoder,
-            Source::SpatialUpscaler => &self.upscaler,
-            Source::Adapter(_) => &self.nothing,
+            upscaler if self.kind == Some(upscaler) => &self.upscaler,
+            _ => &self.nothing,
         }
     }
 
@@ -216,6 +231,12 @@ impl Opened {
     fn refuse(&mut self, source: Source, weights: bool, message: String) {
         self.unreadable.push(Unreadable { source, weights, message });
     }
+}
+
+/// Which upscaler the files of one are.
+fn kind(upscaler: &TensorSet) -> Option<Source> {
+    let given = upscaler.files().len() > 0;
+    given.then(|| upscaler::source_of(upscaler.texts("config").next().map(|(_, text)| text)))
 }
 
 /// The file that a path leads to, whichever way.

@@ -19,7 +19,7 @@ pub fn places(source: Source, path: &Path) -> Vec<PathBuf> {
     }
     let folders: &[&str] = match source.file() {
         Source::TextEncoder => &["text_encoder"],
-        Source::SpatialUpscaler => &["latent_upsampler"],
+        source if source.is_upscaler() => &["latent_upsampler"],
         _ => &FOLDERS,
     };
     folders.iter().map(|folder| path.join(folder)).filter(|folder| folder.is_dir()).collect()

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
 use zoetrope_runtime::files::{FileError, TensorFile, tensor_files};
 use zoetrope_runtime::plan::Source;
 
 use super::ModelPaths;
 use super::diffusers::MODEL_INDEX;
+use super::upscaler;
 use super::view::GEMMA;
 use crate::model_check::is_lora;
 
@@ -44,11 +44,11 @@ pub struct Found {
     pub notes: Vec<String>,
 }
 
-/// Looks in a folder and the folders in it for the files of those sources that are `wanted`.
+/// Looks in a folder and the folders in it for the files of all sources but those that are `unwanted`, for which it says why.
 ///
 /// # Errors
 /// The folder cannot be read, or holds more than one text encoder or upscaler.
-pub fn search(folder: &Path, wanted: impl Fn(Source) -> bool) -> Result<Found, String> {
+pub fn search(folder: &Path, unwanted: impl Fn(Source) -> Option<String>) -> Result<Found, String> {
     if !folder.is_dir() {
         return Err(format!("{}: no folder is there", folder.display()));
     }
@@ -59,7 +59,7 @@ pub fn search(folder: &Path, wanted: impl Fn(Source) -> bool) -> Result<Found, S
     let (mut encoders, mut upscalers) = (Vec::new(), Vec::new());
     for folder in folders {
         if folder.join(MODEL_INDEX).is_file() {
-            let wanted = [Source::Checkpoint, Source::TextEncoder].map(&wanted);
+            let wanted = [Source::Checkpoint, Source::TextEncoder].map(|source| unwanted(source).is_none());
             found.paths.checkpoint.extend(wanted[0].then(|| folder.clone()));
             encoders.extend(wanted[1].then_some(folder));
             continue;
@@ -68,13 +68,12 @@ pub fn search(folder: &Path, wanted: impl Fn(Source) -> bool) -> Result<Found, S
             let Some(first) = group.files.first() else { continue };
             match TensorFile::open(first) {
                 Err(error) => found.notes.push(error.to_string()),
-                Ok(file) => match source_of(&file) {
-                    Ok(source) if !wanted(source) => {
-                        let name = source.name();
-                        found.notes.push(format!("{} is ignored: another {name} is given", first.display()));
+                Ok(file) => match source_of(&file).map(|source| (source, unwanted(source))) {
+                    Ok((_, Some(why))) => {
+                        found.notes.push(format!("{} is ignored: {why}", first.display()));
                     }
-                    Ok(Source::TextEncoder) => encoders.push(group.path),
-                    Ok(Source::SpatialUpscaler) => upscalers.push(group.path),
+                    Ok((Source::TextEncoder, _)) => encoders.push(group.path),
+                    Ok((source, _)) if source.is_upscaler() => upscalers.push(group.path),
                     Ok(_) => found.paths.checkpoint.push(group.path),
                     Err(why) => found.notes.push(format!("{} is ignored: {why}", first.display())),
                 },
@@ -165,20 +164,19 @@ fn source_of(file: &TensorFile) -> Result<Source, &'static str> {
     if file.get("decoder.22.bias").is_some() && file.get("decoder.1.weight").is_some() {
         return Err("it is a tiny decoder for previews");
     }
-    let upscaler = file.get("initial_conv.weight").and(file.metadata().get("config"));
-    let upscaler = upscaler.and_then(|text| serde_json::from_str::<Value>(text).ok());
-    if upscaler.is_some_and(|config| config["spatial_scale"] != 2.0 || config["spatial_upsample"] != true) {
-        return Err("it is another upscaler than the spatial x2 one");
-    }
     let has = |sign: &str| file.names().any(|name| name.starts_with(sign));
     let found = SIGNS.iter().find(|(_, sign)| has(sign)).map(|(source, _)| *source);
-    found.ok_or("it has no tensors of LTX-2.3 or Gemma 3")
+    let found = found.ok_or("it has no tensors of LTX-2.3 or Gemma 3")?;
+    let config = || file.metadata().get("config").map(String::as_str);
+    Ok(if found.is_upscaler() { upscaler::source_of(config()) } else { found })
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
 
+    use zoetrope_model_spec::ltx::config::Enlarges;
+    use zoetrope_model_spec::ltx::demo::upscaler_text;
     use zoetrope_runtime::files::{FileDtype, NewTensor, write_tensors};
 
     use super::{Source, search};
@@ -202,7 +200,7 @@ mod tests {
         write("loras/style.safetensors", &["diffusion_model.x.lora_A.weight"]);
         write("other/x.safetensors", &["conv1.weight"]);
         write("upscalers/x2.safetensors", &["initial_conv.weight"]);
-        let found = search(folder.path(), |_| true).unwrap();
+        let found = search(folder.path(), |_| None).unwrap();
         let at = |path: &str| folder.path().join(path);
         let both = [at("diffusion_models/a.safetensors"), at("vae/video.safetensors")];
         assert_eq!(found.paths.checkpoint, both);
@@ -210,10 +208,22 @@ mod tests {
         assert_eq!(found.paths.upscaler, Some(at("upscalers/x2.safetensors")));
         assert_eq!(found.notes.len(), 3, "{:?}", found.notes);
         write("text_encoders/second.safetensors", &["model.embed_tokens.weight"]);
-        let error = search(folder.path(), |_| true).unwrap_err();
+        let error = search(folder.path(), |_| None).unwrap_err();
         assert!(error.contains("gemma.safetensors and ") && error.contains("--text-encoder"), "{error}");
-        let found = search(folder.path(), |source| source != Source::TextEncoder).unwrap();
-        assert!(found.notes.iter().any(|note| note.contains("second.safetensors is ignored: another")));
-        assert!(search(&at("none"), |_| true).unwrap_err().contains("no folder is there"));
+        let found = search(folder.path(), |source| (source == Source::TextEncoder).then(|| "no".to_string()))
+            .unwrap();
+        assert!(found.notes.iter().any(|note| note.contains("second.safetensors is ignored: no")));
+        // Of the upscalers, the one that is wanted.
+        let temporal = upscaler_text(Enlarges::TimeX2);
+        let named = NewTensor { name: "initial_conv.weight", dtype: FileDtype::U8, shape: &[0], bytes: &[] };
+        fs::write(at("upscalers/temporal.safetensors"), write_tensors(&[("config", temporal)], &[named]))
+            .unwrap();
+        for (wanted, name) in [(Source::SpatialUpscaler, "x2"), (Source::TemporalUpscaler, "temporal")] {
+            let other =
+                |source: Source| source == Source::TextEncoder || source.is_upscaler() && source != wanted;
+            let found = search(folder.path(), |source| other(source).then(|| "no".to_string())).unwrap();
+            assert_eq!(found.paths.upscaler, Some(at(&format!("upscalers/{name}.safetensors"))));
+        }
+        assert!(search(&at("none"), |_| None).unwrap_err().contains("no folder is there"));
     }
 }

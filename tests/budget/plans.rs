@@ -11,7 +11,7 @@ use zoetrope_runtime::plan::Plan;
 
 /// The target and its model, with so much memory or as much as they want.
 pub fn model(vram: Option<u64>) -> (Target, ModelConfig) {
-    let size = Size { width: 64, height: 64, frames: 9, fps: 24.0 };
+    let size = Size { width: 64, height: 64, frames: 9, fps: 24.0, stride: 1 };
     let target = Target { size, vram, ..Target::preset("res-tiny").expect("a preset") };
     let mut model = dimensions(&target, "".as_ref()).expect("the demo model has dimensions");
     model.transformer.layers = 10;

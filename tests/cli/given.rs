@@ -93,7 +93,7 @@ fn plans_without_room_for_files_say_so() {
     refused(
         &zoetrope(&["--audio", text(&clip)]),
         2,
-        &["plan res-tiny (distilled) takes no sound", "docs/given.md"],
+        &["plan res-tiny (distilled) takes no sound", "audio-to-video"],
     );
     refused(&zoetrope(&["--video", text(&clip)]), 2, &["takes no video", "\"retake\""]);
     refused(&zoetrope(&["--start", "-1"]), 2, &["seconds from 0 on"]);

@@ -4,6 +4,9 @@ mod given;
 mod outputs;
 mod printing;
 mod prompts;
+mod refused;
+mod upscaled;
+mod ways;
 
 use std::fs;
 use std::path::Path;
@@ -146,7 +149,7 @@ fn previews_want_a_plan_that_makes_them() {
     let folder = tempfile::tempdir().unwrap();
     let clip = folder.path().join("clip.mp4");
     let output = zoetrope(&["generate", "a red ball", "-o", text(&clip), "--preview", "now.png"]);
-    refused(&output, 2, &["res-tiny makes no previews", "ZOETROPE_PREVIEW=1"]);
+    refused(&output, 2, &["makes no previews", "ZOETROPE_PREVIEW=1"]);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
@@ -299,7 +302,7 @@ fn guided_runs_take_what_guides_them() {
     let at = |name: &str| folder.path().join(name);
     let clip = at("clip.mp4");
     let output = zoetrope(&["generate", "x", "-o", text(&clip), "--steps", "3"]);
-    refused(&output, 2, &["--steps", "res-tiny is not guided", "docs/targets.md"]);
+    refused(&output, 2, &["--steps", "plan res-tiny (distilled) is not guided", "two-stage"]);
     assert!(!clip.exists());
 
     let fields = "width = 64\nheight = 32\nframes = 9\nfps = 25\npipeline = \"one-stage\"\ndtype = \"f32\"\n\
@@ -333,8 +336,8 @@ fn guided_runs_take_what_guides_them() {
         refused(&output, 2, words);
         assert!(!out.exists());
     };
-    says(&less, &["--negative-prompt", "x"], &["--negative-prompt", "has no pass for it"]);
-    says(&less, &["--audio-stg-guidance-scale", "1"], &["--audio-stg-guidance-scale", "has no pass for it"]);
+    says(&less, &["--negative-prompt", "x"], &["has no pass for --negative-prompt"]);
+    says(&less, &["--audio-stg-guidance-scale", "1"], &["has no pass for --audio-stg-guidance-scale"]);
     says(&target, &["--video-stg-guidance-scale", "0"], &["perturbs both streams"]);
     says(&target, &["--steps", "0"], &["--steps"]);
     says(&target, &["--video-rescale-scale", "inf"], &["--video-rescale-scale"]);

@@ -18,7 +18,7 @@ use zoetrope_model_spec::ltx::sizes::Size;
 use zoetrope_model_spec::target::Target;
 use zoetrope_runtime::plan::Role;
 
-const SIZE: Size = Size { width: 64, height: 64, frames: 17, fps: 25.0 };
+const SIZE: Size = Size { width: 64, height: 64, frames: 17, fps: 25.0, stride: 1 };
 
 fn target(recipe: &str) -> Target {
     let recipe = Recipe::named(recipe).unwrap();

@@ -51,8 +51,8 @@ impl Weights for Model {
         match source {
             Source::Checkpoint | Source::Merged(_) => self.checkpoint.get(name),
             Source::TextEncoder => self.text_encoder.get(name),
-            Source::SpatialUpscaler => self.upscaler.get(name),
-            Source::Adapter(_) => None,
+            upscaler if upscaler.is_upscaler() => self.upscaler.get(name),
+            _ => None,
         }
     }
 }

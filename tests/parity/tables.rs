@@ -37,7 +37,7 @@ fn positions_and_token_counts() {
     for (i, shape) in shapes.iter().enumerate() {
         let int = |key: &str| shape[key].as_u64().unwrap() as usize;
         let fps = shape["fps"].as_f64().unwrap();
-        let size = Size { width: int("width"), height: int("height"), frames: int("frames"), fps };
+        let size = Size { width: int("width"), height: int("height"), frames: int("frames"), fps, stride: 1 };
         assert_eq!(size.audio_tokens(), int("audio_frames"));
         let (tokens, index) = (size.video_tokens(), size.video_index());
         let axes = size.video_axes([20.0, 2048.0, 2048.0]);
@@ -54,7 +54,8 @@ fn positions_and_token_counts() {
         );
     }
     for row in case.tensor("audio_length_table").as_i64().chunks(3) {
-        let size = Size { width: 32, height: 32, frames: row[0] as usize, fps: row[1] as f64 / 100.0 };
+        let size =
+            Size { width: 32, height: 32, frames: row[0] as usize, fps: row[1] as f64 / 100.0, stride: 1 };
         assert_eq!(size.audio_tokens() as i64, row[2]);
     }
 }

@@ -42,8 +42,8 @@ fn named(source: Source, names: &[(&str, FileDtype, &[usize])]) -> ModelFiles {
     match source {
         Source::Checkpoint => ModelFiles::of(file, Vec::new(), Vec::new()),
         Source::TextEncoder => ModelFiles::of(Vec::new(), file, Vec::new()),
-        Source::SpatialUpscaler => ModelFiles::of(Vec::new(), Vec::new(), file),
-        Source::Adapter(_) | Source::Merged(_) => ModelFiles::default(),
+        upscaler if upscaler.is_upscaler() => ModelFiles::of(Vec::new(), Vec::new(), file),
+        _ => ModelFiles::default(),
     }
 }
 

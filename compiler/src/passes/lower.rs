@@ -68,6 +68,8 @@ fn source(s: Source) -> plan::Source {
         Source::Checkpoint => plan::Source::Checkpoint,
         Source::TextEncoder => plan::Source::TextEncoder,
         Source::SpatialUpscaler => plan::Source::SpatialUpscaler,
+        Source::SpatialUpscalerX1_5 => plan::Source::SpatialUpscalerX1_5,
+        Source::TemporalUpscaler => plan::Source::TemporalUpscaler,
         Source::Adapter(slot) => plan::Source::Adapter(slot),
         Source::Merged(slot) => plan::Source::Merged(slot),
     }

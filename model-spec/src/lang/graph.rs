@@ -17,7 +17,10 @@ impl Value {
 pub enum Source {
     Checkpoint,
     TextEncoder,
+    /// The spatial x2 one.
     SpatialUpscaler,
+    SpatialUpscalerX1_5,
+    TemporalUpscaler,
     /// The adapters in the slot of this number.
     Adapter(u8),
     /// The checkpoint with the adapters of this slot merged into it.
@@ -30,6 +33,8 @@ impl Source {
             Source::Checkpoint => "checkpoint",
             Source::TextEncoder => "text-encoder",
             Source::SpatialUpscaler => "spatial-upscaler",
+            Source::SpatialUpscalerX1_5 => "spatial-upscaler-x1.5",
+            Source::TemporalUpscaler => "temporal-upscaler",
             Source::Adapter(_) => "adapter",
             Source::Merged(_) => "checkpoint with adapters",
         }

@@ -22,7 +22,7 @@ impl Recorder<'_> {
     pub(super) fn velocity(&self, size: Size) -> Recorded {
         let b = self.builder("velocity");
         let t = &self.model.transformer;
-        let stage = self.target.recipe.stages.last().expect("a recipe has stages");
+        let stage = self.last_stage()?;
         let stream = |name: &str, tokens: usize, channels: usize, width: usize| {
             let port = |what: &str| format!("{name}.{what}");
             let classes = self.target.timestep_classes.min(tokens);
@@ -68,7 +68,7 @@ impl Recorder<'_> {
     /// where tokens are.
     pub(super) fn conditioning(&self, size: Size) -> Recorded {
         let b = self.builder("conditioning");
-        let stage = self.target.recipe.stages.last().expect("a recipe has stages");
+        let stage = self.last_stage()?;
         let conditioning = conditioned_video(&b, &self.model.transformer, size, &stage.items);
         let has_region = stage.items.contains(&Item::Region);
         let images = PerStream { video: conditioning.held, audio: None };
@@ -134,8 +134,8 @@ impl Recorder<'_> {
     /// `denoised` is what was predicted at the next level.
     pub(super) fn step(&self, size: Size) -> Result<Phase, ShapeError> {
         let b = self.builder("step");
-        let stage = self.target.recipe.stages.last().expect("a recipe has stages");
-        let mut schedule = stage.schedule(self.target.size);
+        let stage = self.last_stage()?;
+        let mut schedule = stage.schedule(size);
         if let Solver::Res2s { eta } = schedule.solver {
             schedule.solver = Solver::Injection { eta };
         }

@@ -18,13 +18,14 @@ pub fn ltx_2_3_22b() -> ModelConfig {
         video_vae: video_vae(),
         audio_vae: audio_vae(),
         vocoder: vocoder(),
-        upscaler: Upscaler {
-            enlarges: Enlarges::SpaceX2,
-            channels: 128,
-            mid_channels: 1024,
-            blocks_per_stage: 4,
-        },
+        upscaler: upscaler(Enlarges::SpaceX2),
     }
+}
+
+/// The published upscalers (docs/model/upsampler.md 1).
+pub fn upscaler(enlarges: Enlarges) -> Upscaler {
+    let mid_channels = if enlarges == Enlarges::TimeX2 { 512 } else { 1024 };
+    Upscaler { enlarges, channels: 128, mid_channels, blocks_per_stage: 4 }
 }
 
 fn transformer(video: Heads, audio: Heads) -> Transformer {

@@ -202,7 +202,8 @@ impl Tokens<'_> {
         let at = self.number(format!("{port}_frame"), Role::Frame { number });
         // An image covers one frame, from its beginning to that of the next one, in seconds.
         let fps = b.constant("fps", &[1], vec![self.size.fps as f32]);
-        let (start, end) = (b.div(at, fps), b.div(b.affine(at, 1.0, 1.0), fps));
+        let stride = self.size.stride as f32;
+        let (start, end) = (b.div(at, fps), b.div(b.affine(at, 1.0, stride), fps));
         let time_row = positions.video.iter().map(|axis| axis.mids.len()).sum::<usize>() + self.times.len();
         self.times.push(b.affine(b.add(start, end), 0.5, 0.0));
         self.spans.push(b.reshape(b.concat(&[start, end]), &[1, 2]));

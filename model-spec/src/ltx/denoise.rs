@@ -49,7 +49,7 @@ impl Recorder<'_> {
     ) -> Recorded {
         let b = self.builder(name);
         let t = &self.model.transformer;
-        let (size, solver) = (stage.scale.size(self.target.size), stage.solver);
+        let (size, solver) = (self.stage_size(number)?, stage.solver);
         let [frames, rows, cols] = size.latent();
         let bins = self.model.audio_vae.latent_bins;
         let conditioning = conditioned_video(&b, t, size, &stage.items);

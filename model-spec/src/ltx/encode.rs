@@ -32,10 +32,11 @@ impl Recorder<'_> {
         reference: Reference,
         size: Size,
     ) -> Recorded {
+        let every = reference.temporal_scale * size.stride;
         let [frames, rows, cols] = reference.latent(size);
         let size =
             Size { width: SPACE * cols, height: SPACE * rows, frames: TIME * (frames - 1) + 1, ..size };
-        self.encode(name, "video", Role::Reference { number, every: reference.temporal_scale }, size)
+        self.encode(name, "video", Role::Reference { number, every }, size)
     }
 
     /// Port `mel` [1, left and right, 4T' − 3, mel bins] to port `a.latent` [1, channels, T', bins], normalised. The

@@ -33,14 +33,25 @@ pub const PHASES: [&str; 13] = [
     "vocode",
 ];
 
-/// The slot of what the upscaler leaves.
-const UPSCALED: &str = "upscaled.v.latent";
 /// The slot of the latents of the request's sound, which are the same in every stage.
 const SOUND: &str = "given.a.latent";
 
-/// The slot of the latents of the request's video in the size of stage `number`, from 1.
+/// The slot of the latents of the request's video in the size of stage `number`, from 1; for 0, of one that is enlarged.
 fn footage(number: usize) -> String {
     format!("given{number}.v.latent")
+}
+
+/// The slot of the latents of a stream that stage `number` leaves, from 1.
+fn made(number: usize, stream: &str) -> String {
+    format!("stage{number}.{stream}.latent")
+}
+
+/// The name of a phase that enlarges the video, by how many there are before it, and the slot of what it leaves.
+fn upscaled(nth: usize) -> [String; 2] {
+    match nth {
+        0 => ["upscale", "upscaled.v.latent"].map(str::to_string),
+        nth => [format!("upscale-{}", nth + 1), format!("upscaled{}.v.latent", nth + 1)],
+    }
 }
 
 impl Recorder<'_> {
@@ -63,7 +74,7 @@ impl Recorder<'_> {
             "upscale" => {
                 let enlarges = self.model.upscaler.enlarges;
                 match enlarges.before(size) {
-                    Some(before) => self.upscale(before),
+                    Some(before) => self.upscale(name, before),
                     None => return Some(Err(no_size_before(enlarges, size))),
                 }
             }
@@ -87,23 +98,29 @@ impl Recorder<'_> {
         let mut stage = stages.get(number.checked_sub(1)?)?.clone();
         // A region is noise all through, whatever the first level.
         if !stage.items.contains(&Item::Region) {
-            stage.start = Start::Previous;
+            stage.start = Start::Previous(None);
         }
-        let graph = self.denoise(name, number, &stage, self.target.text_tokens, StepNoise::Given);
-        let phase = graph.map(|graph| Phase::alone(graph).stepped(stage.schedule(self.target.size)));
-        Some(phase.map(|phase| match stage.adapter {
-            Some(adapter) => phase.with_adapter(adapter.slot(number).number, adapter),
-            None => phase,
-        }))
+        Some(self.denoise_of(name, number, &stage))
     }
 
-    /// The whole run: prompt to frames and audio.
+    fn denoise_of(&self, name: &str, number: usize, stage: &Stage) -> Result<Phase, ShapeError> {
+        let graph = self.denoise(name, number, stage, self.target.text_tokens, StepNoise::Given)?;
+        let phase = Phase::alone(graph).stepped(stage.schedule(self.stage_size(number)?));
+        Ok(match stage.adapter {
+            Some(adapter) => phase.with_adapter(adapter.slot(number).number, adapter),
+            None => phase,
+        })
+    }
+
+    /// The whole run: prompt, or a given clip, to frames and audio.
     ///
     /// # Errors
     /// As [`Recorder::phase`].
     pub fn run(&self, pixels: Pixels) -> Result<Program, ShapeError> {
         let (clip, recipe) = (self.target.size, &self.target.recipe);
-        let prompts = &PROMPTS[..1 + usize::from(recipe.has_negative_prompt())];
+        // Without a stage there is nobody to hear one.
+        let heard = if recipe.stages.is_empty() { 0 } else { 1 + usize::from(recipe.has_negative_prompt()) };
+        let prompts = &PROMPTS[..heard];
         let there = recipe.streams();
         let mut phases = Vec::new();
         // One prompt after the other, so that no more than one set of hidden states is in memory.
@@ -120,38 +137,59 @@ impl Recorder<'_> {
             let encode = Phase::alone(self.audio_encode(Role::Spectrogram, clip)?);
             phases.push(encode.leaves("a.latent", SOUND));
         }
-        for (number, stage) in (1..).zip(&recipe.stages) {
-            if stage.start == Start::Previous {
-                phases.push(self.upscaled(number, stage.scale.size(clip))?);
-            }
-            phases.extend(self.stage(number, stage)?);
+        // Where the video is, as it has been made so far.
+        let mut video = footage(0);
+        let mut enlarged = 0;
+        let mut enlarge = |phases: &mut Vec<Phase>, number: usize, by: Enlarges, video: &str| {
+            let [name, slot] = upscaled(enlarged);
+            enlarged += 1;
+            phases.push(
+                self.enlarged(&name, self.stage_size(number)?, by)?
+                    .takes("v.latent", video)
+                    .leaves("v.latent", &slot),
+            );
+            Ok(slot)
+        };
+        if recipe.stages.is_empty() {
+            let encode = Phase::alone(self.footage_encode("video-encode", self.stage_size(0)?)?);
+            phases.push(encode.leaves("v.latent", &video).chunked(self.chunk));
         }
-        let (video, audio) = (recipe.stages.len(), recipe.audio_of + 1);
-        let made = |number: usize| recipe.stages[number - 1].roles.map(|role| role == StreamRole::Denoised);
+        for (number, stage) in (1..).zip(&recipe.stages) {
+            if let Some(by) = stage.start.enlarges() {
+                video = enlarge(&mut phases, number - 1, by, &video)?;
+            }
+            phases.extend(self.stage(number, stage, &video)?);
+            video =
+                if stage.roles.video == StreamRole::Denoised { made(number, "v") } else { footage(number) };
+        }
+        if let Some(by) = recipe.enlarges {
+            video = enlarge(&mut phases, recipe.stages.len(), by, &video)?;
+        }
         if there.video {
-            let latent = if made(video).video { format!("stage{video}.v.latent") } else { footage(video) };
             let decode = Phase::alone(self.frames(clip, pixels)?);
-            phases.push(decode.takes("v.latent", &latent).chunked(self.chunk));
+            phases.push(decode.takes("v.latent", &video).chunked(self.chunk));
         }
         // Sound that is only heard is nothing to be made: the clip has it as it is given.
-        if made(audio).audio {
+        let role = recipe.stages.get(recipe.audio_of).map(|stage| stage.roles.audio);
+        if role == Some(StreamRole::Denoised) {
             let decode = Phase::alone(self.audio_decode(clip)?);
-            phases.push(decode.takes("a.latent", &format!("stage{audio}.a.latent")).leaves("mel", "mel"));
+            phases.push(decode.takes("a.latent", &made(recipe.audio_of + 1, "a")).leaves("mel", "mel"));
             phases.push(Phase::alone(self.vocode(clip)?).takes("mel", "mel"));
         }
         Ok(Program { phases })
     }
 
-    /// What denoises in stage `number`, from 1: the latents of images, noise, and its loop.
-    fn stage(&self, number: usize, stage: &Stage) -> Result<Vec<Phase>, ShapeError> {
-        let size = stage.scale.size(self.target.size);
+    /// What denoises in stage `number`, from 1: the latents of images, noise, and its loop. `before` is the slot of the video
+    /// that a stage begins with which begins from the one before.
+    fn stage(&self, number: usize, stage: &Stage, before: &str) -> Result<Vec<Phase>, ShapeError> {
+        let size = self.stage_size(number)?;
         let slot = |what: &str| format!("stage{number}.{what}");
         let mut phases = Vec::new();
-        let noise = self.noise(&format!("noise-{number}"), stage, 2 * (number - 1))?;
+        let noise = self.noise(&format!("noise-{number}"), stage, size, 2 * (number - 1))?;
         let mut noise = Phase::alone(noise);
         let drawn = StepNoise::Drawn { first: 2 * (self.target.recipe.stages.len() + number - 1) };
         let denoise = self.denoise(&format!("denoise-{number}"), number, stage, TEXT_TOKENS, drawn)?;
-        let mut denoise = Phase::alone(denoise).stepped(stage.schedule(self.target.size));
+        let mut denoise = Phase::alone(denoise).stepped(stage.schedule(size));
         let given = stage.is_given();
         if given.video {
             let encode = Phase::alone(self.footage_encode(&format!("video-encode-{number}"), size)?);
@@ -168,8 +206,7 @@ impl Recorder<'_> {
         let latents = latents.zip(given).map(|(slot, given)| given.then_some(slot));
         let negative = stage.guidance.as_ref().is_some_and(|guidance| guidance.uncond);
         let prompts = &PROMPTS[..1 + usize::from(negative)];
-        let before =
-            PerStream { video: UPSCALED.to_string(), audio: format!("stage{}.a.latent", number - 1) };
+        let before = PerStream { video: before.to_string(), audio: made(number.saturating_sub(1), "a") };
         let streams = STREAMS.zip(CONTEXTS).zip(before.zip(latents)).zip(stage.roles);
         for (((name, context), (before, latent)), role) in streams.both() {
             if role == StreamRole::Absent {
@@ -185,7 +222,7 @@ impl Recorder<'_> {
                 noise = noise.leaves(&drawn, &slot(&drawn));
                 denoise = denoise.takes(&drawn, &slot(&drawn)).leaves(&latent, &slot(&latent));
             }
-            let initial = latent.or((stage.start == Start::Previous).then_some(before));
+            let initial = latent.or(stage.start.is_previous().then_some(before));
             if let Some(slot) = initial {
                 denoise = denoise.takes(&format!("{name}.initial"), &slot);
             }
@@ -203,24 +240,22 @@ impl Recorder<'_> {
         Ok(phases)
     }
 
-    /// The video of the stage before stage `number`, in twice its size.
-    fn upscaled(&self, number: usize, size: Size) -> Result<Phase, ShapeError> {
-        let enlarges = self.model.upscaler.enlarges;
-        if enlarges != Enlarges::SpaceX2 {
-            let have = enlarges.name();
+    /// What enlarges a video of this size by an upscaler.
+    fn enlarged(&self, name: &str, size: Size, by: Enlarges) -> Result<Phase, ShapeError> {
+        let have = self.model.upscaler.enlarges;
+        if have != by {
+            let (want, have) = (by.name(), have.name());
             return Err(ShapeError(format!(
-                "a stage after the first one wants the spatial x2 upscaler; this file is the one for {have}"
+                "the target wants the {want} upscaler, and the file is the {have} one: set upscaler = \"{have}\", or name \
+                 the other file"
             )));
         }
-        let upscale = Phase::alone(self.upscale(size.half())?);
-        let before = format!("stage{}.v.latent", number - 1);
-        Ok(upscale.takes("v.latent", &before).leaves("v.latent", UPSCALED))
+        Ok(Phase::alone(self.upscale(name, size)?))
     }
 
     /// Noise of the streams that a stage denoises: random streams `first` (video) and `first + 1` (audio) of the seed.
-    fn noise(&self, name: &str, stage: &Stage, first: usize) -> Recorded {
+    fn noise(&self, name: &str, stage: &Stage, size: Size, first: usize) -> Recorded {
         let b = self.builder(name);
-        let size = stage.scale.size(self.target.size);
         let t = &self.model.transformer;
         let seed = b.port("seed", Role::Seed, Dtype::I32, &[2]);
         let extents = PerStream {
@@ -238,9 +273,9 @@ impl Recorder<'_> {
         b.finish()
     }
 
-    /// `size` is that of the stage whose latents come in.
-    fn upscale(&self, size: Size) -> Recorded {
-        let b = self.builder("upscale");
+    /// `size` is that of the latents that come in.
+    fn upscale(&self, name: &str, size: Size) -> Recorded {
+        let b = self.builder(name);
         let model = &self.model.upscaler;
         let batch = |latent: [usize; 3]| [[1, model.channels].as_slice(), &latent].concat();
         let z = b.input("v.latent", b.dtype(), &batch(size.latent()));

@@ -2,20 +2,22 @@
 
 use std::fmt;
 
-use super::config::Transformer;
+use super::config::{Enlarges, Transformer};
 use super::guidance::Guidance;
 use super::pass_input::PerStream;
 use super::recipes::RECIPES;
 use super::schedule::{Levels, Schedule};
-use super::sizes::{SPACE, Size, TIME};
+use super::sizes::{Size, TIME};
 use super::solver::Solver;
 use crate::lang::AdapterSlot;
 
-/// How a clip is made: denoised in one stage or in several, one after the other.
+/// How a clip is made: denoised in one stage or in several, one after the other; or, without a stage, of a given one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recipe {
     pub name: String,
     pub stages: Vec<Stage>,
+    /// What enlarges the video behind the last stage, if anything does; where there is no stage, that of a given clip.
+    pub enlarges: Option<Enlarges>,
     /// The stage whose audio is the clip's, from 0.
     pub audio_of: usize,
 }
@@ -23,7 +25,6 @@ pub struct Recipe {
 /// One denoising loop.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stage {
-    pub scale: Scale,
     pub roles: PerStream<StreamRole>,
     pub start: Start,
     /// Further passes of every step; `None` for the conditional one alone.
@@ -57,19 +58,12 @@ pub struct Adapter {
     pub merged: bool,
 }
 
-/// How much of the clip's width and height a stage has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scale {
-    Full,
-    Half,
-}
-
 /// What both streams of a stage begin with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
     Noise,
-    /// The latents of the stage before, the video's upscaled, mixed with noise of the first level.
-    Previous,
+    /// The latents of the stage before, the video's enlarged by this, mixed with noise of the first level.
+    Previous(Option<Enlarges>),
 }
 
 /// The noise levels of a stage of any size.
@@ -156,17 +150,51 @@ impl Recipe {
         self.stages.iter().flat_map(|stage| &stage.items).map(of).max().unwrap_or(0)
     }
 
-    /// What the clip's width and height must be divisible by, in pixels.
-    pub fn grid(&self) -> usize {
-        self.stages.iter().map(|stage| stage.scale.of(SPACE)).max().unwrap_or(SPACE)
+    /// What enlarges the video from the beginning of stage `number` on, from 1, to the finished clip, in order; for 0, that of
+    /// a given clip.
+    pub fn enlargements(&self, number: usize) -> impl DoubleEndedIterator<Item = Enlarges> {
+        let later = self.stages.get(number..).unwrap_or_default().iter();
+        later.filter_map(|stage| stage.start.enlarges()).chain(self.enlarges)
     }
 
-    /// Which streams there are in any stage.
+    /// What enlarges the video on its way, if anything does: a run reads one upscaler.
+    pub fn upscaler(&self) -> Option<Enlarges> {
+        self.enlargements(0).next()
+    }
+
+    /// Has the video enlarged by another upscaler. False where nothing enlarges it.
+    pub fn with_upscaler(&mut self, by: Enlarges) -> bool {
+        let starts = self.stages.iter_mut().filter_map(|stage| match &mut stage.start {
+            Start::Previous(Some(enlarges)) => Some(enlarges),
+            Start::Previous(None) | Start::Noise => None,
+        });
+        starts.chain(&mut self.enlarges).map(|enlarges| *enlarges = by).count() > 0
+    }
+
+    /// The size of stage `number`, from 1, of a clip; for 0, that of a given one. `None` where an upscaler makes no such clip.
+    pub fn stage_size(&self, number: usize, clip: Size) -> Option<Size> {
+        self.enlargements(number).rev().try_fold(clip, |size, by| by.before(size))
+    }
+
+    /// Whether a clip may have so many latent rows or columns.
+    pub fn makes_cells(&self, cells: usize) -> bool {
+        self.enlargements(0).rev().try_fold(cells, |cells, by| by.cells_before(cells)).is_some_and(|n| n > 0)
+    }
+
+    /// Whether a clip may have so many latent frames.
+    pub fn makes_frames(&self, frames: usize) -> bool {
+        self.enlargements(0).rev().try_fold(frames, |n, by| by.frames_before(n)).is_some_and(|n| n > 0)
+    }
+
+    /// Which streams there are in any stage, or come of a given clip.
     pub fn streams(&self) -> PerStream<bool> {
         let there = |role: fn(&Stage) -> StreamRole| {
             self.stages.iter().any(|stage| role(stage) != StreamRole::Absent)
         };
-        PerStream { video: there(|stage| stage.roles.video), audio: there(|stage| stage.roles.audio) }
+        PerStream {
+            video: there(|stage| stage.roles.video) || self.stages.is_empty(),
+            audio: there(|stage| stage.roles.audio),
+        }
     }
 
     /// Whether a negative prompt is heard in any stage.
@@ -175,21 +203,15 @@ impl Recipe {
     }
 }
 
-impl Scale {
-    /// The clip's extent of which a stage has `extent`.
-    fn of(self, extent: usize) -> usize {
-        match self {
-            Scale::Full => extent,
-            Scale::Half => 2 * extent,
-        }
+impl Start {
+    /// What enlarges the video of the stage before.
+    pub fn enlarges(self) -> Option<Enlarges> {
+        if let Start::Previous(enlarges) = self { enlarges } else { None }
     }
 
-    /// The size of a stage of a clip.
-    pub fn size(self, clip: Size) -> Size {
-        match self {
-            Scale::Full => clip,
-            Scale::Half => clip.half(),
-        }
+    /// Whether it begins from the stage before.
+    pub fn is_previous(self) -> bool {
+        matches!(self, Start::Previous(_))
     }
 }
 
@@ -228,14 +250,13 @@ impl Stage {
         self.items.iter().filter_map(|item| item.reference())
     }
 
-    /// Its steps in a clip of a size.
-    pub fn schedule(&self, clip: Size) -> Schedule {
+    /// Its steps where it has this size.
+    pub fn schedule(&self, size: Size) -> Schedule {
         let levels = match &self.levels {
             StageLevels::List(sigmas) => Levels::List(sigmas.clone()),
-            StageLevels::Shifted { steps, tokens } => Levels::Shifted {
-                steps: *steps,
-                tokens: tokens.unwrap_or_else(|| self.scale.size(clip).video_tokens()),
-            },
+            StageLevels::Shifted { steps, tokens } => {
+                Levels::Shifted { steps: *steps, tokens: tokens.unwrap_or_else(|| size.video_tokens()) }
+            }
         };
         Schedule { solver: self.solver, levels }
     }
@@ -248,22 +269,23 @@ impl Stage {
 
 impl fmt::Display for Recipe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "recipe {}   audio of stage {}", self.name, self.audio_of + 1)?;
-        self.stages.iter().enumerate().try_for_each(|(i, stage)| write!(f, "  stage {}{stage}", i + 1))
+        match self.stages.get(self.audio_of) {
+            Some(_) => writeln!(f, "recipe {}   audio of stage {}", self.name, self.audio_of + 1)?,
+            None => writeln!(f, "recipe {}   a given clip", self.name)?,
+        }
+        for (number, stage) in (1..).zip(&self.stages) {
+            let smaller: Vec<_> = self.enlargements(number).map(Enlarges::smaller).collect();
+            let size = if smaller.is_empty() { "full size".to_string() } else { smaller.join(" and ") };
+            write!(f, "  stage {number}   {size}{stage}")?;
+        }
+        self.enlarges.map_or(Ok(()), |by| writeln!(f, "  upscaled  {}", by.name()))
     }
 }
 
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scale = match self.scale {
-            Scale::Full => "full size",
-            Scale::Half => "half size",
-        };
-        let start = match self.start {
-            Start::Noise => "from noise",
-            Start::Previous => "from the stage before",
-        };
-        writeln!(f, "   {scale}, {start}")?;
+        let start = if self.start.is_previous() { "from the stage before" } else { "from noise" };
+        writeln!(f, ", {start}")?;
         for (stream, role) in [("video", self.roles.video), ("audio", self.roles.audio)] {
             match role {
                 StreamRole::Denoised => {}

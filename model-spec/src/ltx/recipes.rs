@@ -1,8 +1,9 @@
 //! The recipes that can be named (docs/model/pipelines.md 1).
 
+use super::config::Enlarges;
 use super::guidance::{Guidance, Scales};
 use super::pass_input::PerStream;
-use super::recipe::{Adapter, Item, Recipe, Reference, Scale, Stage, StageLevels, Start, StreamRole};
+use super::recipe::{Adapter, Item, Recipe, Reference, Stage, StageLevels, Start, StreamRole};
 use super::schedule::{
     DISTILLED_SIGMAS, GUIDED_STEPS, GUIDED_TOKENS, HQ_STEPS, RETAKE_STEPS, STAGE_2_SIGMAS,
 };
@@ -21,7 +22,7 @@ const INTERPOLATED: usize = 2;
 pub type Row = (&'static str, &'static str, fn() -> Recipe);
 
 /// The recipes that can be named.
-pub const RECIPES: [Row; 13] = [
+pub const RECIPES: [Row; 14] = [
     ("distilled", "the distilled checkpoint at half size, then at full size", distilled),
     ("distilled-single-stage", "the distilled checkpoint at full size at once", distilled_single_stage),
     ("one-stage", "the dev checkpoint, guided, at full size at once", one_stage),
@@ -35,13 +36,13 @@ pub const RECIPES: [Row; 13] = [
     ("retake-video", "as retake, the video alone", retake_video),
     ("retake-audio", "as retake, the sound alone", retake_audio),
     ("retake-dev", "as retake, the dev checkpoint, guided", retake_dev),
+    ("upscale", "a given clip enlarged by a latent upscaler, without denoising", upscale),
 ];
 
 impl Stage {
     /// Distilled: from noise, one pass a step.
-    fn distilled(scale: Scale) -> Stage {
+    fn distilled() -> Stage {
         Stage {
-            scale,
             roles: PerStream { video: StreamRole::Denoised, audio: StreamRole::Denoised },
             start: Start::Noise,
             guidance: None,
@@ -53,7 +54,7 @@ impl Stage {
     }
 
     /// Guided, from noise (docs/model/sampling.md 7.3, standard).
-    fn guided(scale: Scale) -> Stage {
+    fn guided() -> Stage {
         Stage {
             guidance: Some(Guidance {
                 uncond: true,
@@ -62,16 +63,16 @@ impl Stage {
                 scales: Scales::STANDARD,
             }),
             levels: StageLevels::Shifted { steps: GUIDED_STEPS, tokens: Some(GUIDED_TOKENS) },
-            ..Stage::distilled(scale)
+            ..Stage::distilled()
         }
     }
 
-    /// What refines a smaller stage at full size.
+    /// What refines a stage of half the size.
     fn refining() -> Stage {
         Stage {
-            start: Start::Previous,
+            start: Start::Previous(Some(Enlarges::SpaceX2)),
             levels: StageLevels::List(STAGE_2_SIGMAS.to_vec()),
-            ..Stage::distilled(Scale::Full)
+            ..Stage::distilled()
         }
     }
 
@@ -81,32 +82,27 @@ impl Stage {
     }
 }
 
-fn distilled() -> Recipe {
-    Recipe {
-        name: "distilled".to_string(),
-        stages: vec![Stage::distilled(Scale::Half), Stage::refining()],
-        audio_of: 1,
+impl Recipe {
+    /// Of stages that end at the clip's size; `audio_of` says whose audio is the clip's, from 0.
+    fn staged(name: &str, stages: Vec<Stage>, audio_of: usize) -> Recipe {
+        Recipe { name: name.to_string(), stages, enlarges: None, audio_of }
     }
+}
+
+fn distilled() -> Recipe {
+    Recipe::staged("distilled", vec![Stage::distilled(), Stage::refining()], 1)
 }
 
 fn distilled_single_stage() -> Recipe {
-    Recipe {
-        name: "distilled-single-stage".to_string(),
-        stages: vec![Stage::distilled(Scale::Full)],
-        audio_of: 0,
-    }
+    Recipe::staged("distilled-single-stage", vec![Stage::distilled()], 0)
 }
 
 fn one_stage() -> Recipe {
-    Recipe { name: "one-stage".to_string(), stages: vec![Stage::guided(Scale::Full)], audio_of: 0 }
+    Recipe::staged("one-stage", vec![Stage::guided()], 0)
 }
 
 fn two_stage() -> Recipe {
-    Recipe {
-        name: "two-stage".to_string(),
-        stages: vec![Stage::guided(Scale::Half), Stage::refining().with_distilled_adapter(1.0)],
-        audio_of: 0,
-    }
+    Recipe::staged("two-stage", vec![Stage::guided(), Stage::refining().with_distilled_adapter(1.0)], 0)
 }
 
 /// docs/model/pipelines.md 5.
@@ -117,14 +113,14 @@ fn two_stage_hq() -> Recipe {
         guidance: Some(guidance),
         solver: Solver::RES_2S,
         levels: StageLevels::Shifted { steps: HQ_STEPS, tokens: None },
-        ..Stage::guided(Scale::Half)
+        ..Stage::guided()
     };
     let second = Stage { solver: Solver::RES_2S, ..Stage::refining() };
-    Recipe {
-        name: "two-stage-hq".to_string(),
-        stages: vec![first.with_distilled_adapter(0.25), second.with_distilled_adapter(0.5)],
-        audio_of: 0,
-    }
+    Recipe::staged(
+        "two-stage-hq",
+        vec![first.with_distilled_adapter(0.25), second.with_distilled_adapter(0.5)],
+        0,
+    )
 }
 
 /// docs/model/pipelines.md 7: an image of the first frame is a keyframe like the others.
@@ -139,10 +135,10 @@ fn ic_lora() -> Recipe {
     let reference = Reference { downscale: 2, temporal_scale: 1, weighed: false };
     let mut first = Stage {
         adapter: Some(Adapter { strength: 1.0, rank: CONTROL_RANK, merged: false }),
-        ..Stage::distilled(Scale::Half)
+        ..Stage::distilled()
     };
     first.items.push(Item::Reference(reference));
-    Recipe { name: "ic-lora".to_string(), stages: vec![first, Stage::refining()], audio_of: 1 }
+    Recipe::staged("ic-lora", vec![first, Stage::refining()], 1)
 }
 
 /// docs/model/pipelines.md 11.
@@ -150,11 +146,11 @@ fn text_to_audio() -> Recipe {
     let mut stage = Stage {
         roles: PerStream { video: StreamRole::Absent, audio: StreamRole::Denoised },
         items: Vec::new(),
-        ..Stage::guided(Scale::Full)
+        ..Stage::guided()
     };
     // There is no video to be isolated from.
     stage.guidance.iter_mut().for_each(|guidance| guidance.modality = false);
-    Recipe { name: "text-to-audio".to_string(), stages: vec![stage], audio_of: 0 }
+    Recipe::staged("text-to-audio", vec![stage], 0)
 }
 
 /// docs/model/pipelines.md 9.
@@ -166,8 +162,8 @@ fn audio_to_video() -> Recipe {
 
 /// docs/model/pipelines.md 10.
 fn retake() -> Recipe {
-    let stage = Stage { items: vec![Item::Region], ..Stage::distilled(Scale::Full) };
-    Recipe { name: "retake".to_string(), stages: vec![stage], audio_of: 0 }
+    let stage = Stage { items: vec![Item::Region], ..Stage::distilled() };
+    Recipe::staged("retake", vec![stage], 0)
 }
 
 fn retake_video() -> Recipe {
@@ -184,6 +180,11 @@ fn retake_audio() -> Recipe {
 
 fn retake_dev() -> Recipe {
     let levels = StageLevels::Shifted { steps: RETAKE_STEPS, tokens: Some(GUIDED_TOKENS) };
-    let stage = Stage { items: vec![Item::Region], levels, ..Stage::guided(Scale::Full) };
-    Recipe { name: "retake-dev".to_string(), stages: vec![stage], audio_of: 0 }
+    let stage = Stage { items: vec![Item::Region], levels, ..Stage::guided() };
+    Recipe::staged("retake-dev", vec![stage], 0)
+}
+
+/// docs/model/upsampler.md 6: what lies between two stages, between an encoder and a decoder.
+fn upscale() -> Recipe {
+    Recipe { enlarges: Some(Enlarges::SpaceX2), ..Recipe::staged("upscale", Vec::new(), 0) }
 }

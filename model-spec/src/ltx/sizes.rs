@@ -14,7 +14,10 @@ pub struct Size {
     pub width: usize,
     pub height: usize,
     pub frames: usize,
+    /// Frames per second of the clip.
     pub fps: f64,
+    /// Frames of the clip from one frame of the stage to the next: 1, and more before frames are added.
+    pub stride: usize,
 }
 
 impl Size {
@@ -27,14 +30,10 @@ impl Size {
         self.latent().iter().product()
     }
 
-    /// round(25·frames/fps), halves to even.
+    /// round(25·frames/fps) of the clip, halves to even: as many in every stage.
     pub fn audio_tokens(&self) -> usize {
-        (self.frames as f64 / self.fps * 25.0).round_ties_even() as usize
-    }
-
-    /// Half of width and height: the first of two stages.
-    pub fn half(&self) -> Size {
-        Size { width: self.width / 2, height: self.height / 2, ..*self }
+        let frames = self.frames.saturating_sub(1) * self.stride + 1;
+        (frames as f64 / self.fps * 25.0).round_ties_even() as usize
     }
 
     /// Midpoints of the latent cells along time (seconds), height and width (pixels), each from its rounded f32
@@ -48,8 +47,9 @@ impl Size {
     /// (pixels of the clip) (docs/model/pipelines.md 2.4).
     pub fn reference_cells(&self, reference: Reference) -> [Vec<[f32; 2]>; 3] {
         let [frames, rows, cols] = reference.latent(*self);
-        let rate = self.fps as f32 / reference.temporal_scale as f32;
-        let earlier = (reference.temporal_scale - 1) as f32 / self.fps as f32;
+        let every = reference.temporal_scale * self.stride;
+        let rate = self.fps as f32 / every as f32;
+        let earlier = (every - self.stride) as f32 / self.fps as f32;
         let frame = |f: usize| ((TIME * f + 1).saturating_sub(TIME) as f32 / rate - earlier).max(0.0);
         let wide = (SPACE * reference.downscale) as f32;
         let pixels = |n: usize| (0..n).map(|i| [i as f32 * wide, (i + 1) as f32 * wide]).collect();
@@ -78,7 +78,7 @@ impl Size {
     /// Start and end of the latent cells along each axis.
     fn video_cells(&self) -> [Vec<[f32; 2]>; 3] {
         let [t, h, w] = self.latent();
-        let frame = |f: usize| ((TIME * f + 1).saturating_sub(TIME)) as f32 / self.fps as f32;
+        let frame = |f: usize| (((TIME * f + 1).saturating_sub(TIME)) * self.stride) as f32 / self.fps as f32;
         let pixels = |n: usize| (0..n).map(|i| [(SPACE * i) as f32, (SPACE * (i + 1)) as f32]).collect();
         [(0..t).map(|f| [frame(f), frame(f + 1)]).collect(), pixels(h), pixels(w)]
     }
@@ -104,4 +104,23 @@ impl Size {
 /// The midpoints of cells.
 pub fn mids(cells: &[[f32; 2]]) -> Vec<f32> {
     cells.iter().map(|[start, end]| (start + end) / 2.0).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A stage of every second frame lies where a clip of half the rate does, and has the sound of the whole one.
+    #[test]
+    fn a_stage_of_every_second_frame_lasts_as_long_as_its_clip() {
+        let clip = Size { width: 64, height: 96, frames: 33, fps: 24.0, stride: 1 };
+        let stage = Size { frames: 17, stride: 2, ..clip };
+        let slow = Size { frames: 17, fps: 12.0, ..clip };
+        assert_eq!(stage.video_spans(), slow.video_spans());
+        assert_eq!((stage.audio_tokens(), stage.audio_spans()), (34, clip.audio_spans()));
+        // round(25 * 17 / 12): a clip of half the rate would have another one.
+        assert_eq!(slow.audio_tokens(), 35);
+        let reference = Reference { downscale: 1, temporal_scale: 2, weighed: false };
+        assert_eq!(stage.reference_cells(reference), slow.reference_cells(reference));
+    }
 }

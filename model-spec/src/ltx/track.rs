@@ -3,7 +3,7 @@
 use super::conditioning::{Conditioning, Held, Hidden, Region};
 use super::layout::{audio_tokens, video_tokens};
 use super::pass_input::PerStream;
-use super::recipe::{Item, Stage, Start, StreamRole};
+use super::recipe::{Item, Stage, StreamRole};
 use super::recorder::Recorder;
 use super::sampler::held;
 use super::sizes::Size;
@@ -87,8 +87,8 @@ impl Recorder<'_> {
         size: Size,
         conditioning: &Conditioning,
     ) -> PerStream<Option<Track>> {
-        let scale = (stage.start == Start::Previous)
-            .then(|| b.port("noise_scale", Role::NoiseScale, Dtype::F32, &[1]));
+        let scale =
+            stage.start.is_previous().then(|| b.port("noise_scale", Role::NoiseScale, Dtype::F32, &[1]));
         let has_region = stage.items.contains(&Item::Region);
         let hidden = conditioning.hidden;
         let bias = conditioning.bias.or(hidden.map(|hidden| hidden.bias));

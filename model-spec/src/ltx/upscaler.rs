@@ -3,7 +3,7 @@
 use super::config::{Enlarges, Upscaler};
 use super::conv;
 use super::sequence::sequence;
-use super::sizes::{SPACE, Size};
+use super::sizes::{SPACE, Size, TIME};
 use super::statistics::Statistics;
 use crate::lang::{Builder, Op, Source, Value};
 
@@ -11,12 +11,32 @@ const NORM_GROUPS: usize = 32;
 const NORM_EPS: f32 = 1e-5;
 
 impl Enlarges {
-    /// As it is said to users.
+    pub const ALL: [Enlarges; 3] = [Enlarges::SpaceX2, Enlarges::SpaceX1_5, Enlarges::TimeX2];
+
+    /// As users say it.
     pub fn name(self) -> &'static str {
         match self {
-            Enlarges::SpaceX2 => "space x2",
-            Enlarges::SpaceX1_5 => "space x1.5",
-            Enlarges::TimeX2 => "time x2",
+            Enlarges::SpaceX2 => "spatial-x2",
+            Enlarges::SpaceX1_5 => "spatial-x1.5",
+            Enlarges::TimeX2 => "temporal-x2",
+        }
+    }
+
+    /// How large something is that it is going to enlarge.
+    pub fn smaller(self) -> &'static str {
+        match self {
+            Enlarges::SpaceX2 => "half size",
+            Enlarges::SpaceX1_5 => "two thirds of the size",
+            Enlarges::TimeX2 => "half the frames",
+        }
+    }
+
+    /// The file of its weights.
+    pub fn source(self) -> Source {
+        match self {
+            Enlarges::SpaceX2 => Source::SpatialUpscaler,
+            Enlarges::SpaceX1_5 => Source::SpatialUpscalerX1_5,
+            Enlarges::TimeX2 => Source::TemporalUpscaler,
         }
     }
 
@@ -29,18 +49,36 @@ impl Enlarges {
         }
     }
 
+    /// The latent rows or columns of which it makes so many; `None` where none are.
+    pub fn cells_before(self, cells: usize) -> Option<usize> {
+        let before = match self {
+            Enlarges::SpaceX2 => cells / 2,
+            Enlarges::SpaceX1_5 => 2 * cells / 3,
+            Enlarges::TimeX2 => cells,
+        };
+        let [_, after, _] = self.latent([1, before, 1]);
+        (before > 0 && after == cells).then_some(before)
+    }
+
+    /// The latent frames of which it makes so many; `None` where none are. One frame alone has nothing between to be added.
+    pub fn frames_before(self, frames: usize) -> Option<usize> {
+        match self {
+            Enlarges::SpaceX2 | Enlarges::SpaceX1_5 => Some(frames),
+            Enlarges::TimeX2 => (frames >= 3 && frames % 2 == 1).then_some(frames.div_ceil(2)),
+        }
+    }
+
     /// The size of which this one is made; `None` where none is.
     pub fn before(self, size: Size) -> Option<Size> {
-        let before = match self {
-            Enlarges::SpaceX2 => size.half(),
-            Enlarges::SpaceX1_5 => {
-                let smaller = |pixels: usize| pixels / SPACE * 2 / 3 * SPACE;
-                Size { width: smaller(size.width), height: smaller(size.height), ..size }
-            }
-            Enlarges::TimeX2 => Size { frames: (size.frames - 1) / 2 + 1, fps: size.fps / 2.0, ..size },
-        };
-        let legal = before.latent().iter().all(|n| *n > 0) && self.latent(before.latent()) == size.latent();
-        legal.then_some(before)
+        let [frames, rows, columns] = size.latent();
+        let stride = if self == Enlarges::TimeX2 { 2 * size.stride } else { size.stride };
+        Some(Size {
+            width: SPACE * self.cells_before(columns)?,
+            height: SPACE * self.cells_before(rows)?,
+            frames: TIME * (self.frames_before(frames)? - 1) + 1,
+            fps: size.fps,
+            stride,
+        })
     }
 }
 
@@ -48,7 +86,7 @@ impl Enlarges {
 pub fn upscale(b: &Builder, cfg: &Upscaler, z: Value) -> Value {
     let statistics = Statistics::of(b, "vae", cfg.channels);
     let x = statistics.denormalize(b, z);
-    let x = b.component(Source::SpatialUpscaler, "", || network(b, cfg, x));
+    let x = b.component(cfg.enlarges.source(), "", || network(b, cfg, x));
     statistics.normalize(b, x)
 }
 

@@ -1,5 +1,6 @@
 //! Targets: what one plan is compiled for.
 
+mod check;
 mod stages;
 
 use std::collections::BTreeMap;
@@ -9,9 +10,9 @@ use serde::Deserialize;
 use thiserror::Error as ThisError;
 
 use crate::lang::Dtype;
-use crate::ltx::config::{TEXT_TOKENS, Transformer};
+use crate::ltx::config::{Enlarges, TEXT_TOKENS, Transformer};
 use crate::ltx::recipe::Recipe;
-use crate::ltx::sizes::{Size, TIME};
+use crate::ltx::sizes::Size;
 use crate::ltx::skip::Skip;
 use stages::{GuidanceField, StageField};
 
@@ -101,11 +102,8 @@ pub struct Preset {
     pub model: Model,
 }
 
-/// The largest extents that are accepted: far beyond any card, small enough for sums of bytes in 64 bits.
-const MAX_SIDE: usize = 1 << 14;
 /// The most keyframes that a target may have room for.
 pub const MAX_KEYFRAMES: usize = 32;
-const MAX_FRAMES: usize = (1 << 14) + 1;
 const MAX_VRAM: u64 = 1 << 40;
 
 #[derive(Deserialize)]
@@ -124,6 +122,7 @@ struct File {
     preview: Option<bool>,
     attention_mask: Option<bool>,
     keyframes: Option<usize>,
+    upscaler: Option<String>,
     #[serde(default)]
     skip: Skip,
     guidance: Option<GuidanceField>,
@@ -151,7 +150,7 @@ impl Target {
         let (_, p) = PRESETS.iter().find(|(n, _)| *n == name)?;
         Some(Target {
             name: name.to_string(),
-            size: Size { width: p.width, height: p.height, frames: p.frames, fps: 24.0 },
+            size: Size { width: p.width, height: p.height, frames: p.frames, fps: 24.0, stride: 1 },
             recipe: Recipe::named(p.recipe)?,
             dtype: Dtype::Bf16,
             text_tokens: TEXT_TOKENS,
@@ -178,12 +177,15 @@ impl Target {
             Dtype::Bf16
         });
         let mut recipe = stages::recipe(&file.pipeline, file.guidance, file.stage, &mut problems);
+        if let Some(name) = &file.upscaler {
+            enlarge(&mut recipe, name, &mut problems);
+        }
         let mut side = |name: &str, said: Option<usize>| {
             if said.is_none() && recipe.streams().video {
                 problems.push(format!("{name} is not said; wanted pixels"));
             }
             // Without video the smallest frame stands for one.
-            said.unwrap_or(recipe.grid())
+            said.unwrap_or(recipe.smallest_side())
         };
         let (width, height) = (side("width", file.width), side("height", file.height));
         if let Some(keyframes) = file.keyframes {
@@ -197,7 +199,7 @@ impl Target {
             file.vram.and_then(|text| parse_vram(&text).map_err(|problem| problems.push(problem)).ok());
         let target = Target {
             name: name.to_string(),
-            size: Size { width, height, frames: file.frames, fps: file.fps },
+            size: Size { width, height, frames: file.frames, fps: file.fps, stride: 1 },
             recipe,
             dtype,
             text_tokens: file.text_tokens.unwrap_or(TEXT_TOKENS),
@@ -243,58 +245,17 @@ impl Target {
             })
             .collect()
     }
+}
 
-    fn problems(&self) -> Vec<String> {
-        let mut out = Vec::new();
-        let (grid, s) = (self.recipe.grid(), &self.size);
-        for (name, side) in [("width", s.width), ("height", s.height)] {
-            if side == 0 || side % grid != 0 || side > MAX_SIDE {
-                let (below, above) = (side / grid * grid, (side / grid + 1) * grid);
-                let near = match (below, above) {
-                    (0, above) => format!("the smallest is {above}"),
-                    (below, above) if above > MAX_SIDE => format!("the nearest is {}", below.min(MAX_SIDE)),
-                    (below, above) => format!("the nearest are {below} and {above}"),
-                };
-                out.push(format!(
-                    "{name} is {side}; a {} target wants a multiple of {grid}: {near}",
-                    self.recipe.name
-                ));
-            }
+/// Has the video of a recipe enlarged by the upscaler of this name.
+fn enlarge(recipe: &mut Recipe, name: &str, problems: &mut Vec<String>) {
+    match Enlarges::ALL.into_iter().find(|by| by.name() == name) {
+        Some(by) if recipe.with_upscaler(by) => {}
+        Some(_) => problems.push(format!("upscaler is {name:?}, and {} enlarges nothing", recipe.name)),
+        None => {
+            let known = stages::quoted(Enlarges::ALL.map(Enlarges::name));
+            problems.push(format!("upscaler is {name:?}; wanted one of {known}"));
         }
-        if s.frames == 0 || s.frames % TIME != 1 || s.frames > MAX_FRAMES {
-            let below = (s.frames.saturating_sub(1) / TIME * TIME + 1).min(MAX_FRAMES);
-            let near = match below + TIME {
-                above if above > MAX_FRAMES => format!("the nearest is {below}"),
-                above => format!("the nearest are {below} and {above}"),
-            };
-            out.push(format!("frames is {}; wanted 8k + 1: {near}", s.frames));
-        }
-        if !(s.fps.is_finite() && s.fps > 0.0 && s.fps <= 1000.0) {
-            out.push(format!("fps is {}; wanted a number above 0 and up to 1000", s.fps));
-        } else if s.frames > 0 && s.audio_tokens() == 0 {
-            let fastest = s.frames as f64 * 50.0;
-            out.push(format!(
-                "{} frames at {} fps leave no audio token; wanted fewer than {fastest} fps, or more frames",
-                s.frames, s.fps
-            ));
-        } else if s.frames > 0 && s.audio_tokens() > 1 << 20 {
-            out.push(format!(
-                "{} frames at {} fps make {} audio tokens; wanted at most 1048576",
-                s.frames,
-                s.fps,
-                s.audio_tokens()
-            ));
-        }
-        if self.text_tokens == 0 || self.text_tokens > 1 << 16 {
-            out.push(format!("text_tokens is {}; wanted 1 to 65536", self.text_tokens));
-        }
-        if self.recipe.keyframes() > MAX_KEYFRAMES {
-            out.push(format!("keyframes is {}; wanted 0 to {MAX_KEYFRAMES}", self.recipe.keyframes()));
-        }
-        if self.timestep_classes == 0 {
-            out.push("timestep_classes is 0; wanted at least 1".to_string());
-        }
-        out
     }
 }
 

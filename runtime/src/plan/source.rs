@@ -5,7 +5,10 @@
 pub enum Source {
     Checkpoint,
     TextEncoder,
+    /// The spatial x2 one.
     SpatialUpscaler,
+    SpatialUpscalerX1_5,
+    TemporalUpscaler,
     /// The adapters in the slot of this number.
     Adapter(u8),
     /// The checkpoint with the adapters of this slot merged into it.
@@ -13,6 +16,20 @@ pub enum Source {
 }
 
 impl Source {
+    /// Those that a model's files are, of which a plan reads one upscaler at most.
+    pub const FILES: [Source; 5] = [
+        Source::Checkpoint,
+        Source::TextEncoder,
+        Source::SpatialUpscaler,
+        Source::SpatialUpscalerX1_5,
+        Source::TemporalUpscaler,
+    ];
+
+    /// Whether it is one of the upscalers.
+    pub const fn is_upscaler(self) -> bool {
+        matches!(self, Source::SpatialUpscaler | Source::SpatialUpscalerX1_5 | Source::TemporalUpscaler)
+    }
+
     /// The file that its tensors stand in, before anything is merged into them.
     pub const fn file(self) -> Source {
         match self {
@@ -26,6 +43,8 @@ impl Source {
             Source::Checkpoint => "checkpoint",
             Source::TextEncoder => "text encoder",
             Source::SpatialUpscaler => "spatial upscaler",
+            Source::SpatialUpscalerX1_5 => "spatial x1.5 upscaler",
+            Source::TemporalUpscaler => "temporal upscaler",
             Source::Adapter(_) => "adapter",
             Source::Merged(_) => "checkpoint with adapters",
         }

@@ -9,6 +9,8 @@ use clap::{Args, ValueEnum};
 use zoetrope_model_spec::ltx::sizes::TIME;
 use zoetrope_runtime::plan::{Facts, Plan, Port, Role};
 
+use super::ask::{self, Ask, named};
+use super::build::Shape;
 use crate::failure::Failure;
 use crate::media::{AUDIO_RATES, Footage, SAMPLE_RATE, Sound, SourceError};
 use crate::tensors::{Named, Tensor};
@@ -55,6 +57,7 @@ fn seconds(text: &str) -> Result<f64, String> {
 pub struct Given {
     /// A video, and the frame of the clip that it begins at.
     footage: Option<(Footage, usize)>,
+    /// As many frames as the plan takes.
     frames: usize,
     /// From the clip's beginning on.
     sound: Option<Sound>,
@@ -64,8 +67,11 @@ pub struct Given {
 
 /// What a plan is given.
 struct Wants {
-    footage: bool,
+    /// A video of this shape.
+    footage: Option<Shape>,
     sound: bool,
+    /// Whether the clip has the video's own sound, because the plan makes none.
+    keeps_sound: bool,
     /// The streams of which a part is made anew, with the ports that say where it begins and ends.
     spans: BTreeMap<String, [String; 2]>,
 }
@@ -83,14 +89,36 @@ impl Wants {
             spans.entry(stream.to_string()).or_default()[end] = port.name.to_string();
         }
         Wants {
-            footage: ports.iter().any(|port| port.role == Role::Footage),
-            sound: ports.iter().any(|port| port.role == Role::Spectrogram),
+            footage: ask::footage(plan).and_then(|port| shape(port, &plan.facts)),
+            sound: ask::sound(plan),
+            keeps_sound: plan.results() == [Role::Video],
             spans,
         }
     }
 }
 
+/// The shape of a video that lasts as long as a plan's clip.
+fn shape(port: &Port, facts: &Facts) -> Option<Shape> {
+    let [.., frames, height, width] = port.shape[..] else { return None };
+    let between = |frames: u32| f64::from(frames.max(2) - 1);
+    let fps = facts.fps * (between(frames) / between(facts.frames));
+    Some(Shape { width: width as usize, height: height as usize, frames: frames as usize, fps })
+}
+
 impl GivenArgs {
+    /// A video, and nothing else.
+    pub fn of_video(path: &Path) -> GivenArgs {
+        GivenArgs { video: Some(path.to_owned()), ..GivenArgs::default() }
+    }
+
+    /// What it asks of a plan.
+    pub fn asks(&self) -> Vec<Ask<'_>> {
+        let span = self.start.is_some() || self.end.is_some() || self.extend.is_some();
+        let sound = self.audio.as_ref().map(|_| Ask::Sound);
+        let video = self.video.as_deref().map(Ask::Video);
+        [sound, video, span.then_some(Ask::Part)].into_iter().flatten().collect()
+    }
+
     /// The files that are given.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         [&self.audio, &self.video].into_iter().flatten().map(PathBuf::as_path)
@@ -123,26 +151,11 @@ impl GivenArgs {
     /// # Errors
     /// Names what is too much, or missing.
     pub fn check(&self, plan: &Plan) -> Result<(), Failure> {
-        let wants = Wants::of(plan);
-        let named = format!("plan {} ({})", plan.name, plan.facts.pipeline);
-        let recipes = |what: &str, recipes: &str| {
-            Failure::usage(format!(
-                "{named} takes no {what}\n  help  build one with pipeline = {recipes}: docs/given.md"
-            ))
-        };
-        let span = self.start.is_some() || self.end.is_some() || self.extend.is_some();
-        if self.audio.is_some() && !wants.sound {
-            return Err(recipes("sound", "\"audio-to-video\" or \"retake\""));
-        }
-        if self.video.is_some() && !wants.footage {
-            return Err(recipes("video", "\"retake\""));
-        }
-        if span && wants.spans.is_empty() {
-            return Err(recipes("part of a clip", "\"retake\""));
-        }
+        ask::check(plan, &self.asks())?;
+        let (wants, named) = (Wants::of(plan), named(plan));
         let missing =
             |what: &str, help: &str| Err(Failure::usage(format!("{named} wants {what}\n  help  {help}")));
-        if wants.footage && self.video.is_none() {
+        if wants.footage.is_some() && self.video.is_none() {
             return missing("a video", "--video FILE");
         }
         if wants.sound && self.audio.is_none() && self.video.is_none() {
@@ -166,26 +179,27 @@ impl GivenArgs {
     /// A file that cannot be used, or is of another rate, size or length than the plan's clip.
     pub fn open(&self, plan: &Plan) -> Result<Given, Failure> {
         let (wants, facts) = (Wants::of(plan), &plan.facts);
-        let (frames, clip) = (facts.frames as usize, f64::from(facts.frames) / facts.fps);
+        let clip = f64::from(facts.frames) / facts.fps;
+        let Shape { frames, fps, .. } = wants.footage.unwrap_or_else(|| Shape::of_plan(facts));
         let mut given = Given { frames, ..Given::default() };
         let mut span = [self.start.unwrap_or(0.0), self.end.unwrap_or(clip)];
         let mut silence = 0.0;
-        if let Some(path) = self.video.as_deref().filter(|_| wants.footage) {
+        if let Some((path, shape)) = self.video.as_deref().zip(wants.footage) {
             // More than is wanted, to know how many are too many.
             let footage = Footage::open(path, frames + TIME)?;
             note(path, footage.notes());
-            footage::check(path, &footage, plan, self.extend.is_some())?;
+            footage::check(path, &footage, plan, shape, self.extend.is_some())?;
             let have = footage.frames().min(frames);
             let first = if self.extend == Some(Extend::Before) { frames - have } else { 0 };
-            silence = first as f64 / facts.fps;
+            silence = first as f64 / fps;
             match self.extend {
-                Some(Extend::After) => span[0] = have as f64 / facts.fps,
+                Some(Extend::After) => span[0] = have as f64 / fps,
                 Some(Extend::Before) => span[1] = silence,
                 None => {}
             }
             given.footage = Some((footage, first));
         }
-        if wants.sound {
+        if wants.sound || (wants.keeps_sound && given.footage.is_some()) {
             given.sound = self.sound(&wants, facts)?.map(|sound| sound.delayed(silence).part(0.0, clip));
         }
         for (stream, ports) in &wants.spans {
@@ -204,6 +218,7 @@ impl GivenArgs {
             let Some(video) = &self.video else { return Ok(None) };
             return match opened_sound(video) {
                 Ok(sound) => Ok(Some(sound)),
+                Err(error) if error.is_missing() && !wants.sound => Ok(None),
                 Err(error) if error.is_missing() && wants.spans.contains_key("a") => {
                     terminal::note(format_args!(
                         "{} has no sound: all of the clip's is made",
@@ -281,113 +296,4 @@ impl Given {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::LazyLock;
-
-    use clap::Parser;
-    use zoetrope_compiler::frontend::compile_target;
-    use zoetrope_model_spec::ltx::recipe::Recipe;
-    use zoetrope_model_spec::ltx::sizes::Size;
-    use zoetrope_model_spec::target::Target;
-
-    use super::*;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        given: GivenArgs,
-    }
-
-    fn args(line: &[&str]) -> GivenArgs {
-        Line::try_parse_from([&["generate"], line].concat()).map_err(|e| e.to_string()).unwrap().given
-    }
-
-    fn plan(recipe: &str, frames: usize) -> Plan {
-        let recipe = Recipe::named(recipe).unwrap();
-        let size = Size { width: 64, height: 64, frames, fps: 25.0 };
-        let target = Target { recipe, size, ..Target::preset("res-tiny").unwrap() };
-        compile_target(&target, "".as_ref()).unwrap()
-    }
-
-    static RETAKE: LazyLock<Plan> = LazyLock::new(|| plan("retake", 9));
-
-    fn fixture(name: &str) -> String {
-        format!("{}/tests/fixtures/media/{name}", env!("CARGO_MANIFEST_DIR"))
-    }
-
-    fn refused(plan: &Plan, line: &[&str], words: &[&str]) {
-        let given = args(line);
-        let error = given.check(plan).and_then(|()| given.open(plan).map(|_| ())).unwrap_err();
-        assert_eq!(error.kind as u8, 2, "{error}");
-        assert!(words.iter().all(|word| error.message.contains(word)), "{words:?} are not in: {error}");
-    }
-
-    #[test]
-    fn a_plan_says_what_it_takes() {
-        let (plain, clip) = (plan("distilled-single-stage", 9), fixture("b-frames.mp4"));
-        refused(&plain, &["--audio", &clip], &["takes no sound", "audio-to-video"]);
-        refused(&plain, &["--video", &clip], &["takes no video", "\"retake\""]);
-        refused(&plain, &["--start", "1", "--end", "2"], &["takes no part of a clip"]);
-        args(&[]).check(&plain).unwrap();
-        let sung = plan("audio-to-video", 9);
-        refused(&sung, &[], &["wants a sound", "--audio FILE"]);
-        refused(&sung, &["--video", &clip], &["takes no video"]);
-        refused(&RETAKE, &["--start", "0", "--end", "1"], &["wants a video", "--video FILE"]);
-        refused(&RETAKE, &["--video", &clip], &["--start SECONDS --end SECONDS, or --extend"]);
-        for span in [["0.3", "0.2"], ["0.2", "0.2"], ["0.5", "0.6"]] {
-            refused(
-                &RETAKE,
-                &["--video", &clip, "--start", span[0], "--end", span[1]],
-                &["nothing lies between"],
-            );
-        }
-    }
-
-    /// 13 frames of 64x48 at 25 a second, with sound.
-    #[test]
-    fn a_video_fits_the_plan() {
-        let (clip, span) = (fixture("b-frames.mp4"), ["--start", "0.1", "--end", "0.2"]);
-        let line = |more: &[&'static str]| [&["--video", clip.as_str()], more].concat();
-        // Four frames too many are left out, and 48 rows are scaled to 64.
-        let given = args(&line(&span)).open(&RETAKE).unwrap();
-        let frames = given.footage().unwrap()(64, 64);
-        assert_eq!((frames.shape.as_slice(), given.spans.len()), (&[3, 9, 64, 64][..], 4));
-        let sound = given.kept_sound().unwrap();
-        assert!(sound.rate() == 44_100 && (sound.seconds() - 0.36).abs() < 1e-3, "{}", sound.seconds());
-
-        let shorter = plan("retake", 17);
-        refused(
-            &shorter,
-            &line(&span),
-            &["have  13 frames", "want  17 frames", "9 or 17 frames", "--extend after"],
-        );
-        refused(&RETAKE, &line(&["--extend", "after"]), &["want  fewer than 9 frames"]);
-        let ends = |given: &Given| given.spans.iter().map(|(_, at)| (at * 100.0).round()).collect::<Vec<_>>();
-        let after = args(&line(&["--extend", "after"])).open(&shorter).unwrap();
-        assert_eq!(ends(&after), [52.0, 68.0, 52.0, 68.0]);
-        let before = args(&line(&["--extend", "before"])).open(&shorter).unwrap();
-        assert_eq!(ends(&before), [0.0, 16.0, 0.0, 16.0]);
-        // The sound moves with its video.
-        let [left, _] = before.sound.as_ref().unwrap().channels();
-        assert!(left[..7056].iter().all(|x| *x == 0.0) && left.len() == 29_988, "{}", left.len());
-
-        let mut other = RETAKE.clone();
-        other.facts.fps = 30.0;
-        refused(&other, &line(&span), &["have  25 frames a second", "want  30", "fps = 25"]);
-        other.facts = Facts { fps: 25.0, width: 128, ..RETAKE.facts.clone() };
-        refused(&other, &line(&span), &["have  64x48", "want  128x64", "width = 64 and height = 64"]);
-    }
-
-    #[test]
-    fn a_sound_is_long_enough() {
-        let sung = plan("audio-to-video", 9);
-        let flac = fixture("sound.flac");
-        // 0.25 s are 6 frames; 0.36 s are wanted.
-        refused(&sung, &["--audio", &flac], &["too short", "want  0.36 s", "have  0.25 s", "1 frames"]);
-        let clip = fixture("b-frames.mp4");
-        let given = args(&["--audio", &clip, "--audio-start", "0.1"]).open(&sung).unwrap();
-        assert!(given.footage().is_none() && given.spans().is_empty());
-        assert_eq!(given.spectrogram().unwrap()(33).shape, [2, 33, 64]);
-        refused(&sung, &["--audio", &clip, "--audio-start", "0.3"], &["too short", "from 0.3 s on"]);
-    }
-}
+mod tests;

@@ -1,0 +1,74 @@
+//! `zoetrope upscale` on small clips: what it writes, with which sound.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use zoetrope::commands::{Cli, parse_from};
+use zoetrope::media::{Footage, Mp4Writer, Sound};
+use zoetrope_compiler::frontend::compile_target;
+use zoetrope_model_spec::target::Target;
+use zoetrope_runtime::plan::Plan;
+
+fn plan(upscaler: &str, [width, height, frames, fps]: [usize; 4]) -> Plan {
+    let text = format!(
+        "width = {width}\nheight = {height}\nframes = {frames}\nfps = {fps}\npipeline = \"upscale\"\n\
+         upscaler = \"{upscaler}\"\ndtype = \"bf16\"\nmodel = \"demo\"\n"
+    );
+    compile_target(&Target::parse("larger", &text).unwrap(), "".as_ref()).unwrap()
+}
+
+fn upscaled(clip: &Path, out: &Path, plan: &Plan) {
+    let args = ["zoetrope", "upscale", "-q", "--device", "cpu", "-o"].map(OsString::from);
+    let args = args.into_iter().chain([out.into(), clip.into()]);
+    let cli: Cli = parse_from(args).unwrap_or_else(|error| panic!("{error}"));
+    let tiny = zoetrope_generated::PLANS[0];
+    // Of two plans it takes the one that enlarges.
+    cli.run(&[tiny, plan]).unwrap_or_else(|failure| panic!("{failure}"));
+}
+
+/// Samples of both channels.
+fn sound(clip: &Path) -> (u32, [Vec<f32>; 2]) {
+    let sound = Sound::open(clip).unwrap();
+    (sound.rate(), sound.channels().map(<[f32]>::to_vec))
+}
+
+#[test]
+fn a_clip_is_enlarged_and_keeps_its_sound() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| -> PathBuf { folder.path().join(name) };
+    // 13 frames of 64x48, 25 a second, with sound.
+    let clip = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/media/b-frames.mp4");
+    let (rate, before) = sound(&clip);
+    for (upscaler, [width, height, frames, fps]) in [
+        ("spatial-x2", [128, 128, 9, 25]),
+        ("spatial-x1.5", [96, 96, 9, 25]),
+        ("temporal-x2", [64, 64, 17, 50]),
+    ] {
+        let out = at(&format!("{upscaler}.mp4"));
+        upscaled(&clip, &out, &plan(upscaler, [width, height, frames, fps]));
+        let footage = Footage::open(&out, 100).unwrap();
+        assert_eq!((footage.size(), footage.frames()), ((width, height), frames), "{upscaler}");
+        assert!((footage.fps() - fps as f64).abs() < 1e-6);
+        // As long as the clip, but for what the encoder of audio leaves out.
+        let (same, after) = sound(&out);
+        assert_eq!((same, after[0].len()), (rate, (frames * 44_100).div_ceil(fps)), "{upscaler}");
+        for (before, after) in before.iter().zip(&after) {
+            let power =
+                |values: &mut dyn Iterator<Item = f32>| values.map(|x| f64::from(x).powi(2)).sum::<f64>();
+            let whole = power(&mut before[..after.len()].iter().copied());
+            let apart = power(&mut before.iter().zip(after).map(|(a, b)| a - b));
+            assert!(whole > 1.0 && apart < 0.01 * whole, "{upscaler}: {apart} of {whole}");
+        }
+    }
+
+    // A clip without sound stays without.
+    let mut silent = Mp4Writer::new(64, 64, 25.0, &[]).unwrap();
+    (0..9u8).for_each(|i| silent.push_frame(&[60 + 10 * i; 64 * 96]).unwrap());
+    let mut bytes = Vec::new();
+    silent.finish().unwrap().write(&mut bytes).unwrap();
+    fs::write(at("silent.mp4"), bytes).unwrap();
+    upscaled(&at("silent.mp4"), &at("large.mp4"), &plan("spatial-x2", [128, 128, 9, 25]));
+    assert_eq!(Footage::open(&at("large.mp4"), 100).unwrap().frames(), 9);
+    assert!(Sound::open(&at("large.mp4")).unwrap_err().is_missing());
+}
