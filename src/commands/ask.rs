@@ -19,8 +19,8 @@ pub enum Ask<'a> {
     Images { first: bool, others: usize },
     /// A clip for a sound.
     Sound,
-    /// This video, kept in part.
-    Video(&'a Path),
+    /// This video, kept in part, or made longer.
+    Video { path: &'a Path, longer: bool },
     /// A span of time of a given clip, made anew.
     Part,
     /// So many videos that the clip follows.
@@ -100,7 +100,7 @@ impl Ask<'_> {
                 others + usize::from(first && !replaced) <= keyframes
             }
             Ask::Sound => sound(plan),
-            Ask::Video(_) => footage(plan).is_some() && hears(plan, 0),
+            Ask::Video { .. } => footage(plan).is_some() && hears(plan, 0),
             Ask::Part => part(plan),
             Ask::References(count) => references(plan) == count,
             Ask::AttentionStrength => takes(plan, |role| matches!(role, Role::ReferenceAttention { .. })),
@@ -126,8 +126,10 @@ impl Ask<'_> {
             }
             Ask::Images { first, others } => self.images_refused(plan, first, others),
             Ask::Sound => (has("takes no sound"), Build::like(plan, "audio-to-video")),
-            Ask::Video(path) => {
-                (has("takes no video"), of("retake", "retake-dev").sized(Shape::of_file(path)))
+            Ask::Video { path, longer } => {
+                let build = of("retake", "retake-dev");
+                let shape = Shape::of_file(path).map(|shape| if longer { shape.longer() } else { shape });
+                (has("takes no video"), build.sized(shape))
             }
             Ask::Part => (has("takes no part of a clip"), of("retake", "retake-dev")),
             Ask::References(count) => {
@@ -187,7 +189,7 @@ pub fn meets(plan: &Plan, asks: &[Ask<'_>]) -> bool {
 
 /// Whether a plan wants something that a request does not bring.
 pub fn wants_more(plan: &Plan, asks: &[Ask<'_>]) -> bool {
-    let video = asks.iter().any(|ask| matches!(ask, Ask::Video(_) | Ask::Upscaling(_)));
+    let video = asks.iter().any(|ask| matches!(ask, Ask::Video { .. } | Ask::Upscaling(_)));
     let brought =
         asks.iter().map(|ask| if let Ask::References(count) = ask { *count } else { 0 }).sum::<usize>();
     (hears(plan, 0) && !asks.contains(&Ask::Prompt))

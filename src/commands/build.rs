@@ -34,6 +34,12 @@ impl Shape {
         Some(Shape { width, height, frames: footage.total()?, fps: footage.fps() }.legal())
     }
 
+    /// With about a second more.
+    pub fn longer(self) -> Shape {
+        let second = (self.fps / TIME as f64).round().max(1.0) as usize * TIME;
+        Shape { frames: self.frames + second, ..self }
+    }
+
     /// The nearest one that a plan may have, with no more frames.
     pub fn legal(self) -> Shape {
         let side = |pixels: usize| ((pixels + SPACE / 2) / SPACE).max(1) * SPACE;

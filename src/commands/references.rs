@@ -7,6 +7,7 @@ use clap::Args;
 use zoetrope_runtime::plan::{Plan, Port, Role};
 
 use super::ask::{self, Ask, named};
+use super::build::{Build, Shape};
 use crate::adapters::Given;
 use crate::failure::Failure;
 use crate::media::Footage;
@@ -111,11 +112,13 @@ impl ReferenceArgs {
             let footage = Footage::open(&given.path, wanted)?;
             footage.notes().iter().for_each(|note| terminal::note(format_args!("{path}: {note}")));
             if footage.frames() < wanted {
+                let (name, have) = (&plan.name, footage.frames());
+                let shape = Shape { frames: have, ..Shape::of_plan(&plan.facts) }.legal();
+                let build = Build::same(plan, shape);
                 return Err(Failure::usage(format!(
-                    "{path} is too short for plan {}\n  want  {wanted} frames\n  have  {}\n  help  build a plan of fewer \
-                     frames",
-                    plan.name,
-                    footage.frames()
+                    "{path} is too short for plan {name}\n  want  {wanted} frames\n  have  {have}\n  help  build a plan of \
+                     {} frames:{build}",
+                    shape.frames
                 )));
             }
             let (have, want) = (footage.fps(), plan.facts.fps);
@@ -197,7 +200,8 @@ mod tests {
         refused(&after, &[], &["want  1\n  have  0", "--reference FILE"]);
         refused(&after, &["--reference", &format!("{clip}:1.5")], &["strength is 1.5", "0 to 1"]);
         refused(&after, &["--reference", &clip, "--attention-strength", "0.5"], &["attention = true"]);
-        refused(&plan(17, ""), &["--reference", &clip], &["too short", "want  17 frames", "have  13"]);
+        let short = ["too short", "want  17 frames", "have  13", "'frames = 9'", "'pipeline = \"ic-lora\"'"];
+        refused(&plan(17, ""), &["--reference", &clip], &short);
 
         let read = args(&["--reference", &format!("{clip}:0.5")]).open(&after).unwrap();
         assert_eq!(read.strengths()["v.reference1_strength"].reals(), [0.5]);

@@ -51,12 +51,17 @@ fn what_no_plan_does_is_refused_with_the_build_that_does() {
     let start = Role::RegionStart { stream: "v".into() };
     let reference = |number| Role::Reference { number, every: 1 };
     // A request, words that its refusal has, and what the built plan takes.
-    let cases: [(&[&str], &[&str], Role); 9] = [
+    let cases: [(&[&str], &[&str], Role); 10] = [
         (&["--audio", clip], &["takes no sound"], Role::Spectrogram),
         // The size is that of the video: 13 frames of 64x48, 25 a second.
         (
             &["--video", clip],
             &["takes no video", "'height = 64'", "'frames = 9'", "'fps = 25'"],
+            footage.clone(),
+        ),
+        (
+            &["--video", clip, "--extend", "after"],
+            &["takes no video", "'frames = 33'", "'fps = 25'"],
             footage.clone(),
         ),
         (&["--start", "0.1", "--end", "0.2"], &["takes no part of a clip"], start),

@@ -6,11 +6,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use zoetrope::commands::{Cli, parse_from};
-use zoetrope::media::{Footage, Sound};
+use zoetrope::media::Footage;
 use zoetrope_compiler::frontend::{compile_target, load_target};
 use zoetrope_model_spec::target::{PRESETS, Target};
 use zoetrope_runtime::plan::Plan;
 use zoetrope_test_support::asks_for_long;
+
+use crate::upscaled::same_sound;
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -162,19 +164,6 @@ fn the_page_of_all_ways_holds() {
     assert_eq!(run(folder.path(), Some(&["sound.wav"])), ["sound.wav"]);
 }
 
-/// The sound of a clip is that of `clip.mp4`, but for what the encoder of audio leaves out.
-fn same_sound(folder: &Path, name: &str) {
-    let [had, has] = ["clip.mp4", name].map(|name| Sound::open(&folder.join(name)).unwrap());
-    assert_eq!(had.rate(), has.rate());
-    let samples = had.channels()[0].len().min(has.channels()[0].len());
-    for (had, has) in had.channels().into_iter().zip(has.channels()) {
-        let power = |values: &mut dyn Iterator<Item = f32>| values.map(|x| f64::from(x).powi(2)).sum::<f64>();
-        let whole = power(&mut had[..samples].iter().copied());
-        let apart = power(&mut had[..samples].iter().zip(has).map(|(a, b)| a - b));
-        assert!(whole > 0.0 && apart < 0.01 * whole, "{name}: {apart} of {whole}");
-    }
-}
-
 #[test]
 fn every_command_of_the_page_makes_its_clip() {
     if !asks_for_long("every command of docs/ways.md") {
@@ -196,6 +185,6 @@ fn every_command_of_the_page_makes_its_clip() {
         assert_eq!(of(name), (size, frames, fps), "{name}");
     }
     for name in ["large.mp4", "larger.mp4", "smooth.mp4", "heard.mp4", "again-video.mp4"] {
-        same_sound(folder.path(), name);
+        same_sound(&folder.path().join("clip.mp4"), &folder.path().join(name), 1.0);
     }
 }

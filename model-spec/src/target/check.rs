@@ -23,7 +23,7 @@ fn near(have: usize, most: usize, legal: impl Fn(usize) -> bool) -> String {
 
 impl Recipe {
     fn makes_side(&self, pixels: usize) -> bool {
-        pixels % SPACE == 0 && self.makes_cells(pixels / SPACE)
+        pixels.is_multiple_of(SPACE) && self.makes_cells(pixels / SPACE)
     }
 
     fn makes_length(&self, frames: usize) -> bool {

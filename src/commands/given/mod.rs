@@ -10,7 +10,7 @@ use zoetrope_model_spec::ltx::sizes::TIME;
 use zoetrope_runtime::plan::{Facts, Plan, Port, Role};
 
 use super::ask::{self, Ask, named};
-use super::build::Shape;
+use super::build::{Build, Shape};
 use crate::failure::Failure;
 use crate::media::{AUDIO_RATES, Footage, SAMPLE_RATE, Sound, SourceError};
 use crate::tensors::{Named, Tensor};
@@ -115,7 +115,8 @@ impl GivenArgs {
     pub fn asks(&self) -> Vec<Ask<'_>> {
         let span = self.start.is_some() || self.end.is_some() || self.extend.is_some();
         let sound = self.audio.as_ref().map(|_| Ask::Sound);
-        let video = self.video.as_deref().map(Ask::Video);
+        let longer = self.extend.is_some();
+        let video = self.video.as_deref().map(|path| Ask::Video { path, longer });
         [sound, video, span.then_some(Ask::Part)].into_iter().flatten().collect()
     }
 
@@ -200,7 +201,7 @@ impl GivenArgs {
             given.footage = Some((footage, first));
         }
         if wants.sound || (wants.keeps_sound && given.footage.is_some()) {
-            given.sound = self.sound(&wants, facts)?.map(|sound| sound.delayed(silence).part(0.0, clip));
+            given.sound = self.sound(&wants, plan)?.map(|sound| sound.delayed(silence).part(0.0, clip));
         }
         for (stream, ports) in &wants.spans {
             // A sound that is not there is made from its beginning to its end.
@@ -212,7 +213,8 @@ impl GivenArgs {
     }
 
     /// The sound, from where the clip begins; `None` where there is none, and all of it is made.
-    fn sound(&self, wants: &Wants, facts: &Facts) -> Result<Option<Sound>, Failure> {
+    fn sound(&self, wants: &Wants, plan: &Plan) -> Result<Option<Sound>, Failure> {
+        let facts = &plan.facts;
         let clip = f64::from(facts.frames) / facts.fps;
         let Some(path) = &self.audio else {
             let Some(video) = &self.video else { return Ok(None) };
@@ -234,10 +236,11 @@ impl GivenArgs {
         // The last latent is complete a little before the clip's end.
         let short = clip - part.seconds() > 1.0 / f64::from(LATENTS_OF_SECOND);
         if short && !wants.spans.contains_key("a") {
-            let fits = footage::legal_frames((part.seconds() * facts.fps) as usize)[0];
+            let frames = footage::legal_frames((part.seconds() * facts.fps) as usize)[0];
+            let build = Build::same(plan, Shape { frames, ..Shape::of_plan(facts) });
             return Err(Failure::usage(format!(
                 "{} is too short for the clip\n  want  {clip:.2} s from {} s on\n  have  {:.2} s\n  \
-                 help  a plan of {fits} frames fits; or add silence",
+                 help  add silence, or build a plan of {frames} frames:{build}",
                 path.display(),
                 self.audio_start,
                 part.seconds()

@@ -151,7 +151,7 @@ fn a_sound_is_long_enough() {
     let sung = plan("audio-to-video", 9);
     let flac = fixture("sound.flac");
     // 0.25 s are 6 frames; 0.36 s are wanted.
-    refused(&sung, &["--audio", &flac], &["too short", "want  0.36 s", "have  0.25 s", "1 frames"]);
+    refused(&sung, &["--audio", &flac], &["too short", "want  0.36 s", "have  0.25 s", "'frames = 1'"]);
     let clip = fixture("b-frames.mp4");
     let given = args(&["--audio", &clip, "--audio-start", "0.1"]).open(&sung).unwrap();
     assert!(given.footage().is_none() && given.spans().is_empty());
