@@ -14,5 +14,6 @@ mod solver;
 mod stepped;
 mod tables;
 mod text;
+mod tiny;
 mod transformer;
 mod two_stage;
