@@ -3,7 +3,7 @@
 //! An [`Encoding`] says what bytes mean, a [`Matrix`] has the bytes. [`Matrix::decode`] is the meaning: every other way to
 //! read these bytes has to give its bits.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod blocks;
 mod gguf;

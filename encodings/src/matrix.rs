@@ -1,5 +1,7 @@
 //! A stored matrix, and its values.
 
+use multiversion::multiversion;
+
 use crate::rotation::{is_group, rotate};
 use crate::{Code, Encoding};
 
@@ -81,30 +83,32 @@ impl<'a> Matrix<'a> {
             let length = if inside == 0 && whole > 0 { whole } else { (granule - inside).min(out.len()) };
             let (here, rest) = out.split_at_mut(length);
             if inside == 0 && length.is_multiple_of(granule) {
-                self.granules(at, here);
+                granules(self, at, here);
             } else {
                 let spare = &mut spare[..granule];
-                self.granules(at - inside, spare);
+                granules(self, at - inside, spare);
                 here.copy_from_slice(&spare[inside..inside + length]);
             }
             (at, out) = (at + length, rest);
         }
     }
+}
 
-    /// Whole granules.
-    fn granules(&self, first: usize, out: &mut [f32]) {
-        match self.encoding {
-            Encoding::Plain(number) => number.decode(&self.codes[first * number.bytes()..], out),
-            Encoding::Scaled { code, blocks } => self.scaled(code, blocks, first, out),
-            Encoding::Rotated { blocks, group } => {
-                self.scaled(Code::I8, blocks, first, out);
-                out.chunks_exact_mut(group).for_each(rotate);
-            }
-            Encoding::Mxfp8 => self.mxfp8(first, out),
-            Encoding::Nvfp4 => self.nvfp4(first, out),
-            Encoding::Gguf(block) => {
-                block.decode(&self.codes[first / block.elements() * block.bytes()..], out);
-            }
+/// Whole granules. What this calls is inlined, so that it has the instructions of the machine; none of these joins a product
+/// and a sum, so the bits are the same on all.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx512dq+avx2", "x86_64+avx2"))]
+fn granules(matrix: &Matrix<'_>, first: usize, out: &mut [f32]) {
+    match matrix.encoding {
+        Encoding::Plain(number) => number.decode(&matrix.codes[first * number.bytes()..], out),
+        Encoding::Scaled { code, blocks } => matrix.scaled(code, blocks, first, out),
+        Encoding::Rotated { blocks, group } => {
+            matrix.scaled(Code::I8, blocks, first, out);
+            out.chunks_exact_mut(group).for_each(rotate);
+        }
+        Encoding::Mxfp8 => matrix.mxfp8(first, out),
+        Encoding::Nvfp4 => matrix.nvfp4(first, out),
+        Encoding::Gguf(block) => {
+            block.decode(&matrix.codes[first / block.elements() * block.bytes()..], out);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Numbers that stand for themselves.
 
-use half::{bf16, f16};
+use half::bf16;
 
 /// A number that is stored without a scale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,21 +33,78 @@ impl Number {
     }
 
     /// The numbers in `bytes`, as many as `out` has room for.
+    #[inline(always)]
     pub(crate) fn decode(self, bytes: &[u8], out: &mut [f32]) {
         match self {
             Number::F32 => each(bytes, out, f32::from_le_bytes),
-            Number::F16 => each(bytes, out, |b| f16::from_le_bytes(b).to_f32()),
-            Number::Bf16 => each(bytes, out, |b| bf16::from_le_bytes(b).to_f32()),
-            Number::E4m3 => each(bytes, out, |[b]| e4m3(b)),
-            Number::E5m2 => each(bytes, out, |[b]| e5m2(b)),
+            Number::F16 => each(
+                bytes,
+                out,
+                #[inline(always)]
+                |b| f16_value(u16::from_le_bytes(b)),
+            ),
+            Number::Bf16 => each(
+                bytes,
+                out,
+                #[inline(always)]
+                |b| bf16::from_le_bytes(b).to_f32(),
+            ),
+            Number::E4m3 => each(
+                bytes,
+                out,
+                #[inline(always)]
+                |[b]| e4m3_value(b),
+            ),
+            Number::E5m2 => each(
+                bytes,
+                out,
+                #[inline(always)]
+                |[b]| f16_value(u16::from(b) << 8),
+            ),
         }
     }
 }
 
+#[inline(always)]
 fn each<const N: usize>(bytes: &[u8], out: &mut [f32], number: impl Fn([u8; N]) -> f32) {
     for (out, bytes) in out.iter_mut().zip(bytes.as_chunks::<N>().0) {
         *out = number(*bytes);
     }
+}
+
+/// The value of an f16, without a branch.
+#[inline(always)]
+pub(crate) fn f16_value(bits: u16) -> f32 {
+    let (sign, magnitude) = (u32::from(bits & 0x8000) << 16, u32::from(bits & 0x7fff));
+    // Exponent and fraction of a normal number move; a subnormal one is its fraction times 2^-24.
+    let normal = (magnitude << 13).wrapping_add(112 << 23);
+    let subnormal = ((magnitude & 0x3ff) as i32 as f32 * f32::from_bits((127 - 24) << 23)).to_bits();
+    let top = 0x7f80_0000 | magnitude << 13 | u32::from(magnitude > 0x7c00) << 22;
+    let value = if magnitude >= 0x7c00 { top } else { normal };
+    f32::from_bits(sign | if magnitude < 0x400 { subnormal } else { value })
+}
+
+/// As [`e4m3`], without a table, so that many are made at once.
+#[inline(always)]
+pub(crate) fn e4m3_value(code: u8) -> f32 {
+    small_value(u32::from(code), 4, 3, 7, code & 0x7f == 0x7f)
+}
+
+/// As [`e2m1`], in the same way.
+#[inline(always)]
+pub(crate) fn e2m1_value(code: u8) -> f32 {
+    small_value(u32::from(code & 15), 2, 1, 1, false)
+}
+
+/// A number of few bits: its fraction as a whole number times a power of two.
+#[inline(always)]
+fn small_value(code: u32, exponent_bits: u32, fraction_bits: u32, bias: u32, nan: bool) -> f32 {
+    let exponent = code >> fraction_bits & ((1 << exponent_bits) - 1);
+    let fraction = code & ((1 << fraction_bits) - 1) | u32::from(exponent != 0) << fraction_bits;
+    let power = f32::from_bits((exponent.max(1) + 127 - bias - fraction_bits) << 23);
+    let magnitude = if nan { f32::NAN } else { fraction as i32 as f32 * power };
+    let sign = code >> (exponent_bits + fraction_bits) << 31;
+    f32::from_bits(magnitude.to_bits() | sign)
 }
 
 /// An 8-bit number that stands beside a scale.
@@ -67,11 +124,28 @@ impl Code {
         }
     }
 
-    pub(crate) fn value(self, code: u8) -> f32 {
+    /// The values of codes times a scale.
+    #[inline(always)]
+    pub(crate) fn scaled(self, codes: &[u8], scale: f32, out: &mut [f32]) {
         match self {
-            Code::E4m3 => e4m3(code),
-            Code::E5m2 => e5m2(code),
-            Code::I8 => f32::from(code as i8),
+            Code::E4m3 => each(
+                codes,
+                out,
+                #[inline(always)]
+                |[b]| e4m3_value(b) * scale,
+            ),
+            Code::E5m2 => each(
+                codes,
+                out,
+                #[inline(always)]
+                |[b]| f16_value(u16::from(b) << 8) * scale,
+            ),
+            Code::I8 => each(
+                codes,
+                out,
+                #[inline(always)]
+                |[b]| f32::from(b as i8) * scale,
+            ),
         }
     }
 }

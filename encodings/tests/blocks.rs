@@ -4,9 +4,13 @@ use safetensors::SafeTensors;
 use zoetrope_encodings::{Blocks, Code, Encoding, GgufBlock, Matrix, Number};
 use zoetrope_encodings::{e2m1, e4m3, e5m2, e8m0, rotate, tile_place, tiled};
 
+fn fixture(name: &str) -> Vec<u8> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/encodings/");
+    std::fs::read([folder, name].concat()).unwrap()
+}
+
 fn with(check: impl FnOnce(&SafeTensors<'_>, &dyn Fn(&str) -> Vec<usize>)) {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/encodings/blocks.safetensors");
-    let bytes = std::fs::read(path).unwrap();
+    let bytes = fixture("blocks.safetensors");
     let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
     let rows = |size: &str| {
         let text = &metadata.metadata().as_ref().unwrap()[&format!("rows.{size}")];
@@ -52,6 +56,11 @@ fn numbers() {
             }
         }
         assert!(e8m0(255).is_nan());
+        // Every f16 has the value that another crate gives it.
+        let halves: Vec<u8> = (0..=u16::MAX).flat_map(u16::to_le_bytes).collect();
+        let matrix = Matrix::new(Encoding::Plain(Number::F16), [256, 256], &halves, &[], 1.0).unwrap();
+        let want: Vec<f32> = (0..=u16::MAX).map(|bits| half::f16::from_bits(bits).to_f32()).collect();
+        same("f16", &decoded(&matrix), &want);
         let all: Vec<u8> = (0..=255).collect();
         for (number, value) in [(Number::E4m3, e4m3 as fn(u8) -> f32), (Number::E5m2, e5m2)] {
             let matrix = Matrix::new(Encoding::Plain(number), [16, 16], &all, &[], 1.0).unwrap();
@@ -119,6 +128,68 @@ fn rotated_rows_are_turned_back() {
             assert!((twice[0] - want[0]).abs() > 1e-6, "rotated {group}");
         }
     });
+}
+
+/// The result of one layer, made of what its weights and its rounded inputs mean: codes, scales and their places are read as
+/// those read them who multiply them.
+#[test]
+fn a_product_of_codes_is_that_of_their_values() {
+    let bytes = fixture("linear.safetensors");
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let rotated = Encoding::Rotated { blocks: Blocks::Row, group: 256 };
+    let row = |code| Encoding::Scaled { code, blocks: Blocks::Row };
+    let whole = Encoding::Scaled { code: Code::E4m3, blocks: Blocks::Tensor };
+    for (rule, encoding) in [
+        ("fp8-static", whole),
+        ("fp8-scale-one", whole),
+        ("int8-row", row(Code::I8)),
+        ("int8-convrot", rotated),
+        ("mxfp8", Encoding::Mxfp8),
+        ("nvfp4-static", Encoding::Nvfp4),
+        ("nvfp4-dynamic", Encoding::Nvfp4),
+    ] {
+        let part = |what: &str| file.tensor(&format!("{rule}.{what}")).ok();
+        let data = |what: &str| part(what).map_or(Vec::new(), |tensor| tensor.data().to_vec());
+        let scalar = |what: &str| part(what).map_or(1.0, |tensor| floats(tensor.data())[0]);
+        let y = part("y").unwrap();
+        let ([rows, outputs], inputs) = ([y.shape()[0], y.shape()[1]], 512);
+        let (weight, weight_scales) = (data("weight"), data("weight_scale"));
+        let w = Matrix::new(encoding, [outputs, inputs], &weight, &weight_scales, scalar("weight_scale_2"));
+        // int8 codes are stored as I32, and scales of inputs are in no tiles.
+        let codes = data("x.codes");
+        let codes =
+            if codes.len() == 4 * rows * inputs { codes.into_iter().step_by(4).collect() } else { codes };
+        let scales = match encoding {
+            Encoding::Mxfp8 | Encoding::Nvfp4 => {
+                let (plain, columns) = (data("x.scales"), part("x.scales").unwrap().shape()[1]);
+                let [r, c] = tiled(rows, columns).unwrap();
+                let mut tiles = vec![0; r * c];
+                for (i, scale) in plain.iter().enumerate() {
+                    tiles[tile_place(i / columns, i % columns, columns)] = *scale;
+                }
+                tiles
+            }
+            _ if encoding == whole => scalar("input_scale").to_le_bytes().to_vec(),
+            _ => data("x.scales"),
+        };
+        let x = Matrix::new(encoding, [rows, inputs], &codes, &scales, scalar("x.tensor_scale"));
+        let (w, x) = (decoded(&w.unwrap()), decoded(&x.unwrap()));
+        let bias: Vec<f32> = data("bias")
+            .as_chunks::<2>()
+            .0
+            .iter()
+            .map(|bytes| half::bf16::from_le_bytes(*bytes).to_f32())
+            .collect();
+        let (mut off, mut all) = (0.0, 0.0);
+        for (i, want) in floats(y.data()).iter().enumerate() {
+            let (row, column) = (i / outputs, i % outputs);
+            let pairs = x[row * inputs..][..inputs].iter().zip(&w[column * inputs..][..inputs]);
+            let sum: f64 = pairs.map(|(x, w)| f64::from(*x) * f64::from(*w)).sum();
+            off += (sum + f64::from(bias[column]) - f64::from(*want)).powi(2);
+            all += f64::from(*want).powi(2);
+        }
+        assert!((off / all).sqrt() < 1e-5, "{rule}: {:.1e}", (off / all).sqrt());
+    }
 }
 
 /// Small integers and powers of two, whose products are exact: what a scale belongs to.

@@ -20,6 +20,7 @@ use std::{env, fs};
 use machine_code::MachineCode;
 
 use zoetrope_compiler::frontend::{compile_target, load_target};
+use zoetrope_model_spec::ltx::decode::VideoDecoder;
 use zoetrope_model_spec::target::{MAX_KEYFRAMES, PRESETS, Target, parse_vram};
 
 fn main() {
@@ -49,9 +50,15 @@ fn run(out: &Path) -> Result<(), String> {
         targets.iter_mut().for_each(|(target, _)| target.vram = target.vram.or(Some(vram)));
     }
     match env::var("ZOETROPE_PREVIEW").as_deref() {
-        Ok("1") => targets.iter_mut().for_each(|(target, _)| target.preview = true),
         Ok("" | "0") | Err(_) => {}
-        Ok(other) => return Err(format!("ZOETROPE_PREVIEW is {other:?}; wanted 1, or nothing")),
+        Ok(text) => {
+            let decoder = if text == "1" { Some(VideoDecoder::Vae) } else { VideoDecoder::named(text) };
+            let decoder = decoder.ok_or_else(|| {
+                let names: Vec<_> = VideoDecoder::all().map(VideoDecoder::name).collect();
+                format!("ZOETROPE_PREVIEW is {text:?}; wanted 1, one of {}, or nothing", names.join(", "))
+            })?;
+            targets.iter_mut().for_each(|(target, _)| target.preview = Some(decoder));
+        }
     }
     if let Ok(text) = env::var("ZOETROPE_KEYFRAMES") {
         let count: usize = text.parse().ok().filter(|count| *count <= MAX_KEYFRAMES).ok_or_else(|| {

@@ -8,6 +8,10 @@ use crate::error::{Error, Result};
 use crate::files::{FileDtype, FileError, Tensor};
 use crate::plan::{Constant, Dtype, Fetch, Origin, Phase, Plan, Source, Text};
 
+/// How much of what is loaded next is asked for in advance: enough for a disk to read in long pieces, little beside any
+/// memory.
+const AHEAD_BYTES: u64 = 256 << 20;
+
 /// Where weights are found.
 pub trait Weights {
     /// A tensor under its official name.
@@ -77,10 +81,22 @@ impl<'a> Store<'a> {
                 *held = None;
             }
         }
-        for i in phase.constants.iter().filter(|i| !streamed.contains(i)).map(|i| *i as usize) {
-            if self.held[i].is_none() {
-                self.held[i] = Some(self.load(&plan.constants[i])?);
+        let wanted = phase.constants.iter().filter(|i| !streamed.contains(i)).map(|i| *i as usize);
+        let wanted: Vec<usize> = wanted.filter(|i| self.held[*i].is_none()).collect();
+        // What is loaded next is on its way from the disk while another one is converted.
+        let (mut ahead, mut coming) = (wanted.iter(), 0);
+        for i in &wanted {
+            while coming < AHEAD_BYTES
+                && let Some(next) = ahead.next()
+            {
+                coming += self.soon(&plan.constants[*next]);
             }
+            let held = self.load(&plan.constants[*i])?;
+            // What is read where it is mapped is still to come.
+            if matches!(held, Held::Own(..)) {
+                coming = coming.saturating_sub(plan.constants[*i].bytes());
+            }
+            self.held[*i] = Some(held);
         }
         let span = |i: &u32| {
             let at = phase.place(*i)?;
@@ -115,6 +131,27 @@ impl<'a> Store<'a> {
             self.held[*i as usize] = Some(Held::Streamed(at, len));
         }
         Ok(())
+    }
+
+    /// Asks for what the phase behind `phase` reads first, so that it comes from the disk while this one computes.
+    pub fn expect_next(&self, phase: &Phase) {
+        let behind = self.plan.phases.iter().skip_while(|other| other.name != phase.name).nth(1);
+        let mut coming = 0;
+        for i in behind.into_iter().flat_map(|next| next.constants.iter().map(|i| *i as usize)) {
+            if coming < AHEAD_BYTES && self.held[i].is_none() {
+                coming += self.soon(&self.plan.constants[i]);
+            }
+        }
+    }
+
+    /// Asks for the stored bytes of a weight; how many it has in the plan.
+    fn soon(&self, constant: &Constant) -> u64 {
+        let Origin::Weight { source, tensors, .. } = &constant.origin else { return 0 };
+        tensors
+            .iter()
+            .filter_map(|(name, _)| self.files.tensor(*source, name))
+            .for_each(|tensor| tensor.soon());
+        constant.bytes()
     }
 
     /// See [`Weights::unchanged`].
@@ -163,6 +200,11 @@ impl<'a> Store<'a> {
                 }
                 let mut own = Arena::new(len as u64)?;
                 fill(self.files, constant, *source, tensors, &mut own.bytes_mut()[..len])?;
+                // No second copy: what was converted is not wanted as it is stored.
+                tensors
+                    .iter()
+                    .filter_map(|(name, _)| self.files.tensor(*source, name))
+                    .for_each(|t| t.done());
                 Ok(Held::Own(own, len))
             }
         }

@@ -66,8 +66,11 @@ impl<'a> Cpu<'a> {
     /// Lays out the weights of products, where they are whole operands.
     fn pack(&mut self, phase: &Phase) {
         self.packed.retain(|c, _| phase.constants.binary_search(c).is_ok());
-        let bytes: u64 = phase.constants.iter().map(|c| self.plan.constants[*c as usize].bytes()).sum();
-        if bytes > PACK_LIMIT_BYTES {
+        let elements = |c: &u32| {
+            let constant = &self.plan.constants[*c as usize];
+            constant.bytes() / constant.dtype.bytes()
+        };
+        if 4 * phase.constants.iter().map(elements).sum::<u64>() > PACK_LIMIT_BYTES {
             return;
         }
         let streamed: BTreeSet<u32> =
@@ -257,6 +260,7 @@ impl<'a> Executor<'a> for Cpu<'a> {
     fn enter(&mut self, phase: &'a Phase) -> Result<()> {
         self.store.keep(phase)?;
         self.pack(phase);
+        self.store.expect_next(phase);
         self.store.unchanged()
     }
 

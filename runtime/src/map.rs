@@ -16,26 +16,61 @@ use std::fs::File;
 use std::io;
 use std::ops::{Deref, Range};
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use memmap2::Mmap;
 
 /// The addresses of all mappings, each with the name of its file.
-static MAPPED: Mutex<Vec<(Range<usize>, String)>> = Mutex::new(Vec::new());
+static MAPPED: Mutex<Vec<(Range<usize>, String, Arc<Mmap>)>> = Mutex::new(Vec::new());
 
 /// Calls `tell` with the name of the file that is mapped at an address; false where there is none. For a signal's handler:
 /// it allocates nothing, and where the list is in use by another it does not wait.
 pub fn file_at(address: usize, tell: impl FnOnce(&str)) -> bool {
     let Ok(mapped) = MAPPED.try_lock() else { return false };
-    let found = mapped.iter().find(|(range, _)| range.contains(&address));
-    found.map(|(_, name)| tell(name)).is_some()
+    let found = mapped.iter().find(|(range, ..)| range.contains(&address));
+    found.map(|(_, name, _)| tell(name)).is_some()
+}
+
+/// Asks the system to read bytes of a mapped file that will be wanted soon, and does not wait for them. Bytes of no mapped
+/// file are there already.
+pub fn soon(bytes: &[u8]) {
+    #[cfg(unix)]
+    if let Some((map, place)) = mapping(bytes) {
+        // Advice that is not taken changes nothing.
+        let _ = map.advise_range(memmap2::Advice::WillNeed, place.start, place.len());
+    }
+    #[cfg(not(unix))]
+    let _ = mapping(bytes);
+}
+
+/// Gives back the memory that bytes of a mapped file take in this process, where they will not be read again soon. If they
+/// are, they come from the file once more, or from the system's cache of it.
+pub fn done(bytes: &[u8]) {
+    #[cfg(unix)]
+    if let Some((map, place)) = mapping(bytes) {
+        let advice = memmap2::UncheckedAdvice::DontNeed;
+        // SAFETY: what this could lose are changes of a private mapping. This one is read-only, so every page of it is
+        // one of the file, before and after.
+        let _ = unsafe { map.unchecked_advise_range(advice, place.start, place.len()) };
+    }
+    #[cfg(not(unix))]
+    let _ = mapping(bytes);
+}
+
+/// The mapping that bytes are in, and where.
+fn mapping(bytes: &[u8]) -> Option<(Arc<Mmap>, Range<usize>)> {
+    let at = bytes.as_ptr().addr();
+    let mapped = MAPPED.lock().ok()?;
+    let (range, _, map) = mapped.iter().find(|(range, ..)| range.contains(&at))?;
+    let first = at - range.start;
+    Some((Arc::clone(map), first..first + bytes.len().min(map.len() - first)))
 }
 
 /// A file's bytes. The system reads a page when it is first touched, and may drop it again.
 #[derive(Debug)]
 pub struct Map {
-    map: Mmap,
+    map: Arc<Mmap>,
     file: File,
     state: State,
 }
@@ -72,11 +107,11 @@ impl Map {
         // are read once as plain bytes, of which every pattern is valid; what must hold across two reads (lengths,
         // names, UTF-8) is taken from a private copy of the header. One that cuts the file short ends this process
         // with SIGBUS: it reads no wrong memory.
-        let map = unsafe { Mmap::map(&file)? };
+        let map = Arc::new(unsafe { Mmap::map(&file)? });
         let from = map.as_ptr().addr();
         let range = from..from + map.len();
         if let Ok(mut mapped) = MAPPED.lock() {
-            mapped.push((range, path.display().to_string()));
+            mapped.push((range, path.display().to_string(), Arc::clone(&map)));
         }
         Ok(Map { map, file, state })
     }
@@ -101,7 +136,7 @@ impl Drop for Map {
     fn drop(&mut self) {
         let from = self.map.as_ptr().addr();
         if let Ok(mut mapped) = MAPPED.lock() {
-            mapped.retain(|(range, _)| range.start != from);
+            mapped.retain(|(range, ..)| range.start != from);
         }
     }
 }

@@ -10,7 +10,7 @@ use zoetrope_kernels::eval::{Data, DataMut, EvalError, Operand, Tensor as View, 
 use zoetrope_model_spec::lang::{Builder, Dtype, Op};
 use zoetrope_runtime::files::{FileDtype, FileError, Tensor};
 
-use super::dora::{Dora, Norms};
+use super::dora::{Dora, Lengths, Norms};
 use super::read::misshapen;
 
 /// What is added to a parameter: `factor` times what its kind says.
@@ -140,13 +140,15 @@ impl<'a> Kind<'a> {
     }
 }
 
-/// Adds to `values`, rows of a parameter with so many columns, what the changes say.
+/// Adds to `values`, rows of a parameter with so many columns, what the changes say. `lengths` are those of columns, for
+/// DoRA by them.
 ///
 /// # Errors
 /// A file that was changed since it was opened.
 pub fn add_rows(
     merge: Merge,
     changes: &[Change<'_>],
+    lengths: &Lengths,
     rows: Range<usize>,
     columns: usize,
     values: &mut [f32],
@@ -156,7 +158,10 @@ pub fn add_rows(
         Merge::Peft => Norms::Changed,
         Merge::Official => return add_rounded(changes, rows, columns, values),
     };
+    let mut place = 0;
     for run in changes.chunk_by(|one, next| one.dora.is_none() && next.dora.is_none()) {
+        let of_columns = lengths.of_columns.get(&place);
+        place += run.len();
         let [Change { dora: Some(dora), factor, kind }] = run else {
             add_exactly(run, rows.clone(), columns, values)?;
             continue;
@@ -164,7 +169,10 @@ pub fn add_rows(
         let mut changed = values.to_vec();
         let plain = Change { factor: *factor, kind: *kind, dora: None };
         add_exactly(&[plain], rows.clone(), columns, &mut changed)?;
-        dora.apply(norms, rows.clone(), columns, values, &changed)?;
+        match of_columns {
+            Some(lengths) => dora.apply_to_columns(lengths, values, &changed)?,
+            None => dora.apply(norms, rows.clone(), columns, values, &changed)?,
+        }
     }
     Ok(())
 }
@@ -202,8 +210,11 @@ fn round(values: &mut [f32]) {
     values.par_iter_mut().for_each(|value| *value = bf16::from_f32(*value).to_f32());
 }
 
-/// All changes in f32, all products of low rank as one.
-fn add_exactly(
+/// All changes but for DoRA in f32, all products of low rank as one.
+///
+/// # Errors
+/// As [`add_rows`].
+pub fn add_exactly(
     changes: &[Change<'_>],
     rows: Range<usize>,
     columns: usize,

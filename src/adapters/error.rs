@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use zoetrope_runtime::files::FileError;
 
+use super::references::Scale;
+
 /// Keys that a message names of many.
 const SHOWN: usize = 8;
 
@@ -23,6 +25,8 @@ pub enum Trouble {
     OtherModel { path: PathBuf, keys: Vec<String> },
     /// Two adapters are for references of another size.
     Factors { key: &'static str, files: [(PathBuf, u32); 2] },
+    /// The references of a plan are not those that the adapters are for: their factors in space and time.
+    References { plan: String, number: u32, paths: Vec<PathBuf>, want: [u32; 2], have: [u32; 2] },
     /// Some of it cannot be used; a line for each key.
     Unusable { path: PathBuf, lines: Vec<String>, help: &'static str },
     /// The plan has a slot, and nothing was given for it.
@@ -83,6 +87,26 @@ impl fmt::Display for Trouble {
                 )?;
                 write!(f, "\n  help  both files (given together) are for references; give one of them")
             }
+            Trouble::References { plan, number, paths, want, have } => {
+                let paths: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
+                write!(f, "adapter {} does not fit plan {plan}", paths.join(" and "))?;
+                write!(f, ": it is for references of another size")?;
+                let factors = |f: &mut fmt::Formatter<'_>, factors: &[u32; 2]| {
+                    let all = Scale::ALL.iter().zip(factors);
+                    let all: Vec<_> = all.map(|(scale, n)| format!("{} {n}", scale.metadata_key())).collect();
+                    write!(f, "{}", all.join(", "))
+                };
+                write!(f, "\n  want  ")?;
+                factors(f, want)?;
+                write!(f, ", as reference {number} of the plan has")?;
+                write!(f, "\n  have  ")?;
+                factors(f, have)?;
+                write!(f, " by the adapter's metadata, 1 where they say nothing")?;
+                let keys = Scale::ALL.iter().zip(have);
+                let keys: Vec<_> = keys.map(|(scale, n)| format!("{} = {n}", scale.target_key())).collect();
+                write!(f, "\n  help  build a plan for it: references = [{{ {} }}] in the", keys.join(", "))?;
+                write!(f, " table of the stage (docs/targets.md)")
+            }
             Trouble::EmptySlot { slot } => {
                 write!(f, "stage {slot} of this plan has an adapter of its own, and none was given")?;
                 write!(f, "\n  help  --distilled-lora FILE")
@@ -104,7 +128,12 @@ fn headline(f: &mut fmt::Formatter<'_>, path: &Path, what: fmt::Arguments<'_>) -
 }
 
 fn list(f: &mut fmt::Formatter<'_>, lines: &[String]) -> fmt::Result {
+    shown(lines).iter().try_for_each(|line| write!(f, "\n  have  {line}"))
+}
+
+/// The first of many lines, and how many follow.
+pub fn shown(lines: &[String]) -> Vec<String> {
     let shown = if lines.len() <= SHOWN + 1 { lines.len() } else { SHOWN };
-    lines[..shown].iter().try_for_each(|line| write!(f, "\n  have  {line}"))?;
-    if shown < lines.len() { write!(f, "\n  have  … and {} more", lines.len() - shown) } else { Ok(()) }
+    let more = (shown < lines.len()).then(|| format!("… and {} more", lines.len() - shown));
+    lines[..shown].iter().cloned().chain(more).collect()
 }

@@ -11,11 +11,12 @@ use zoetrope_runtime::Weights;
 use zoetrope_runtime::files::{Computed, FileDtype, FileError, Tensor, TensorSet};
 use zoetrope_runtime::plan::{Constant, Origin, Plan, Source};
 
-use super::change::{Change, Merge, add_rows, read_rows};
-use super::dora::Dora;
+use super::change::{Change, Merge, add_exactly, add_rows, read_rows};
+use super::dora::{Axis, Dora, Lengths};
 use super::error::{AdapterError, Trouble};
 use super::names::Layers;
 use super::read::{Changes, changes};
+use super::references::misfits;
 use super::slots::{Place, SlotTensor, factors, slots};
 use super::{Opened, Use};
 
@@ -39,6 +40,8 @@ struct Merged<'a> {
     base: Tensor<'a>,
     changes: Vec<Change<'a>>,
     merge: Merge,
+    /// Of changes with DoRA by columns the lengths of these, once they were computed.
+    lengths: OnceLock<Lengths>,
     /// Of a tensor that is fetched at every step: its values as bf16 or f32, once they were computed.
     kept: Option<Kept>,
 }
@@ -63,18 +66,11 @@ impl<'a> Adapted<'a> {
         let mut by_use: BTreeMap<Use, ByName<'a>> =
             places.keys().map(|slot| (Use::Slot(*slot), ByName::new())).collect();
         let (mut changed, mut notes, mut troubles) = (Vec::new(), Vec::new(), Vec::new());
-        let mut sizes: BTreeMap<&str, (PathBuf, u32)> = BTreeMap::new();
+        let mut said_of_references = Vec::new();
         for Opened { file, strength, used } in files {
             match changes(file, *strength, &layers) {
-                Ok(Changes { of, factors, notes: more }) => {
-                    for (key, factor) in factors.into_iter().filter(|(_, factor)| *factor > 1) {
-                        let (one, first) =
-                            sizes.entry(key).or_insert_with(|| (file.path().to_owned(), factor));
-                        if *first != factor {
-                            let files = [(one.clone(), *first), (file.path().to_owned(), factor)];
-                            troubles.push(Trouble::Factors { key, files });
-                        }
-                    }
+                Ok(Changes { of, references, notes: more }) => {
+                    said_of_references.extend(references);
                     changed.push((file.path().to_owned(), of.len()));
                     notes.extend(more);
                     if let Some(dora) = of.iter().find_map(|(_, change)| change.dora) {
@@ -89,6 +85,8 @@ impl<'a> Adapted<'a> {
                 Err(trouble) => troubles.push(trouble),
             }
         }
+        let paths: Vec<PathBuf> = changed.iter().map(|(path, _)| path.clone()).collect();
+        troubles.extend(misfits(&paths, &said_of_references, plan));
         let merging = merging_slots(plan);
         let empty = |slot: &&u8| files.iter().all(|file| file.used != Use::Slot(**slot));
         troubles.extend(
@@ -123,7 +121,7 @@ impl<'a> Adapted<'a> {
             changes.retain(|change| change.dora.map_or(change.factor, |dora| dora.strength) != 0.0);
             let base = weights.tensor(Source::Checkpoint, &key.1).filter(|_| !changes.is_empty())?;
             let kept = streamed.get(&key).map(|dtype| Kept { dtype: *dtype, values: OnceLock::new() });
-            Some((key, Merged { base, changes, merge, kept }))
+            Some((key, Merged { base, changes, merge, lengths: OnceLock::new(), kept }))
         });
         let merged = merged.collect();
         Ok(Adapted { weights, files, merged, slots: filled, changed, notes })
@@ -146,6 +144,12 @@ impl<'a> Adapted<'a> {
 /// Which of two readings of DoRA is used.
 fn said(merge: Merge, dora: &Dora<'_>, path: &Path) -> Result<String, Trouble> {
     let (norms, other) = match merge {
+        Merge::Exact | Merge::Peft if dora.axis == Axis::Columns => {
+            return Ok(format!(
+                "{}: DoRA, by the norms of the columns of the changed weights",
+                path.display()
+            ));
+        }
         Merge::Exact => ("original weights, as in ComfyUI", "--lora-merge peft"),
         Merge::Peft => ("changed weights, as in PEFT", "--lora-merge exact"),
         Merge::Official => {
@@ -247,9 +251,38 @@ impl Merged<'_> {
     }
 
     fn rows(&self, rows: Range<usize>, columns: usize) -> Result<Vec<f32>, FileError> {
+        let lengths = match self.lengths.get() {
+            Some(lengths) => lengths,
+            None => {
+                let lengths = self.lengths(columns)?;
+                self.lengths.get_or_init(|| lengths)
+            }
+        };
         let mut values = read_rows(&self.base, rows.clone())?;
-        add_rows(self.merge, &self.changes, rows, columns, &mut values)?;
+        add_rows(self.merge, &self.changes, lengths, rows, columns, &mut values)?;
         Ok(values)
+    }
+
+    /// The lengths of columns, for each change with DoRA by them: of the weight as the changes before it leave it, and with
+    /// its own sum added.
+    fn lengths(&self, columns: usize) -> Result<Lengths, FileError> {
+        let mut lengths = Lengths::default();
+        let by_columns = |change: &Change<'_>| change.dora.is_some_and(|dora| dora.axis == Axis::Columns);
+        for (i, change) in self.changes.iter().enumerate().filter(|(_, change)| by_columns(change)) {
+            let count = self.base.shape.first().copied().unwrap_or(0);
+            let mut squares = vec![0f64; columns];
+            for first in (0..count).step_by((BLOCK / columns.max(1)).max(1)) {
+                let rows = first..count.min(first + (BLOCK / columns.max(1)).max(1));
+                let mut values = read_rows(&self.base, rows.clone())?;
+                add_rows(self.merge, &self.changes[..i], &lengths, rows.clone(), columns, &mut values)?;
+                add_exactly(&[Change { dora: None, ..*change }], rows, columns, &mut values)?;
+                for row in values.chunks_exact(columns) {
+                    squares.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x).powi(2));
+                }
+            }
+            lengths.of_columns.insert(i, squares.iter().map(|sum| sum.sqrt() as f32).collect());
+        }
+        Ok(lengths)
     }
 }
 

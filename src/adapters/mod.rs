@@ -7,6 +7,7 @@ mod error;
 mod merged;
 mod names;
 mod read;
+mod references;
 mod slots;
 
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use zoetrope_runtime::plan::Plan;
 pub use change::Merge;
 pub use error::{AdapterError, Trouble};
 pub use merged::Adapted;
+pub use references::metadata_for;
 
 /// An adapter as a user gives it: a file, and how strong it is.
 #[derive(Clone, Debug, PartialEq)]

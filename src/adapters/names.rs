@@ -80,7 +80,7 @@ const ENDINGS: [(&str, Role); 31] = [
 ];
 
 /// Words in keys of changes that are known and not read.
-const UNSUPPORTED: [(&str, &str); 9] = [
+const UNSUPPORTED: [(&str, &str); 14] = [
     (".lora_mid.", "Tucker"),
     (".lokr_t2", "Tucker"),
     (".hada_t1", "Tucker"),
@@ -88,6 +88,11 @@ const UNSUPPORTED: [(&str, &str); 9] = [
     (".w_norm", "norm"),
     (".b_norm", "norm"),
     (".set_weight", "set_weight"),
+    (".reshape_weight", "reshape_weight"),
+    (".a1.weight", "GLoRA"),
+    (".a2.weight", "GLoRA"),
+    (".b1.weight", "GLoRA"),
+    (".b2.weight", "GLoRA"),
     (".oft_", "OFT"),
     (".boft_", "BOFT"),
 ];

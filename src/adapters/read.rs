@@ -7,14 +7,13 @@ use zoetrope_runtime::files::{FileDtype, Tensor, TensorFile};
 
 use super::change::{Change, Kind, Product};
 use super::dora::Dora;
-use super::error::Trouble;
+use super::error::{Trouble, shown};
 use super::names::{Factor, Layers, Piece, Role, role, unsupported};
+use super::references::{Said, said};
 
 /// The embedding of a method of references, which changes no weight.
 const REFERENCE_EMBEDDING: &str = "reference_slot_embedding";
 
-/// Keys of the metadata that end so, and what two files have to agree on.
-const FACTORS: [&str; 2] = ["reference_downscale_factor", "reference_temporal_scale_factor"];
 /// Elements that are looked at together.
 const BLOCK: usize = 1 << 16;
 
@@ -23,8 +22,8 @@ const BLOCK: usize = 1 << 16;
 pub struct Changes<'a> {
     /// By the parameters' official names.
     pub of: Vec<(String, Change<'a>)>,
-    /// By how much references are smaller than the clip.
-    pub factors: Vec<(&'static str, u32)>,
+    /// The references that it is for.
+    pub references: Vec<Said>,
     /// What is left out, in words.
     pub notes: Vec<String>,
 }
@@ -79,13 +78,17 @@ pub fn changes<'a>(file: &'a TensorFile, strength: f32, layers: &Layers) -> Resu
         return Err(Trouble::OtherModel { path: path(), keys: unplaced });
     }
     let mut help = "get the adapter in another form";
-    match factors(file) {
-        Ok(factors) => read.factors = factors,
+    match said(file) {
+        Ok(references) => read.references = references,
         Err(wrong) => lines.extend(wrong),
     }
     if !unplaced.is_empty() {
-        help = "the checkpoint has no such layers: the adapter is for another model, or damaged";
-        lines.extend(unplaced.into_iter().map(|key| format!("{key}, which names nothing in the checkpoint")));
+        let (count, all) = (unplaced.len(), file.names().count());
+        read.notes.push(format!(
+            "{}: {count} of its {all} keys name nothing in the checkpoint and are not used: {}",
+            path().display(),
+            shown(&unplaced).join(", ")
+        ));
     }
     for ((parameter, _), group) in groups {
         let shape = layers.shape(&parameter).unwrap_or_default();
@@ -129,10 +132,11 @@ fn change<'a>(group: &Group<'a>, strength: f32, shape: &[usize]) -> Result<Chang
             }
         },
     };
-    let dora = group.get(&Role::Magnitude).map(|magnitude| Dora { magnitude: *magnitude, strength });
-    if let Some(dora) = dora.filter(|dora| !dora.fits(out)) {
-        problems.push(misshapen(&dora.magnitude, &[out, 1]));
-    }
+    let dora = group.get(&Role::Magnitude).and_then(|magnitude| {
+        let made = Dora::new(*magnitude, strength, [out, inner]);
+        problems.extend(made.is_none().then(|| misshapen(magnitude, &[out, 1])));
+        made
+    });
     if problems.is_empty() {
         let strength = if dora.is_some() { 1.0 } else { strength };
         Ok(Change { factor: (f64::from(strength) * scale) as f32, kind, dora })
@@ -201,20 +205,6 @@ fn not_finite(tensor: &Tensor<'_>) -> Option<String> {
         let value = format!("{value:?}").to_lowercase();
         Some(format!("{}, whose element {} is {value}", tensor.name, first + i))
     })
-}
-
-/// What a file says of the references that it is for: by how much they are smaller than the clip. Writers put words of
-/// their own before the keys.
-fn factors(file: &TensorFile) -> Result<Vec<(&'static str, u32)>, Vec<String>> {
-    let (mut found, mut wrong) = (Vec::new(), Vec::new());
-    for (name, text) in file.metadata() {
-        let Some(key) = FACTORS.iter().find(|key| name.ends_with(**key)) else { continue };
-        match text.trim().parse::<f64>() {
-            Ok(factor) if factor.is_finite() => found.push((*key, factor.round().clamp(1.0, 1e6) as u32)),
-            _ => wrong.push(format!("{name} {text:?} in the metadata, which is no number")),
-        }
-    }
-    if wrong.is_empty() { Ok(found) } else { Err(wrong) }
 }
 
 /// The one number that a tensor holds.

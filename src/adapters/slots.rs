@@ -8,6 +8,7 @@ use zoetrope_runtime::files::{Computed, FileDtype, FileError, Tensor};
 use zoetrope_runtime::plan::{Origin, Plan, Source};
 
 use super::change::{Change, Merge, add_rows, joined_up, read_rows};
+use super::dora::Lengths;
 use super::merged::read_blocks;
 
 const DOWN: &str = ".lora_A.weight";
@@ -119,7 +120,7 @@ impl SlotTensor<'_> {
         // The rank is that of the whole change: the wider factor holds it, and the other one the identity.
         let mut values = vec![0.0; rows.len() * columns];
         if self.up == (inner < out) {
-            add_rows(Merge::Exact, &self.changes, rows, columns, &mut values)?;
+            add_rows(Merge::Exact, &self.changes, &Lengths::default(), rows, columns, &mut values)?;
         } else {
             rows.enumerate().for_each(|(i, row)| values[i * columns + row] = 1.0);
         }

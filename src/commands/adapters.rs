@@ -9,7 +9,7 @@ use zoetrope_runtime::plan::{Adapter, Plan};
 use crate::adapters::{Adapted, Adapters, Given, Merge};
 use crate::demo::adapters::DISTILLED;
 use crate::failure::Failure;
-use crate::model_files::{ModelFiles, tensors_of};
+use crate::model_files::ModelFiles;
 use crate::terminal;
 
 /// Options whose value is an adapter.
@@ -59,7 +59,7 @@ impl AdapterArgs {
             let of_stage = |given: &Given| Given { strength: given.strength * strength, ..given.clone() };
             let given: Vec<Given> = self.distilled_lora.iter().map(of_stage).collect();
             if given.is_empty() && plan.facts.model == "demo" {
-                let file = TensorFile::from_bytes(DISTILLED.file, DISTILLED.bytes(&tensors_of(plan))?)?;
+                let file = TensorFile::from_bytes(DISTILLED.file, DISTILLED.for_plan(plan)?)?;
                 adapters = adapters.file_in_slot(slot, file, MADE_UP * strength);
             }
             adapters = adapters.in_slot(slot, &given)?;

@@ -46,7 +46,7 @@ struct Room {
 /// The references that a plan takes, by their numbers.
 fn room(plan: &Plan) -> BTreeMap<u32, Room> {
     let room = |port: &Port| match port.role {
-        Role::Reference { number, every } => {
+        Role::Reference { number, every, .. } => {
             Some((number, Room { frames: port.shape[2] as usize, every: every as usize }))
         }
         _ => None,

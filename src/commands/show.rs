@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use zoetrope_compiler::frontend::{Scope, compile_levels, compile_run, dimensions, load_target};
 use zoetrope_compiler::{Class, Levels, Options, select};
-use zoetrope_model_spec::ltx::decode::Pixels;
+use zoetrope_model_spec::ltx::decode::{Pixels, VideoDecoder};
 use zoetrope_model_spec::target::{Target, parse_vram};
 use zoetrope_runtime::plan::Detail;
 
@@ -77,7 +77,9 @@ impl Show {
     pub fn run(self) -> Result<(), Failure> {
         let (mut target, folder) = find_target(&self.target)?;
         target.vram = self.vram.or(target.vram);
-        target.preview |= self.preview;
+        if self.preview {
+            target.preview = target.preview.or(Some(VideoDecoder::Vae));
+        }
         let model = dimensions(&target, &folder)?;
         let part = self.phase.as_deref().map_or(Scope::Run(Pixels::Yuv420), Scope::Phase);
         let options = Options { decode_chunk: self.chunk.map(NonZeroUsize::get), ..Options::default() };

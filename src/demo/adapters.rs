@@ -1,14 +1,17 @@
 //! Adapters of the demo model: one in the form of the published distilled LoRA, made up, and a trained one, as kohya's
 //! tools write them.
 
+use std::collections::BTreeMap;
+
 use half::bf16;
 use zoetrope_runtime::files::{FileDtype, NewTensor, write_tensors};
-use zoetrope_runtime::plan::Source;
+use zoetrope_runtime::plan::{Plan, Source};
 
 use super::DemoError;
 use super::random::Stream;
 use super::trained::Trained;
-use crate::model_files::Wanted;
+use crate::adapters::metadata_for;
+use crate::model_files::{Wanted, tensors_of};
 
 /// An adapter of the demo model.
 pub struct DemoAdapter {
@@ -54,6 +57,22 @@ impl DemoAdapter {
     /// # Errors
     /// The part that holds a trained one is damaged.
     pub fn bytes(&self, tensors: &[Wanted]) -> Result<Vec<u8>, DemoError> {
+        self.written(tensors, &BTreeMap::new())
+    }
+
+    /// As [`DemoAdapter::bytes`], for the model of a plan and for its references.
+    ///
+    /// # Errors
+    /// As [`DemoAdapter::bytes`].
+    pub fn for_plan(&self, plan: &Plan) -> Result<Vec<u8>, DemoError> {
+        self.written(&tensors_of(plan), &metadata_for(plan))
+    }
+
+    fn written(
+        &self,
+        tensors: &[Wanted],
+        metadata: &BTreeMap<&'static str, String>,
+    ) -> Result<Vec<u8>, DemoError> {
         let trained = if self.trained { Trained::of(Source::Adapter(0))? } else { Trained::default() };
         let mut made: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
         for Wanted { tensor, shape, .. } in
@@ -97,6 +116,7 @@ impl DemoAdapter {
             .iter()
             .map(|(name, shape, bytes)| NewTensor { name, dtype: FileDtype::Bf16, shape, bytes })
             .collect();
-        Ok(write_tensors(&[("format", "pt")], &made))
+        let metadata = metadata.iter().map(|(key, value)| (*key, value.as_str()));
+        Ok(write_tensors(&[("format", "pt")].into_iter().chain(metadata).collect::<Vec<_>>(), &made))
     }
 }

@@ -19,7 +19,7 @@ pub struct Unneeded {
     pub bytes: u64,
 }
 
-const CHECKPOINT: [(&str, &str); 13] = [
+const CHECKPOINT: [(&str, &str); 15] = [
     ("model.diffusion_model.video_embeddings_connector.", "video connector"),
     ("model.diffusion_model.audio_embeddings_connector.", "audio connector"),
     ("model.diffusion_model.", "transformer"),
@@ -27,6 +27,8 @@ const CHECKPOINT: [(&str, &str); 13] = [
     ("vae.encoder.", "video encoder"),
     ("vae.decoder.", "video decoder"),
     ("vae.per_channel_statistics.", "video statistics"),
+    ("tiny_vae.decoder.", "tiny decoder"),
+    ("tiny_vae.encoder.", "tiny encoder"),
     ("audio_vae.encoder.", "audio encoder"),
     ("audio_vae.decoder.", "audio decoder"),
     ("audio_vae.per_channel_statistics.", "audio statistics"),

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::Path;
 
+use zoetrope_runtime::files::TensorFile;
 use zoetrope_runtime::plan::Source;
 
 use super::components::component;
-use crate::model_files::{ModelFiles, Wanted};
+use crate::model_files::{INPUT_SCALES, ModelFiles, Wanted};
 
 /// A component in a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,6 +17,8 @@ struct Row {
     stored: BTreeMap<String, usize>,
     /// Tensors that are decoded.
     decoded: usize,
+    /// Of these, those whose file also says how to round what they are multiplied with (`input_scale`).
+    input_scales: usize,
     /// Tensors that the plan reads.
     wanted: usize,
 }
@@ -34,6 +37,7 @@ pub fn table(wanted: &[Wanted], files: &ModelFiles) -> String {
             let stored = match set.decoded(name) {
                 Some(decoded) => {
                     row.decoded += 1;
+                    row.input_scales += usize::from(has_input_scale(decoded.file(), tensor.name));
                     decoded.encoding().to_string()
                 }
                 None => tensor.dtype.name().to_lowercase(),
@@ -57,6 +61,12 @@ pub fn table(wanted: &[Wanted], files: &ModelFiles) -> String {
     columns(std::iter::once(head).chain(lines).collect())
 }
 
+/// Whether a file has a scale for the inputs of a weight. They are not rounded here (docs/model-files.md).
+fn has_input_scale(file: &TensorFile, weight: &str) -> bool {
+    let module = weight.strip_suffix(".weight");
+    module.is_some_and(|module| INPUT_SCALES.iter().any(|end| file.get(&format!("{module}.{end}")).is_some()))
+}
+
 fn line(component: &str, file: Option<&Path>, row: &Row) -> [String; 4] {
     let all = row.stored.values().sum::<usize>();
     let stored: Vec<String> = row.stored.iter().map(|(name, count)| format!("{count} {name}")).collect();
@@ -64,7 +74,8 @@ fn line(component: &str, file: Option<&Path>, row: &Row) -> [String; 4] {
         (None, missing) => format!("missing: {missing} tensors"),
         (_, 0) => "ignored: this plan does not read it".to_string(),
         (_, _) if row.decoded == 0 => "read as it is".to_string(),
-        (_, _) => "decoded when it is loaded".to_string(),
+        (_, _) if row.input_scales == 0 => "decoded when it is loaded".to_string(),
+        (_, _) => format!("decoded when it is loaded; {} input scales not used", row.input_scales),
     };
     let rest = all.saturating_sub(row.wanted);
     let usage = match file.is_some() && row.wanted > 0 && rest > 0 {

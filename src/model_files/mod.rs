@@ -26,6 +26,7 @@ use crate::tokenize::{TokenizeError, Tokenizer};
 use beside::Beside;
 use places::places;
 pub use search::{Found, search};
+pub use view::INPUT_SCALES;
 use view::{Names, Seen, see};
 
 /// The table of tokens, which has a row for each.

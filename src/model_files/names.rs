@@ -35,6 +35,8 @@ pub const CHECKPOINT: &[Rename] = &[
         "audio_aggregate_embed.",
         "text_embedding_projection.audio_aggregate_embed.",
     ),
+    // A tiny decoder counts its layers; its own names begin with `decoder.`, and with `encoder.` what nobody reads.
+    rename("decoder.22.", "", "tiny_vae."),
     // The two VAEs share names at the top; below, only one has these.
     rename("decoder.up_blocks.", "", "vae."),
     rename("encoder.down_blocks.", "", "vae."),

@@ -18,7 +18,7 @@ const MAX_DEPTH: usize = 8;
 const MAX_ENTRIES: usize = 100_000;
 
 /// How names begin, or go on, that a source alone has.
-const SIGNS: [(Source, &str); 15] = [
+const SIGNS: [(Source, &str); 16] = [
     (Source::TextEncoder, "language_model."),
     (Source::TextEncoder, "model.language_model."),
     (Source::TextEncoder, "model.embed_tokens."),
@@ -34,6 +34,7 @@ const SIGNS: [(Source, &str); 15] = [
     (Source::Checkpoint, "audio_vae."),
     (Source::Checkpoint, "vocoder."),
     (Source::Checkpoint, "decoder.conv_in."),
+    (Source::Checkpoint, "decoder.22."),
 ];
 
 /// What a search found.
@@ -161,9 +162,6 @@ fn source_of(file: &TensorFile) -> Result<Source, &'static str> {
             return Ok(Source::TextEncoder);
         }
     }
-    if file.get("decoder.22.bias").is_some() && file.get("decoder.1.weight").is_some() {
-        return Err("it is a tiny decoder for previews");
-    }
     let has = |sign: &str| file.names().any(|name| name.starts_with(sign));
     let found = SIGNS.iter().find(|(_, sign)| has(sign)).map(|(source, _)| *source);
     let found = found.ok_or("it has no tensors of LTX-2.3 or Gemma 3")?;
@@ -202,11 +200,11 @@ mod tests {
         write("upscalers/x2.safetensors", &["initial_conv.weight"]);
         let found = search(folder.path(), |_| None).unwrap();
         let at = |path: &str| folder.path().join(path);
-        let both = [at("diffusion_models/a.safetensors"), at("vae/video.safetensors")];
-        assert_eq!(found.paths.checkpoint, both);
+        let all = ["diffusion_models/a.safetensors", "vae/tiny.safetensors", "vae/video.safetensors"];
+        assert_eq!(found.paths.checkpoint, all.map(at));
         assert_eq!(found.paths.text_encoder, at("text_encoders/gemma.safetensors"));
         assert_eq!(found.paths.upscaler, Some(at("upscalers/x2.safetensors")));
-        assert_eq!(found.notes.len(), 3, "{:?}", found.notes);
+        assert_eq!(found.notes.len(), 2, "{:?}", found.notes);
         write("text_encoders/second.safetensors", &["model.embed_tokens.weight"]);
         let error = search(folder.path(), |_| None).unwrap_err();
         assert!(error.contains("gemma.safetensors and ") && error.contains("--text-encoder"), "{error}");

@@ -16,6 +16,9 @@ pub const TOKENIZER_TENSOR: &str = "spiece_model";
 pub const GEMMA: &str = "gemma3";
 const ARCHITECTURE: &str = "general.architecture";
 
+/// How the names end of scales that say how to round the inputs of a product.
+pub const INPUT_SCALES: [&str; 2] = ["input_scale", "scale_input"];
+
 /// How the names in files that belong together are read.
 #[derive(Debug)]
 pub enum Names {
@@ -84,13 +87,13 @@ pub fn see(source: Source, file: TensorFile, names: &Names, whole: bool) -> Seen
         tensors.push(Viewed { name, stored: stored.to_string(), decoded: made });
     }
     let path = file.path().display();
-    let inputs = quantised
-        .beside
-        .iter()
-        .filter(|name| name.ends_with("input_scale") || name.ends_with("scale_input"))
-        .count();
+    let inputs =
+        quantised.beside.iter().filter(|name| INPUT_SCALES.iter().any(|end| name.ends_with(end))).count();
     let inputs = (inputs > 0).then(|| {
-        format!("{path}: {inputs} scales of inputs (input_scale) are not used: inputs are not rounded")
+        format!(
+            "{path}: {inputs} scales of inputs (input_scale) are not used: weights are decoded, and what they are \
+             multiplied with is not rounded to 8 bits"
+        )
     });
     let problems = problems.into_iter().map(|problem| format!("{path}: {problem}")).collect();
     Seen { view: View { file: Arc::clone(&file), tensors }, problems, notes: inputs.into_iter().collect() }

@@ -14,6 +14,7 @@ mod solver;
 mod stepped;
 mod tables;
 mod text;
+mod tiny;
 mod transformer;
 mod two_stage;
 mod upscale;

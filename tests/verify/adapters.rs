@@ -7,10 +7,13 @@ use std::process::Command;
 use tempfile::TempDir;
 use zoetrope::adapters::{AdapterError, Adapters, Given, Merge};
 use zoetrope::demo::adapters::{DISTILLED, STYLE};
-use zoetrope::model_files::ModelFiles;
+use zoetrope::demo::demo_in_memory;
+use zoetrope::model_files::{ModelFiles, tensors_of};
+use zoetrope_compiler::frontend::compile_target;
+use zoetrope_model_spec::target::Target;
 use zoetrope_runtime::Weights;
 use zoetrope_runtime::files::{FileDtype, NewTensor, TensorFile, write_tensors};
-use zoetrope_runtime::plan::Source;
+use zoetrope_runtime::plan::{Origin, Plan, Source};
 
 use crate::wanted;
 
@@ -223,10 +226,8 @@ fn what_cannot_be_used_is_said_by_its_key() {
             assert!(error.contains(word), "{word:?} is not in: {error}");
         }
     };
-    let (other, odd) =
-        ("diffusion_model.blocks.0.attn.qkv.lora_A.weight", "diffusion_model.new.lora_A.weight");
+    let other = "diffusion_model.blocks.0.attn.qkv.lora_A.weight";
     says(&[(other, &[2, 4], some(8, 1))], &["another model", other]);
-    says(&[a.clone(), b.clone(), (odd, &[2, 4], some(8, 1))], &["1 key", odd, "names nothing"]);
     says(&[("weight", &[2], some(2, 1))], &["none of its 1 tensors is one of a LoRA"]);
     // A checkpoint: its vocoder's activations have an alpha.
     says(
@@ -245,10 +246,12 @@ fn what_cannot_be_used_is_said_by_its_key() {
     let again = "adaln_single.linear.lora_A.weight";
     says(&[a.clone(), b.clone(), (again, &[2, 4], some(8, 1))], &[again, a.0]);
     let dora = "diffusion_model.adaln_single.linear.dora_scale";
-    says(&[a.clone(), b.clone(), (dora, &[1, 4], some(4, 1))], &[dora, "[1, 4]", "[6, 1] wanted"]);
+    says(&[a.clone(), b.clone(), (dora, &[1, 6], some(6, 1))], &[dora, "[1, 6]", "[6, 1] wanted"]);
     says(&[(dora, &[6, 1], some(6, 1))], &[dora, "counterpart is missing"]);
     let tucker = "diffusion_model.adaln_single.linear.lora_mid.weight";
     says(&[a.clone(), b.clone(), (tucker, &[2, 2], some(4, 1))], &[tucker, "not supported", "Tucker"]);
+    let glora = "diffusion_model.adaln_single.linear.a1.weight";
+    says(&[(glora, &[2, 2], some(4, 1))], &[glora, "not supported", "GLoRA"]);
     let lokr = "adaln_single.linear.lokr_w1";
     says(&[a.clone(), b.clone(), (lokr, &[2, 2], some(4, 1))], &[lokr, "no part"]);
     says(&[(lokr, &[2, 2], some(4, 1)), ("adaln_single.linear.lokr_w2", &[2, 2], some(4, 1))], &["[6, 4]"]);
@@ -258,6 +261,114 @@ fn what_cannot_be_used_is_said_by_its_key() {
     let many: Vec<String> = (0..20).map(|i| format!("x.{i}.lora_A.weight")).collect();
     let rows: Vec<Row<'_>> = many.iter().map(|key| (key.as_str(), &[1usize, 1][..], vec![1.0])).collect();
     says(&rows, &["x.0.", "… and 12 more"]);
+}
+
+/// Keys that name nothing keep no other from being used, and are said.
+#[test]
+fn keys_that_name_nothing_are_said() {
+    let module = "diffusion_model.adaln_single.linear";
+    let [down, up] = ["lora_A", "lora_B"].map(|part| format!("{module}.{part}.weight"));
+    let odd = ["diffusion_model.new.lora_A.weight", "diffusion_model.new.lora_B.weight", "something"];
+    let mut rows: Vec<Row<'_>> = vec![(&down, &[2, 4], some(8, 3)), (&up, &[6, 2], some(12, 4))];
+    rows.extend(odd.map(|key| (key, &[1usize, 1][..], vec![1.0])));
+    let layer = format!("{}.weight", LAYERS[1]);
+    let (have, notes) = adapted(&rows, 0.5, Merge::Exact, &layer).unwrap();
+    near(&have, &some(24, 1), 0.5, &product(&some(12, 4), &some(8, 3), 2));
+    let note =
+        notes.iter().find(|note| note.contains("3 of its 5 keys")).unwrap_or_else(|| panic!("{notes:?}"));
+    assert!(odd.iter().all(|key| note.contains(key)) && note.contains("adapter.safetensors"), "{note}");
+}
+
+/// Lengths of columns are those of the changed weight: of the sum of all changes before, too.
+#[test]
+fn dora_by_columns_is_by_the_changed_weight() {
+    let key = |ending: &str| format!("adaln_single.linear{ending}");
+    let [down, up, scale] = [".lora_A.weight", ".lora_B.weight", ".dora_scale"].map(key);
+    let magnitudes = vec![1.0f32, 2.0, 0.5, 3.0];
+    let rows: [Row<'_>; 3] =
+        [(&down, &[2, 4], some(8, 3)), (&up, &[6, 2], some(12, 4)), (&scale, &[1, 4], magnitudes.clone())];
+    let (base, delta) = (some(24, 1), product(&some(12, 4), &some(8, 3), 2));
+    let changed: Vec<f32> = base.iter().zip(&delta).map(|(w, d)| w + d).collect();
+    let length = |c: usize| (0..6).map(|r| changed[4 * r + c].powi(2)).sum::<f32>().sqrt();
+    let went: Vec<f32> = (0..24).map(|i| changed[i] * magnitudes[i % 4] / length(i % 4) - base[i]).collect();
+    for merge in [Merge::Exact, Merge::Peft] {
+        let (have, notes) = adapted(&rows, 0.5, merge, &format!("{}.weight", LAYERS[1])).unwrap();
+        near(&have, &base, 0.5, &went);
+        assert!(notes.iter().any(|note| note.contains("of the columns")), "{notes:?}");
+    }
+}
+
+/// What an adapter says of its references has to be what the plan has of them.
+#[test]
+fn references_are_those_of_the_plan() {
+    let text = |references: &str| {
+        format!(
+            "width = 256\nheight = 256\nframes = 17\nfps = 25\npipeline = \"ic-lora\"\ndtype = \"bf16\"\n\
+             model = \"demo\"\n{references}"
+        )
+    };
+    let plan = |references: &str| {
+        compile_target(&Target::parse("follow", &text(references)).unwrap(), "".as_ref()).unwrap()
+    };
+    let half = plan("");
+    let whole = plan("stage = [{ references = [{ temporal_scale = 2 }] }]");
+    let (files, folder) = (demo_in_memory(&tensors_of(&half)).unwrap(), tempfile::tempdir().unwrap());
+    let key = "diffusion_model.adaln_single.linear.lora";
+    let wide = half.constants.iter().find_map(|c| match &c.origin {
+        Origin::Weight { tensors, .. }
+            if tensors.iter().any(|(n, _)| n.ends_with("diffusion_model.adaln_single.linear.weight")) =>
+        {
+            Some([c.shape[0] as usize, c.shape[1] as usize])
+        }
+        _ => None,
+    });
+    let [out, inner] = wide.unwrap();
+    let adapter = |name: &str, metadata: &[(&str, &str)]| {
+        let zeros = vec![0; 2 * out.max(inner)];
+        let (down, up) = (format!("{key}_A.weight"), format!("{key}_B.weight"));
+        let tensor =
+            |name, shape, len| NewTensor { name, dtype: FileDtype::Bf16, shape, bytes: &zeros[..2 * len] };
+        let (down_shape, up_shape) = ([1, inner], [out, 1]);
+        let rows = [tensor(&down, &down_shape[..], inner), tensor(&up, &up_shape[..], out)];
+        let path = folder.path().join(name);
+        fs::write(&path, write_tensors(metadata, &rows)).unwrap();
+        Given { path, strength: 1.0 }
+    };
+    let (space, time) = ("reference_downscale_factor", "ss_reference_temporal_scale_factor");
+    let [none, two, three, slow] = [
+        adapter("none", &[]),
+        adapter("two", &[(space, "2")]),
+        adapter("three", &[(space, "3")]),
+        adapter("slow", &[(time, "2")]),
+    ];
+    let check = |plan: &Plan, given: &[&Given]| {
+        let given: Vec<Given> = given.iter().map(|given| (*given).clone()).collect();
+        let slot = plan.phases.iter().find_map(|phase| phase.adapter).unwrap().slot;
+        let adapters = Adapters::open(&given[1..], Merge::Exact).unwrap().in_slot(slot, &given[..1]).unwrap();
+        adapters.over(&files, &files.checkpoint, plan).map(|_| ()).map_err(|error| error.to_string())
+    };
+    assert_eq!(check(&half, &[&two]), Ok(()));
+    assert_eq!(check(&half, &[&none, &two]), Ok(()), "1 and 2 make 2");
+    assert_eq!(check(&whole, &[&slow]), Ok(()));
+    let error = check(&half, &[&two, &three]).unwrap_err();
+    assert!(["two", "three", space, " 2 ", " 3 "].iter().all(|word| error.contains(word)), "{error}");
+    for (plan, given, words) in [
+        (
+            &half,
+            &three,
+            ["want  reference_downscale_factor 2", "have  reference_downscale_factor 3", "downscale = 3,"],
+        ),
+        (&half, &none, ["follow", "have  reference_downscale_factor 1", "downscale = 1,"]),
+        (
+            &whole,
+            &two,
+            ["temporal_scale_factor 2, as reference 1", "temporal_scale_factor 1 by", "temporal_scale = 1 }"],
+        ),
+    ] {
+        let error = check(plan, &[given]).unwrap_err();
+        let name = given.path.to_str().unwrap();
+        assert!(words.iter().chain(&[name]).all(|word| error.contains(word)), "{error}");
+    }
 }
 
 /// Any shapes are read or refused.

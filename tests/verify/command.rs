@@ -107,6 +107,7 @@ fn quantised(from: &std::path::Path) -> TensorFile {
         let name = |what: &str| format!("{module}.attn1.to_q.{what}");
         parts.push((name("weight"), FileDtype::F8E4M3, tensor.shape.to_vec(), vec![0x38; tensor.elements()]));
         parts.push((name("weight_scale"), FileDtype::F32, vec![1], 0.01f32.to_le_bytes().to_vec()));
+        parts.push((name("input_scale"), FileDtype::F32, vec![1], 0.02f32.to_le_bytes().to_vec()));
     }
     let metadata: Vec<(&str, &str)> =
         whole.metadata().iter().map(|(key, text)| (key.as_str(), text.as_str())).collect();
@@ -126,8 +127,13 @@ fn what_is_done_with_each_file_is_told() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let row = |component: &str| text.lines().find(|line| line.starts_with(component)).unwrap_or_default();
     let transformer = row("transformer ");
-    let words =
-        ["demo.safetensors", "3 e4m3 with a scale for the tensor", "bf16", "decoded when it is loaded"];
+    let words = [
+        "demo.safetensors",
+        "3 e4m3 with a scale for the tensor",
+        "bf16",
+        "decoded",
+        "3 input scales not used",
+    ];
     assert!(words.iter().all(|word| transformer.contains(word)), "{text}");
     assert!(row("upscaler ").contains("read as it is"), "{text}");
     assert!(text.contains("black-and-white-lora.safetensors is ignored: it is a LoRA"), "{text}");

@@ -93,9 +93,11 @@ fn role(role: &Role) -> plan::Role {
         Role::Visible { number } => plan::Role::Visible { number: *number as u32 },
         Role::Strength { number } => plan::Role::Strength { number: *number as u32 },
         Role::Footage => plan::Role::Footage,
-        Role::Reference { number, every } => {
-            plan::Role::Reference { number: *number as u32, every: *every as u32 }
-        }
+        Role::Reference { number, downscale, every } => plan::Role::Reference {
+            number: *number as u32,
+            downscale: *downscale as u32,
+            every: *every as u32,
+        },
         Role::ReferenceStrength { number } => plan::Role::ReferenceStrength { number: *number as u32 },
         Role::ReferenceAttention { number } => plan::Role::ReferenceAttention { number: *number as u32 },
         Role::RegionStart { stream } => plan::Role::RegionStart { stream: text(stream) },

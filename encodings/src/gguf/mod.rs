@@ -5,7 +5,7 @@ mod iq4;
 mod k;
 mod legacy;
 
-use half::f16;
+use crate::number::f16_value;
 
 macro_rules! blocks {
     ($($(#[$doc:meta])* $variant:ident = $id:literal, $name:literal, $elements:literal in $bytes:literal, $decode:path;)*) => {
@@ -48,6 +48,7 @@ macro_rules! blocks {
             }
 
             /// As many whole blocks of `bytes` as `out` has room for.
+            #[inline(always)]
             pub(crate) fn decode(self, bytes: &[u8], out: &mut [f32]) {
                 match self {
                     $(GgufBlock::$variant => {
@@ -96,11 +97,25 @@ impl GgufBlock {
 }
 
 /// The f16 at a place of a block.
+#[inline(always)]
 fn half(block: &[u8], at: usize) -> f32 {
-    f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
+    f16_value(u16::from_le_bytes([block[at], block[at + 1]]))
 }
 
-/// Code `i` of 32 in 16 bytes: the lower halves of the bytes, then the upper ones.
-fn nibble(bytes: &[u8], i: usize) -> u8 {
-    if i < 16 { bytes[i] & 15 } else { bytes[i - 16] >> 4 }
+/// Makes 32 values of the codes in 16 bytes: the lower halves of the bytes, then the upper ones. `value` gets the number of
+/// a code and the code.
+#[inline(always)]
+fn nibbles(bytes: &[u8; 16], out: &mut [f32; 32], value: impl Fn(usize, u8) -> f32) {
+    for (i, byte) in bytes.iter().enumerate() {
+        out[i] = value(i, byte & 15);
+    }
+    for (i, byte) in bytes.iter().enumerate() {
+        out[16 + i] = value(16 + i, byte >> 4);
+    }
+}
+
+/// So many bytes of a block from a place on.
+#[inline(always)]
+fn part<const N: usize>(block: &[u8], at: usize) -> &[u8; N] {
+    block[at..].first_chunk().unwrap_or(&[0; N])
 }

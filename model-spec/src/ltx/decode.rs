@@ -3,8 +3,39 @@
 use super::layout::{audio_tokens, channels_last, rgb};
 use super::recorder::{Recorded, Recorder};
 use super::sizes::Size;
+use super::tiny_decoder::{self, TinyDecoder};
 use super::{audio_vae, video_vae, vocoder};
 use crate::lang::{Builder, Dtype, Op, Role, Value};
+
+/// What makes frames of latents.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum VideoDecoder {
+    /// The checkpoint's own.
+    #[default]
+    Vae,
+    /// A small one, for a first look.
+    Tiny(TinyDecoder),
+}
+
+impl VideoDecoder {
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = VideoDecoder> {
+        [VideoDecoder::Vae].into_iter().chain(TinyDecoder::ALL.map(VideoDecoder::Tiny))
+    }
+
+    /// As target files call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            VideoDecoder::Vae => "vae",
+            VideoDecoder::Tiny(decoder) => decoder.name,
+        }
+    }
+
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<VideoDecoder> {
+        Self::all().find(|decoder| decoder.name() == name)
+    }
+}
 
 /// How a run leaves the frames of its clip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +51,20 @@ impl Recorder<'_> {
         let [frames, rows, cols] = size.latent();
         let z =
             b.input("v.latent", b.dtype(), &[1, self.model.video_vae.latent_channels, frames, rows, cols]);
-        video_vae::decode(b, &self.model.video_vae, channels_last(b, z))
+        self.decoded_by(b, self.target.decoder, channels_last(b, z))
+    }
+
+    /// Latent frames that the decoder takes together. A tiny one takes all of them.
+    pub(super) fn decoded_together(&self) -> Option<usize> {
+        self.chunk.filter(|_| self.target.decoder == VideoDecoder::Vae)
+    }
+
+    /// Pixels [frames, height, width, 3], about −1..1, of a normalised latent [T', H', W', channels].
+    pub(super) fn decoded_by(&self, b: &Builder, decoder: VideoDecoder, z: Value) -> Value {
+        match decoder {
+            VideoDecoder::Vae => video_vae::decode(b, &self.model.video_vae, z),
+            VideoDecoder::Tiny(decoder) => tiny_decoder::decode(b, decoder, z),
+        }
     }
 
     pub(super) fn video_decode(&self, size: Size) -> Recorded {

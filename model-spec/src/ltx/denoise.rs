@@ -1,6 +1,7 @@
 //! The denoising loop (docs/model/sampling.md 3, 4, 6).
 
 use super::conditioning::{Held, conditioned_video};
+use super::decode::VideoDecoder;
 use super::layout::{audio_latent, rgb};
 use super::pass_input::PerStream;
 use super::predict::Predictor;
@@ -10,7 +11,6 @@ use super::sampler::{advanced, held, standardized};
 use super::sizes::Size;
 use super::solver::Solver;
 use super::track::Track;
-use super::video_vae;
 use crate::lang::{Builder, Dtype, Op, Role, Value};
 
 /// The port that holds a frame of the last step's x0, where the target has previews.
@@ -64,7 +64,8 @@ impl Recorder<'_> {
             .flat_map(|track| vec![b.cast(track.start, register_dtype(&b, solver)); registers])
             .collect();
         let latents = state.len();
-        if self.target.preview && tracks.video.is_some() {
+        let previewed = self.target.preview.filter(|_| tracks.video.is_some());
+        if previewed.is_some() {
             state.push(b.port(PREVIEW, Role::Unset, b.dtype(), &[size.height, size.width, 3]));
         }
         let out = b.steps("step", &state, |x| {
@@ -96,9 +97,9 @@ impl Recorder<'_> {
                 let noise = solver.draws().then(|| step_noise(&b, &track, solver, noise, number, ports));
                 next.extend(stepped(&b, solver, &track, mine, x0, ports, noise));
             }
-            let preview = x.get(latents).zip(x0.video).map(|(_, x0)| {
+            let preview = previewed.zip(x0.video).map(|(decoder, x0)| {
                 let some = b.slice(x0, 0, frames / 2 * rows * cols, rows * cols);
-                self.preview(&b, &size, b.round(some))
+                self.preview(&b, decoder, &size, b.round(some))
             });
             next.into_iter().chain(preview).collect()
         });
@@ -120,10 +121,10 @@ impl Recorder<'_> {
     }
 
     /// RGB in 0..1, [height, width, 3], of one frame of x0: as if it were a clip of its own.
-    fn preview(&self, b: &Builder, size: &Size, x0: Value) -> Value {
+    fn preview(&self, b: &Builder, decoder: VideoDecoder, size: &Size, x0: Value) -> Value {
         let [_, rows, cols] = size.latent();
         let z = b.reshape(x0, &[1, rows, cols, b.width(x0)]);
-        let rgb = rgb(b, video_vae::decode(b, &self.model.video_vae, z));
+        let rgb = rgb(b, self.decoded_by(b, decoder, z));
         b.round(b.reshape(rgb, &[size.height, size.width, 3]))
     }
 }

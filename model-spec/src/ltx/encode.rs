@@ -36,7 +36,8 @@ impl Recorder<'_> {
         let [frames, rows, cols] = reference.latent(size);
         let size =
             Size { width: SPACE * cols, height: SPACE * rows, frames: TIME * (frames - 1) + 1, ..size };
-        self.encode(name, "video", Role::Reference { number, every }, size)
+        let downscale = reference.downscale;
+        self.encode(name, "video", Role::Reference { number, downscale, every }, size)
     }
 
     /// Port `mel` [1, left and right, 4T' − 3, mel bins] to port `a.latent` [1, channels, T', bins], normalised. The

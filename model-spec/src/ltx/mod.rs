@@ -36,6 +36,7 @@ pub mod skip;
 pub mod solver;
 mod statistics;
 pub mod text_encoder;
+pub mod tiny_decoder;
 mod track;
 pub mod transformer;
 pub mod upscaler;

@@ -83,7 +83,11 @@ impl Recorder<'_> {
             "vocode" => self.vocode(size),
             _ => return self.denoise_alone(name),
         };
-        let chunk = self.chunk.filter(|_| ["video-encode", "video-decode"].contains(&name));
+        let chunk = match name {
+            "video-encode" => self.chunk,
+            "video-decode" => self.decoded_together(),
+            _ => None,
+        };
         Some(graph.map(|graph| Phase::alone(graph).chunked(chunk)))
     }
 
@@ -167,7 +171,7 @@ impl Recorder<'_> {
         }
         if there.video {
             let decode = Phase::alone(self.frames(clip, pixels)?);
-            phases.push(decode.takes("v.latent", &video).chunked(self.chunk));
+            phases.push(decode.takes("v.latent", &video).chunked(self.decoded_together()));
         }
         // Sound that is only heard is nothing to be made: the clip has it as it is given.
         let role = recipe.stages.get(recipe.audio_of).map(|stage| stage.roles.audio);

@@ -112,13 +112,7 @@ fn res_block(b: &Builder, x: Value) -> Value {
 
 /// A 3×3 convolution of every frame to `side`² times the channels, which become the pixels of a square.
 fn pixel_shuffle(b: &Builder, name: &str, x: Value, side: usize) -> Value {
-    let width = b.width(x);
-    let out = side * side * width;
-    let x = b.scope(name, || {
-        let weight = b.reshape(b.filters("weight", out, &[3, 3], width), &[out, 1, 3, 3, width]);
-        let per_frame = Op::Conv { pads: vec![0, 0, 1, 1, 1, 1], replicate: false, stride: 1, dilation: 1 };
-        b.op(per_frame, &[x, weight, b.weight("bias", &[out])])
-    });
+    let x = conv::per_frame(b, name, x, side * side * b.width(x), 3, true);
     b.op(Op::DepthToSpace { st: 1, sh: side, sw: side, drop: 0 }, &[x])
 }
 

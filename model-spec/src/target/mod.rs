@@ -1,6 +1,7 @@
 //! Targets: what one plan is compiled for.
 
 mod check;
+mod decoders;
 mod stages;
 
 use std::collections::BTreeMap;
@@ -11,9 +12,11 @@ use thiserror::Error as ThisError;
 
 use crate::lang::Dtype;
 use crate::ltx::config::{Enlarges, TEXT_TOKENS, Transformer};
+use crate::ltx::decode::VideoDecoder;
 use crate::ltx::recipe::Recipe;
 use crate::ltx::sizes::Size;
 use crate::ltx::skip::Skip;
+use decoders::{PreviewField, decoders};
 use stages::{GuidanceField, StageField};
 
 /// Where a target's dimensions come from.
@@ -44,8 +47,10 @@ pub struct Target {
     pub model: Model,
     /// The memory of the card that it is compiled for, in bytes; `None` for as much as it takes.
     pub vram: Option<u64>,
-    /// Whether every denoising step leaves a frame that shows how far the clip is.
-    pub preview: bool,
+    /// What makes the clip's frames.
+    pub decoder: VideoDecoder,
+    /// What makes a frame after every denoising step that shows how far the clip is, if anything does.
+    pub preview: Option<VideoDecoder>,
     /// Whether `velocity` takes weights of the video's self-attention.
     pub attention_mask: bool,
     /// What the pass of `velocity` skips.
@@ -119,7 +124,8 @@ struct File {
     timestep_classes: Option<usize>,
     model: ModelField,
     vram: Option<String>,
-    preview: Option<bool>,
+    decoder: Option<String>,
+    preview: Option<PreviewField>,
     attention_mask: Option<bool>,
     keyframes: Option<usize>,
     upscaler: Option<String>,
@@ -157,7 +163,8 @@ impl Target {
             timestep_classes: 1,
             model: p.model.clone(),
             vram: None,
-            preview: false,
+            decoder: VideoDecoder::Vae,
+            preview: None,
             attention_mask: false,
             skip: Skip::default(),
         })
@@ -197,6 +204,7 @@ impl Target {
         });
         let vram =
             file.vram.and_then(|text| parse_vram(&text).map_err(|problem| problems.push(problem)).ok());
+        let (decoder, preview) = decoders(file.decoder, file.preview, &mut problems);
         let target = Target {
             name: name.to_string(),
             size: Size { width, height, frames: file.frames, fps: file.fps, stride: 1 },
@@ -206,7 +214,8 @@ impl Target {
             timestep_classes: file.timestep_classes.unwrap_or(1),
             model,
             vram,
-            preview: file.preview.unwrap_or(false),
+            decoder,
+            preview,
             attention_mask: file.attention_mask.unwrap_or(false),
             skip: file.skip,
         };
@@ -331,7 +340,7 @@ mod tests {
     #[test]
     fn what_is_not_said_has_a_default() {
         let target = Target::parse("my", &text(&[("fps", "29.97")])).unwrap();
-        assert_eq!((target.text_tokens, target.timestep_classes, target.preview), (1024, 1, false));
+        assert_eq!((target.text_tokens, target.timestep_classes, target.preview), (1024, 1, None));
         assert_eq!((target.size.video_tokens(), target.size.audio_tokens()), (192, 21));
     }
 

@@ -1,6 +1,9 @@
 //! A tensor's values in another element type.
 
-use half::{bf16, f16};
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+use multiversion::multiversion;
+use rayon::prelude::*;
 
 use super::header::shown;
 use super::{FileDtype, FileError, Tensor};
@@ -62,13 +65,11 @@ impl<'a> Tensor<'a> {
         let range = from.zip(bytes).and_then(|(from, bytes)| self.bytes.get(from..from.checked_add(bytes)?));
         let range = range.ok_or_else(|| self.place_error(dtype, self.bytes.len(), out.len()))?;
         match (self.dtype, dtype) {
-            (FileDtype::F32, FileDtype::Bf16) => convert::<f32, bf16>(range, out),
-            (FileDtype::F32, FileDtype::F16) => convert::<f32, f16>(range, out),
-            (FileDtype::Bf16, FileDtype::F32) => convert::<bf16, f32>(range, out),
-            (FileDtype::Bf16, FileDtype::F16) => convert::<bf16, f16>(range, out),
-            (FileDtype::F16, FileDtype::F32) => convert::<f16, f32>(range, out),
-            (FileDtype::F16, FileDtype::Bf16) => convert::<f16, bf16>(range, out),
-            _ if range.len() == out.len() => out.copy_from_slice(range),
+            _ if same => copy(range, out),
+            // What is read as another type is a real number.
+            (from, to) if range.len() / (from.bits() / 8) == out.len() / (to.bits() / 8) => {
+                convert(from, range, to, out);
+            }
             _ => return Err(self.place_error(dtype, range.len(), out.len())),
         }
         Ok(())
@@ -79,62 +80,101 @@ impl<'a> Tensor<'a> {
     }
 }
 
-/// A real number in a file.
-trait Stored {
-    const BYTES: usize;
-    /// Exact: each of the three types fits into f32.
-    fn load(bytes: &[u8]) -> f32;
-    fn store(value: f32, out: &mut [u8]);
-}
+/// Elements that are converted through f32 at a time: they stay in a core's first cache.
+pub(super) const PIECE: usize = 2048;
+/// Elements that a thread converts at a time. Fewer are converted by the thread that asks.
+pub(super) const SHARE: usize = 1 << 16;
 
-impl Stored for f32 {
-    const BYTES: usize = 4;
-
-    fn load(bytes: &[u8]) -> f32 {
-        f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
-    }
-
-    fn store(value: f32, out: &mut [u8]) {
-        out.copy_from_slice(&value.to_le_bytes());
-    }
-}
-
-macro_rules! stored_half {
-    ($type:ty) => {
-        impl Stored for $type {
-            const BYTES: usize = 2;
-
-            fn load(bytes: &[u8]) -> f32 {
-                <$type>::from_le_bytes([bytes[0], bytes[1]]).to_f32()
-            }
-
-            fn store(value: f32, out: &mut [u8]) {
-                out.copy_from_slice(&<$type>::from_f32(value).to_le_bytes());
-            }
+/// Real numbers of one type as those of another, on all cores.
+fn convert(from: FileDtype, bytes: &[u8], to: FileDtype, out: &mut [u8]) {
+    let [from_size, to_size] = [from, to].map(|dtype| dtype.bits() / 8);
+    let share = |(bytes, out): (&[u8], &mut [u8])| {
+        let mut values = [0f32; PIECE];
+        for (bytes, out) in bytes.chunks(PIECE * from_size).zip(out.chunks_mut(PIECE * to_size)) {
+            let values = &mut values[..bytes.len() / from_size];
+            load(from, bytes, values);
+            store(to, values, out);
         }
     };
+    if out.len() <= SHARE * to_size {
+        return share((bytes, out));
+    }
+    bytes.par_chunks(SHARE * from_size).zip(out.par_chunks_mut(SHARE * to_size)).for_each(share);
 }
 
-stored_half!(bf16);
-stored_half!(f16);
-
-fn convert<From: Stored, To: Stored>(from: &[u8], to: &mut [u8]) {
-    for (from, to) in from.chunks_exact(From::BYTES).zip(to.chunks_exact_mut(To::BYTES)) {
-        To::store(From::load(from), to);
+/// The bytes themselves, on all cores.
+fn copy(bytes: &[u8], out: &mut [u8]) {
+    const BYTES: usize = 1 << 20;
+    if out.len() <= BYTES {
+        return out.copy_from_slice(bytes);
     }
+    out.par_chunks_mut(BYTES)
+        .zip(bytes.par_chunks(BYTES))
+        .for_each(|(out, bytes)| out.copy_from_slice(bytes));
 }
 
-/// Writes values as elements of a type; nothing for one that is none of F32, F16 and BF16.
-pub(super) fn store(dtype: FileDtype, values: &[f32], out: &mut [u8]) {
-    fn each<To: Stored>(values: &[f32], out: &mut [u8]) {
-        values.iter().zip(out.chunks_exact_mut(To::BYTES)).for_each(|(value, out)| To::store(*value, out));
-    }
+/// Real numbers as f32, exactly. Those of any other type are none.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx512dq+avx2", "x86_64+avx2"))]
+fn load(dtype: FileDtype, bytes: &[u8], values: &mut [f32]) {
     match dtype {
-        FileDtype::F32 => each::<f32>(values, out),
-        FileDtype::F16 => each::<f16>(values, out),
-        FileDtype::Bf16 => each::<bf16>(values, out),
+        FileDtype::F32 => {
+            let from = bytes.as_chunks::<4>().0;
+            values.iter_mut().zip(from).for_each(|(value, bytes)| *value = f32::from_le_bytes(*bytes));
+        }
+        FileDtype::Bf16 => {
+            let from = bytes.as_chunks::<2>().0;
+            let wide = |bytes: &[u8; 2]| f32::from_bits(u32::from(u16::from_le_bytes(*bytes)) << 16);
+            values.iter_mut().zip(from).for_each(|(value, bytes)| *value = wide(bytes));
+        }
+        FileDtype::F16 => {
+            let mut halves = [f16::ZERO; PIECE];
+            let halves = &mut halves[..values.len().min(PIECE)];
+            let from = bytes.as_chunks::<2>().0;
+            halves.iter_mut().zip(from).for_each(|(half, bytes)| *half = f16::from_le_bytes(*bytes));
+            halves.convert_to_f32_slice(values);
+        }
         _ => {}
     }
+}
+
+/// Writes at most [`PIECE`] values as elements of a type, each rounded once, to the nearest and halves to even; nothing for
+/// a type that is none of F32, F16 and BF16.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx512dq+avx2", "x86_64+avx2"))]
+pub(super) fn store(dtype: FileDtype, values: &[f32], out: &mut [u8]) {
+    match dtype {
+        FileDtype::F32 => {
+            let to = out.as_chunks_mut::<4>().0;
+            to.iter_mut().zip(values).for_each(|(bytes, value)| *bytes = value.to_le_bytes());
+        }
+        FileDtype::Bf16 => {
+            let to = out.as_chunks_mut::<2>().0;
+            to.iter_mut().zip(values).for_each(|(bytes, value)| *bytes = rounded(*value).to_le_bytes());
+        }
+        FileDtype::F16 => {
+            let mut halves = [f16::ZERO; PIECE];
+            let halves = &mut halves[..values.len().min(PIECE)];
+            halves.convert_from_f32_slice(values);
+            let to = out.as_chunks_mut::<2>().0;
+            to.iter_mut().zip(halves).for_each(|(bytes, half)| *bytes = half.to_le_bytes());
+        }
+        _ => {}
+    }
+}
+
+/// The bits of the nearest bf16, without a branch.
+#[inline(always)]
+fn rounded(value: f32) -> u16 {
+    let bits = value.to_bits();
+    let nearest = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
+    let quiet = bits >> 16 | 0x40;
+    (if bits & 0x7fff_ffff > 0x7f80_0000 { quiet } else { nearest }) as u16
+}
+
+/// Whether all of them are finite.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx512dq+avx2", "x86_64+avx2"))]
+pub(super) fn finite(values: &[f32]) -> bool {
+    let top = |value: &f32| u32::from(value.to_bits() & 0x7f80_0000 == 0x7f80_0000);
+    values.iter().map(top).fold(0, |any, one| any | one) == 0
 }
 
 #[cfg(test)]

@@ -5,14 +5,9 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use zoetrope_encodings::{Encoding, Matrix};
 
-use super::convert::store;
+use super::convert::{PIECE, SHARE, finite, store};
 use super::header::shown;
 use super::{Computed, FileDtype, FileError, TensorFile};
-
-/// Elements that a thread decodes at a time.
-const SHARE: usize = 1 << 16;
-/// Elements that are decoded before they are rounded: they stay in a core's first cache.
-const PIECE: usize = 2048;
 
 /// What stands beside the codes of a tensor, and what becomes of its values.
 #[derive(Clone, Debug, Default)]
@@ -107,7 +102,9 @@ impl Decoded {
             let (there, beyond) = values.split_at_mut(stored.saturating_sub(at).min(values.len()));
             matrix.decode(at.min(stored), there);
             beyond.fill(0.0);
-            if let Some(element) = there.iter().position(|value| !value.is_finite()) {
+            if !finite(there)
+                && let Some(element) = there.iter().position(|value| !value.is_finite())
+            {
                 return Err(self.error(at + element, there[element]));
             }
             if let Some(factors) = &self.beside.column_factors {

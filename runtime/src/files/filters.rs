@@ -1,13 +1,12 @@
 //! Filters of convolutions with the channels of each tap side by side.
 
-use super::{FileDtype, FileError, Tensor};
+use rayon::prelude::*;
 
-/// Elements that are read before they are put where they belong.
-const PIECE: usize = 64;
+use super::{FileDtype, FileError, Tensor};
 
 impl Tensor<'_> {
     /// As [`Tensor::read_range`], of rows of the first axis from `first` on, and with the second axis as the last one:
-    /// `[out, channels, taps..]` is read as `[out, taps.., channels]`.
+    /// `[out, channels, taps..]` is read as `[out, taps.., channels]`. On all cores.
     ///
     /// # Errors
     /// The type cannot be converted, or there are not so many rows.
@@ -19,27 +18,32 @@ impl Tensor<'_> {
     ) -> Result<(), FileError> {
         let channels = self.shape.get(1).copied().unwrap_or(1);
         let taps: usize = self.shape.iter().skip(2).product();
-        let (row, size) = (channels * taps, dtype.bits() / 8);
-        let mut piece = [0; PIECE * 8];
-        for (number, out) in out.chunks_mut((row * size).max(1)).enumerate() {
-            let (mut channel, mut tap) = (0, 0);
-            for at in (0..row).step_by(PIECE) {
-                let piece = &mut piece[..PIECE.min(row - at) * size];
-                self.read_range(dtype, (first + number) * row + at, piece)?;
-                for element in piece.chunks_exact(size) {
-                    let to = (tap * channels + channel) * size;
-                    let Some(place) = out.get_mut(to..to + size) else {
-                        return Err(self.place_error(dtype, row * size, out.len()));
-                    };
-                    place.copy_from_slice(element);
-                    tap += 1;
-                    if tap == taps {
-                        (channel, tap) = (channel + 1, 0);
-                    }
-                }
-            }
+        let size = dtype.bits() / 8;
+        let row = channels * taps;
+        if !out.len().is_multiple_of((row * size).max(1)) {
+            return Err(self.place_error(dtype, row * size, out.len()));
         }
-        Ok(())
+        let rows = out.par_chunks_exact_mut((row * size).max(1)).enumerate();
+        rows.try_for_each_init(
+            || vec![0; row * size],
+            |stored, (number, out)| {
+                self.read_range(dtype, (first + number) * row, stored)?;
+                match size {
+                    4 => turn::<4>(stored, taps, channels, out),
+                    2 => turn::<2>(stored, taps, channels, out),
+                    _ => turn::<1>(stored, taps, channels, out),
+                }
+                Ok(())
+            },
+        )
+    }
+}
+
+/// A matrix [channels, taps] of elements of so many bytes as [taps, channels].
+fn turn<const BYTES: usize>(stored: &[u8], taps: usize, channels: usize, out: &mut [u8]) {
+    let (stored, out) = (stored.as_chunks::<BYTES>().0, out.as_chunks_mut::<BYTES>().0);
+    for (tap, out) in out.chunks_exact_mut(channels.max(1)).enumerate() {
+        out.iter_mut().zip(stored[tap..].iter().step_by(taps)).for_each(|(to, from)| *to = *from);
     }
 }
 

@@ -9,7 +9,7 @@ use super::gguf::{Gguf, MAGIC};
 use super::header::{Entry, Header};
 use super::text::regular;
 use super::{FileDtype, FileError, HeaderError};
-use crate::map::Map;
+use crate::map::{self, Map};
 
 /// An open safetensors or GGUF file whose header passed every check.
 pub struct TensorFile {
@@ -177,6 +177,18 @@ impl TensorFile {
         let blocks: usize = self.bytes.rchunks(1 << 16).take_while(zeros).map(<[u8]>::len).sum();
         let before = &self.bytes[..self.bytes.len() - blocks];
         blocks + before.iter().rev().take_while(|byte| **byte == 0).count()
+    }
+}
+
+impl Tensor<'_> {
+    /// Asks the system for the stored bytes, which will be read soon.
+    pub fn soon(&self) {
+        map::soon(self.bytes);
+    }
+
+    /// Gives back the memory that the stored bytes take, as far as the system can read them again.
+    pub fn done(&self) {
+        map::done(self.bytes);
     }
 }
 

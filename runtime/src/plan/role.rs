@@ -28,8 +28,9 @@ pub enum Role {
     Visible { number: u32 },
     /// The frames of the request's video, in -1..1, in the port's size.
     Footage,
-    /// The frames of a reference video, in -1..1, in the port's size: the first one, and one of every so many behind it.
-    Reference { number: u32, every: u32 },
+    /// The frames of a reference video, in -1..1, in the port's size, which is so many times smaller than its stage: the first
+    /// one, and one of every so many behind it.
+    Reference { number: u32, downscale: u32, every: u32 },
     /// How strongly a reference video holds its tokens: 0 to 1, which it is unless a request says another.
     ReferenceStrength { number: u32 },
     /// How strongly the tokens of a reference video and the clip's attend to each other: 0 to 1, which it is unless a request
@@ -101,8 +102,8 @@ impl fmt::Display for Role {
             Role::Frame { number } => write!(f, "frame of image {number}"),
             Role::Visible { number } => write!(f, "whether there is image {number}"),
             Role::Footage => f.write_str("frames of the request's video"),
-            Role::Reference { number, every: 1 } => write!(f, "frames of reference {number}"),
-            Role::Reference { number, every } => write!(f, "one in {every} frames of reference {number}"),
+            Role::Reference { number, every: 1, .. } => write!(f, "frames of reference {number}"),
+            Role::Reference { number, every, .. } => write!(f, "one in {every} frames of reference {number}"),
             Role::ReferenceStrength { number } => write!(f, "strength of reference {number}"),
             Role::ReferenceAttention { number } => write!(f, "attention strength of reference {number}"),
             Role::RegionStart { stream } => write!(f, "start of the region of {stream}"),
