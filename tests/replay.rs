@@ -23,7 +23,7 @@ use zoetrope::tokenize::Tokenizer;
 use zoetrope_compiler::Options;
 use zoetrope_compiler::frontend::{Scope, compile_levels, dimensions};
 use zoetrope_model_spec::lang::Dtype;
-use zoetrope_model_spec::ltx::decode::Pixels;
+use zoetrope_model_spec::ltx::decode::{Pixels, VideoDecoder};
 use zoetrope_model_spec::ltx::recipe::Recipe;
 use zoetrope_model_spec::ltx::recipes::RECIPES;
 use zoetrope_model_spec::ltx::sizes::Size;
@@ -305,7 +305,7 @@ fn decoded_alone(target: &Target, files: &ModelFiles, latent: &Tensor, frame: us
 #[test]
 fn previews_are_what_the_decoder_makes_of_a_frame_and_change_nothing_else() {
     let without = Target { dtype: Dtype::F32, ..Target::preset("res-tiny").unwrap() };
-    let with = Target { preview: true, ..without.clone() };
+    let with = Target { preview: Some(VideoDecoder::Vae), ..without.clone() };
     let [without, plan] = [&without, &with].map(|target| plan_of(target, true));
     let files = demo_in_memory(&tensors_of(&plan)).unwrap();
     let mut viewer = Viewer::default();
