@@ -6,7 +6,7 @@ use zoetrope_compiler::frontend::{Scope, compile_levels};
 use zoetrope_compiler::{Class, Options, compile, select};
 use zoetrope_model_spec::lang::Dtype;
 use zoetrope_model_spec::ltx::builtin::ltx_2_3_22b;
-use zoetrope_model_spec::ltx::decode::Pixels;
+use zoetrope_model_spec::ltx::decode::{Pixels, VideoDecoder};
 use zoetrope_model_spec::ltx::recipe::Recipe;
 use zoetrope_model_spec::ltx::recorder::Recorder;
 use zoetrope_model_spec::ltx::sizes::Size;
@@ -30,7 +30,8 @@ fn target(width: usize, height: usize, frames: usize) -> Target {
         timestep_classes: 1,
         model: Model::Ltx23,
         vram: None,
-        preview: false,
+        decoder: VideoDecoder::Vae,
+        preview: None,
         attention_mask: false,
         skip: Skip::default(),
     }

@@ -24,10 +24,17 @@ pub struct Cpu<'a> {
     store: Store<'a>,
     plan: &'a Plan,
     meanings: Vec<Meaning>,
-    /// Laid out for products, by constant.
-    packed: BTreeMap<u32, Packed>,
+    /// Laid out for products, by the constant, or the part of it, that an operand is.
+    packed: BTreeMap<PartOf, Packed>,
     /// For tests: by launch, the buffers that die there.
     poison: Option<BTreeMap<u32, Vec<Dead>>>,
+}
+
+/// A constant, and where the operand begins and ends in it, in bytes.
+type PartOf = (u32, u64, u64);
+
+fn part_of(constant: u32, operand: &plan::Operand) -> PartOf {
+    (constant, operand.offset, operand.offset + operand.extent())
 }
 
 struct Dead {
@@ -63,9 +70,9 @@ impl<'a> Cpu<'a> {
         self
     }
 
-    /// Lays out the weights of products, where they are whole operands.
+    /// Lays out the weights of products.
     fn pack(&mut self, phase: &Phase) {
-        self.packed.retain(|c, _| phase.constants.binary_search(c).is_ok());
+        self.packed.retain(|(c, ..), _| phase.constants.binary_search(c).is_ok());
         let elements = |c: &u32| {
             let constant = &self.plan.constants[*c as usize];
             constant.bytes() / constant.dtype.bytes()
@@ -87,14 +94,14 @@ impl<'a> Cpu<'a> {
                     _ => continue,
                 };
                 for c in constants {
-                    if !self.packed.contains_key(&c) && !streamed.contains(&c) {
+                    if !self.packed.contains_key(&part_of(c, operand)) && !streamed.contains(&c) {
                         let shape = dims(operand);
                         let weight = tensor(operand, self.store.bytes(c), &shape);
                         let packed = self.meanings[launch.kernel as usize].ops.iter().find_map(|op| {
                             let at = op.inputs.iter().position(|r| *r == Ref::Operand(i))?;
                             pack(&op.op, at, &weight)
                         });
-                        self.packed.extend(packed.map(|p| (c, p)));
+                        self.packed.extend(packed.map(|p| (part_of(c, operand), p)));
                     }
                 }
             }
@@ -192,7 +199,7 @@ fn dims(operand: &plan::Operand) -> Vec<usize> {
 /// What a part reads, to be found.
 struct Reads<'t> {
     store: &'t Store<'t>,
-    packed: &'t BTreeMap<u32, Packed>,
+    packed: &'t BTreeMap<PartOf, Packed>,
     part: &'t Part,
     shapes: &'t [Vec<usize>],
     iteration: Option<(&'t Loop, u32)>,
@@ -220,7 +227,7 @@ impl<'t> Reads<'t> {
                 let at = (operand.offset + operand.step * steps) as usize;
                 Operand::Tensor(view(operand, arena(at, operand.extent() as usize), shape))
             };
-            (bound, constant.and_then(|c| self.packed.get(&c)))
+            (bound, constant.and_then(|c| self.packed.get(&part_of(c, operand))))
         };
         self.part.reads.iter().zip(self.shapes).enumerate().map(of).unzip()
     }

@@ -22,7 +22,9 @@ use std::time::SystemTime;
 use memmap2::Mmap;
 
 /// The addresses of all mappings, each with the name of its file.
-static MAPPED: Mutex<Vec<(Range<usize>, String, Arc<Mmap>)>> = Mutex::new(Vec::new());
+static MAPPED: Mutex<Vec<Mapped>> = Mutex::new(Vec::new());
+
+type Mapped = (Range<usize>, String, Arc<Mmap>);
 
 /// Calls `tell` with the name of the file that is mapped at an address; false where there is none. For a signal's handler:
 /// it allocates nothing, and where the list is in use by another it does not wait.

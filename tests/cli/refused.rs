@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use zoetrope_compiler::frontend::{compile_target, load_target};
+use zoetrope_model_spec::ltx::decode::VideoDecoder;
 use zoetrope_model_spec::target::Target;
 use zoetrope_runtime::plan::{Plan, Role};
 
@@ -32,7 +33,9 @@ fn built(said: &str, folder: &Path) -> Target {
     if let Some(count) = value("ZOETROPE_KEYFRAMES") {
         target.recipe.with_keyframes(count.parse().unwrap());
     }
-    target.preview |= value("ZOETROPE_PREVIEW") == Some("1");
+    if value("ZOETROPE_PREVIEW") == Some("1") {
+        target.preview = Some(VideoDecoder::Vae);
+    }
     target
 }
 
@@ -49,7 +52,7 @@ fn what_no_plan_does_is_refused_with_the_build_that_does() {
     let (clip, image) = (text(&clip), "tests/demo/first.png");
     let footage = Role::Footage;
     let start = Role::RegionStart { stream: "v".into() };
-    let reference = |number| Role::Reference { number, every: 1 };
+    let reference = |number| Role::Reference { number, downscale: 2, every: 1 };
     // A request, words that its refusal has, and what the built plan takes.
     let cases: [(&[&str], &[&str], Role); 10] = [
         (&["--audio", clip], &["takes no sound"], Role::Spectrogram),

@@ -10,7 +10,7 @@ use zoetrope::session::Session;
 use zoetrope::tensors::{Named, Tensor};
 use zoetrope_compiler::Options;
 use zoetrope_compiler::frontend::{Scope, compile_levels};
-use zoetrope_model_spec::ltx::decode::Pixels;
+use zoetrope_model_spec::ltx::decode::{Pixels, VideoDecoder};
 use zoetrope_model_spec::ltx::demo::demo;
 use zoetrope_model_spec::target::Target;
 use zoetrope_test_support::asks_for_long;
@@ -154,7 +154,7 @@ fn guided_clips_show_what_they_are_asked_for() {
 
 #[test]
 fn half_of_the_steps_show_the_object() {
-    let target = Target { preview: true, ..Target::preset("res-tiny").unwrap() };
+    let target = Target { preview: Some(VideoDecoder::Vae), ..Target::preset("res-tiny").unwrap() };
     let scope = Scope::Run(Pixels::Yuv420);
     let plan = compile_levels(&target, &demo(), scope, &[], Options::default()).unwrap().plan;
     let files = demo_in_memory(&tensors_of(&plan)).unwrap();

@@ -4,6 +4,7 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 use multiversion::multiversion;
 use rayon::prelude::*;
+use zoetrope_encodings::{Encoding, Matrix, Number};
 
 use super::header::shown;
 use super::{FileDtype, FileError, Tensor};
@@ -114,27 +115,15 @@ fn copy(bytes: &[u8], out: &mut [u8]) {
 }
 
 /// Real numbers as f32, exactly. Those of any other type are none.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx512dq+avx2", "x86_64+avx2"))]
 fn load(dtype: FileDtype, bytes: &[u8], values: &mut [f32]) {
-    match dtype {
-        FileDtype::F32 => {
-            let from = bytes.as_chunks::<4>().0;
-            values.iter_mut().zip(from).for_each(|(value, bytes)| *value = f32::from_le_bytes(*bytes));
-        }
-        FileDtype::Bf16 => {
-            let from = bytes.as_chunks::<2>().0;
-            let wide = |bytes: &[u8; 2]| f32::from_bits(u32::from(u16::from_le_bytes(*bytes)) << 16);
-            values.iter_mut().zip(from).for_each(|(value, bytes)| *value = wide(bytes));
-        }
-        FileDtype::F16 => {
-            let mut halves = [f16::ZERO; PIECE];
-            let halves = &mut halves[..values.len().min(PIECE)];
-            let from = bytes.as_chunks::<2>().0;
-            halves.iter_mut().zip(from).for_each(|(half, bytes)| *half = f16::from_le_bytes(*bytes));
-            halves.convert_to_f32_slice(values);
-        }
-        _ => {}
-    }
+    let number = match dtype {
+        FileDtype::F32 => Number::F32,
+        FileDtype::F16 => Number::F16,
+        FileDtype::Bf16 => Number::Bf16,
+        _ => return,
+    };
+    let stored = Matrix::new(Encoding::Plain(number), [1, values.len()], bytes, &[], 1.0);
+    stored.into_iter().for_each(|stored| stored.decode(0, values));
 }
 
 /// Writes at most [`PIECE`] values as elements of a type, each rounded once, to the nearest and halves to even; nothing for
