@@ -14,6 +14,7 @@ use super::clip::ClipWriter;
 use super::given::GivenArgs;
 use super::guidance::GuidanceArgs;
 use super::images::ImageArgs;
+use super::length::LengthArgs;
 use super::model::built_in;
 use super::outputs::Outputs;
 use super::previews::{self, Previews};
@@ -29,10 +30,12 @@ use crate::device::{Chosen, Device};
 use crate::failure::Failure;
 use crate::output::Inputs;
 use crate::progress::Progress;
-use crate::run::{Request, noise_slots, run};
+use crate::run::{Finished, Request, noise_slots};
 use crate::session::Session;
+use crate::stop::Stop;
 use crate::tensors::{self, Named};
 use crate::terminal;
+use crate::windows::{PerWindow, make};
 
 /// Make a clip from a prompt
 #[derive(Args, Debug)]
@@ -48,6 +51,8 @@ pub struct Generate {
     adapters: AdapterArgs,
     #[command(flatten)]
     plan: PlanArgs,
+    #[command(flatten)]
+    length: LengthArgs,
     /// Picks the initial noise; the same seed makes the same clip, and -1 picks a seed at random
     #[arg(long, value_name = "N", default_value = "10", allow_negative_numbers = true, value_parser = seed)]
     seed: u64,
@@ -99,23 +104,32 @@ impl Generate {
         self.guidance.check(plan)?;
         self.given.check(plan)?;
         self.references.check(plan)?;
-        let prompt = self.prompt.text()?;
+        let windows = self.length.windows(plan)?;
+        let prompts = self.prompt.of_windows(windows.count)?;
+        if windows.count > 1 && self.noise.is_some() {
+            return Err(Failure::usage(
+                "noise of a file is that of one window\n  help  --seed picks that of all",
+            ));
+        }
         let facts = &plan.facts;
         let metadata = [
-            ("comment".to_string(), prompt.clone()),
+            ("comment".to_string(), prompts.join("\n")),
             (
                 "encoder".to_string(),
                 format!("zoetrope {}, plan {}, seed {}", env!("CARGO_PKG_VERSION"), plan.name, self.seed),
             ),
         ];
         // All that will be written is tried first: nobody wants to hear after minutes of work that it has no place.
-        let writer = ClipWriter::new(plan, &metadata)?;
+        let mut writer = ClipWriter::new(plan, windows, &metadata)?;
         let mut outputs = Outputs::open(
-            plan,
-            (writer.format(), writer.likely_bytes()),
+            (plan, windows.count),
+            (writer.format(), [writer.likely_bytes(), writer.scratch_bytes()]),
             (&self.output, self.preview.as_deref(), self.dump.as_deref()),
             &self.inputs(),
         )?;
+        if let Some(folder) = outputs.clip.folder() {
+            writer.keep_in(folder)?;
+        }
         facts.notes.iter().for_each(terminal::note);
         if let Some((width, height)) = writer.size()
             && (width as u32, height as u32) != (facts.width, facts.height)
@@ -124,7 +138,7 @@ impl Generate {
                 "the encoder takes no more than {width}x{height}: the edges are cut off"
             ));
         }
-        let images = self.images.open(plan)?;
+        let images = self.images.open(plan, &windows)?;
         let given = self.given.open(plan)?;
         let references = self.references.open(plan)?;
         let chosen = self.device.choose(plan)?;
@@ -133,20 +147,24 @@ impl Generate {
         let adapters = self.adapters.open(plan, Merge::Exact)?;
         let weights = adapted(&adapters, &files, plan)?;
         let tokenizer = files.tokenizer()?;
-        let encoded = tokenizer.encode(&prompt)?;
+        let encoded = prompts.iter().map(|prompt| tokenizer.encode(prompt)).collect::<Result<Vec<_>, _>>()?;
         let negative = self.guidance.negative(plan, tokenizer)?;
-        if encoded.tokens > encoded.input_ids.len() {
-            let (tokens, limit) = (encoded.tokens, encoded.input_ids.len());
-            terminal::note(format_args!("the prompt has {tokens} tokens; only the first {limit} are used"));
+        for (tokens, limit) in encoded.iter().map(|prompt| (prompt.tokens, prompt.input_ids.len())) {
+            if tokens > limit {
+                terminal::note(format_args!("a prompt has {tokens} tokens; only the first {limit} are used"));
+            }
         }
         let steps = self.guidance.steps();
         let mut progress = Progress::new(plan, steps, self.quiet);
+        progress.repeat(plan, steps, windows.count, encoded.len());
+        let per_window = PerWindow {
+            prompts: encoded.iter().map(|prompt| [prompt].into_iter().chain(&negative).collect()).collect(),
+            images: &|window| images.of_window(window),
+        };
         let request = Request {
-            images: images.of_request(),
             footage: given.footage(),
             spectrogram: given.spectrogram(),
             references: references.of_request(),
-            prompts: [&encoded].into_iter().chain(&negative).collect(),
             seed: self.seed,
             steps,
             tensors: noise
@@ -155,27 +173,34 @@ impl Generate {
                 .chain(given.spans())
                 .chain(references.strengths())
                 .collect(),
+            ..Request::default()
         };
-        let mut watch = Previews { progress: &mut progress, file: outputs.preview.take() };
-        let mut keep = |phase: &str, left: &Named| {
-            outputs.keep(phase, left);
+        let stop = (windows.count > 1).then(Stop::listen);
+        let mut watch = Previews { progress: &mut progress, file: outputs.preview.take(), stop };
+        let mut keep = |window: usize, phase: &str, left: &Named| {
+            outputs.keep(window, phase, left);
             Ok(())
         };
-        let finished = match chosen {
+        let mut take = |finished: Finished| writer.push(&finished);
+        let made = match chosen {
             Chosen::Cpu => {
                 let mut session = Session::new(plan, &weights)?;
-                run(&mut session, &request, &mut watch, &mut keep)
+                make(&mut session, &windows, request, &per_window, &mut watch, &mut keep, &mut take)
             }
             #[cfg(feature = "cuda")]
             Chosen::Card(card, code) => {
                 let mut cuda = Cuda::new(card, plan, code, &Embedded, Supply::Files(&weights))?;
                 cuda.set_mode(mode());
-                run(&mut Session::on(cuda), &request, &mut watch, &mut keep)
+                let mut session = Session::on(cuda);
+                make(&mut session, &windows, request, &per_window, &mut watch, &mut keep, &mut take)
             }
         };
         progress.done();
+        if let Err(failure) = made {
+            return Err(outputs.keep_windows(writer, failure));
+        }
         let contents = writer.contents();
-        let clip = writer.finish(&finished?, given.kept_sound().as_ref())?;
+        let clip = writer.finish(given.kept_sound().as_ref())?;
         outputs.clip.finish(clip.bytes(), &|out| clip.write(out))?;
         let say = if outputs.clip.is_stream() { terminal::line } else { terminal::info };
         if facts.model == "demo" {

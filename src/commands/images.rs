@@ -12,6 +12,7 @@ use crate::media::{DEFAULT_CRF, Image, MAX_CRF};
 use crate::run;
 use crate::tensors::Tensor;
 use crate::terminal;
+use crate::windows::Windows;
 
 /// Options whose value may be followed by numbers, as the official command line has them, and how many.
 pub const NUMBERS: (&str, usize) = ("--image", 3);
@@ -75,8 +76,9 @@ impl Given {
     }
 }
 
-/// Images that were read, by their number in the plan, each with its strength and frame.
-pub struct Images(BTreeMap<u32, (Image, f32, u32)>);
+/// Images that were read, by the window of the clip and their number in the plan, each with its strength and its frame of the
+/// window.
+pub struct Images(BTreeMap<(usize, u32), (Image, f32, u32)>);
 
 /// The numbers of the images that a plan takes.
 fn room(plan: &Plan) -> BTreeSet<u32> {
@@ -104,11 +106,11 @@ impl ImageArgs {
         Ok(Tensor::real(&[1, 3, 1, height, width], given.read()?.fit(width, height)))
     }
 
-    /// Reads the images that a run of `plan` takes. Says what of them is left out.
+    /// Reads the images that runs of `plan` take for the windows of a clip. Says what of them is left out.
     ///
     /// # Errors
     /// More images than the plan has room for, or for other frames; one that cannot be used.
-    pub fn open(&self, plan: &Plan) -> Result<Images, Failure> {
+    pub fn open(&self, plan: &Plan, windows: &Windows) -> Result<Images, Failure> {
         let facts = &plan.facts;
         let room = room(plan);
         let replaced = |frame: u32| frame == 0 && room.contains(&0);
@@ -125,20 +127,24 @@ impl ImageArgs {
             if !plan.results().contains(&Role::Video) {
                 return refused(given, format!("plan {} ({}) makes audio alone", plan.name, facts.pipeline));
             }
-            let taken = images.keys().filter(|number| **number > 0).count();
+            let (window, frame) = windows.of_frame(given.frame as usize);
+            let taken = images.keys().filter(|(other, number)| *other == window && *number > 0).count();
             let number = match given.frame {
-                frame if replaced(frame) && images.contains_key(&0) => {
+                frame if replaced(frame) && images.contains_key(&(0, 0)) => {
                     return refused(given, "there is one already".to_string());
                 }
                 frame if replaced(frame) => 0,
-                frame if frame >= facts.frames => {
-                    return refused(given, format!("the clip has frames 0 to {}", facts.frames - 1));
+                frame if frame as usize >= windows.frames => {
+                    return refused(given, format!("the clip has frames 0 to {}", windows.frames - 1));
                 }
                 _ => match keyframes.get(taken) {
                     Some(number) => *number,
                     None => {
                         let count = keyframes.len();
-                        let wanted = self.image.iter().filter(|given| !replaced(given.frame)).count();
+                        let beside = |other: &&Given| {
+                            !replaced(other.frame) && windows.of_frame(other.frame as usize).0 == window
+                        };
+                        let wanted = self.image.iter().filter(beside).count();
                         let built = format!("build it with ZOETROPE_KEYFRAMES={wanted}");
                         return refused(
                             given,
@@ -147,20 +153,20 @@ impl ImageArgs {
                     }
                 },
             };
-            images.insert(number, (given.read()?, given.strength, given.frame));
+            images.insert((window, number), (given.read()?, given.strength, frame as u32));
         }
         Ok(Images(images))
     }
 }
 
 impl Images {
-    /// As a run takes them.
-    pub fn of_request(&self) -> BTreeMap<u32, run::Image<'_>> {
+    /// Those of a window, as a run takes them.
+    pub fn of_window(&self, window: usize) -> BTreeMap<u32, run::Image<'_>> {
         let fitted = |image: &Image, width: usize, height: usize| {
             Tensor::real(&[3, height, width], image.fit(width, height))
         };
         let mut images: BTreeMap<u32, run::Image<'_>> = BTreeMap::new();
-        for (number, (image, strength, frame)) in &self.0 {
+        for ((_, number), (image, strength, frame)) in self.0.range((window, 0)..(window + 1, 0)) {
             let pixels = Box::new(move |width, height| fitted(image, width, height));
             images.insert(*number, run::Image { strength: *strength, frame: *frame, pixels });
         }
@@ -189,10 +195,11 @@ mod tests {
         image::RgbImage::from_pixel(8, 8, image::Rgb([200, 30, 30])).save(&path).unwrap();
         let open = |frames: &[u32]| {
             let given = |frame: &u32| Given { path: path.clone(), frame: *frame, strength: 1.0, crf: 0 };
-            ImageArgs { image: frames.iter().map(given).collect() }.open(&plan)
+            ImageArgs { image: frames.iter().map(given).collect() }.open(&plan, &Windows::one(&plan.facts))
         };
         let taken = open(&[0, 24]).unwrap();
-        let frames: Vec<(u32, u32)> = taken.0.iter().map(|(number, (.., frame))| (*number, *frame)).collect();
+        let frames: Vec<(u32, u32)> =
+            taken.0.iter().map(|((_, number), (.., frame))| (*number, *frame)).collect();
         assert_eq!(frames, [(1, 0), (2, 24)]);
         let refused = open(&[0, 8, 24]).err().unwrap().to_string();
         assert!(
@@ -211,7 +218,11 @@ mod tests {
         assert!(room(&plan).is_empty());
         for frame in [0, 8] {
             let given = Given { path: "a.png".into(), frame, strength: 1.0, crf: 0 };
-            let refused = ImageArgs { image: vec![given] }.open(&plan).err().unwrap().to_string();
+            let refused = ImageArgs { image: vec![given] }
+                .open(&plan, &Windows::one(&plan.facts))
+                .err()
+                .unwrap()
+                .to_string();
             assert!(refused.contains("makes audio alone") && !refused.contains("KEYFRAMES"), "{refused}");
         }
     }

@@ -12,6 +12,7 @@ pub mod generate;
 mod given;
 mod guidance;
 mod images;
+mod length;
 mod model;
 mod outputs;
 mod parse;

@@ -16,3 +16,4 @@ mod tables;
 mod text;
 mod transformer;
 mod two_stage;
+mod windows;

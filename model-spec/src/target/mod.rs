@@ -1,6 +1,7 @@
 //! Targets: what one plan is compiled for.
 
 mod stages;
+mod windows;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -124,6 +125,7 @@ struct File {
     preview: Option<bool>,
     attention_mask: Option<bool>,
     keyframes: Option<usize>,
+    carried: Option<usize>,
     #[serde(default)]
     skip: Skip,
     guidance: Option<GuidanceField>,
@@ -188,6 +190,9 @@ impl Target {
         let (width, height) = (side("width", file.width), side("height", file.height));
         if let Some(keyframes) = file.keyframes {
             recipe.with_keyframes(keyframes);
+        }
+        if let Some(carried) = file.carried {
+            recipe.with_carried(carried);
         }
         let model = model(file.model).unwrap_or_else(|problem| {
             problems.push(problem);
@@ -293,6 +298,9 @@ impl Target {
         }
         if self.timestep_classes == 0 {
             out.push("timestep_classes is 0; wanted at least 1".to_string());
+        }
+        if out.is_empty() {
+            out.extend(self.windows_problem());
         }
         out
     }
