@@ -146,7 +146,7 @@ pub fn prompt_phases(plan: &Plan) -> Vec<&Phase> {
             (Some(slot), _) => left.contains(&**slot),
             (None, role) => matches!(role, Role::Tokens { .. } | Role::TokenMask { .. }),
         };
-        if phase.inputs.iter().all(of_prompts) {
+        if !phase.inputs.is_empty() && phase.inputs.iter().all(of_prompts) {
             left.extend(phase.outputs.iter().filter_map(|port| port.slot.as_deref()));
             phases.push(phase);
         }

@@ -14,7 +14,7 @@ const MOST_SECONDS: f64 = 86_400.0;
 pub struct LengthArgs {
     /// How long the clip is; a plan that carries frames over makes longer clips than its own, in windows
     /// (docs/long-clips.md)
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = seconds)]
     seconds: Option<f64>,
 }
 

@@ -97,8 +97,19 @@ impl Outputs {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(feature = "aac-fdk")]
+    use zoetrope_runtime::plan::Facts;
+
     use super::*;
+    #[cfg(feature = "aac-fdk")]
+    use crate::failure::Kind;
+    #[cfg(feature = "aac-fdk")]
+    use crate::run::{Carried, Finished};
     use crate::tensors::Tensor;
+    #[cfg(feature = "aac-fdk")]
+    use crate::tensors::Values;
+    #[cfg(feature = "aac-fdk")]
+    use crate::windows::Windows;
 
     fn open(
         folder: &Path,
@@ -123,6 +134,41 @@ mod tests {
         let error = outputs.close().unwrap_err();
         assert!(error.message.contains("denoise-2.safetensors"), "{error}");
         assert!(dump.join("denoise-1.safetensors").is_file());
+    }
+
+    #[cfg(feature = "aac-fdk")]
+    #[test]
+    fn windows_that_are_finished_outlive_a_run_that_fails() {
+        let folder = tempfile::tempdir().unwrap();
+        let clip = folder.path().join("clip.mp4");
+        let plan = zoetrope_generated::PLANS[0];
+        let windows = Windows::covering(&Facts { carried: 9, ..plan.facts.clone() }, 60).unwrap();
+        let outputs = Outputs::open(
+            (plan, windows.count),
+            (Format::Mp4, [1, 0]),
+            (&clip, None, None),
+            &Inputs::default(),
+        )
+        .unwrap();
+        let stopped = || Failure::new(Kind::Failure, "stopped");
+        let mut writer = ClipWriter::new(plan, windows, &[]).unwrap();
+        let nothing = outputs.keep_windows(ClipWriter::new(plan, windows, &[]).unwrap(), stopped());
+        assert_eq!(nothing.message, "stopped");
+        let video = Tensor { shape: vec![25, 288, 256], values: Values::Byte(vec![128; 25 * 288 * 256]) };
+        let waveform = Tensor::real(&[2, 48_480], vec![0.25; 2 * 48_480]);
+        let finished = Finished {
+            latents: Named::new(),
+            video: Some(video),
+            waveform: Some(waveform),
+            carried: Carried::new(),
+        };
+        writer.push(&finished).unwrap();
+        let failure = outputs.keep_windows(writer, stopped());
+        let (message, path) = failure.message.rsplit_once(" are ").unwrap();
+        assert_eq!(message, "stopped\n  help  the first 25 frames");
+        assert!(std::fs::read(path).unwrap().starts_with(b"\0\0\0"), "an MP4 file");
+        let there: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().path()).collect();
+        assert_eq!(there, [Path::new(path)], "and nothing else");
     }
 
     #[test]

@@ -128,8 +128,9 @@ fn memory_does_not_grow_with_the_length() {
 
 static DEMO: LazyLock<Model> = LazyLock::new(|| Model::of(256, 192));
 
-/// What motions sound and look like for a minute: one that comes back to where it was.
+/// A motion that comes back to where it was, so that it goes on for a minute. What bounces knocks, what circles hums.
 const PROMPT: &str = "a red ball bounces on the grass";
+const CIRCLE: &str = "a yellow ball moves in a circle on white snow";
 
 fn mean(values: impl Iterator<Item = f64> + Clone) -> f64 {
     let count = values.clone().count().max(1);
@@ -168,8 +169,8 @@ fn seams_are_not_seen_and_not_heard() {
         return;
     }
     let pixels = 256 * 192;
-    for seconds in [30.0, 60.0] {
-        let made = DEMO.with_windows(&[PROMPT], (seconds * FPS) as usize);
+    for (seconds, prompt) in [(30.0, PROMPT), (60.0, CIRCLE)] {
+        let made = DEMO.with_windows(&[prompt], (seconds * FPS) as usize);
         let frames = made.file.frames();
         assert_eq!(frames.len(), (seconds * FPS) as usize);
         let [left, _] = made.file.sound();
