@@ -1,13 +1,14 @@
-//! Progress on the terminal: the phase, step k of n, and the time that is left.
+//! Progress on the terminal: the window, the phase, step k of n, and the time that is left.
 //!
 //! The bar counts floating-point operations, which the plan knows, so that a phase takes the room it costs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use zoetrope_runtime::Result;
 use zoetrope_runtime::plan::{Phase, Plan};
 
+use crate::run::prompt_phases;
 use crate::session::Watch;
 use crate::steps::{Steps, work};
 use crate::terminal;
@@ -17,8 +18,12 @@ pub struct Progress {
     bar: ProgressBar,
     lines: bool,
     said: String,
-    /// Operations of phases that only a run with an image has, until they begin.
+    /// Operations of phases that only a run with an image has.
     optional: BTreeMap<String, u64>,
+    /// Those of them that have begun in this window.
+    begun: BTreeSet<String>,
+    /// Which window of how many it is, where there are several.
+    window: String,
 }
 
 /// Operations of one run of a phase, at least one so that every phase moves the bar.
@@ -42,7 +47,25 @@ impl Progress {
         {
             bar.set_style(style);
         }
-        Progress { bar, lines: !quiet && !draws, said: String::new(), optional: optional.collect() }
+        Progress {
+            bar,
+            lines: !quiet && !draws,
+            said: String::new(),
+            optional: optional.collect(),
+            begun: BTreeSet::new(),
+            window: String::new(),
+        }
+    }
+
+    /// The bar is for so many windows, with so many prompts that differ.
+    pub fn repeat(&self, plan: &Plan, steps: Steps, windows: usize, prompts: usize) {
+        let of_prompts: BTreeSet<&str> = prompt_phases(plan).into_iter().map(|phase| &*phase.name).collect();
+        let always = plan.phases.iter().filter(|phase| phase.image.is_none());
+        let more = always.map(|phase| {
+            let times = if of_prompts.contains(&*phase.name) { prompts } else { windows };
+            cost(phase, steps) * (times.max(1) as u64 - 1)
+        });
+        self.bar.inc_length(more.sum());
     }
 
     /// Takes the bar away.
@@ -61,8 +84,10 @@ impl Progress {
 
 impl Watch for Progress {
     fn boundary(&mut self, phase: &str, segment: &str, turn: u32, turns: u32) -> Result<()> {
-        if let Some(cost) = self.optional.remove(phase) {
-            self.bar.inc_length(cost);
+        if let Some(cost) = self.optional.get(phase)
+            && self.begun.insert(phase.to_string())
+        {
+            self.bar.inc_length(*cost);
         }
         if segment == "finish" {
             return Ok(());
@@ -70,8 +95,13 @@ impl Watch for Progress {
         let step = if turns > 1 { format!(" step {} of {turns}", turn + 1) } else { String::new() };
         let left = self.bar.eta().as_secs();
         let eta = if self.lines && left > 0 { format!(", about {left} s left") } else { String::new() };
-        self.say(format!("{phase}{step}{eta}"));
+        self.say(format!("{}{phase}{step}{eta}", self.window));
         Ok(())
+    }
+
+    fn window(&mut self, number: usize, of: usize) {
+        self.window = format!("window {} of {of}: ", number + 1);
+        self.begun.clear();
     }
 
     fn launched(&mut self, flops: u64) {

@@ -30,10 +30,15 @@ pub struct Request<'a> {
     pub references: BTreeMap<u32, Frames<'a>>,
     /// So many rows of the log-mel spectrogram of a sound: [left and right, rows, bins].
     pub spectrogram: Option<Box<dyn Fn(usize) -> Tensor + 'a>>,
+    /// What the window before left for this one; empty for the first window of a clip.
+    pub carried: Carried,
     /// Tensors instead of what ports and slots would hold, by their names: scales of guidance; initial noise
     /// (`stage1.v.noise`, `stage1.a.noise`, ..). A phase that leaves nothing else that is wanted does not run.
     pub tensors: Named,
 }
+
+/// What phases leave for the next window of a clip, by the phase's name and the port's.
+pub type Carried = BTreeMap<(String, String), Tensor>;
 
 /// So many frames of a video in a width and a height: [3, frames, height, width] in -1..1.
 pub type Frames<'a> = Box<dyn Fn(usize, usize, usize) -> Tensor + 'a>;
@@ -57,6 +62,8 @@ pub struct Finished {
     pub video: Option<Tensor>,
     /// [2, samples] at 48 kHz; `None` where the plan leaves none.
     pub waveform: Option<Tensor>,
+    /// For the next window, where the plan makes clips in windows.
+    pub carried: Carried,
 }
 
 /// The slots that the seed alone decides, with their shapes: what a file with noise may hold instead.
@@ -82,7 +89,8 @@ pub fn run<'a, E: Executor<'a>>(
     watch: &mut dyn Watch,
     keep: &mut dyn FnMut(&str, &Named) -> Result<()>,
 ) -> Result<Finished> {
-    let mut finished = Finished { latents: Named::new(), video: None, waveform: None };
+    let mut finished =
+        Finished { latents: Named::new(), video: None, waveform: None, carried: Carried::new() };
     // Slots of phases that did not run, because the request brings nothing for them.
     let mut zeros = BTreeSet::new();
     for phase in request.wanted(session.plan()) {
@@ -91,13 +99,7 @@ pub fn run<'a, E: Executor<'a>>(
             continue;
         }
         let name = phase.name.as_ref();
-        let steps = sigmas(phase, request.steps);
-        let inputs = phase.inputs.iter().filter_map(|port| {
-            let zero = port.slot.as_deref().is_some_and(|slot| zeros.contains(slot));
-            let value = if zero { Some(filled(port, 0.0)) } else { request.value(phase, port, &steps) };
-            Some((port.name.to_string(), value?))
-        });
-        session.run(name, &inputs.collect(), &steps, watch)?;
+        replay(session, request, phase, &zeros, watch)?;
         let mut left = Named::new();
         for port in phase.outputs.iter().filter(|port| port.role != Role::Preview) {
             let bytes = session.executor().read(port)?;
@@ -106,6 +108,9 @@ pub fn run<'a, E: Executor<'a>>(
             match port.role {
                 Role::Video => finished.video = Some(tensor()),
                 Role::Waveform => finished.waveform = Some(tensor()),
+                Role::Carried => {
+                    finished.carried.insert((name.to_string(), port.name.to_string()), tensor());
+                }
                 Role::Latent => drop(left.insert(kept_as(port).to_string(), tensor())),
                 _ => {}
             }
@@ -114,6 +119,66 @@ pub fn run<'a, E: Executor<'a>>(
         finished.latents.append(&mut left);
     }
     Ok(finished)
+}
+
+/// Runs a phase of what a request has for it; `zeros` are slots that nothing was left in.
+fn replay<'a, E: Executor<'a>>(
+    session: &mut Session<E>,
+    request: &Request<'_>,
+    phase: &Phase,
+    zeros: &BTreeSet<&str>,
+    watch: &mut dyn Watch,
+) -> Result<()> {
+    let steps = sigmas(phase, request.steps);
+    let inputs = phase.inputs.iter().filter_map(|port| {
+        let zero = port.slot.as_deref().is_some_and(|slot| zeros.contains(slot));
+        let value = if zero { Some(filled(port, 0.0)) } else { request.value(phase, port, &steps) };
+        Some((port.name.to_string(), value?))
+    });
+    session.run(&phase.name, &inputs.collect(), &steps, watch)
+}
+
+/// The phases of a plan that read prompts alone, and what such phases leave.
+pub fn prompt_phases(plan: &Plan) -> Vec<&Phase> {
+    let (mut left, mut phases) = (BTreeSet::new(), Vec::new());
+    for phase in plan.phases.iter() {
+        let of_prompts = |port: &Port| match (&port.slot, &port.role) {
+            (Some(slot), _) => left.contains(&**slot),
+            (None, role) => matches!(role, Role::Tokens { .. } | Role::TokenMask { .. }),
+        };
+        if !phase.inputs.is_empty() && phase.inputs.iter().all(of_prompts) {
+            left.extend(phase.outputs.iter().filter_map(|port| port.slot.as_deref()));
+            phases.push(phase);
+        }
+    }
+    phases
+}
+
+/// Runs the phases that read prompts alone. What they leave for other phases is the result, by its slots: the
+/// [`Request::tensors`] of runs that need not read the prompts again.
+///
+/// # Errors
+/// As [`run`].
+pub fn contexts<'a, E: Executor<'a>>(
+    session: &mut Session<E>,
+    request: &Request<'_>,
+    watch: &mut dyn Watch,
+) -> Result<Named> {
+    let phases = prompt_phases(session.plan());
+    let others = session.plan().phases.iter().filter(|phase| phases.iter().all(|p| p.name != phase.name));
+    let taken: BTreeSet<&str> =
+        others.flat_map(|phase| phase.inputs.iter()).filter_map(|port| port.slot.as_deref()).collect();
+    let mut contexts = Named::new();
+    for phase in phases {
+        replay(session, request, phase, &BTreeSet::new(), watch)?;
+        for port in phase.outputs.iter() {
+            let Some(slot) = port.slot.as_deref().filter(|slot| taken.contains(slot)) else { continue };
+            let bytes = session.executor().read(port)?;
+            finite::check(phase, port, &bytes)?;
+            contexts.insert(slot.to_string(), Tensor::from_port(port, &bytes));
+        }
+    }
+    Ok(contexts)
 }
 
 /// The name under which what a port leaves is kept: that of its slot, which is one in the plan.
@@ -196,6 +261,11 @@ impl Request<'_> {
                 };
                 given.or_else(|| Some(filled(port, self.images.get(number).map_or(0.0, of))))
             }
+            Role::Carried => {
+                let left = self.carried.get(&(phase.name.to_string(), port.name.to_string()));
+                Some(left.cloned().unwrap_or_else(|| filled(port, 0.0)))
+            }
+            Role::Continues => Some(filled(port, f32::from(u8::from(!self.carried.is_empty())))),
             Role::NoiseScale => Some(Tensor::real(&[1], vec![noise_scale(phase, sigmas, &BTreeSet::new())])),
             Role::Tensor { .. }
             | Role::ReferenceStrength { .. }

@@ -10,6 +10,9 @@ use crate::tensors::{Named, Tensor};
 
 /// What is told while a phase runs. Returning an error stops the replay.
 pub trait Watch {
+    /// Before a window, counted from 0, of a clip that is made in several.
+    fn window(&mut self, _number: usize, _of: usize) {}
+
     /// Before turn `turn` of `turns` of a segment of `phase`; the turns of a denoising phase are its steps.
     ///
     /// # Errors

@@ -79,7 +79,7 @@ fn pretty(tokens: TokenStream) -> Result<String> {
 
 fn facts(plan: &Plan) -> TokenStream {
     let f = &plan.facts;
-    let (width, height, frames, fps) = (f.width, f.height, f.frames, f.fps);
+    let (width, height, frames, fps, carried) = (f.width, f.height, f.frames, f.fps, f.carried);
     let (pipeline, model, version) = (&*f.pipeline, &*f.model, &*f.model_version);
     let dtype = format_ident!("{}", dtype(f.dtype));
     let notes = f.notes.iter().map(|note| quote!(Cow::Borrowed(#note)));
@@ -92,6 +92,7 @@ fn facts(plan: &Plan) -> TokenStream {
             height: #height,
             frames: #frames,
             fps: #fps,
+            carried: #carried,
             dtype: #dtype,
             pipeline: Cow::Borrowed(#pipeline),
             model: Cow::Borrowed(#model),

@@ -252,6 +252,7 @@ fn facts(target: &Target, model: &ModelConfig, options: Options) -> Facts {
         height: height as u32,
         frames: size.frames as u32,
         fps: size.fps,
+        carried: target.recipe.carried() as u32,
         dtype: if target.dtype == Dtype::F32 { plan::Dtype::F32 } else { plan::Dtype::Bf16 },
         pipeline: target.recipe.name.clone().into(),
         model: model.name.clone().into(),

@@ -1,106 +1,168 @@
-//! The file that a run ends in: a clip, or audio alone, as the plan leaves it.
+//! The file that runs end in: a clip, or audio alone, as the plan leaves it.
 
 use std::io::{self, Write};
+use std::path::Path;
 
 use zoetrope_runtime::plan::{Plan, Role};
 
 use crate::failure::{Failure, Kind};
-use crate::media::{Mp4, Mp4Writer, SAMPLE_RATE, Sound, wav};
+use crate::media::{IN_MEMORY, Mp4, Mp4Writer, SAMPLE_RATE, Sound, wav};
 use crate::output::Format;
 use crate::run::Finished;
 use crate::tensors::Values;
+use crate::windows::{Joined, Windows};
 
-/// What makes the file.
-pub enum ClipWriter {
-    /// H.264 and AAC, of so many frames.
-    Movie { writer: Box<Mp4Writer>, frames: usize },
-    /// PCM, of about so many seconds.
-    Audio { seconds: f64 },
+/// Takes what runs leave, a window of the clip each, and makes the file.
+pub struct ClipWriter {
+    windows: Windows,
+    joined: Joined,
+    /// Whether there was sound.
+    heard: bool,
+    file: File,
 }
 
-/// The finished file.
+/// What makes a file.
+enum File {
+    /// H.264 and AAC.
+    Movie(Box<Mp4Writer>),
+    /// PCM: left and right.
+    Audio([Vec<f32>; 2]),
+}
+
+/// A finished file.
 pub enum Clip {
     Movie(Box<Mp4>),
     Audio(Vec<u8>),
 }
 
 impl ClipWriter {
-    /// For what `plan` leaves.
+    /// For what `plan` leaves of a clip that is made in these windows.
     ///
     /// # Errors
     /// Frames or a rate that cannot be written.
-    pub fn new(plan: &Plan, metadata: &[(String, String)]) -> Result<ClipWriter, Failure> {
+    pub fn new(plan: &Plan, windows: Windows, metadata: &[(String, String)]) -> Result<ClipWriter, Failure> {
         let facts = &plan.facts;
-        if !plan.results().contains(&Role::Video) {
-            return Ok(ClipWriter::Audio { seconds: f64::from(facts.frames) / facts.fps });
-        }
-        let mut writer = Mp4Writer::new(facts.width as usize, facts.height as usize, facts.fps, metadata)?;
-        writer.expect_audio()?;
-        Ok(ClipWriter::Movie { writer: Box::new(writer), frames: facts.frames as usize })
+        let file = if plan.results().contains(&Role::Video) {
+            let mut writer =
+                Mp4Writer::new(facts.width as usize, facts.height as usize, facts.fps, metadata)?;
+            writer.expect_audio()?;
+            File::Movie(Box::new(writer))
+        } else {
+            File::Audio(Default::default())
+        };
+        Ok(ClipWriter { windows, joined: Joined::new(windows), heard: false, file })
     }
 
     /// The kind of file.
     pub fn format(&self) -> Format {
-        match self {
-            ClipWriter::Movie { .. } => Format::Mp4,
-            ClipWriter::Audio { .. } => Format::Wav,
+        match self.file {
+            File::Movie(_) => Format::Mp4,
+            File::Audio(_) => Format::Wav,
         }
     }
 
     /// How many bytes it has at most, as far as that can be told beforehand.
     pub fn likely_bytes(&self) -> u64 {
-        match self {
-            ClipWriter::Movie { writer, frames } => writer.likely_bytes(*frames),
+        match &self.file {
+            File::Movie(writer) => writer.likely_bytes(self.windows.frames),
             // Two channels of two bytes, and a second more than there should be.
-            ClipWriter::Audio { seconds } => 4 * u64::from(SAMPLE_RATE) * (seconds.ceil() as u64 + 1),
+            File::Audio(_) => 4 * u64::from(SAMPLE_RATE) * (self.windows.seconds().ceil() as u64 + 1),
+        }
+    }
+
+    /// How many bytes lie beside the file until it is whole, at most.
+    pub fn scratch_bytes(&self) -> u64 {
+        match &self.file {
+            File::Movie(_) => {
+                Some(self.likely_bytes()).filter(|bytes| *bytes > IN_MEMORY as u64).unwrap_or(0)
+            }
+            File::Audio(_) => 0,
+        }
+    }
+
+    /// What does not stay in memory until then shall lie in this folder. Nothing was appended yet.
+    ///
+    /// # Errors
+    /// An encoder does not start.
+    pub fn keep_in(&mut self, folder: &Path) -> Result<(), Failure> {
+        match &mut self.file {
+            File::Movie(writer) => Ok(writer.keep_in(folder)?),
+            File::Audio(_) => Ok(()),
         }
     }
 
     /// Width and height of the frames in the file, where it has some.
     pub fn size(&self) -> Option<(usize, usize)> {
-        match self {
-            ClipWriter::Movie { writer, .. } => Some(writer.size()),
-            ClipWriter::Audio { .. } => None,
+        match &self.file {
+            File::Movie(writer) => Some(writer.size()),
+            File::Audio(_) => None,
         }
     }
 
     /// What is in the file, in words.
     pub fn contents(&self) -> String {
-        match self {
-            ClipWriter::Movie { writer, frames } => {
-                let (width, height) = writer.size();
-                format!("{width}x{height}, {frames} frames")
+        match &self.file {
+            File::Movie(writer) => {
+                let ((width, height), Windows { count, frames, .. }) = (writer.size(), self.windows);
+                let windows = if count > 1 { format!(" in {count} windows") } else { String::new() };
+                format!("{width}x{height}, {frames} frames{windows}")
             }
-            ClipWriter::Audio { seconds } => format!("{seconds:.2} s of audio"),
+            File::Audio(_) => format!("{:.2} s of audio", self.windows.seconds()),
         }
     }
 
-    /// The file of what a run left, with the sound that was given where the run makes none.
+    /// How many frames the clip has in the windows that were appended.
+    pub fn finished_frames(&self) -> usize {
+        self.joined.finished_frames()
+    }
+
+    /// Appends what a run left of the next window. Frames are encoded now.
     ///
     /// # Errors
     /// The run left something else, or an encoder failed.
-    pub fn finish(self, finished: &Finished, sound: Option<&Sound>) -> Result<Clip, Failure> {
-        let wave = finished.waveform.as_ref().map_or(&[][..], |wave| match &wave.values {
-            Values::Real(samples) => samples.as_slice(),
-            _ => &[],
-        });
-        let (mut left, mut right) = wave.split_at(wave.len() / 2);
-        let (mut writer, frames) = match self {
-            ClipWriter::Audio { .. } => return Ok(Clip::Audio(wav(left, right)?)),
-            ClipWriter::Movie { writer, frames } => (writer, frames),
-        };
+    pub fn push(&mut self, finished: &Finished) -> Result<(), Failure> {
+        let ClipWriter { joined, heard, file, .. } = self;
+        if let Some(Values::Real(samples)) = finished.waveform.as_ref().map(|wave| &wave.values) {
+            let (left, right) = samples.split_at(samples.len() / 2);
+            file.push_audio(joined.sound([left, right]))?;
+            *heard = true;
+        }
+        let File::Movie(writer) = file else { return Ok(()) };
         let Some(Values::Byte(planes)) = finished.video.as_ref().map(|video| &video.values) else {
             return Err(Failure::new(Kind::Failure, "the plan leaves no frames that can be encoded"));
         };
-        for frame in planes.chunks_exact((planes.len() / frames.max(1)).max(1)) {
-            writer.push_frame(frame)?;
-        }
-        if let Some(sound) = sound.filter(|_| finished.waveform.is_none()) {
+        Ok(joined.frames(planes, &mut |frame| writer.push_frame(frame))?)
+    }
+
+    /// The file of all windows, or of those that were appended; with the sound that was given where runs make none.
+    ///
+    /// # Errors
+    /// Nothing was appended, or an encoder failed.
+    pub fn finish(self, sound: Option<&Sound>) -> Result<Clip, Failure> {
+        let ClipWriter { mut joined, heard, mut file, .. } = self;
+        let rest = joined.end(&mut |frame| match &mut file {
+            File::Movie(writer) => writer.push_frame(frame),
+            File::Audio(_) => Ok(()),
+        })?;
+        if let (Some(sound), false, File::Movie(writer)) = (sound, heard, &mut file) {
             writer.set_audio_rate(sound.rate())?;
-            [left, right] = sound.channels();
+            file.push_audio(sound.channels().map(<[f32]>::to_vec))?;
         }
-        writer.push_audio(left, right)?;
-        Ok(Clip::Movie(Box::new(writer.finish()?)))
+        file.push_audio(rest)?;
+        match file {
+            File::Movie(writer) => Ok(Clip::Movie(Box::new(writer.finish()?))),
+            File::Audio([left, right]) => Ok(Clip::Audio(wav(&left, &right)?)),
+        }
+    }
+}
+
+impl File {
+    fn push_audio(&mut self, channels: [Vec<f32>; 2]) -> Result<(), Failure> {
+        match self {
+            File::Movie(writer) => writer.push_audio(&channels[0], &channels[1])?,
+            File::Audio(all) => all.iter_mut().zip(channels).for_each(|(all, channel)| all.extend(channel)),
+        }
+        Ok(())
     }
 }
 
@@ -132,6 +194,7 @@ mod tests {
     use zoetrope_model_spec::target::Target;
 
     use super::*;
+    use crate::run::Carried;
     use crate::tensors::{Named, Tensor};
 
     #[test]
@@ -139,12 +202,14 @@ mod tests {
         let recipe = Recipe::named("text-to-audio").unwrap();
         let plan =
             compile_target(&Target { recipe, ..Target::preset("res-tiny").unwrap() }, "".as_ref()).unwrap();
-        let writer = ClipWriter::new(&plan, &[]).unwrap();
+        let mut writer = ClipWriter::new(&plan, Windows::one(&plan.facts), &[]).unwrap();
         assert_eq!((writer.format(), writer.size()), (Format::Wav, None));
         let (most, contents) = (writer.likely_bytes(), writer.contents());
         assert_eq!(contents, "1.04 s of audio");
         let waveform = Some(Tensor::real(&[2, 50_000], vec![0.5; 100_000]));
-        let clip = writer.finish(&Finished { latents: Named::new(), video: None, waveform }, None).unwrap();
+        let finished = Finished { latents: Named::new(), video: None, waveform, carried: Carried::new() };
+        writer.push(&finished).unwrap();
+        let clip = writer.finish(None).unwrap();
         let mut file = Vec::new();
         clip.write(&mut file).unwrap();
         assert!(file.starts_with(b"RIFF") && file.len() as u64 == clip.bytes() && clip.bytes() <= most);

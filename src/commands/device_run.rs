@@ -1,4 +1,4 @@
-//! One run on the device that was chosen, and the file that it ends in.
+//! The runs that make a clip on the device that was chosen, and the file that they end in.
 
 use std::path::Path;
 use std::time::Instant;
@@ -6,7 +6,7 @@ use std::time::Instant;
 #[cfg(feature = "cuda")]
 use zoetrope_runtime::cuda::{Cuda, Supply};
 use zoetrope_runtime::plan::Plan;
-use zoetrope_runtime::{Result as RuntimeResult, Weights};
+use zoetrope_runtime::{Executor, Result as RuntimeResult, Weights};
 
 use super::clip::ClipWriter;
 use super::outputs::Outputs;
@@ -17,43 +17,70 @@ use crate::device::{embedded::Embedded, mode};
 use crate::failure::Failure;
 use crate::media::Sound;
 use crate::progress::Progress;
-use crate::run::{Finished, Request, run};
-use crate::session::Session;
+use crate::run::{Finished, Request};
+use crate::session::{Session, Watch};
+use crate::stop::Stop;
 use crate::tensors::Named;
 use crate::terminal;
+use crate::windows::{PerWindow, Windows, make};
 
-/// Runs a plan. `outputs` get previews and latents on the way.
-///
-/// # Errors
-/// Whatever stops the run.
-pub fn run_on(
-    chosen: Chosen,
-    plan: &Plan,
-    weights: &dyn Weights,
-    request: &Request<'_>,
-    outputs: &mut Outputs,
-    quiet: bool,
-) -> Result<Finished, Failure> {
-    let mut progress = Progress::new(plan, request.steps, quiet);
-    let mut watch = Previews { progress: &mut progress, file: outputs.preview.take() };
-    let mut keep = |phase: &str, left: &Named| -> RuntimeResult<()> {
-        outputs.keep(phase, left);
-        Ok(())
-    };
-    let finished = match chosen {
-        Chosen::Cpu => {
-            let mut session = Session::new(plan, weights)?;
-            run(&mut session, request, &mut watch, &mut keep)
+/// The runs that make a clip.
+pub struct Work<'a, 'r> {
+    pub plan: &'a Plan,
+    pub windows: &'a Windows,
+    /// What all windows share.
+    pub request: Request<'r>,
+    pub per_window: PerWindow<'r>,
+    /// No progress.
+    pub quiet: bool,
+}
+
+impl Work<'_, '_> {
+    /// Runs them. Previews and latents go to the outputs on the way, and finished windows to the writer.
+    ///
+    /// # Errors
+    /// Whatever stops a run; then the windows before it are kept ([`Outputs::keep_windows`]).
+    pub fn done(
+        self,
+        chosen: Chosen,
+        weights: &dyn Weights,
+        (mut outputs, mut writer): (Outputs, ClipWriter),
+    ) -> Result<(Outputs, ClipWriter), Failure> {
+        let (plan, steps, count) = (self.plan, self.request.steps, self.windows.count);
+        let mut progress = Progress::new(plan, steps, self.quiet);
+        progress.repeat(plan, steps, count, self.per_window.prompts.len());
+        let stop = (count > 1).then(Stop::listen);
+        let mut watch = Previews { progress: &mut progress, file: outputs.preview.take(), stop };
+        let made = match chosen {
+            Chosen::Cpu => self.on(&mut Session::new(plan, weights)?, &mut watch, &mut outputs, &mut writer),
+            #[cfg(feature = "cuda")]
+            Chosen::Card(card, code) => {
+                let mut cuda = Cuda::new(card, plan, code, &Embedded, Supply::Files(weights))?;
+                cuda.set_mode(mode());
+                self.on(&mut Session::on(cuda), &mut watch, &mut outputs, &mut writer)
+            }
+        };
+        progress.done();
+        match made {
+            Ok(()) => Ok((outputs, writer)),
+            Err(failure) => Err(outputs.keep_windows(writer, failure)),
         }
-        #[cfg(feature = "cuda")]
-        Chosen::Card(card, code) => {
-            let mut cuda = Cuda::new(card, plan, code, &Embedded, Supply::Files(weights))?;
-            cuda.set_mode(mode());
-            run(&mut Session::on(cuda), request, &mut watch, &mut keep)
-        }
-    };
-    progress.done();
-    Ok(finished?)
+    }
+
+    fn on<'p, E: Executor<'p>>(
+        self,
+        session: &mut Session<E>,
+        watch: &mut dyn Watch,
+        outputs: &mut Outputs,
+        writer: &mut ClipWriter,
+    ) -> Result<(), Failure> {
+        let mut keep = |window: usize, phase: &str, left: &Named| -> RuntimeResult<()> {
+            outputs.keep(window, phase, left);
+            Ok(())
+        };
+        let mut take = |finished: Finished| writer.push(&finished);
+        make(session, self.windows, self.request, &self.per_window, watch, &mut keep, &mut take)
+    }
 }
 
 /// Says what of a clip the encoder cuts off.
@@ -67,19 +94,18 @@ pub fn note_cut(plan: &Plan, writer: &ClipWriter) {
     }
 }
 
-/// Writes the file of a run that began at `start`, with the sound that was given where the run makes none, and says what it
+/// Writes the file of runs that began at `start`, with the sound that was given where they make none, and says what it
 /// is, and how it was made.
 ///
 /// # Errors
-/// The run left something else, an encoder failed, or what the run makes cannot be written.
+/// They left something else, an encoder failed, or what the run makes cannot be written.
 pub fn deliver(
     (plan, path, how, start): (&Plan, &Path, &str, Instant),
     (outputs, writer): (Outputs, ClipWriter),
-    finished: &Finished,
     sound: Option<&Sound>,
 ) -> Result<(), Failure> {
     let contents = writer.contents();
-    let clip = writer.finish(finished, sound)?;
+    let clip = writer.finish(sound)?;
     outputs.clip.finish(clip.bytes(), &|out| clip.write(out))?;
     let say = if outputs.clip.is_stream() { terminal::line } else { terminal::info };
     if plan.facts.model == "demo" {

@@ -38,6 +38,7 @@ use crate::session::{Session, Unwatched};
 use crate::tensors::{self, Named, Tensor};
 use crate::terminal;
 use crate::tokenize::{Encoded, Tokenizer};
+use crate::windows::Windows;
 
 /// Run one phase of a target on given inputs
 #[derive(Args, Debug)]
@@ -277,9 +278,9 @@ impl Eval {
             prompts.push(self.encoded(tokenizer)?);
             prompts.extend(self.guidance.negative(&plan, tokenizer)?);
         }
-        let images = self.images.open(&plan)?;
+        let images = self.images.open(&plan, &Windows::one(&plan.facts))?;
         let request = Request {
-            images: images.of_request(),
+            images: images.of_window(0),
             footage: sources.footage(),
             spectrogram: sources.spectrogram(),
             references: references.of_request(),

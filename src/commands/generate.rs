@@ -10,10 +10,11 @@ use zoetrope_runtime::plan::Plan;
 use super::adapters::adapted;
 use super::ask::Ask;
 use super::clip::ClipWriter;
-use super::device_run::{deliver, note_cut, run_on};
+use super::device_run::{Work, deliver, note_cut};
 use super::given::GivenArgs;
 use super::guidance::GuidanceArgs;
 use super::images::ImageArgs;
+use super::length::LengthArgs;
 use super::model::built_in;
 use super::outputs::Outputs;
 use super::prompt::PromptArgs;
@@ -26,6 +27,7 @@ use crate::output::Inputs;
 use crate::run::{Request, noise_slots};
 use crate::tensors::{self, Named};
 use crate::terminal;
+use crate::windows::PerWindow;
 
 /// Make a clip from a prompt
 #[derive(Args, Debug)]
@@ -41,6 +43,8 @@ pub struct Generate {
     adapters: AdapterArgs,
     #[command(flatten)]
     plan: PlanArgs,
+    #[command(flatten)]
+    length: LengthArgs,
     /// Picks the initial noise; the same seed makes the same clip, and -1 picks a seed at random
     #[arg(long, value_name = "N", default_value = "10", allow_negative_numbers = true, value_parser = seed)]
     seed: u64,
@@ -89,25 +93,34 @@ impl Generate {
         self.guidance.check(plan)?;
         self.given.check(plan)?;
         self.references.check(plan)?;
-        let prompt = self.prompt.text()?;
+        let windows = self.length.windows(plan)?;
+        let prompts = self.prompt.of_windows(windows.count)?;
+        if windows.count > 1 && self.noise.is_some() {
+            return Err(Failure::usage(
+                "noise of a file is that of one window\n  help  --seed picks that of all",
+            ));
+        }
         let metadata = [
-            ("comment".to_string(), prompt.clone()),
+            ("comment".to_string(), prompts.join("\n")),
             (
                 "encoder".to_string(),
                 format!("zoetrope {}, plan {}, seed {}", env!("CARGO_PKG_VERSION"), plan.name, self.seed),
             ),
         ];
         // All that will be written is tried first: nobody wants to hear after minutes of work that it has no place.
-        let writer = ClipWriter::new(plan, &metadata)?;
-        let mut outputs = Outputs::open(
-            plan,
-            (writer.format(), writer.likely_bytes()),
+        let mut writer = ClipWriter::new(plan, windows, &metadata)?;
+        let outputs = Outputs::open(
+            (plan, windows.count),
+            (writer.format(), [writer.likely_bytes(), writer.scratch_bytes()]),
             (&self.output, self.preview.as_deref(), self.dump.as_deref()),
             &self.inputs(),
         )?;
+        if let Some(folder) = outputs.clip.folder() {
+            writer.keep_in(folder)?;
+        }
         plan.facts.notes.iter().for_each(terminal::note);
         note_cut(plan, &writer);
-        let images = self.images.open(plan)?;
+        let images = self.images.open(plan, &windows)?;
         let given = self.given.open(plan)?;
         let references = self.references.open(plan)?;
         let chosen = self.device.choose(plan)?;
@@ -116,18 +129,21 @@ impl Generate {
         let adapters = self.adapters.open(plan, Merge::Exact)?;
         let weights = adapted(&adapters, &files, plan)?;
         let tokenizer = files.tokenizer()?;
-        let encoded = tokenizer.encode(&prompt)?;
+        let encoded = prompts.iter().map(|prompt| tokenizer.encode(prompt)).collect::<Result<Vec<_>, _>>()?;
         let negative = self.guidance.negative(plan, tokenizer)?;
-        if encoded.tokens > encoded.input_ids.len() {
-            let (tokens, limit) = (encoded.tokens, encoded.input_ids.len());
-            terminal::note(format_args!("the prompt has {tokens} tokens; only the first {limit} are used"));
+        for (tokens, limit) in encoded.iter().map(|prompt| (prompt.tokens, prompt.input_ids.len())) {
+            if tokens > limit {
+                terminal::note(format_args!("a prompt has {tokens} tokens; only the first {limit} are used"));
+            }
         }
+        let per_window = PerWindow {
+            prompts: encoded.iter().map(|prompt| [prompt].into_iter().chain(&negative).collect()).collect(),
+            images: &|window| images.of_window(window),
+        };
         let request = Request {
-            images: images.of_request(),
             footage: given.footage(),
             spectrogram: given.spectrogram(),
             references: references.of_request(),
-            prompts: [&encoded].into_iter().chain(&negative).collect(),
             seed: self.seed,
             steps: self.guidance.steps(),
             tensors: noise
@@ -136,16 +152,19 @@ impl Generate {
                 .chain(given.spans())
                 .chain(references.strengths())
                 .collect(),
+            ..Request::default()
         };
-        let finished = run_on(chosen, plan, &weights, &request, &mut outputs, self.quiet)?;
+        let work = Work { plan, windows: &windows, request, per_window, quiet: self.quiet };
+        let made = work.done(chosen, &weights, (outputs, writer))?;
         let (sound, how) = (given.kept_sound(), format!("seed {}, ", self.seed));
-        deliver((plan, &self.output, &how, start), (outputs, writer), &finished, sound.as_ref())
+        deliver((plan, &self.output, &how, start), made, sound.as_ref())
     }
 
     /// What it asks of a plan.
     fn asks(&self) -> Vec<Ask<'_>> {
         let previews = self.preview.as_ref().map(|_| Ask::Previews);
-        let first = [Ask::Prompt].into_iter().chain(previews).chain(self.images.asks());
+        let images = self.images.asks(self.length.is_given());
+        let first = [Ask::Prompt].into_iter().chain(previews).chain(images);
         first.chain(self.given.asks()).chain(self.references.asks()).chain(self.guidance.asks()).collect()
     }
 

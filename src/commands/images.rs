@@ -13,6 +13,7 @@ use crate::media::{DEFAULT_CRF, Image, MAX_CRF};
 use crate::run;
 use crate::tensors::Tensor;
 use crate::terminal;
+use crate::windows::Windows;
 
 /// Options whose value may be followed by numbers, as the official command line has them, and how many.
 pub const NUMBERS: (&str, usize) = ("--image", 3);
@@ -76,8 +77,9 @@ impl Given {
     }
 }
 
-/// Images that were read, by their number in the plan, each with its strength and frame.
-pub struct Images(BTreeMap<u32, (Image, f32, u32)>);
+/// Images that were read, by the window of the clip and their number in the plan, each with its strength and its frame of the
+/// window.
+pub struct Images(BTreeMap<(usize, u32), (Image, f32, u32)>);
 
 impl ImageArgs {
     /// The files that are given.
@@ -85,11 +87,17 @@ impl ImageArgs {
         self.image.iter().map(|given| given.path.as_path())
     }
 
-    /// What it asks of a plan.
-    pub fn asks(&self) -> Vec<Ask<'_>> {
+    /// What it asks of a plan. The windows of a clip that is `longer` than the plan's share its images, and it is not known
+    /// yet how.
+    pub fn asks(&self, longer: bool) -> Vec<Ask<'static>> {
         let others = self.image.iter().filter(|given| given.frame > 0).count();
-        let asks = Ask::Images { first: others < self.image.len(), others };
-        if self.image.is_empty() { Vec::new() } else { vec![asks] }
+        self.asking(if longer { others.min(1) } else { others })
+    }
+
+    /// What it asks of a plan where so many images of a window are for other frames than the first one.
+    fn asking(&self, others: usize) -> Vec<Ask<'static>> {
+        let first = self.image.iter().any(|given| given.frame == 0);
+        if first || others > 0 { vec![Ask::Images { first, others }] } else { Vec::new() }
     }
 
     /// The one image that is given, as a clip of one frame: [1, 3, 1, height, width] in -1..1.
@@ -103,13 +111,16 @@ impl ImageArgs {
         Ok(Tensor::real(&[1, 3, 1, height, width], given.read()?.fit(width, height)))
     }
 
-    /// Reads the images that a run of `plan` takes. Says what of them is left out.
+    /// Reads the images that runs of `plan` take for the windows of a clip. Says what of them is left out.
     ///
     /// # Errors
     /// More images than the plan has room for, or for other frames; one that cannot be used.
-    pub fn open(&self, plan: &Plan) -> Result<Images, Failure> {
-        ask::check(plan, &self.asks())?;
-        let facts = &plan.facts;
+    pub fn open(&self, plan: &Plan, windows: &Windows) -> Result<Images, Failure> {
+        let of = |window| {
+            move |given: &&Given| given.frame > 0 && windows.of_frame(given.frame as usize).0 == window
+        };
+        let most = (0..windows.count).map(|window| self.image.iter().filter(of(window)).count()).max();
+        ask::check(plan, &self.asking(most.unwrap_or(0)))?;
         let room = ask::images(plan);
         let replaced = |frame: u32| frame == 0 && room.contains(&0);
         let keyframes: Vec<u32> = room.iter().copied().filter(|number| *number > 0).collect();
@@ -122,34 +133,35 @@ impl ImageArgs {
         };
         let mut images = BTreeMap::new();
         for given in &self.image {
-            let taken = images.keys().filter(|number| **number > 0).count();
+            let (window, frame) = windows.of_frame(given.frame as usize);
+            let taken = images.keys().filter(|(other, number)| *other == window && *number > 0).count();
             let number = match given.frame {
-                frame if replaced(frame) && images.contains_key(&0) => {
+                frame if replaced(frame) && images.contains_key(&(0, 0)) => {
                     return refused(given, "there is one already".to_string());
                 }
                 frame if replaced(frame) => 0,
-                frame if frame >= facts.frames => {
-                    return refused(given, format!("the clip has frames 0 to {}", facts.frames - 1));
+                frame if frame as usize >= windows.frames => {
+                    return refused(given, format!("the clip has frames 0 to {}", windows.frames - 1));
                 }
                 _ => match keyframes.get(taken) {
                     Some(number) => *number,
                     None => return refused(given, "there are as many as the plan has room for".to_string()),
                 },
             };
-            images.insert(number, (given.read()?, given.strength, given.frame));
+            images.insert((window, number), (given.read()?, given.strength, frame as u32));
         }
         Ok(Images(images))
     }
 }
 
 impl Images {
-    /// As a run takes them.
-    pub fn of_request(&self) -> BTreeMap<u32, run::Image<'_>> {
+    /// Those of a window, as a run takes them.
+    pub fn of_window(&self, window: usize) -> BTreeMap<u32, run::Image<'_>> {
         let fitted = |image: &Image, width: usize, height: usize| {
             Tensor::real(&[3, height, width], image.fit(width, height))
         };
         let mut images: BTreeMap<u32, run::Image<'_>> = BTreeMap::new();
-        for (number, (image, strength, frame)) in &self.0 {
+        for ((_, number), (image, strength, frame)) in self.0.range((window, 0)..(window + 1, 0)) {
             let pixels = Box::new(move |width, height| fitted(image, width, height));
             images.insert(*number, run::Image { strength: *strength, frame: *frame, pixels });
         }
@@ -178,10 +190,11 @@ mod tests {
         image::RgbImage::from_pixel(8, 8, image::Rgb([200, 30, 30])).save(&path).unwrap();
         let open = |frames: &[u32]| {
             let given = |frame: &u32| Given { path: path.clone(), frame: *frame, strength: 1.0, crf: 0 };
-            ImageArgs { image: frames.iter().map(given).collect() }.open(&plan)
+            ImageArgs { image: frames.iter().map(given).collect() }.open(&plan, &Windows::one(&plan.facts))
         };
         let taken = open(&[0, 24]).unwrap();
-        let frames: Vec<(u32, u32)> = taken.0.iter().map(|(number, (.., frame))| (*number, *frame)).collect();
+        let frames: Vec<(u32, u32)> =
+            taken.0.iter().map(|((_, number), (.., frame))| (*number, *frame)).collect();
         assert_eq!(frames, [(1, 0), (2, 24)]);
         let refused = open(&[0, 8, 24]).err().unwrap().to_string();
         for words in
@@ -201,7 +214,11 @@ mod tests {
         assert!(ask::images(&plan).is_empty());
         for frame in [0, 8] {
             let given = Given { path: "a.png".into(), frame, strength: 1.0, crf: 0 };
-            let refused = ImageArgs { image: vec![given] }.open(&plan).err().unwrap().to_string();
+            let refused = ImageArgs { image: vec![given] }
+                .open(&plan, &Windows::one(&plan.facts))
+                .err()
+                .unwrap()
+                .to_string();
             assert!(refused.contains("takes no image") && !refused.contains("KEYFRAMES"), "{refused}");
         }
     }

@@ -16,6 +16,7 @@ pub mod generate;
 mod given;
 mod guidance;
 mod images;
+mod length;
 mod model;
 mod outputs;
 mod parse;

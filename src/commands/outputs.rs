@@ -4,6 +4,7 @@ use std::path::Path;
 
 use zoetrope_runtime::plan::{Plan, Port, Role};
 
+use super::clip::ClipWriter;
 use crate::failure::Failure;
 use crate::output::{Format, Inputs, OutputError, OutputFile, OutputFolder, check_room};
 use crate::tensors::{Named, to_bytes};
@@ -15,6 +16,8 @@ pub struct Outputs {
     pub preview: Option<OutputFile>,
     /// Where the latents of every phase go.
     dump: Option<OutputFolder>,
+    /// Of how many windows.
+    windows: usize,
     /// Why latents could not be written. The run goes on: its clip is worth more.
     lost: Option<OutputError>,
 }
@@ -25,14 +28,14 @@ fn is_latent(port: &&Port) -> bool {
 }
 
 impl Outputs {
-    /// Tries all outputs of a run of `plan`: the paths of the clip, of this format and about so many bytes, of the preview
-    /// and of the folder for latents.
+    /// Tries all outputs of runs of `plan`, so many windows of a clip: the paths of the clip, of this format and about so many
+    /// bytes, with so many beside it until it is whole; of the preview; and of the folder for latents.
     ///
     /// # Errors
     /// One of them cannot be written, is another one or an input, or the room that is left does not do for all.
     pub fn open(
-        plan: &Plan,
-        (format, clip_bytes): (Format, u64),
+        (plan, windows): (&Plan, usize),
+        (format, [clip_bytes, scratch_bytes]): (Format, [u64; 2]),
         (clip, preview, dump): (&Path, Option<&Path>, Option<&Path>),
         inputs: &Inputs,
     ) -> Result<Outputs, OutputError> {
@@ -45,27 +48,42 @@ impl Outputs {
         // RGB; numbers of 32 bits.
         let preview_bytes = 3 * u64::from(plan.facts.width) * u64::from(plan.facts.height);
         let latents = plan.phases.iter().flat_map(|phase| phase.outputs.iter()).filter(is_latent);
-        let dump_bytes =
-            latents.map(|port| 4 * port.shape.iter().map(|n| u64::from(*n)).product::<u64>()).sum();
+        let latents = latents.map(|port| 4 * port.shape.iter().map(|n| u64::from(*n)).product::<u64>());
+        let dump_bytes = latents.sum::<u64>() * windows as u64;
         let dump = dump.map(|path| OutputFolder::open_new(path, "safetensors")).transpose()?;
         let wanted = [
-            (file.folder(), clip_bytes),
+            (file.folder(), clip_bytes + scratch_bytes),
             (preview.as_ref().and_then(OutputFile::folder), preview_bytes),
             (dump.as_ref().map(OutputFolder::path), dump_bytes),
         ];
         let wanted: Vec<_> =
             wanted.into_iter().filter_map(|(folder, bytes)| Some((folder?, bytes))).collect();
         check_room(&wanted)?;
-        Ok(Outputs { clip: file, preview, dump, lost: None })
+        Ok(Outputs { clip: file, preview, dump, windows, lost: None })
     }
 
-    /// Writes the latents that a phase left, where that is wanted.
-    pub fn keep(&mut self, phase: &str, left: &Named) {
+    /// Writes the latents that a phase left of a window, where that is wanted.
+    pub fn keep(&mut self, window: usize, phase: &str, left: &Named) {
         let Some(folder) = self.dump.as_ref().filter(|_| !left.is_empty() && self.lost.is_none()) else {
             return;
         };
-        let file = folder.file(&format!("{phase}.safetensors"), Format::Safetensors);
+        let name = match self.windows {
+            1 => format!("{phase}.safetensors"),
+            _ => format!("window-{:04}-{phase}.safetensors", window + 1),
+        };
+        let file = folder.file(&name, Format::Safetensors);
         self.lost = file.and_then(|file| file.replace(&to_bytes(left))).err();
+    }
+
+    /// Ends a run that failed: the windows that it finished become a file of another name. The failure says which.
+    pub fn keep_windows(&self, writer: ClipWriter, failure: Failure) -> Failure {
+        let frames = writer.finished_frames();
+        let clip = (self.windows > 1 && frames > 0).then(|| writer.finish(None).ok()).flatten();
+        let Some(path) = clip.and_then(|clip| self.clip.keep_part(&|out| clip.write(out))) else {
+            return failure;
+        };
+        let Failure { kind, message } = failure;
+        Failure::new(kind, format!("{message}\n  help  the first {frames} frames are {}", path.display()))
     }
 
     /// Ends the run.
@@ -79,8 +97,19 @@ impl Outputs {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(feature = "aac-fdk")]
+    use zoetrope_runtime::plan::Facts;
+
     use super::*;
+    #[cfg(feature = "aac-fdk")]
+    use crate::failure::Kind;
+    #[cfg(feature = "aac-fdk")]
+    use crate::run::{Carried, Finished};
     use crate::tensors::Tensor;
+    #[cfg(feature = "aac-fdk")]
+    use crate::tensors::Values;
+    #[cfg(feature = "aac-fdk")]
+    use crate::windows::Windows;
 
     fn open(
         folder: &Path,
@@ -89,7 +118,7 @@ mod tests {
         bytes: u64,
     ) -> Result<Outputs, OutputError> {
         let (plan, clip) = (zoetrope_generated::PLANS[0], folder.join("clip.mp4"));
-        Outputs::open(plan, (Format::Mp4, bytes), (&clip, preview, dump), &Inputs::default())
+        Outputs::open((plan, 1), (Format::Mp4, [bytes, 0]), (&clip, preview, dump), &Inputs::default())
     }
 
     #[test]
@@ -98,13 +127,48 @@ mod tests {
         let dump = folder.path().join("latents");
         let mut outputs = open(folder.path(), None, Some(&dump), 1).unwrap();
         let latents = Named::from([("v".to_string(), Tensor::real(&[1], vec![1.0]))]);
-        outputs.keep("denoise-1", &latents);
+        outputs.keep(0, "denoise-1", &latents);
         std::fs::create_dir(dump.join("denoise-2.safetensors")).unwrap();
-        outputs.keep("denoise-2", &latents);
+        outputs.keep(0, "denoise-2", &latents);
         outputs.clip.finish(1, &|out| out.write_all(b"x")).unwrap();
         let error = outputs.close().unwrap_err();
         assert!(error.message.contains("denoise-2.safetensors"), "{error}");
         assert!(dump.join("denoise-1.safetensors").is_file());
+    }
+
+    #[cfg(feature = "aac-fdk")]
+    #[test]
+    fn windows_that_are_finished_outlive_a_run_that_fails() {
+        let folder = tempfile::tempdir().unwrap();
+        let clip = folder.path().join("clip.mp4");
+        let plan = zoetrope_generated::PLANS[0];
+        let windows = Windows::covering(&Facts { carried: 9, ..plan.facts.clone() }, 60).unwrap();
+        let outputs = Outputs::open(
+            (plan, windows.count),
+            (Format::Mp4, [1, 0]),
+            (&clip, None, None),
+            &Inputs::default(),
+        )
+        .unwrap();
+        let stopped = || Failure::new(Kind::Failure, "stopped");
+        let mut writer = ClipWriter::new(plan, windows, &[]).unwrap();
+        let nothing = outputs.keep_windows(ClipWriter::new(plan, windows, &[]).unwrap(), stopped());
+        assert_eq!(nothing.message, "stopped");
+        let video = Tensor { shape: vec![25, 288, 256], values: Values::Byte(vec![128; 25 * 288 * 256]) };
+        let waveform = Tensor::real(&[2, 48_480], vec![0.25; 2 * 48_480]);
+        let finished = Finished {
+            latents: Named::new(),
+            video: Some(video),
+            waveform: Some(waveform),
+            carried: Carried::new(),
+        };
+        writer.push(&finished).unwrap();
+        let failure = outputs.keep_windows(writer, stopped());
+        let (message, path) = failure.message.rsplit_once(" are ").unwrap();
+        assert_eq!(message, "stopped\n  help  the first 25 frames");
+        assert!(std::fs::read(path).unwrap().starts_with(b"\0\0\0"), "an MP4 file");
+        let there: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().path()).collect();
+        assert_eq!(there, [Path::new(path)], "and nothing else");
     }
 
     #[test]

@@ -5,13 +5,16 @@ use zoetrope_runtime::Result;
 use crate::output::OutputFile;
 use crate::progress::Progress;
 use crate::session::Watch;
+use crate::stop::Stop;
 use crate::tensors::Tensor;
 use crate::terminal;
 
-/// Progress, and a file that every step writes anew.
+/// Progress, a file that every step writes anew, and what may end the run.
 pub struct Previews<'a> {
     pub progress: &'a mut Progress,
     pub file: Option<OutputFile>,
+    /// What may end the run.
+    pub stop: Option<Stop>,
 }
 
 /// An 8-bit PNG of RGB in 0..1, [height, width, 3].
@@ -31,7 +34,12 @@ fn png(frame: &Tensor) -> std::result::Result<Vec<u8>, png::EncodingError> {
 
 impl Watch for Previews<'_> {
     fn boundary(&mut self, phase: &str, segment: &str, turn: u32, turns: u32) -> Result<()> {
+        self.stop.as_ref().map_or(Ok(()), Stop::check)?;
         self.progress.boundary(phase, segment, turn, turns)
+    }
+
+    fn window(&mut self, number: usize, of: usize) {
+        self.progress.window(number, of);
     }
 
     fn launched(&mut self, flops: u64) {
@@ -69,7 +77,7 @@ mod tests {
         let plan = Plan { phases: Vec::new().into(), ..zoetrope_generated::PLANS[0].clone() };
         let mut progress = Progress::new(&plan, Steps::default(), true);
         let file = OutputFile::open_file(&path, Format::Png, &Inputs::default()).unwrap();
-        let mut watch = Previews { progress: &mut progress, file: Some(file) };
+        let mut watch = Previews { progress: &mut progress, file: Some(file), stop: None };
         for level in [0.0, 0.2] {
             let values = vec![level, 0.5, 1.0, 0.25, 0.75, 0.1];
             watch.preview(&Tensor::real(&[2, 1, 3], values)).unwrap();
@@ -91,7 +99,7 @@ mod tests {
         let mut progress = Progress::new(&plan, Steps::default(), true);
         let file = OutputFile::open_file(&path, Format::Png, &Inputs::default()).unwrap();
         std::fs::create_dir(&path).unwrap();
-        let mut watch = Previews { progress: &mut progress, file: Some(file) };
+        let mut watch = Previews { progress: &mut progress, file: Some(file), stop: None };
         watch.preview(&Tensor::real(&[1, 1, 3], vec![0.5; 3])).unwrap();
         assert!(!watch.wants_previews());
     }

@@ -1,4 +1,4 @@
-//! Where a prompt comes from: the command line, or a file.
+//! Where prompts come from: the command line, or a file.
 
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ const MAX_BYTES: u64 = 1 << 20;
 #[derive(Args, Clone, Debug, Default)]
 pub struct PromptArgs {
     /// What the clip shows and sounds like
-    #[arg(required_unless_present_any = ["prompt_flag", "prompt_file"])]
+    #[arg(required_unless_present_any = ["prompt_flag", "prompt_file", "prompts"])]
     prompt: Option<String>,
     #[arg(
         long = "prompt",
@@ -29,12 +29,36 @@ pub struct PromptArgs {
     /// The prompt from a text file instead; - is standard input
     #[arg(long, value_name = "FILE", conflicts_with_all = ["prompt", "prompt_flag"])]
     prompt_file: Option<PathBuf>,
+    /// A prompt for every window of a long clip from a text file, one a line; the last one is that of all windows behind
+    /// (docs/long-clips.md)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["prompt", "prompt_flag", "prompt_file"])]
+    prompts: Option<PathBuf>,
 }
 
 impl PromptArgs {
-    /// The file that the prompt is read from, if there is one.
+    /// The file that prompts are read from, if there is one.
     pub fn file(&self) -> Option<&Path> {
-        self.prompt_file.as_deref()
+        self.prompts.as_deref().or(self.prompt_file.as_deref())
+    }
+
+    /// The prompts of so many windows, in order; there may be fewer.
+    ///
+    /// # Errors
+    /// As [`PromptArgs::text`], and more prompts than windows.
+    pub fn of_windows(&self, windows: usize) -> Result<Vec<String>, Failure> {
+        let Some(path) = &self.prompts else { return Ok(vec![self.text()?]) };
+        let text = read(path)?;
+        let lines: Vec<String> =
+            text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_string).collect();
+        if lines.len() > windows {
+            return Err(Failure::usage(format!(
+                "{} holds {} prompts\n  want  at most {windows}, one for every window of the clip\n  help  a longer clip: \
+                 --seconds",
+                path.display(),
+                lines.len()
+            )));
+        }
+        Ok(lines)
     }
 
     /// The prompt.
@@ -78,5 +102,17 @@ mod tests {
         std::fs::write(&path, "\u{feff}-5 degrees,\r\nsnow\n\n").unwrap();
         let args = PromptArgs { prompt_file: Some(path), ..PromptArgs::default() };
         assert_eq!(args.text().unwrap(), "-5 degrees,\r\nsnow");
+        assert_eq!(args.of_windows(3).unwrap(), ["-5 degrees,\r\nsnow"]);
+    }
+
+    #[test]
+    fn a_line_is_the_prompt_of_a_window() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("prompts.txt");
+        std::fs::write(&path, "a red ball\r\n\n  a blue ball \n").unwrap();
+        let args = PromptArgs { prompts: Some(path), ..PromptArgs::default() };
+        assert_eq!(args.of_windows(2).unwrap(), ["a red ball", "a blue ball"]);
+        let refused = args.of_windows(1).unwrap_err().to_string();
+        assert!(refused.contains("holds 2 prompts") && refused.contains("at most 1"), "{refused}");
     }
 }

@@ -1,5 +1,6 @@
 //! `zoetrope upscale`: a clip becomes a larger one, or one of more frames, by a latent upscaler.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -8,7 +9,7 @@ use zoetrope_runtime::plan::Plan;
 
 use super::ask::Ask;
 use super::clip::ClipWriter;
-use super::device_run::{deliver, note_cut, run_on};
+use super::device_run::{Work, deliver, note_cut};
 use super::given::GivenArgs;
 use super::model::built_in;
 use super::outputs::Outputs;
@@ -18,6 +19,7 @@ use crate::failure::Failure;
 use crate::output::Inputs;
 use crate::run::Request;
 use crate::terminal;
+use crate::windows::{PerWindow, Windows};
 
 /// Make a clip larger, or give it more frames, with a latent upscaler; its sound stays what it is
 #[derive(Args, Debug)]
@@ -52,11 +54,12 @@ impl Upscale {
         let start = Instant::now();
         let plan = self.plan.plan_for(plans, &[Ask::Upscaling(&self.clip)])?;
         let encoder = format!("zoetrope {}, plan {}", env!("CARGO_PKG_VERSION"), plan.name);
-        let writer = ClipWriter::new(plan, &[("encoder".to_string(), encoder)])?;
+        let windows = Windows::one(&plan.facts);
+        let writer = ClipWriter::new(plan, windows, &[("encoder".to_string(), encoder)])?;
         let inputs = Inputs::of(self.model.paths().chain([self.clip.as_path()]));
-        let mut outputs = Outputs::open(
-            plan,
-            (writer.format(), writer.likely_bytes()),
+        let outputs = Outputs::open(
+            (plan, windows.count),
+            (writer.format(), [writer.likely_bytes(), writer.scratch_bytes()]),
             (&self.output, None, self.dump.as_deref()),
             &inputs,
         )?;
@@ -66,8 +69,10 @@ impl Upscale {
         let chosen = self.device.choose(plan)?;
         let files = self.model.open(plan, built_in(plan).as_ref())?;
         let request = Request { footage: given.footage(), ..Request::default() };
-        let finished = run_on(chosen, plan, &files, &request, &mut outputs, self.quiet)?;
-        let sound = given.kept_sound();
-        deliver((plan, &self.output, "", start), (outputs, writer), &finished, sound.as_ref())
+        // There is no prompt, and no image.
+        let per_window = PerWindow { prompts: Vec::new(), images: &|_| BTreeMap::new() };
+        let work = Work { plan, windows: &windows, request, per_window, quiet: self.quiet };
+        let made = work.done(chosen, &files, (outputs, writer))?;
+        deliver((plan, &self.output, "", start), made, given.kept_sound().as_ref())
     }
 }

@@ -4,6 +4,7 @@ use fdk_aac::enc::{AudioObjectType, BitRate, ChannelMode, Encoder, EncoderParams
 
 use super::MediaError;
 use super::movie::AudioTrack;
+use super::store::Store;
 
 /// The most bits per second for both channels: transparent for most audio, small next to the video.
 const BIT_RATE: u32 = 192_000;
@@ -20,8 +21,8 @@ pub(super) struct AudioEncoder {
 }
 
 impl AudioEncoder {
-    /// For so many samples a second.
-    pub(super) fn new(rate: u32) -> Result<Self, MediaError> {
+    /// For so many samples a second; its frames are kept in `store`.
+    pub(super) fn new(rate: u32, store: Store) -> Result<Self, MediaError> {
         let bit_rate = BIT_RATE.min(BITS_OF_SAMPLE * rate);
         let params = EncoderParams {
             bit_rate: BitRate::Cbr(bit_rate),
@@ -44,7 +45,7 @@ impl AudioEncoder {
             rate,
             bit_rate,
             sizes: Vec::new(),
-            data: Vec::new(),
+            data: store,
         };
         Ok(Self { encoder, pending: Vec::new(), packet: vec![0; info.maxOutBufBytes as usize], track })
     }
@@ -90,7 +91,7 @@ impl AudioEncoder {
             let done = self.encoder.encode(samples, &mut self.packet).map_err(failed)?;
             if done.output_size > 0 {
                 self.track.sizes.push(done.output_size as u32);
-                self.track.data.extend_from_slice(&self.packet[..done.output_size]);
+                self.track.data.append(&self.packet[..done.output_size])?;
             } else if done.input_consumed == 0 {
                 return Err(MediaError::Audio("it neither took samples nor gave any audio".into()));
             }
@@ -134,7 +135,7 @@ mod tests {
     #[test]
     fn packets_cover_all_samples() {
         for (samples, piece) in [(1, 1), (1023, 100), (1024, 1024), (48_000, 777), (48_000, 48_000)] {
-            let mut encoder = AudioEncoder::new(48_000).unwrap();
+            let mut encoder = AudioEncoder::new(48_000, Store::new(None)).unwrap();
             let wave: Vec<f32> = (0..samples).map(|i| (i as f32 * 0.05).sin() * 0.5).collect();
             for chunk in wave.chunks(piece) {
                 encoder.push(chunk, chunk).unwrap();
@@ -147,7 +148,7 @@ mod tests {
                 covered >= needed && covered < needed + u64::from(track.frame_length),
                 "{covered} {needed}"
             );
-            assert_eq!(track.data.len(), track.sizes.iter().sum::<u32>() as usize);
+            assert_eq!(track.data.bytes(), track.sizes.iter().map(|size| u64::from(*size)).sum::<u64>());
             assert_eq!(track.config, [0x11, 0x90], "AAC-LC, 48 kHz, stereo");
         }
     }
@@ -156,9 +157,11 @@ mod tests {
     fn pieces_do_not_change_the_bytes() {
         let wave: Vec<f32> = (0..10_000).map(|i| (i as f32 * 0.03).sin() * 0.7).collect();
         let encode = |piece: usize| {
-            let mut encoder = AudioEncoder::new(48_000).unwrap();
+            let mut encoder = AudioEncoder::new(48_000, Store::new(None)).unwrap();
             wave.chunks(piece).for_each(|chunk| encoder.push(chunk, chunk).unwrap());
-            encoder.finish().unwrap().data
+            let (track, mut bytes) = (encoder.finish().unwrap(), Vec::new());
+            track.data.copy(0, track.data.bytes(), &mut bytes).unwrap();
+            bytes
         };
         assert_eq!(encode(10_000), encode(313));
     }

@@ -4,12 +4,13 @@ use std::convert::Infallible;
 
 use super::MediaError;
 use super::movie::AudioTrack;
+use super::store::Store;
 
 /// No value of this type can be made.
 pub(super) struct AudioEncoder(Infallible);
 
 impl AudioEncoder {
-    pub(super) fn new(_: u32) -> Result<Self, MediaError> {
+    pub(super) fn new(_: u32, _: Store) -> Result<Self, MediaError> {
         Err(MediaError::NoAudioEncoder)
     }
 

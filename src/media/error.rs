@@ -65,6 +65,9 @@ pub enum MediaError {
     /// This build has no audio encoder.
     #[error("this build cannot write audio: it was made without the feature aac-fdk; rebuild with it")]
     NoAudioEncoder,
+    /// The encoded clip cannot be kept.
+    #[error("there is no room for the encoded clip: {0}\n  help  make room on the disk of the output")]
+    Store(#[from] std::io::Error),
     /// The movie does not fit the tables of an MP4 file.
     #[error("the MP4 tables could not be written: {0}; shorten the clip or its metadata")]
     Tables(String),

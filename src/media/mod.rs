@@ -6,8 +6,8 @@
 //! [`Mp4Writer`] takes frames as planes of 8 bit, one at a time. The same input gives the same bytes: encoders run on
 //! one thread and the file holds no dates.
 //!
-//! The compressed clip stays in memory until all frames are in; [`Mp4`] is the finished file, which [`crate::output`]
-//! writes.
+//! The compressed clip is kept until all frames are in, in memory while it is short; [`Mp4`] is the finished file, which
+//! [`crate::output`] writes.
 
 #[cfg(feature = "aac-fdk")]
 mod audio;
@@ -21,6 +21,7 @@ mod mp4;
 mod quiet;
 mod rate;
 mod source;
+mod store;
 mod tables;
 mod video;
 mod wav;
@@ -31,6 +32,7 @@ pub use image::{DEFAULT_CRF, Image, ImageError, MAX_CRF};
 pub use mp4::Mp4;
 pub use rate::{FrameRate, video_bit_rate};
 pub use source::{Footage, Sound, SourceError};
+pub use store::IN_MEMORY;
 pub use wav::wav;
 pub use writer::Mp4Writer;
 

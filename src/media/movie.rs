@@ -1,6 +1,7 @@
 //! Encoded tracks: what an MP4 file is made of.
 
 use super::FrameRate;
+use super::store::Store;
 
 /// H.264 samples, each a sequence of NAL units with 4-byte lengths.
 pub(super) struct VideoTrack {
@@ -18,7 +19,7 @@ pub(super) struct VideoTrack {
     /// Bytes of every frame.
     pub(super) sizes: Vec<u32>,
     /// All frames, one after the other.
-    pub(super) data: Vec<u8>,
+    pub(super) data: Store,
 }
 
 /// AAC frames, stereo.
@@ -38,7 +39,7 @@ pub(super) struct AudioTrack {
     /// Bytes of every frame.
     pub(super) sizes: Vec<u32>,
     /// All frames, one after the other.
-    pub(super) data: Vec<u8>,
+    pub(super) data: Store,
 }
 
 /// Everything a file holds.

@@ -10,7 +10,7 @@ use shiguredo_mp4::{BoxHeader, BoxSize, Encode};
 use super::movie::{Chunk, Movie};
 use super::{MediaError, tables};
 
-/// A finished MP4 file, in memory.
+/// A finished MP4 file.
 pub struct Mp4 {
     /// `ftyp`, `moov` and the header of `mdat`.
     head: Vec<u8>,
@@ -56,13 +56,15 @@ impl Mp4 {
     /// Whatever `out` says.
     pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         out.write_all(&self.head)?;
-        let mut video = &self.movie.video.data[..];
-        let mut audio = self.movie.audio.as_ref().map_or(&[][..], |s| &s.data);
+        // How much of each track is written.
+        let (mut video, mut audio) = (0, 0);
         for chunk in &self.chunks {
-            let track = if chunk.audio { &mut audio } else { &mut video };
-            let (now, later) = track.split_at(chunk.bytes as usize);
-            out.write_all(now)?;
-            *track = later;
+            let (track, done) = match &self.movie.audio {
+                Some(track) if chunk.audio => (&track.data, &mut audio),
+                _ => (&self.movie.video.data, &mut video),
+            };
+            track.copy(*done, chunk.bytes, out)?;
+            *done += chunk.bytes;
         }
         Ok(())
     }
@@ -107,7 +109,14 @@ fn bytes(part: &impl Encode) -> Result<Vec<u8>, MediaError> {
 mod tests {
     use super::super::FrameRate;
     use super::super::movie::{AudioTrack, VideoTrack};
+    use super::super::store::Store;
     use super::*;
+
+    fn stored(bytes: &[u8]) -> Store {
+        let mut store = Store::new(None);
+        store.append(bytes).unwrap();
+        store
+    }
 
     fn movie(fps: f64, frames: usize, samples: u64) -> Movie {
         let video = VideoTrack {
@@ -118,7 +127,7 @@ mod tests {
             picture_parameters: vec![0x68],
             key_frames: vec![0],
             sizes: vec![10; frames],
-            data: vec![1; 10 * frames],
+            data: stored(&vec![1; 10 * frames]),
         };
         let count = (samples + 2048).div_ceil(1024) as usize;
         let audio = (samples > 0).then(|| AudioTrack {
@@ -129,7 +138,7 @@ mod tests {
             rate: 48_000,
             bit_rate: 192_000,
             sizes: vec![3; count],
-            data: vec![2; 3 * count],
+            data: stored(&vec![2; 3 * count]),
         });
         Movie { video, audio, metadata: Vec::new() }
     }
@@ -146,8 +155,8 @@ mod tests {
             assert_eq!(count(true), movie.audio.as_ref().map_or(0, |s| s.sizes.len()));
             assert!(chunks.iter().all(|c| c.frames > 0));
             assert!(chunks.windows(2).all(|w| !(w[0].audio && w[1].audio)));
-            let bytes = movie.video.data.len() + movie.audio.as_ref().map_or(0, |s| s.data.len());
-            assert_eq!(chunks.iter().map(|c| c.bytes).sum::<u64>(), bytes as u64);
+            let bytes = movie.video.data.bytes() + movie.audio.as_ref().map_or(0, |s| s.data.bytes());
+            assert_eq!(chunks.iter().map(|c| c.bytes).sum::<u64>(), bytes);
         }
     }
 

@@ -1,6 +1,7 @@
 //! H.264 by OpenH264.
 
 use std::borrow::Cow;
+use std::io;
 
 use openh264::OpenH264API;
 use openh264::Timestamp;
@@ -13,6 +14,7 @@ use zoetrope_model_spec::limits::written_size;
 
 use super::movie::VideoTrack;
 use super::quiet::quiet;
+use super::store::Store;
 use super::{FrameRate, MediaError, video_bit_rate};
 
 /// Seconds between frames at which a player may start.
@@ -80,9 +82,14 @@ impl VideoEncoder {
             picture_parameters: Vec::new(),
             key_frames: Vec::new(),
             sizes: Vec::new(),
-            data: Vec::new(),
+            data: Store::new(None),
         };
         Ok(Self { encoder, given, coded, track })
+    }
+
+    /// Keeps frames elsewhere; none was pushed yet.
+    pub(super) fn keep_in(&mut self, store: Store) {
+        self.track.data = store;
     }
 
     pub(super) fn size(&self) -> (usize, usize) {
@@ -120,13 +127,13 @@ impl VideoEncoder {
         let failed = |reason: String| MediaError::Video { frame, reason };
         let bits = self.encoder.encode_at(&source, time).map_err(|e| failed(e.to_string()))?;
         let key = matches!(bits.frame_type(), FrameType::IDR);
-        let start = self.track.data.len();
+        let start = self.track.data.bytes();
         for layer in (0..bits.num_layers()).filter_map(|i| bits.layer(i)) {
             for unit in (0..layer.nal_count()).filter_map(|i| layer.nal_unit(i)) {
-                self.track.push_unit(without_start_code(unit));
+                self.track.push_unit(without_start_code(unit))?;
             }
         }
-        let size = self.track.data.len() - start;
+        let size = self.track.data.bytes() - start;
         if size == 0 {
             return Err(failed("it gave no data".into()));
         }
@@ -151,16 +158,17 @@ impl VideoEncoder {
 impl VideoTrack {
     /// Appends one NAL unit, without start code, to the current sample. Parameter sets go to the track's header,
     /// as `avc1` tracks demand, and delimiters are dropped: sample sizes already delimit.
-    fn push_unit(&mut self, unit: &[u8]) {
+    fn push_unit(&mut self, unit: &[u8]) -> io::Result<()> {
         match unit.first().map(|b| b & 0x1f) {
             None | Some(DELIMITER) => {}
             Some(SEQUENCE_PARAMETERS) => self.sequence_parameters = unit.into(),
             Some(PICTURE_PARAMETERS) => self.picture_parameters = unit.into(),
             Some(_) => {
-                self.data.extend((unit.len() as u32).to_be_bytes());
-                self.data.extend_from_slice(unit);
+                self.data.append(&(unit.len() as u32).to_be_bytes())?;
+                self.data.append(unit)?;
             }
         }
+        Ok(())
     }
 }
 

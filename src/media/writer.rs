@@ -1,19 +1,25 @@
 //! Frames and audio in, one at a time; a finished file out.
 
+use std::path::{Path, PathBuf};
+
 use super::audio::AudioEncoder;
 use super::movie::Movie;
 use super::mp4::Mp4;
+use super::store::Store;
 use super::video::VideoEncoder;
 use super::{FrameRate, MediaError, SAMPLE_RATE};
 
 /// Makes an MP4 file from frames pushed one at a time.
 ///
-/// Frames are encoded as they come, so memory holds the compressed clip only: about 2 MB per second at 1920x1080.
+/// Frames are encoded as they come, so memory holds the compressed clip only, about 2 MB per second at 1920x1080, and no more
+/// than [`IN_MEMORY`](super::IN_MEMORY) of it.
 /// Audio may be pushed before, between or after the frames; it is interleaved with them at the end.
 pub struct Mp4Writer {
     video: VideoEncoder,
     audio: Option<AudioEncoder>,
     metadata: Vec<(String, String)>,
+    /// What does not stay in memory of the compressed clip lies here.
+    folder: Option<PathBuf>,
 }
 
 impl Mp4Writer {
@@ -36,7 +42,26 @@ impl Mp4Writer {
             return Err(MediaError::EmptyKey(value.chars().take(40).collect()));
         }
         let video = VideoEncoder::new(width, height, FrameRate::new(fps)?)?;
-        Ok(Self { video, audio: None, metadata: metadata.to_vec() })
+        Ok(Self { video, audio: None, metadata: metadata.to_vec(), folder: None })
+    }
+
+    /// What does not stay in memory of the compressed clip shall lie in this folder, and not in the system's for such. What was
+    /// pushed is dropped.
+    ///
+    /// # Errors
+    ///
+    /// As [`Mp4Writer::expect_audio`], where audio is expected.
+    pub fn keep_in(&mut self, folder: &Path) -> Result<(), MediaError> {
+        self.folder = Some(folder.to_path_buf());
+        self.video.keep_in(self.store());
+        if self.audio.take().is_some() {
+            self.expect_audio()?;
+        }
+        Ok(())
+    }
+
+    fn store(&self) -> Store {
+        Store::new(self.folder.as_deref())
     }
 
     /// Makes the audio encoder now, so that a build without one is known before there is audio.
@@ -54,7 +79,7 @@ impl Mp4Writer {
     ///
     /// As [`Mp4Writer::expect_audio`].
     pub fn set_audio_rate(&mut self, rate: u32) -> Result<(), MediaError> {
-        self.audio = Some(AudioEncoder::new(rate)?);
+        self.audio = Some(AudioEncoder::new(rate, self.store())?);
         Ok(())
     }
 
@@ -95,7 +120,7 @@ impl Mp4Writer {
     }
 
     fn audio_encoder(&mut self) -> Result<&mut AudioEncoder, MediaError> {
-        let audio = self.audio.take().map_or_else(|| AudioEncoder::new(SAMPLE_RATE), Ok)?;
+        let audio = self.audio.take().map_or_else(|| AudioEncoder::new(SAMPLE_RATE, self.store()), Ok)?;
         Ok(self.audio.insert(audio))
     }
 

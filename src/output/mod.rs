@@ -154,11 +154,20 @@ impl OutputFile {
             name.keep().ok();
             Some(path)
         });
-        beside.or_else(|| {
-            let mut spare = self.format.spare(&std::env::temp_dir()).ok()?;
-            fill(spare.as_file_mut()).ok()?;
-            spare.keep().ok().map(|(_, path)| path)
-        })
+        beside.or_else(|| self.spare_in(&std::env::temp_dir(), fill))
+    }
+
+    /// Writes what is finished of a file that will not be, under another name beside it, or else in the system's folder for
+    /// such. Where it lies, if it could be written.
+    pub fn keep_part(&self, fill: Fill<'_>) -> Option<PathBuf> {
+        let beside = self.folder().and_then(|folder| self.spare_in(folder, fill));
+        beside.or_else(|| self.spare_in(&std::env::temp_dir(), fill))
+    }
+
+    fn spare_in(&self, folder: &Path, fill: Fill<'_>) -> Option<PathBuf> {
+        let mut spare = self.format.spare(folder).ok()?;
+        fill(spare.as_file_mut()).ok()?;
+        spare.keep().ok().map(|(_, path)| path)
     }
 }
 

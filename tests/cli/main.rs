@@ -137,6 +137,9 @@ fn bad_requests_are_refused_in_words() {
         let args = [&["generate", "x", "-o", text(&clip)], adapter].concat();
         refused(&zoetrope(&args), 3, &["adapter none.safetensors: cannot be read"]);
     }
+    let seconds = |seconds: &str| zoetrope(&["generate", "x", "-o", text(&clip), "--seconds", seconds]);
+    refused(&seconds("30"), 2, &["makes no clip of 30 s", "want  1.04 s, 25 frames", "carried = N"]);
+    refused(&seconds("-1"), 2, &["wanted seconds above 0"]);
     // Of a misspelt folder nothing else is said than that it is not there.
     let output = zoetrope(&["verify", "--text-encoder", text(&folder.path().join("gema"))]);
     refused(&output, 3, &["gema: cannot be read"]);

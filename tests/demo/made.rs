@@ -12,6 +12,7 @@ use zoetrope::model_files::{ModelFiles, tensors_of};
 use zoetrope::run::{Image, Request, run};
 use zoetrope::session::{Session, Unwatched};
 use zoetrope::tensors::Tensor;
+use zoetrope::windows::Windows;
 use zoetrope_runtime::Weights;
 use zoetrope_runtime::plan::Plan;
 use zoetrope_test_support::mp4::Read;
@@ -64,7 +65,9 @@ fn written(plan: &Plan, weights: &dyn Weights, request: &Request<'_>) -> Read {
     let mut session = Session::new(plan, weights).unwrap();
     let finished = run(&mut session, request, &mut Unwatched, &mut |_, _| Ok(())).unwrap();
 
-    let clip = ClipWriter::new(plan, &[]).unwrap().finish(&finished, None).unwrap();
+    let mut writer = ClipWriter::new(plan, Windows::one(&plan.facts), &[]).unwrap();
+    writer.push(&finished).unwrap();
+    let clip = writer.finish(None).unwrap();
     let mut file = tempfile::NamedTempFile::new().unwrap();
     clip.write(&mut file).unwrap();
     Read::file(file.path())

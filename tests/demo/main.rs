@@ -9,6 +9,8 @@ mod obeyed;
 #[cfg(all(feature = "res-tiny", feature = "aac-fdk"))]
 #[path = "../shared/viewer.rs"]
 mod viewer;
+#[cfg(all(feature = "res-tiny", feature = "aac-fdk"))]
+mod windows;
 
 use std::collections::BTreeMap;
 use std::path::Path;

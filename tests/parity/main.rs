@@ -18,3 +18,4 @@ mod tiny;
 mod transformer;
 mod two_stage;
 mod upscale;
+mod windows;

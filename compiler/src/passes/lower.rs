@@ -103,6 +103,8 @@ fn role(role: &Role) -> plan::Role {
         Role::RegionStart { stream } => plan::Role::RegionStart { stream: text(stream) },
         Role::RegionEnd { stream } => plan::Role::RegionEnd { stream: text(stream) },
         Role::Spectrogram => plan::Role::Spectrogram,
+        Role::Carried => plan::Role::Carried,
+        Role::Continues => plan::Role::Continues,
         Role::Initial => plan::Role::Initial,
         Role::NoiseScale => plan::Role::NoiseScale,
         Role::Distinct { of } => plan::Role::Distinct { of: text(of) },

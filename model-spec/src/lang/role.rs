@@ -38,6 +38,11 @@ pub enum Role {
     RegionEnd { stream: String },
     /// The log-mel spectrogram of the request's sound.
     Spectrogram,
+    /// Of a clip that is made in windows: what the phase left of the window before at its output of this name and role;
+    /// zeros in the first window.
+    Carried,
+    /// 1 where there is a window before, 0 in the first one.
+    Continues,
     /// Latents that denoising begins from, mixed with noise.
     Initial,
     /// How much of the mixture is noise: the first level of the steps; 1 where there are no initial latents.

@@ -2,10 +2,11 @@
 //! and whether others see it (docs/model/pipelines.md 2.4).
 
 use super::attention::bias_of;
+use super::carried::carried;
 use super::config::Transformer;
 use super::layout::video_tokens;
 use super::recipe::{Item, Reference};
-use super::sizes::{Size, mids};
+use super::sizes::{Size, TIME, mids};
 use super::transformer::Positions;
 use crate::lang::{Builder, Dtype, Role, Value};
 
@@ -116,7 +117,8 @@ struct Tokens<'a> {
 
 /// What `items` say of the video of a stage. Latents of images come in at ports `v.image` and `v.keyframe1`,
 /// [1, channels, 1, rows, columns], their strengths at `v.image_strength` and so on, the frames of keyframes at
-/// `v.keyframe1_frame`, and whether there are such at `v.keyframe1_visible`.
+/// `v.keyframe1_frame`, and whether there are such at `v.keyframe1_visible`. Latents of the window before come in at
+/// `v.carried`.
 pub fn conditioned_video(b: &Builder, cfg: &Transformer, size: Size, items: &[Item]) -> Conditioning {
     let mut positions = Positions::of(&size, cfg);
     if items.iter().all(|item| item.images().is_empty() && item.reference().is_none()) {
@@ -149,8 +151,11 @@ pub fn conditioned_video(b: &Builder, cfg: &Transformer, size: Size, items: &[It
             match item {
                 Item::FirstFrame => all.replace(number, &port, 0),
                 Item::Keyframes(_) => all.append(number, &port, &positions),
-                Item::Reference(_) | Item::Region => {}
+                Item::Reference(_) | Item::Carried(_) | Item::Region => {}
             }
+        }
+        if let Item::Carried(frames) = item {
+            all.carry(frames / TIME);
         }
     }
     for (number, (reference, rows)) in (1..).zip(references.into_iter().zip(rows)) {
@@ -192,6 +197,21 @@ impl Tokens<'_> {
         for (i, token) in (at * frame..(at + 1) * frame).enumerate() {
             self.class[token] = class;
             self.clean_row[token] = Some(row + i as i32);
+        }
+    }
+
+    /// The last so many latent frames of the window before, behind the first frame.
+    fn carry(&mut self, frames: usize) {
+        let (b, [_, rows, cols]) = (self.b, self.size.latent());
+        let (latent, mask) = carried(b, "v", &[1, self.channels, frames, rows, cols]);
+        let (class, first, frame) = (self.masks.len() as i32, self.clean_rows, self.frame());
+        self.masks.push(mask);
+        self.clean.push(video_tokens(b, latent));
+        let tokens = frames * frame;
+        self.clean_rows += tokens as i32;
+        for i in 0..tokens {
+            self.class[frame + i] = class;
+            self.clean_row[frame + i] = Some(first + i as i32);
         }
     }
 

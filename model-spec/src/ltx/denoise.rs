@@ -1,5 +1,6 @@
 //! The denoising loop (docs/model/sampling.md 3, 4, 6).
 
+use super::carried::{leave_audio, leave_video};
 use super::conditioning::{Held, conditioned_video};
 use super::decode::VideoDecoder;
 use super::layout::{audio_latent, rgb};
@@ -8,7 +9,7 @@ use super::predict::Predictor;
 use super::recipe::Stage;
 use super::recorder::{Recorded, Recorder};
 use super::sampler::{advanced, held, standardized};
-use super::sizes::Size;
+use super::sizes::{Size, TIME};
 use super::solver::Solver;
 use super::track::Track;
 use crate::lang::{Builder, Dtype, Op, Role, Value};
@@ -110,12 +111,19 @@ impl Recorder<'_> {
         let made = denoised(tracks).map(|track| track.and_then(|_| out.next()).map(|x| b.round(x[0])));
         if let Some(v) = made.video {
             let v = b.slice(v, 0, 0, size.video_tokens());
+            if let Some(carried) = stage.carried() {
+                leave_video(&b, v, carried / TIME, [rows, cols]);
+            }
             let v = b.permute(b.reshape(v, &[frames, rows, cols, t.video_channels]), &[3, 0, 1, 2]);
             b.result("v.latent", Role::Latent, b.reshape(v, &[1, t.video_channels, frames, rows, cols]));
         }
         if let Some(a) = made.audio {
             let a = b.slice(a, 0, 0, size.audio_tokens());
-            b.result("a.latent", Role::Latent, audio_latent(&b, a, t.audio_channels / bins));
+            let channels = t.audio_channels / bins;
+            if let Some(carried) = stage.carried() {
+                leave_audio(&b, a, size.carried_audio_tokens(carried), channels);
+            }
+            b.result("a.latent", Role::Latent, audio_latent(&b, a, channels));
         }
         b.finish()
     }

@@ -5,6 +5,7 @@ pub mod attention;
 pub mod audio_encoder;
 pub mod audio_vae;
 pub mod builtin;
+mod carried;
 mod conditioning;
 pub mod config;
 pub mod connector;

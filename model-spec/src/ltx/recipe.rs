@@ -88,6 +88,10 @@ pub enum Item {
     /// The tokens of a video that shows how the clip is to go stand behind the clip's (docs/model/pipelines.md 8), behind
     /// those of keyframes.
     Reference(Reference),
+    /// A longer clip is made in windows, each of the clip's size. The first frame of a window is an image of a frame of the one
+    /// before, and the latents of so many frames less one are the last ones of it; likewise the audio of that time. The first
+    /// window has no such (docs/model/pipelines.md 15).
+    Carried(usize),
     /// Only tokens in a span of time are denoised, which a request says in seconds; all others stay what they are given as
     /// (docs/model/pipelines.md 10).
     Region,
@@ -125,7 +129,7 @@ impl Item {
         match self {
             Item::FirstFrame => vec![(0, "v.image".to_string())],
             Item::Keyframes(count) => (1..=count).map(|i| (i, format!("v.keyframe{i}"))).collect(),
-            Item::Reference(_) | Item::Region => Vec::new(),
+            Item::Reference(_) | Item::Carried(_) | Item::Region => Vec::new(),
         }
     }
 }
@@ -148,6 +152,19 @@ impl Recipe {
     pub fn keyframes(&self) -> usize {
         let of = |item: &Item| if let Item::Keyframes(count) = item { *count } else { 0 };
         self.stages.iter().flat_map(|stage| &stage.items).map(of).max().unwrap_or(0)
+    }
+
+    /// Makes longer clips in windows, each of which begins with so many frames of the one before; of none where that is 0.
+    pub fn with_carried(&mut self, frames: usize) {
+        for stage in &mut self.stages {
+            stage.items.retain(|item| !matches!(item, Item::Carried(_)));
+            stage.items.extend((frames > 0).then_some(Item::Carried(frames)));
+        }
+    }
+
+    /// Frames of a window that the next one begins with; 0 where there are no windows.
+    pub fn carried(&self) -> usize {
+        self.stages.iter().filter_map(Stage::carried).max().unwrap_or(0)
     }
 
     /// What enlarges the video from the beginning of stage `number` on, from 1, to the finished clip, in order; for 0, that of
@@ -240,9 +257,14 @@ impl Stage {
         let appended = |item: &Item| match item {
             Item::Keyframes(count) => count * rows * cols,
             Item::Reference(reference) => reference.latent(size).iter().product(),
-            Item::FirstFrame | Item::Region => 0,
+            Item::FirstFrame | Item::Carried(_) | Item::Region => 0,
         };
         self.items.iter().map(appended).sum()
+    }
+
+    /// Frames of the window before that a window begins with, where clips are made in windows.
+    pub fn carried(&self) -> Option<usize> {
+        self.items.iter().find_map(|item| if let Item::Carried(frames) = item { Some(*frames) } else { None })
     }
 
     /// Its references, in order.
@@ -316,6 +338,7 @@ impl fmt::Display for Stage {
                 let (space, time) = (it.downscale, it.temporal_scale);
                 writeln!(f, "    item      reference, 1/{space} of the size, 1/{time} of the frames{weighed}")
             }
+            Item::Carried(frames) => writeln!(f, "    item      {frames} frames of the window before"),
             Item::Region => writeln!(f, "    item      region"),
         })
     }

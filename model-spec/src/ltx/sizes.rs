@@ -7,6 +7,8 @@ use super::rope::Axis;
 pub const SPACE: usize = 32;
 /// Pixel frames per latent frame.
 pub const TIME: usize = 8;
+/// Audio tokens of a second.
+pub const SOUND: usize = 25;
 
 /// The size of one stage.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,8 +34,24 @@ impl Size {
 
     /// round(25·frames/fps) of the clip, halves to even: as many in every stage.
     pub fn audio_tokens(&self) -> usize {
-        let frames = self.frames.saturating_sub(1) * self.stride + 1;
-        (frames as f64 / self.fps * 25.0).round_ties_even() as usize
+        self.audio_tokens_of(self.frames.saturating_sub(1) * self.stride + 1).round_ties_even() as usize
+    }
+
+    fn audio_tokens_of(&self, frames: usize) -> f64 {
+        frames as f64 / self.fps * SOUND as f64
+    }
+
+    /// Whether a window that begins with the last `carried` frames of the one before begins with a token of its audio, too.
+    pub fn windows_keep_time(&self, carried: usize) -> bool {
+        let apart = self.audio_tokens_of((self.frames - carried) * self.stride);
+        (apart - apart.round()).abs() < 1e-6
+    }
+
+    /// The last audio tokens of a window that the next one holds, which begins with its last `carried` frames: all that both
+    /// have but the first one. That one covers a quarter of the time of others, so none of the window before is like it.
+    pub fn carried_audio_tokens(&self, carried: usize) -> usize {
+        let apart = self.audio_tokens_of((self.frames - carried) * self.stride).round() as usize;
+        self.audio_tokens().saturating_sub(apart + 1)
     }
 
     /// Midpoints of the latent cells along time (seconds), height and width (pixels), each from its rounded f32

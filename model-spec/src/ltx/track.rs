@@ -1,5 +1,6 @@
 //! The streams of a stage: what their tokens begin as, and what holds or hides some of them.
 
+use super::carried::held_audio;
 use super::conditioning::{Conditioning, Held, Hidden, Region};
 use super::layout::{audio_tokens, video_tokens};
 use super::pass_input::PerStream;
@@ -92,7 +93,11 @@ impl Recorder<'_> {
         let has_region = stage.items.contains(&Item::Region);
         let hidden = conditioning.hidden;
         let bias = conditioning.bias.or(hidden.map(|hidden| hidden.bias));
-        let images = PerStream { video: (conditioning.held, hidden, bias), audio: (None, None, None) };
+        let carried = stage.carried().filter(|_| stage.roles.audio == StreamRole::Denoised).map(|frames| {
+            let (bins, channels) = (self.model.audio_vae.latent_bins, self.model.transformer.audio_channels);
+            held_audio(b, size.audio_tokens(), size.carried_audio_tokens(frames), [channels / bins, bins])
+        });
+        let images = PerStream { video: (conditioning.held, hidden, bias), audio: (carried, None, None) };
         let extents = self.extents(stage, size);
         let streams = STREAMS.zip(extents).zip(stage.roles).zip(images);
         streams.map(|(((name, of), role), (held_images, hidden, bias))| {

@@ -89,6 +89,9 @@ impl Target {
         if self.timestep_classes == 0 {
             out.push("timestep_classes is 0; wanted at least 1".to_string());
         }
+        if out.is_empty() {
+            out.extend(self.windows_problem());
+        }
         out
     }
 }

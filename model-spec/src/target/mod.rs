@@ -3,6 +3,7 @@
 mod check;
 mod decoders;
 mod stages;
+mod windows;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -129,6 +130,7 @@ struct File {
     attention_mask: Option<bool>,
     keyframes: Option<usize>,
     upscaler: Option<String>,
+    carried: Option<usize>,
     #[serde(default)]
     skip: Skip,
     guidance: Option<GuidanceField>,
@@ -197,6 +199,9 @@ impl Target {
         let (width, height) = (side("width", file.width), side("height", file.height));
         if let Some(keyframes) = file.keyframes {
             recipe.with_keyframes(keyframes);
+        }
+        if let Some(carried) = file.carried {
+            recipe.with_carried(carried);
         }
         let model = model(file.model).unwrap_or_else(|problem| {
             problems.push(problem);

@@ -11,6 +11,8 @@ pub struct Facts {
     pub height: u32,
     pub frames: u32,
     pub fps: f64,
+    /// Frames of a clip that the next window begins with, where longer clips are made in windows; 0 where they are not.
+    pub carried: u32,
     pub dtype: Dtype,
     pub pipeline: Text,
     pub model: Text,
@@ -43,6 +45,7 @@ impl Facts {
             height: 0,
             frames: 0,
             fps: 0.0,
+            carried: 0,
             dtype,
             pipeline: "none".into(),
             model: "none".into(),

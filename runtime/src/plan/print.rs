@@ -46,6 +46,10 @@ impl Plan {
         writeln!(out, "plan {}   {}", self.name, self.made_by)?;
         writeln!(out, "target {}, {}, {}, {}", f.clip(), f.pipeline, f.dtype.name(), f.model)?;
         f.notes.iter().try_for_each(|note| writeln!(out, "note {note}"))?;
+        if f.carried > 0 {
+            let step = f.frames.saturating_sub(f.carried);
+            writeln!(out, "windows of {} frames, one every {step}   carried over {}", f.frames, f.carried)?;
+        }
         writeln!(
             out,
             "launches {launches} of {} kernels   arena {}",

@@ -42,6 +42,11 @@ pub enum Role {
     RegionEnd { stream: Text },
     /// The log-mel spectrogram of the request's sound.
     Spectrogram,
+    /// Of a clip that is made in windows: what the phase left of the window before at its output of this name and role;
+    /// zeros in the first window.
+    Carried,
+    /// 1 where there is a window before, 0 in the first one.
+    Continues,
     /// Latents that denoising begins from, mixed with noise.
     Initial,
     /// How much of the mixture is noise: the first level of the steps; 1 where there are no initial latents.
@@ -78,6 +83,7 @@ impl Role {
         match self {
             Role::Tensor { default } => *default,
             Role::ReferenceStrength { .. } | Role::ReferenceAttention { .. } => Some(1.0),
+            Role::Carried | Role::Continues => Some(0.0),
             _ => None,
         }
     }
@@ -109,6 +115,8 @@ impl fmt::Display for Role {
             Role::RegionStart { stream } => write!(f, "start of the region of {stream}"),
             Role::RegionEnd { stream } => write!(f, "end of the region of {stream}"),
             Role::Spectrogram => f.write_str("spectrogram of the request's sound"),
+            Role::Carried => f.write_str("carried from window to window"),
+            Role::Continues => f.write_str("whether there is a window before"),
             Role::Initial => f.write_str("initial latents"),
             Role::NoiseScale => f.write_str("noise scale"),
             Role::Distinct { of } => write!(f, "distinct values of {of}"),

@@ -18,6 +18,8 @@ pub use error::ImageError;
 use error::Problem;
 pub(super) use fit::fit_rgb;
 
+use super::source::{Colours, rgb};
+
 /// The compression that a picture goes through unless a user says otherwise: the model was trained on frames of videos.
 pub const DEFAULT_CRF: u8 = 33;
 
@@ -48,6 +50,20 @@ impl Image {
         let image =
             bytes(path).map_err(Problem::Read).and_then(|bytes| decode::decode(&bytes)).map_err(about)?;
         reencode::reencode(image, crf.min(MAX_CRF)).map_err(|reason| about(Problem::Reencode(reason)))
+    }
+
+    /// A frame of 8-bit 4:2:0, as a plan leaves it: planes of luma, blue and red difference, `width` pixels wide.
+    pub fn of_planes(planes: &[u8], width: usize) -> Image {
+        let luma = planes.len() / 3 * 2;
+        let ((luma, differences), height) = (planes.split_at(luma), luma / width.max(1));
+        let (blue, red) = differences.split_at(differences.len() / 2);
+        let rgb = rgb(
+            [(luma, width), (blue, width / 2), (red, width / 2)],
+            [width, height],
+            [2, 2],
+            Colours::BT709,
+        );
+        Image { width, height, rgb, notes: Vec::new() }
     }
 
     /// Width and height in pixels.

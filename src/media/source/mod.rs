@@ -20,6 +20,7 @@ use error::{Kind, Problem};
 use resample::resample;
 use sound::Samples;
 use video::Frames;
+pub(super) use yuv::{Colours, rgb};
 
 use super::image::fit_rgb;
 

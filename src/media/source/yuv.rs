@@ -2,7 +2,7 @@
 
 /// How a video says colours.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Colours {
+pub(in crate::media) struct Colours {
     /// The shares of red and blue in luma.
     pub red: f32,
     pub blue: f32,
@@ -29,7 +29,7 @@ impl Colours {
 }
 
 /// A plane and the bytes from one row to the next.
-pub(super) type Plane<'a> = (&'a [u8], usize);
+pub(in crate::media) type Plane<'a> = (&'a [u8], usize);
 
 /// What is left of a plane from a row on.
 fn row((plane, stride): Plane<'_>, y: usize) -> &[u8] {
@@ -37,7 +37,7 @@ fn row((plane, stride): Plane<'_>, y: usize) -> &[u8] {
 }
 
 /// RGB, [height, width, 3]. The planes of colour difference have a value for `across`·`down` pixels.
-pub(super) fn rgb(
+pub(in crate::media) fn rgb(
     [luma, blue, red]: [Plane<'_>; 3],
     [width, height]: [usize; 2],
     [across, down]: [usize; 2],

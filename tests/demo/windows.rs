@@ -1,0 +1,205 @@
+//! Long clips of the demo model, made in windows and written as `zoetrope generate --seconds` does (docs/long-clips.md).
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use zoetrope::commands::clip::ClipWriter;
+use zoetrope::demo::demo_in_memory;
+use zoetrope::failure::Failure;
+use zoetrope::model_files::{ModelFiles, tensors_of};
+use zoetrope::run::{Finished, Request};
+use zoetrope::session::{Session, Unwatched};
+use zoetrope::tensors::Values;
+use zoetrope::tokenize::Encoded;
+use zoetrope::windows::{PerWindow, Windows, make};
+use zoetrope_compiler::frontend::compile_target;
+use zoetrope_model_spec::ltx::sizes::Size;
+use zoetrope_model_spec::target::Target;
+use zoetrope_runtime::plan::Plan;
+use zoetrope_test_support::asks_for_long;
+use zoetrope_test_support::mp4::Read;
+use zoetrope_test_support::seen::Picture;
+
+const CARRIED: usize = 9;
+const FPS: f64 = 25.0;
+/// Samples of a token of sound.
+const TOKEN: usize = 1920;
+
+struct Model {
+    plan: Plan,
+    files: ModelFiles,
+}
+
+/// What windows left, and the file that they became.
+struct Made {
+    file: Read,
+    /// Of every window: planes of its frames, and its left channel.
+    windows: Vec<(Vec<u8>, Vec<f32>)>,
+}
+
+impl Model {
+    /// Two stages, windows of 25 frames.
+    fn of(width: usize, height: usize) -> Model {
+        let mut target = Target::preset("res-tiny").unwrap();
+        target.size = Size { width, height, frames: 25, fps: FPS, stride: 1 };
+        target.recipe.with_carried(CARRIED);
+        let plan = compile_target(&target, "".as_ref()).unwrap();
+        let files = demo_in_memory(&tensors_of(&plan)).unwrap();
+        Model { plan, files }
+    }
+
+    /// A clip of so many frames. `look` hears of every window.
+    fn made(&self, prompts: &[&str], frames: usize, look: &mut dyn FnMut(&Finished)) -> Read {
+        let tokenizer = self.files.tokenizer().unwrap();
+        let encoded: Vec<Encoded> = prompts.iter().map(|prompt| tokenizer.encode(prompt).unwrap()).collect();
+        let windows = Windows::covering(&self.plan.facts, frames).unwrap();
+        let per_window = PerWindow {
+            prompts: encoded.iter().map(|prompt| vec![prompt]).collect(),
+            images: &|_| BTreeMap::new(),
+        };
+        let request = Request { seed: 10, ..Request::default() };
+        let mut writer = ClipWriter::new(&self.plan, windows, &[]).unwrap();
+        let mut session = Session::new(&self.plan, &self.files).unwrap();
+        let mut take = |finished: Finished| {
+            look(&finished);
+            writer.push(&finished)
+        };
+        let keep = &mut |_: usize, _: &str, _: &_| Ok(());
+        make::<_, Failure>(&mut session, &windows, request, &per_window, &mut Unwatched, keep, &mut take)
+            .unwrap();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        writer.finish(None).unwrap().write(&mut file).unwrap();
+        Read::file(file.path())
+    }
+
+    fn with_windows(&self, prompts: &[&str], frames: usize) -> Made {
+        let mut windows = Vec::new();
+        let file = self.made(prompts, frames, &mut |finished| windows.push(parts(finished)));
+        Made { file, windows }
+    }
+}
+
+fn parts(finished: &Finished) -> (Vec<u8>, Vec<f32>) {
+    let Some(Values::Byte(planes)) = finished.video.as_ref().map(|video| &video.values) else {
+        panic!("no planes");
+    };
+    let sound = finished.waveform.as_ref().unwrap().reals();
+    (planes.clone(), sound[..sound.len() / 2].to_vec())
+}
+
+/// Samples of a side that a player plays of a file.
+fn samples(file: &Read) -> u64 {
+    let edits = file.audio().trak(&file.mp4).edts.as_ref().and_then(|edits| edits.elst.as_ref());
+    edits.and_then(|edits| edits.entries.first()).unwrap().segment_duration
+}
+
+#[test]
+fn windows_become_one_clip() {
+    let (model, prompts) = (Model::of(64, 64), ["a red ball bounces on the grass", "a blue ball rises"]);
+    let made = model.with_windows(&prompts, 50);
+    // The last of three windows is cut where the clip ends.
+    assert_eq!((made.windows.len(), made.file.frames().len(), samples(&made.file)), (3, 50, 96_000));
+    // A shorter clip of the same seed has the same windows.
+    let shorter = model.with_windows(&prompts, 41);
+    assert!(shorter.windows[..] == made.windows[..2]);
+    assert_eq!((shorter.file.frames().len(), samples(&shorter.file)), (41, 30_720 + 46_560));
+}
+
+/// Memory beside the arena, which is a number of the plan, does not grow with the length.
+#[test]
+fn memory_does_not_grow_with_the_length() {
+    if !asks_for_long("clips of two windows and of six, measured") {
+        return;
+    }
+    let model = Model::of(64, 64);
+    let measured = |windows: usize| {
+        let mut file = None;
+        let measured = allocation_counter::measure(|| {
+            file = Some(model.made(&[PROMPT], 25 + 16 * (windows - 1), &mut |_| {}));
+        });
+        (measured.bytes_max, file.unwrap().bytes)
+    };
+    let ((few, file), (again, same), (many, _)) = (measured(2), measured(2), measured(6));
+    println!("bytes at the peak: {few} and {again} with 2 windows, {many} with 6");
+    assert!(file == same, "the same seed made other bytes");
+    // A copy of a window's frames alone is 150 kB.
+    assert!(many < few.max(again) + 50_000);
+}
+
+static DEMO: LazyLock<Model> = LazyLock::new(|| Model::of(256, 192));
+
+/// A motion that comes back to where it was, so that it goes on for a minute. What bounces knocks, what circles hums.
+const PROMPT: &str = "a red ball bounces on the grass";
+const CIRCLE: &str = "a yellow ball moves in a circle on white snow";
+
+fn mean(values: impl Iterator<Item = f64> + Clone) -> f64 {
+    let count = values.clone().count().max(1);
+    values.sum::<f64>() / count as f64
+}
+
+/// How much changes from each frame to the next: the mean difference of luma.
+fn steps_of_frames(frames: &[Vec<u8>], pixels: usize) -> Vec<f64> {
+    let step = |pair: &[Vec<u8>]| {
+        let differences = pair[0][..pixels].iter().zip(&pair[1][..pixels]).map(|(a, b)| a.abs_diff(*b));
+        differences.map(f64::from).sum::<f64>() / pixels as f64
+    };
+    frames.windows(2).map(step).collect()
+}
+
+/// How much changes from sample to sample, in the mean over every 10 ms.
+fn steps_of_sound(sound: &[f32]) -> Vec<f64> {
+    let step = |block: &[f32]| mean(block.windows(2).map(|pair| f64::from((pair[1] - pair[0]).abs())));
+    sound.chunks_exact(480).map(step).collect()
+}
+
+/// Steps where two windows overlap over those of the same number behind it, in the mean of all seams; and the largest of
+/// the former over the largest of all others. `apart` and `overlap` are in steps.
+fn seams(steps: &[f64], apart: usize, overlap: usize) -> [f64; 2] {
+    let at_seam = |step: &usize| *step >= apart && step % apart < overlap;
+    let (seam, inside): (Vec<usize>, Vec<usize>) = (0..steps.len()).partition(at_seam);
+    let [seam, inside] =
+        [seam, inside].map(|all| all.into_iter().map(|step| steps[step]).collect::<Vec<_>>());
+    let largest = |all: &[f64]| all.iter().copied().fold(0.0, f64::max);
+    [mean(seam.iter().copied()) / mean(inside.iter().copied()), largest(&seam) / largest(&inside)]
+}
+
+#[test]
+fn seams_are_not_seen_and_not_heard() {
+    if !asks_for_long("clips of 30 and 60 seconds") {
+        return;
+    }
+    let pixels = 256 * 192;
+    for (seconds, prompt) in [(30.0, PROMPT), (60.0, CIRCLE)] {
+        let made = DEMO.with_windows(&[prompt], (seconds * FPS) as usize);
+        let frames = made.file.frames();
+        assert_eq!(frames.len(), (seconds * FPS) as usize);
+        let [left, _] = made.file.sound();
+        let picture = seams(&steps_of_frames(&frames, pixels), 25 - CARRIED, CARRIED);
+        let sound = seams(&steps_of_sound(&left), 64, 33);
+        println!(
+            "{seconds} s: {} windows, seams of frames {picture:.3?}, of sound {sound:.3?}",
+            made.windows.len()
+        );
+        // What two windows made of the same latents.
+        let bytes = pixels * 3 / 2;
+        let of =
+            |planes: &[u8], frame: usize| Picture::of_planes(&planes[frame * bytes..][..bytes], 256, 192);
+        let pairs: Vec<_> = made.windows.windows(2).collect();
+        for frame in 0..CARRIED {
+            let psnr = pairs.iter().map(|pair| of(&pair[0].0, 16 + frame).psnr(&of(&pair[1].0, frame)));
+            println!("  frame {frame}: {:.1} dB", mean(psnr.collect::<Vec<_>>().into_iter()));
+        }
+        for token in 0..8 {
+            let apart = |pair: &&[(Vec<u8>, Vec<f32>)]| {
+                let (old, new) = (&pair[0].1[(16 + token) * TOKEN..], &pair[1].1[token * TOKEN..]);
+                let both = old.iter().zip(new).take(TOKEN);
+                let (error, power) = both.fold((0.0, 0.0), |(error, power), (a, b)| {
+                    (error + f64::from(a - b).powi(2), power + f64::from(a * a))
+                });
+                (error, power)
+            };
+            let (error, power) = pairs.iter().map(apart).fold((0.0, 0.0), |s, x| (s.0 + x.0, s.1 + x.1));
+            println!("  token {token}: {:.4} of the power", error / power.max(1e-12));
+        }
+    }
+}
