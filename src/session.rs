@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use zoetrope_runtime::plan::{Launch, Phase, Plan, Port, Repeat, Role, Segment};
-use zoetrope_runtime::{Cpu, Error, Executor, Observer, Result, Weights, replay};
+use zoetrope_runtime::{Cpu, Error, Executor, Observer, Pool, Result, Weights, replay};
 
 use crate::steps;
 use crate::tensors::{Named, Tensor};
@@ -59,6 +59,14 @@ impl<'a> Session<Cpu<'a>> {
     /// No memory, or a plan of another version.
     pub fn new(plan: &'a Plan, files: &'a dyn Weights) -> Result<Self> {
         Ok(Session::on(Cpu::new(plan, files)?))
+    }
+
+    /// As [`Session::new`], with weights that stay in a pool: what a session of another plan has brought is not read again.
+    ///
+    /// # Errors
+    /// As [`Session::new`].
+    pub fn pooled(plan: &'a Plan, pool: &'a Pool<'a>) -> Result<Self> {
+        Ok(Session::on(Cpu::pooled(plan, pool)?))
     }
 
     /// As [`Session::new`], with dead memory filled with NaN.

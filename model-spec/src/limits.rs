@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use crate::ltx::pass_input::PerStream;
-use crate::ltx::recipe::{Item, StreamRole};
+use crate::ltx::recipe::{Item, SoundOf, StreamRole};
 use crate::ltx::sizes::SPACE;
 use crate::target::{Target, TargetError};
 
@@ -34,8 +34,23 @@ impl Target {
         let mut problems = Vec::new();
         let (stages, all) = (&self.recipe.stages, self.recipe.streams());
         for (number, stage) in (1usize..).zip(stages) {
-            let before = stages.get(number.wrapping_sub(2)).filter(|_| stage.start.is_previous());
+            let last = number.checked_sub(2).and_then(|last| stages.get(last));
+            let before = last.filter(|_| stage.start.is_previous());
             let before = before.map_or(PerStream { video: None, audio: None }, |b| b.roles.map(Some));
+            let hears = stage.roles.audio == StreamRole::Kept
+                || stage.reference_sound() == Some(SoundOf::StageBefore);
+            if hears && last.is_none_or(|last| last.roles.audio != StreamRole::Denoised) {
+                problems
+                    .push(format!("stage {number} hears the audio of the stage before, which makes none"));
+            }
+            if stage.roles.video == StreamRole::Kept {
+                problems.push(format!(
+                    "stage {number} keeps the video of the stage before, which is for its audio alone"
+                ));
+            }
+            if stage.roles.audio == StreamRole::Absent && stage.reference_sound().is_some() {
+                problems.push(format!("stage {number} has a reference sound, and no audio"));
+            }
             let streams = PerStream { video: "video", audio: "audio" }.zip(stage.roles).zip(all).zip(before);
             for (((stream, role), there), began) in streams.both() {
                 if role == StreamRole::Absent && there {

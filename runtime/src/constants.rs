@@ -2,11 +2,13 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use crate::arena::Arena;
 use crate::error::{Error, Result};
 use crate::files::{FileDtype, FileError, Tensor};
 use crate::plan::{Constant, Dtype, Fetch, Origin, Phase, Plan, Source, Text};
+use crate::pool::Pool;
 
 /// How much of what is loaded next is asked for in advance: enough for a disk to read in long pieces, little beside any
 /// memory.
@@ -41,7 +43,7 @@ enum Held<'a> {
     /// The bytes where they are: in the mapped file, or in the plan.
     There(&'a [u8]),
     /// Converted, put together, in another order, or moved to an aligned place.
-    Own(Arena, usize),
+    Own(Rc<Arena>, usize),
     /// Brought to a place that others use, too.
     Streamed(usize, usize),
 }
@@ -50,6 +52,8 @@ enum Held<'a> {
 pub struct Store<'a> {
     plan: &'a Plan,
     files: &'a dyn Weights,
+    /// Where weights are that other plans have, too.
+    pool: Option<&'a Pool<'a>>,
     held: Vec<Option<Held<'a>>>,
     /// The places of streamed constants, and the address in the plan where it begins.
     shared: Arena,
@@ -59,7 +63,12 @@ pub struct Store<'a> {
 impl<'a> Store<'a> {
     pub fn new(files: &'a dyn Weights, plan: &'a Plan) -> Store<'a> {
         let held = plan.constants.iter().map(|_| None).collect();
-        Store { plan, files, held, shared: Arena::default(), shared_from: 0 }
+        Store { plan, files, pool: None, held, shared: Arena::default(), shared_from: 0 }
+    }
+
+    /// One whose weights stay in `pool`, except those that are streamed.
+    pub fn pooled(pool: &'a Pool<'a>, plan: &'a Plan) -> Store<'a> {
+        Store { pool: Some(pool), ..Store::new(pool.files(), plan) }
     }
 
     /// Makes the constants of `phase` resident that are not streamed, and room for those that are. Of others, those
@@ -189,7 +198,7 @@ impl<'a> Store<'a> {
                 }
                 let mut own = Arena::new(len as u64)?;
                 own.bytes_mut()[..len].copy_from_slice(bytes);
-                Ok(Held::Own(own, len))
+                Ok(Held::Own(Rc::new(own), len))
             }
             Origin::Weight { source, tensors, channels_last } => {
                 if let ([(name, rows)], false) = (tensors.as_ref(), channels_last) {
@@ -198,13 +207,20 @@ impl<'a> Store<'a> {
                         return Ok(Held::There(bytes));
                     }
                 }
-                let mut own = Arena::new(len as u64)?;
-                fill(self.files, constant, *source, tensors, &mut own.bytes_mut()[..len])?;
-                // No second copy: what was converted is not wanted as it is stored.
-                tensors
-                    .iter()
-                    .filter_map(|(name, _)| self.files.tensor(*source, name))
-                    .for_each(|t| t.done());
+                let bring = || {
+                    let mut own = Arena::new(len as u64)?;
+                    fill(self.files, constant, *source, tensors, &mut own.bytes_mut()[..len])?;
+                    // No second copy: what was converted is not wanted as it is stored.
+                    tensors
+                        .iter()
+                        .filter_map(|(name, _)| self.files.tensor(*source, name))
+                        .for_each(|t| t.done());
+                    Ok(own)
+                };
+                let own = match self.pool {
+                    Some(pool) => pool.weight(constant, bring)?,
+                    None => Rc::new(bring()?),
+                };
                 Ok(Held::Own(own, len))
             }
         }

@@ -13,6 +13,7 @@ use crate::constants::{Store, Weights};
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Observer, each_launch};
 use crate::plan::{self, Base, Buffer, Dtype, Fetch, Item, Launch, Lifetime, Loop, Part, Phase, Plan, Port};
+use crate::pool::Pool;
 
 /// Weights whose f32 copies together stay below this are laid out for products once, when a phase begins; larger
 /// ones at every launch, to the same bits.
@@ -49,17 +50,22 @@ impl<'a> Cpu<'a> {
     /// # Errors
     /// No memory, or a kernel that this build does not have.
     pub fn new(plan: &'a Plan, files: &'a dyn Weights) -> Result<Cpu<'a>> {
+        Cpu::with(plan, Store::new(files, plan))
+    }
+
+    /// The same with weights that stay in a pool, where other plans find them.
+    ///
+    /// # Errors
+    /// As [`Cpu::new`].
+    pub fn pooled(plan: &'a Plan, pool: &'a Pool<'a>) -> Result<Cpu<'a>> {
+        Cpu::with(plan, Store::pooled(pool, plan))
+    }
+
+    fn with(plan: &'a Plan, store: Store<'a>) -> Result<Cpu<'a>> {
         let known = catalog();
         let meanings = plan.kernels.iter().map(|k| meaning(&known, k)).collect::<Result<_>>()?;
         let arena = Arena::new(plan.arena_bytes)?;
-        Ok(Cpu {
-            arena,
-            store: Store::new(files, plan),
-            plan,
-            meanings,
-            packed: BTreeMap::new(),
-            poison: None,
-        })
+        Ok(Cpu { arena, store, plan, meanings, packed: BTreeMap::new(), poison: None })
     }
 
     /// Fills memory with NaN where a buffer's life ends, so that a reader that comes too late shows.

@@ -19,6 +19,7 @@ pub mod files;
 mod map;
 pub mod null;
 pub mod plan;
+mod pool;
 mod replay;
 
 pub use arena::Arena;
@@ -28,4 +29,5 @@ pub use cpu::Cpu;
 pub use error::{Error, Result};
 pub use executor::{Executor, Observer, Silent};
 pub use map::file_at;
+pub use pool::Pool;
 pub use replay::replay;

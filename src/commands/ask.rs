@@ -27,6 +27,8 @@ pub enum Ask<'a> {
     References(usize),
     /// How strongly it attends to them.
     AttentionStrength,
+    /// The same for each place.
+    ReferenceMask,
     /// A frame after every step.
     Previews,
     /// What only guided steps have, by its option.
@@ -68,6 +70,11 @@ fn references(plan: &Plan) -> usize {
     inputs(plan).filter_map(number).collect::<BTreeSet<_>>().len()
 }
 
+/// Whether a request says of each place of a reference how strongly the clip attends to it.
+fn has_mask(plan: &Plan) -> bool {
+    inputs(plan).any(|port| matches!(port.role, Role::ReferenceAttention { .. }) && port.shape.len() > 1)
+}
+
 /// The port of a request's video.
 pub fn footage(plan: &Plan) -> Option<&Port> {
     inputs(plan).find(|port| port.role == Role::Footage)
@@ -104,6 +111,7 @@ impl Ask<'_> {
             Ask::Part => part(plan),
             Ask::References(count) => references(plan) == count,
             Ask::AttentionStrength => takes(plan, |role| matches!(role, Role::ReferenceAttention { .. })),
+            Ask::ReferenceMask => has_mask(plan),
             Ask::Previews => plan.results().contains(&Role::Preview),
             Ask::Guidance(_) => plan.phases.iter().any(has_open_steps),
         }
@@ -140,11 +148,15 @@ impl Ask<'_> {
                         named(plan)
                     ),
                 };
-                (what, of_references(plan, count, false))
+                (what, of_references(plan, count, ""))
             }
             Ask::AttentionStrength => {
                 let what = format!("the references of {} have no attention strength", named(plan));
-                (what, of_references(plan, references(plan).max(1), true))
+                (what, of_references(plan, references(plan).max(1), ", attention = true"))
+            }
+            Ask::ReferenceMask => {
+                let what = format!("the references of {} have no attention mask", named(plan));
+                (what, of_references(plan, references(plan).max(1), ", mask = true"))
             }
             Ask::Previews => (has("makes no previews"), Build::again(plan, "ZOETROPE_PREVIEW", "1")),
             Ask::Guidance(option) => {
@@ -173,12 +185,13 @@ impl Ask<'_> {
 }
 
 /// A plan that follows so many references, which the published adapters want in half the size.
-fn of_references(plan: &Plan, count: usize, attention: bool) -> Build {
+/// `more` are further fields of each.
+fn of_references(plan: &Plan, count: usize, more: &str) -> Build {
     let build = Build::like(plan, "ic-lora");
-    if count == 1 && !attention {
+    if count == 1 && more.is_empty() {
         return build;
     }
-    let one = if attention { "{ downscale = 2, attention = true }" } else { "{ downscale = 2 }" };
+    let one = format!("{{ downscale = 2{more} }}");
     build.with(format!("stage = [{{ references = [{}] }}]", vec![one; count].join(", ")))
 }
 
@@ -195,6 +208,7 @@ pub fn wants_more(plan: &Plan, asks: &[Ask<'_>]) -> bool {
     (hears(plan, 0) && !asks.contains(&Ask::Prompt))
         || (footage(plan).is_some() && !video)
         || (sound(plan) && !video && !asks.contains(&Ask::Sound))
+        || (has_mask(plan) && !asks.contains(&Ask::ReferenceMask))
         || (part(plan) && !asks.contains(&Ask::Part))
         || references(plan) > brought
 }

@@ -268,10 +268,11 @@ impl Eval {
         let adapters = self.adapters.open(&plan, Merge::Official)?;
         let weights = adapted(&adapters, &files, &plan)?;
         self.guidance.check(&plan)?;
-        self.given.check(&plan)?;
+        self.given.check(&plan, self.references.first())?;
         self.references.check(&plan)?;
-        let references = self.references.open(&plan)?;
-        let sources = self.given.open(&plan)?;
+        let in_time = self.given.hears_reference(&plan, self.references.first());
+        let references = self.references.open(&plan, in_time)?;
+        let sources = self.given.open(&plan, self.references.first())?;
         let mut prompts = Vec::new();
         if hears(&plan, 0) {
             let tokenizer = files.tokenizer()?;

@@ -91,7 +91,7 @@ impl Generate {
         let start = Instant::now();
         let plan = self.plan.plan_for(plans, &self.asks())?;
         self.guidance.check(plan)?;
-        self.given.check(plan)?;
+        self.given.check(plan, self.references.first())?;
         self.references.check(plan)?;
         let windows = self.length.windows(plan)?;
         let prompts = self.prompt.of_windows(windows.count)?;
@@ -121,8 +121,9 @@ impl Generate {
         plan.facts.notes.iter().for_each(terminal::note);
         note_cut(plan, &writer);
         let images = self.images.open(plan, &windows)?;
-        let given = self.given.open(plan)?;
-        let references = self.references.open(plan)?;
+        let given = self.given.open(plan, self.references.first())?;
+        let in_time = self.given.hears_reference(plan, self.references.first());
+        let references = self.references.open(plan, in_time)?;
         let chosen = self.device.choose(plan)?;
         let noise = self.noise.as_deref().map_or_else(|| Ok(Named::new()), |path| load_noise(plan, path))?;
         let files = self.model.open(plan, built_in(plan).as_ref())?;

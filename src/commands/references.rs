@@ -1,17 +1,19 @@
 //! Reference videos that a clip follows (IC-LoRA, docs/given.md).
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use zoetrope_runtime::plan::{Plan, Port, Role};
+use zoetrope_model_spec::ltx::sizes::{SPACE, TIME};
+use zoetrope_runtime::plan::{Phase, Plan, Port, Role};
 
 use super::ask::{self, Ask, named};
 use super::build::{Build, Shape};
+use super::given::same_rate;
 use crate::adapters::Given;
 use crate::failure::Failure;
 use crate::media::Footage;
-use crate::run::Frames;
+use crate::run::{Frames, filled};
 use crate::tensors::{Named, Tensor};
 use crate::terminal;
 
@@ -24,11 +26,14 @@ pub const REFERENCE: &str = "--reference";
 pub struct ReferenceArgs {
     /// A video that the clip follows as its adapter was trained to (depth, edges, poses, ..), and how strongly it is held to
     /// it (0 to 1, the default); several times where the plan takes several
-    #[arg(long, value_name = "PATH[:STRENGTH]", alias = "video-conditioning")]
+    #[arg(long, value_name = "PATH[:STRENGTH]", aliases = ["video-conditioning", "reference-video"])]
     reference: Vec<Given>,
     /// How strongly the clip and its references attend to each other, 0 to 1 (the default)
     #[arg(long, value_name = "W", alias = "conditioning-attention-strength", value_parser = share)]
     attention_strength: Option<f32>,
+    /// A video that says it of each place: white as strongly as that, black not at all
+    #[arg(long, value_name = "FILE")]
+    reference_mask: Option<PathBuf>,
 }
 
 fn share(text: &str) -> Result<f32, String> {
@@ -54,6 +59,26 @@ fn room(plan: &Plan) -> BTreeMap<u32, Room> {
     plan.phases.iter().flat_map(|phase| phase.inputs.iter()).filter_map(room).collect()
 }
 
+/// The ports that say how strongly a reference and the clip attend to each other, each with its phase.
+fn attention(plan: &Plan) -> impl Iterator<Item = (&Phase, &Port)> {
+    let ports = plan.phases.iter().flat_map(|phase| phase.inputs.iter().map(move |port| (phase, port)));
+    ports.filter(|(_, port)| matches!(port.role, Role::ReferenceAttention { .. }))
+}
+
+/// The latent cells of which such a port says it, where it does not say it of all at once.
+fn cells(port: &Port) -> Option<[usize; 3]> {
+    let [frames, rows, columns] = port.shape[..] else { return None };
+    Some([frames, rows, columns].map(|extent| extent as usize))
+}
+
+/// Frames of the video that a phase denoises, and their width and height in pixels.
+fn stage_size(phase: &Phase) -> Option<(usize, (usize, usize))> {
+    let latent = phase.outputs.iter().find(|port| port.role == Role::Latent && port.shape.len() == 5)?;
+    let [.., frames, rows, columns] = latent.shape[..] else { return None };
+    let [frames, rows, columns] = [frames, rows, columns].map(|extent| extent as usize);
+    Some((TIME * (frames - 1) + 1, (SPACE * columns, SPACE * rows)))
+}
+
 /// References that were read.
 #[derive(Default)]
 pub struct References {
@@ -64,13 +89,20 @@ pub struct References {
 impl ReferenceArgs {
     /// The files that are given.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.reference.iter().map(|given| given.path.as_path())
+        self.reference.iter().map(|given| given.path.as_path()).chain(self.reference_mask.as_deref())
+    }
+
+    /// The file of the first one.
+    pub fn first(&self) -> Option<&Path> {
+        self.reference.first().map(|given| given.path.as_path())
     }
 
     /// What it asks of a plan.
     pub fn asks(&self) -> Vec<Ask<'_>> {
         let count = Some(self.reference.len()).filter(|count| *count > 0).map(Ask::References);
-        count.into_iter().chain(self.attention_strength.map(|_| Ask::AttentionStrength)).collect()
+        let strength = self.attention_strength.map(|_| Ask::AttentionStrength);
+        let mask = self.reference_mask.as_ref().map(|_| Ask::ReferenceMask);
+        count.into_iter().chain(strength).chain(mask).collect()
     }
 
     /// Whether a run of `plan` takes as many references as are given.
@@ -92,24 +124,36 @@ impl ReferenceArgs {
         Ok(())
     }
 
-    /// The ports that take an attention strength.
-    fn attention<'p>(&self, plan: &'p Plan) -> impl Iterator<Item = &'p Port> {
-        let ports = plan.phases.iter().flat_map(|phase| phase.inputs.iter());
-        ports.filter(|port| matches!(port.role, Role::ReferenceAttention { .. }))
+    /// The mask of a plan that takes one.
+    fn mask(&self, plan: &Plan) -> Result<Option<Footage>, Failure> {
+        let Some(path) = &self.reference_mask else { return Ok(None) };
+        let frames = plan.facts.frames as usize;
+        let footage = Footage::open(path, frames)?;
+        let shown = path.display();
+        footage.notes().iter().for_each(|note| terminal::note(format_args!("{shown}: {note}")));
+        let have = footage.frames();
+        if have > 1 && have < frames {
+            return Err(Failure::usage(format!(
+                "{shown} is too short for plan {}\n  want  {frames} frames, or one for all of them\n  have  {have}",
+                plan.name
+            )));
+        }
+        Ok(Some(footage))
     }
 
     /// Reads the references that a run of `plan` takes, which [`ReferenceArgs::check`] has seen. Says how they were read.
+    /// `in_time` says that their sound is heard beside them, so that they have to be as fast as the clip.
     ///
     /// # Errors
-    /// A file that cannot be used, or is too short.
-    pub fn open(&self, plan: &Plan) -> Result<References, Failure> {
+    /// A file that cannot be used, or is too short, or too fast or slow.
+    pub fn open(&self, plan: &Plan, in_time: bool) -> Result<References, Failure> {
         let mut references = References::default();
         let number = |x: f32| Tensor::real(&[1], vec![x]);
         for ((i, room), given) in room(plan).into_iter().zip(&self.reference) {
             let path = given.path.display();
             // The first frame, and one of so many behind it.
             let wanted = 1 + room.frames.saturating_sub(2) * room.every + usize::from(room.frames > 1);
-            let footage = Footage::open(&given.path, wanted)?;
+            let footage = Footage::open(&given.path, if in_time { wanted + TIME } else { wanted })?;
             footage.notes().iter().for_each(|note| terminal::note(format_args!("{path}: {note}")));
             if footage.frames() < wanted {
                 let (name, have) = (&plan.name, footage.frames());
@@ -122,6 +166,19 @@ impl ReferenceArgs {
                 )));
             }
             let (have, want) = (footage.fps(), plan.facts.fps);
+            if in_time && !same_rate(have, want) {
+                return Err(Failure::usage(format!(
+                    "{path} does not fit plan {}, which hears it\n  want  {want} frames a second\n  have  {have:.3}\n  \
+                     help  build a plan with fps = {have:.3}, or give the video another rate",
+                    plan.name
+                )));
+            }
+            let total = footage.total().unwrap_or(footage.frames());
+            if in_time && total >= wanted + TIME {
+                terminal::note(format_args!(
+                    "{path} has {total} frames: those behind the first {wanted} are left out"
+                ));
+            }
             if (have / want - 1.0).abs() > 0.01 {
                 terminal::note(format_args!(
                     "{path} has {have:.3} frames a second, the clip {want}: frame for frame, it is followed at another speed"
@@ -130,9 +187,16 @@ impl ReferenceArgs {
             references.videos.insert(i, footage.thinned(room.every));
             references.strengths.insert(format!("v.reference{i}_strength"), number(given.strength));
         }
-        if let Some(strength) = self.attention_strength {
-            let ports = self.attention(plan).map(|port| (port.name.to_string(), number(strength)));
-            references.strengths.extend(ports);
+        let (strength, mask) = (self.attention_strength.unwrap_or(1.0), self.mask(plan)?);
+        for (phase, port) in attention(plan) {
+            let weights = match (&mask, cells(port), stage_size(phase)) {
+                (Some(mask), Some(cells), Some((frames, size))) => {
+                    let shares = mask.brightness(frames, size, cells);
+                    Tensor::real(&cells, shares.into_iter().map(|share| share * strength).collect())
+                }
+                _ => filled(port, strength),
+            };
+            references.strengths.insert(port.name.to_string(), weights);
         }
         Ok(references)
     }
@@ -184,7 +248,7 @@ mod tests {
 
     fn refused(plan: &Plan, line: &[&str], words: &[&str]) {
         let given = args(line);
-        let error = given.check(plan).and_then(|()| given.open(plan).map(|_| ())).unwrap_err();
+        let error = given.check(plan).and_then(|()| given.open(plan, false).map(|_| ())).unwrap_err();
         assert_eq!(error.kind as u8, 2, "{error}");
         assert!(words.iter().all(|word| error.message.contains(word)), "{words:?} are not in: {error}");
     }
@@ -203,7 +267,7 @@ mod tests {
         let short = ["too short", "want  17 frames", "have  13", "'frames = 9'", "'pipeline = \"ic-lora\"'"];
         refused(&plan(17, ""), &["--reference", &clip], &short);
 
-        let read = args(&["--reference", &format!("{clip}:0.5")]).open(&after).unwrap();
+        let read = args(&["--reference", &format!("{clip}:0.5")]).open(&after, false).unwrap();
         assert_eq!(read.strengths()["v.reference1_strength"].reals(), [0.5]);
         assert_eq!(read.of_request()[&1](9, 32, 32).shape, [3, 9, 32, 32]);
         // One of two frames behind the first: of 17 there are 9, the last of which is frame 15.
@@ -211,7 +275,53 @@ mod tests {
             plan(17, "stage = [{ references = [{ downscale = 2, temporal_scale = 2, attention = true }] }]");
         refused(&slow, &["--reference", &clip], &["too short", "want  16 frames"]);
         let slow = plan(9, "stage = [{ references = [{ temporal_scale = 4, attention = true }] }]");
-        let read = args(&["--reference", &clip, "--attention-strength", "0.25"]).open(&slow);
+        let read = args(&["--reference", &clip, "--attention-strength", "0.25"]).open(&slow, false);
         assert_eq!(read.unwrap().strengths()["v.reference1_attention"].reals(), [0.25]);
+    }
+
+    /// A reference that is heard goes as fast as the clip.
+    #[test]
+    fn a_dub_keeps_time() {
+        let clip = format!("{}/tests/fixtures/media/b-frames.mp4", env!("CARGO_MANIFEST_DIR"));
+        let mut plan = plan(9, "");
+        plan.facts.fps = 24.0;
+        let given = args(&["--reference-video", &clip]);
+        assert!(given.open(&plan, false).is_ok());
+        let error = given.open(&plan, true).err().unwrap();
+        assert!(
+            error.message.contains("want  24 frames a second") && error.message.contains("have  25.000"),
+            "{error}"
+        );
+        plan.facts.fps = 25.0;
+        assert_eq!(given.open(&plan, true).unwrap().of_request()[&1](9, 32, 32).shape, [3, 9, 32, 32]);
+    }
+
+    /// The first frame of the mask is a latent frame of its own, the eight behind it the second one.
+    #[test]
+    fn a_mask_is_averaged_for_each_token() {
+        let clip = format!("{}/tests/fixtures/media/b-frames.mp4", env!("CARGO_MANIFEST_DIR"));
+        let line = ["--reference", &clip, "--reference-mask", &clip];
+        refused(&plan(9, ""), &line, &["no attention mask", "mask = true"]);
+        let masked = |frames| plan(frames, "stage = [{ references = [{ downscale = 2, mask = true }] }]");
+        refused(&masked(17), &line, &["too short", "want  17 frames", "have  13"]);
+        let read =
+            args(&[&line[..], &["--attention-strength", "0.5"]].concat()).open(&masked(9), false).unwrap();
+        let weights = read.strengths()["v.reference1_attention"].clone();
+        assert_eq!(weights.shape, [2, 1, 1]);
+        // Pixels of the stage's 64x64, by the frames that a reference of that size would have.
+        let frames = Footage::open(clip.as_ref(), 9).unwrap().fit(0, 9, 64, 64);
+        let mean = |first: usize, count: usize| {
+            let of = |channel: usize| &frames[(channel * 9 + first) * 4096..][..count * 4096];
+            let sum: f64 = (0..3).flat_map(of).map(|x| f64::from(*x)).sum();
+            (sum / (3 * count * 4096) as f64 + 1.0) / 4.0
+        };
+        for (made, want) in weights.reals().into_iter().zip([mean(0, 1), mean(1, 8)]) {
+            assert!((f64::from(made) - want).abs() < 1e-5, "{made} for {want}");
+        }
+        // One number for each query, never a matrix of tokens by tokens.
+        let has = |plan: &Plan, name: &str| plan.kernels.iter().any(|kernel| kernel.name == name);
+        assert!(has(&masked(9), "attention_low_rank_bias_gate") && !has(&masked(9), "attention_bias_gate"));
+        let all = args(&["--reference", &clip]).open(&masked(9), false).unwrap();
+        assert_eq!(all.strengths()["v.reference1_attention"].reals(), [1.0; 2]);
     }
 }

@@ -65,7 +65,7 @@ impl Upscale {
         )?;
         plan.facts.notes.iter().for_each(terminal::note);
         note_cut(plan, &writer);
-        let given = GivenArgs::of_video(&self.clip).open(plan)?;
+        let given = GivenArgs::of_video(&self.clip).open(plan, None)?;
         let chosen = self.device.choose(plan)?;
         let files = self.model.open(plan, built_in(plan).as_ref())?;
         let request = Request { footage: given.footage(), ..Request::default() };

@@ -1,7 +1,8 @@
 //! Memory budgets: on the demo model with more layers, what is streamed changes no bit of a run; for presets, the table
-//! of docs/budgets.md.
+//! of docs/budgets.md. Several plans of a process bring a weight once.
 
 mod plans;
+mod pooled;
 
 use zoetrope::adapters::{Adapters, Given, Merge};
 use zoetrope::commands::budgets::table;

@@ -1,10 +1,12 @@
 //! Runs for given sound and video: what is not made anew stays what it is, to the bit.
 
+use std::collections::BTreeMap;
+
 use zoetrope::demo::{TOKENIZER, demo_in_memory};
 use zoetrope::device::Device;
 use zoetrope::eval::Phase;
 use zoetrope::model_files::tensors_of;
-use zoetrope::run::{Finished, Request, run};
+use zoetrope::run::{Finished, Frames, Request, run};
 use zoetrope::session::{Session, Unwatched};
 use zoetrope::steps::Steps;
 use zoetrope::tensors::{Named, Tensor};
@@ -13,7 +15,7 @@ use zoetrope_compiler::Options;
 use zoetrope_compiler::frontend::{Scope, compile_levels, dimensions};
 use zoetrope_model_spec::lang::Dtype;
 use zoetrope_model_spec::ltx::decode::Pixels;
-use zoetrope_model_spec::ltx::recipe::Recipe;
+use zoetrope_model_spec::ltx::recipe::{Item, Recipe, StageLevels};
 use zoetrope_model_spec::ltx::sizes::Size;
 use zoetrope_model_spec::target::Target;
 use zoetrope_runtime::plan::Role;
@@ -49,7 +51,9 @@ fn made(target: &Target, spans: &[(&str, [f32; 2])], silent: bool) -> Finished {
     let ends = spans.iter().flat_map(|(stream, [start, end])| {
         [number(format!("{stream}.region_start"), *start), number(format!("{stream}.region_end"), *end)]
     });
+    let reference = |frames: usize, width: usize, height: usize| waves(&[3, frames, height, width]);
     let request = Request {
+        references: BTreeMap::from([(1, Box::new(reference) as Frames<'_>)]),
         prompts: vec![&prompt, &prompt],
         steps: Steps { count: Some(2), skip: 0 },
         footage: Some(Box::new(footage)),
@@ -125,6 +129,26 @@ fn a_retake_changes_its_span_alone() {
     let latents = made(&target("retake"), &[("v", [0.1, 0.3]), ("a", [-1.0, 9.0])], true).latents;
     let audio = latents["stage1.a.latent"].reals();
     assert_eq!(changed(&audio, &[0.0; 17 * 128], 17, 16), (0..17).collect::<Vec<_>>());
+}
+
+/// The sound of the first stage is the clip's, and heard by the second one, which makes video alone.
+#[test]
+fn a_dub_makes_its_sound_in_the_first_stage() {
+    let mut dub = target("dub");
+    let few = |sigmas: &[f32]| StageLevels::List(sigmas.to_vec());
+    (dub.recipe.stages[0].levels, dub.recipe.stages[1].levels) = (few(&[1.0, 0.5, 0.0]), few(&[0.5, 0.0]));
+    let done = made(&dub, &[], false);
+    assert!(done.waveform.is_some() && done.video.is_some());
+    let names: Vec<&String> = done.latents.keys().collect();
+    assert_eq!(names, ["stage1.a.latent", "stage1.v.latent", "stage2.v.latent", "upscaled.v.latent"]);
+    // What the second stage hears decides what it makes; the reference is heard in the first one.
+    let silent = made(&dub, &[], true);
+    assert_ne!(silent.latents["stage1.a.latent"], done.latents["stage1.a.latent"]);
+    let mut deaf = dub.clone();
+    deaf.recipe.stages[1].items.retain(|item| !matches!(item, Item::ReferenceSound(_)));
+    let deaf = made(&deaf, &[], false);
+    assert_eq!(deaf.latents["stage1.v.latent"], done.latents["stage1.v.latent"]);
+    assert_ne!(deaf.latents["stage2.v.latent"], done.latents["stage2.v.latent"]);
 }
 
 #[test]

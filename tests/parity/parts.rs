@@ -238,6 +238,80 @@ fn references_stand_behind_the_clip() {
     }
 }
 
+/// The weights of a mask, one of another reference, and keyframes that nobody weighs, as a matrix of all tokens (docs/model/sampling.md 8).
+#[test]
+fn weights_of_pairs_follow_from_those_of_tokens() {
+    let case = Case::load("conditioning").unwrap();
+    let clip = size(96, 128, 25.0, 37, 1, "f32");
+    let more = "keyframes = 1\nstage = [{ references = [{ downscale = 2, mask = true }, { downscale = 2, attention = true }] }]";
+    let mask: Vec<f32> = (0..12).map(|i| [0.0, 0.3, 1.0, 0.75][i % 4]).collect();
+    let half = input(&case, "in.half");
+    let number = |x: f32| Tensor::real(&[1], vec![x]);
+    let inputs = Named::from([
+        ("v.image".to_string(), input(&case, "in.img")),
+        ("v.keyframe1".to_string(), input(&case, "in.img2")),
+        ("v.keyframe1_visible".to_string(), number(1.0)),
+        ("v.reference1".to_string(), half.clone()),
+        ("v.reference1_attention".to_string(), Tensor::real(&[3, 2, 2], mask.clone())),
+        ("v.reference2".to_string(), half),
+        ("v.reference2_attention".to_string(), number(0.5)),
+    ]);
+    let out = eval(&target(&format!("{clip}\n{more}")), "conditioning", &inputs, &[]);
+    // The clip, a keyframe, and two references.
+    let group = |token: usize| [36, 48, 60, 72].into_iter().position(|end| token < end).unwrap();
+    let (rows, own) = (out["v.bias"].reals(), out["v.bias_of_group3"].reals());
+    assert_eq!((rows.len(), own.len(), out.contains_key("v.bias_of_group4")), (4 * 72, 12, false));
+    for (i, j) in (0..72).flat_map(|i| (0..72).map(move |j| (i, j))) {
+        let (low, high) = (i.min(j), i.max(j));
+        let want = match (group(low), group(high)) {
+            (a, b) if a == b || b == 1 => 1.0,
+            (0, 2) => f64::from(mask[high - 48]),
+            (0, 3) => 0.5,
+            _ => 0.0,
+        };
+        let own = if group(i) == 2 && j < 36 { f64::from(own[i - 48]) } else { 0.0 };
+        let made = f64::from(rows[group(i) * 72 + j]) + own;
+        let right = if want == 0.0 { made <= f64::from(f32::MIN) } else { (made.exp() - want).abs() < 1e-6 };
+        assert!(right, "{i} {j}: {made} for {want}");
+    }
+}
+
+/// A reference sound stands behind the clip's and before its beginning: it ends 0.04 s before (docs/model/pipelines.md 12).
+#[test]
+fn a_reference_sound_stands_before_the_clip() {
+    let case = Case::load("conditioning").unwrap();
+    let dub = size(96, 128, 25.0, 37, 1, "f32").replace("distilled-single-stage", "dub");
+    let reference = (0..17 * 128).map(|i| (i as f32 * 0.1).sin()).collect::<Vec<_>>();
+    let mut inputs = Named::from([
+        ("v.reference1".to_string(), Tensor::real(&[1, 128, 3, 4, 3], vec![0.5; 36 * 128])),
+        ("a.reference".to_string(), Tensor::real(&[1, 8, 17, 16], reference.clone())),
+    ]);
+    inputs.insert("v.reference1_strength".to_string(), Tensor::real(&[1], vec![1.0]));
+    let out = eval(&target(&dub), "conditioning", &inputs, &[]);
+    // Masks as the reference's, which has six tokens.
+    let mask = case.tensor("audio_reference.denoise_mask").as_f32();
+    assert_eq!(out["a.denoise_mask"].reals()[..17], mask[..17]);
+    assert_eq!(out["a.denoise_mask"].reals()[17..], [mask[17]; 17]);
+    let clean = out["a.clean_latent"].reals();
+    let token = |t: usize, i: usize| reference[(i / 16 * 17 + t) * 16 + i % 16];
+    let wanted = (0..34 * 128).map(|i| if i < 17 * 128 { 0.0 } else { token(i / 128 - 17, i % 128) });
+    assert!(clean.iter().copied().eq(wanted));
+    let [clip, before] = ["a.positions", "a.reference_positions"].map(|name| out[name].reals());
+    let golden = case.tensor("audio_reference.positions").as_f32();
+    assert!(rel_l2(&clip, &golden[..34]) < 1e-6);
+    let start = |i: i32| f64::from((4 * i - 3).max(0)) * 0.01;
+    for (i, cell) in (0..).zip(before.chunks_exact(2)) {
+        let want = [start(i), start(i + 1)].map(|at| at - start(17) - 0.04);
+        assert!(
+            cell.iter().zip(want).all(|(have, want)| (f64::from(*have) - want).abs() < 1e-6),
+            "{i}: {cell:?}"
+        );
+    }
+    // Relative to each other, tokens lie as those of the golden.
+    let apart = |all: &[f32]| all[..12].iter().map(|at| at - all[0]).collect::<Vec<_>>();
+    assert!(rel_l2(&apart(&before), &apart(&golden[34..])) < 1e-5);
+}
+
 /// The same span of both streams.
 pub fn region(start: f32, end: f32) -> Named {
     let ends = ["v", "a"].into_iter().flat_map(|name| [(name, "start", start), (name, "end", end)]);

@@ -148,6 +148,22 @@ fn a_reference_is_attended_to() {
     }
 }
 
+/// The same strength for every token of a mask: each query of the reference has its own.
+#[test]
+fn a_mask_of_one_strength_is_that_strength() {
+    for (dtype, scale) in DTYPES {
+        let reference = |case: &Case| {
+            Named::from([
+                ("v.reference1".to_string(), input(case, "in.reference_latent")),
+                ("v.reference1_attention".to_string(), Tensor::real(&[3, 2, 2], vec![0.6; 12])),
+            ])
+        };
+        let more = "stage = [{ references = [{ downscale = 2, mask = true }] }]";
+        let target = stage(dtype, "distilled-single-stage", more);
+        holds("denoise_ic_lora", &target, &[given("style", 1.0)], reference, scale);
+    }
+}
+
 /// Images of frame 0 and of the last one, the second with strength 0.85.
 fn keyframes(case: &Case) -> Named {
     Named::from([

@@ -114,6 +114,34 @@ template <class K> struct KeyBiased : All {
     }
 };
 
+// All of them, each with a bias that is the same for all queries, and one that is a product of the query's numbers with
+// the key's.
+template <class K> struct LowRankBiased : All {
+    static constexpr bool adds = true;
+
+    const typename K::Part& part;
+
+    DEVICE explicit LowRankBiased(const typename K::Part& part) : All{K::bias_width}, part(part) {}
+
+    // A tile may have more queries than there are, and those have no numbers.
+    DEVICE bool sees(int query, int key) const {
+        return All::sees(query, key) && query < part.q.extent[0];
+    }
+    DEVICE bool sees_all(int) const {
+        return false;
+    }
+    DEVICE float score(float product, float one, int query, int key) const {
+        const auto* own = part.own.row(query);
+        const auto* share = part.share.row(key);
+        float bias = real(part.bias.data[key]);
+#pragma unroll
+        for (int i = 0; i < K::own_width; i++) {
+            bias = multiply_add(real(own[i]), real(share[i]), bias);
+        }
+        return biased(product, one, bias);
+    }
+};
+
 // What a thread knows of the two rows of queries whose scores it holds as mma and wgmma leave them: element 4·j + 2·i + c
 // is of row i and of column 8·j + 2·(lane % 4) + c. Four lanes have a row.
 struct Weighing {
@@ -414,6 +442,15 @@ template <class K, class Block> DEVICE void attention_key_bias(const typename K:
 
 template <class K, class Block> DEVICE void attention_key_bias_gate(const typename K::Part& part, const Block& block) {
     attend_gate<K>(part, block, KeyBiased<K>(part));
+}
+
+template <class K, class Block> DEVICE void attention_low_rank_bias(const typename K::Part& part, const Block& block) {
+    attend<K>(part, block, LowRankBiased<K>(part), [](auto&, long long, int) {});
+}
+
+template <class K, class Block>
+DEVICE void attention_low_rank_bias_gate(const typename K::Part& part, const Block& block) {
+    attend_gate<K>(part, block, LowRankBiased<K>(part));
 }
 
 template <class K, class Block> DEVICE void attention_causal(const typename K::Part& part, const Block& block) {

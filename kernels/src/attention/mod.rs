@@ -128,6 +128,11 @@ fn gated(m: &Builder, heads: usize, inputs: &[Value], logits: Value) -> Value {
     m.op(Op::HeadScale { heads }, &[attention(m, heads, inputs), gates])
 }
 
+/// A bias of few numbers for every query and every key: never a matrix of queries by keys in memory.
+fn low_rank(m: &Builder, own: Value, share: Value, bias: Value) -> Value {
+    m.op(Op::Linear {}, &[own, share, bias])
+}
+
 /// Attention, its gates, and rotary positions.
 pub fn declare() -> Vec<Kernel> {
     vec![
@@ -236,6 +241,59 @@ pub fn declare() -> Vec<Kernel> {
         .cuda_case(
             "2 2.0 0.0 2 2 0.088388346 0 2",
             &[&[90, 256], &[210, 256], &[210, 256], &[1, 210], &[90, 2]],
+        )
+        .hides("bias", 1, 100),
+        of_widths(
+            Kernel::named(
+                "attention_low_rank_bias",
+                "softmax(scale·q·kᵀ + own·shareᵀ + bias)·v per head, a number of its own for every query",
+            )
+            .reads("q", &["queries", "width"])
+            .or_in_place()
+            .reads("k", &["keys", "inner"])
+            .reads("v", &["keys", "inner"])
+            .reads("own", &["queries", "rank"])
+            .reads("share", &["keys", "rank"])
+            .reads("bias", &["keys"])
+            .case(&[&[9, 64], &[21, 64], &[21, 64], &[9, 1], &[21, 1], &[21]])
+            .means("y", &["queries", "width"], |m, [q, k, v, own, share, bias]| {
+                attention(m, 2, &[q, k, v, low_rank(m, own, share, bias)])
+            })
+            .cuda(attend("attention_low_rank_bias"))
+            .hopper(warpgroups_attend("attention_low_rank_bias")),
+            |kernel, head, (queries, keys)| {
+                let rank = 1 + head % 3;
+                let own: [&[usize]; 3] = [&[queries, rank], &[keys, rank], &[keys]];
+                let shapes: [&[usize]; 3] = [&[queries, head], &[keys, head], &[keys, head]];
+                kernel.cuda_case("1 1 0.1 0", &[shapes, own].concat())
+            },
+        )
+        .cuda_case(
+            "2 2 0.125 0",
+            &[&[90, 128], &[230, 128], &[230, 128], &[90, 1], &[230, 1], &[230]],
+        )
+        .hides("bias", 1, 70),
+        Kernel::named(
+            "attention_low_rank_bias_gate",
+            "attention with a number of its own for every query, each head of each query scaled by factor·sigmoid(logit)",
+        )
+        .reads("q", &["queries", "width"])
+        .or_in_place()
+        .reads("k", &["keys", "inner"])
+        .reads("v", &["keys", "inner"])
+        .reads("own", &["queries", "rank"])
+        .reads("share", &["keys", "rank"])
+        .reads("bias", &["keys"])
+        .reads("logits", &["queries", "heads"])
+        .case(&[&[9, 64], &[21, 64], &[21, 64], &[9, 1], &[21, 1], &[21], &[9, 2]])
+        .means("y", &["queries", "width"], |m, [q, k, v, own, share, bias, logits]| {
+            gated(m, 2, &[q, k, v, low_rank(m, own, share, bias)], logits)
+        })
+        .cuda(attend("attention_low_rank_bias_gate"))
+        .hopper(warpgroups_attend("attention_low_rank_bias_gate"))
+        .cuda_case(
+            "2 2.0 0.0 2 2 0.088388346 0 2",
+            &[&[90, 256], &[210, 256], &[210, 256], &[90, 1], &[210, 1], &[210], &[90, 2]],
         )
         .hides("bias", 1, 100),
         of_long_window(of_masks(of_widths(

@@ -1,7 +1,7 @@
 //! Faults, each of them a piece of a source and what is planted in its place.
 
 /// Kernel, file, what stands there, and the fault in its place.
-pub const FAULTS: [(&str, &str, &str, &str); 21] = [
+pub const FAULTS: [(&str, &str, &str, &str); 22] = [
     // One row too many.
     ("affine", "tensor.cuh", "if (row < rows)", "if (row <= rows)"),
     // Arguments exchanged.
@@ -40,6 +40,7 @@ pub const FAULTS: [(&str, &str, &str, &str); 21] = [
     ("attention_bias", "attention/attention.cu", " && query < part.q.extent[0]", ""),
     ("attention_bias", "attention/attention.cu", "score < LEAST ? LEAST : score", "score"),
     ("attention_key_bias", "attention/attention.cu", "part.bias.data[key]", "part.bias.data[0]"),
+    ("attention_low_rank_bias", "attention/attention.cu", "part.share.row(key)", "part.share.row(0)"),
     ("attention_bias", "attention/attention.cu", "Mask::adds ? (scores[i] - most) * scale : ", ""),
     // Offsets of 32 bits.
     ("affine", "tensor.cuh", "return data + i * stride;", "return data + (int)(i * stride);"),

@@ -75,6 +75,14 @@ fn transformer_pieces() {
         let attention = Op::Attention { heads, kv_heads: heads, scale: 0.25, causal: false };
         g.op(attention, &[v[0], v[0], v[0], bias_of(g, v[1])])
     });
+    // Some queries weigh some keys by a number of their own (docs/model/sampling.md 8): a matrix of all of them in f64.
+    let own = Array::new(&[t, 1], (0..t).map(|i| [0.0, -1.25, -1e30][i % 3]).collect());
+    let share = Array::new(&[t, 1], (0..t).map(|j| f64::from(u8::from(j < 200))).collect());
+    let bias = Array::new(&[t], (0..t).map(|j| [-0.5, 0.0, -1e30][j % 5 % 3]).collect());
+    check("attention by numbers of queries", &[x.clone(), own, share, bias], Some(0), |g, v| {
+        let attention = Op::Attention { heads, kv_heads: heads, scale: 0.25, causal: false };
+        g.op(attention, &[v[0], v[0], v[0], g.op(Op::Linear {}, &[v[1], v[2], v[3]])])
+    });
     check("attention to what the meaning makes", std::slice::from_ref(&x), Some(0), |g, v| {
         let normed = g.rms(v[0], 1e-6);
         let attention = Op::Attention { heads, kv_heads: heads, scale: 0.25, causal: false };

@@ -58,7 +58,7 @@ fn variant(
 }
 
 /// Kernels at widths of the model, beside the small declared cases: name, attributes, shapes.
-const WIDE: [(&str, &str, &[&[usize]]); 11] = [
+const WIDE: [(&str, &str, &[&[usize]]); 12] = [
     ("linear_bias", "", &[&[512, 4096], &[12288, 4096], &[12288]]),
     ("linear_bias_gelu", "1", &[&[512, 4096], &[16384, 4096], &[16384]]),
     (
@@ -85,6 +85,11 @@ const WIDE: [(&str, &str, &[&[usize]]); 11] = [
         "attention_key_bias_gate",
         "2 2.0 0.0 32 32 0.088388346 0 32",
         &[&[512, 4096], &[512, 4096], &[512, 4096], &[1, 512], &[512, 32]],
+    ),
+    (
+        "attention_low_rank_bias_gate",
+        "2 2.0 0.0 32 32 0.088388346 0 32",
+        &[&[512, 4096], &[512, 4096], &[512, 4096], &[512, 1], &[512, 1], &[512], &[512, 32]],
     ),
 ];
 

@@ -1,7 +1,7 @@
 //! Pieces of a denoising step as phases of their own, so that each can be compared alone. No run has them.
 
 use super::attention::bias_of;
-use super::conditioning::{Held, Region, conditioned_video};
+use super::conditioning::{Held, Region, conditioned_video, held_behind};
 use super::denoise::{StepPorts, register_dtype, stepped};
 use super::guidance::{Guided, Pass, RESCALE};
 use super::recipe::{Item, StreamRole};
@@ -72,19 +72,34 @@ impl Recorder<'_> {
         let conditioning = conditioned_video(&b, &self.model.transformer, size, &stage.items);
         let has_region = stage.items.contains(&Item::Region);
         let images = PerStream { video: conditioning.held, audio: None };
-        for ((name, of), images) in STREAMS.zip(self.extents(stage, size)).zip(images).both() {
+        let sounds = PerStream { video: None, audio: stage.reference_sound() };
+        for ((name, of), (images, sound)) in
+            STREAMS.zip(self.extents(stage, size)).zip(images.zip(sounds)).both()
+        {
             let in_region =
                 has_region.then(|| Region::new(&b, name).held(&b, name, &of.spans, of.initial(&b, name)));
-            let Some(Held { class, mask, clean }) = in_region.or(images) else { continue };
+            let behind = sound.map(|_| held_behind(&b, name, of.tokens(), of.reference(&b, name)));
+            let Some(Held { class, mask, clean }) = in_region.or(images).or(behind) else { continue };
             let (tokens, channels) = (b.dim(clean, 0), b.width(clean));
             let mask = b.gather(b.reshape(mask, &[b.dim(mask, 0), 1]), class);
             b.output(&format!("{name}.denoise_mask"), b.reshape(mask, &[1, tokens, 1]));
             b.output(&format!("{name}.clean_latent"), b.reshape(clean, &[1, tokens, channels]));
         }
-        for (name, spans) in [("v.positions", size.video_spans()), ("a.positions", size.audio_spans())] {
+        let mut positions = vec![("v.positions", size.video_spans()), ("a.positions", size.audio_spans())];
+        let sound = stage.reference_sound();
+        positions.extend(sound.map(|_| ("a.reference_positions", vec![size.reference_sound_cells()])));
+        for (name, spans) in positions {
             let (axes, tokens) = (spans.len(), spans[0].len());
             let all = spans.concat().concat();
             b.output(name, b.constant(name, &[1, axes, tokens, 2], all));
+        }
+        if let Some(rows) = conditioning.bias {
+            b.output("v.bias", rows);
+            for (number, group) in (1..).zip(&conditioning.positions.video_groups) {
+                if let Some(own) = group.own {
+                    b.output(&format!("v.bias_of_group{number}"), own.number);
+                }
+            }
         }
         for (number, reference) in (1..).zip(stage.references()) {
             let cells = size.reference_cells(reference);

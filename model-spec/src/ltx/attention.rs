@@ -14,8 +14,25 @@ pub struct Places<'a> {
     /// What is added to the scores of all heads, f32 [tokens, keys], or [1, keys] where that is the same for all tokens, or
     /// [groups, keys].
     pub bias: Option<Value>,
-    /// How many queries in a row have each row of the bias; empty where it has no groups.
-    pub groups: &'a [usize],
+    /// Which queries have each row of the bias, in order; empty where it has no groups.
+    pub groups: &'a [Group],
+}
+
+/// Queries in a row that have a row of a bias in common.
+#[derive(Clone, Copy, Debug)]
+pub struct Group {
+    pub tokens: usize,
+    /// What each of them has beside it.
+    pub own: Option<OwnBias>,
+}
+
+/// A number of each query that is added to its scores of some keys: never a matrix of queries by keys.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnBias {
+    /// f32 [tokens, 1].
+    pub number: Value,
+    /// How much of it is added to the score of each key, f32 [keys, 1].
+    pub share: Value,
 }
 
 /// Gated multi-head attention of `x` [tokens, d] to `context` [keys, d'], result [tokens, d]: q and k normalised
@@ -34,12 +51,17 @@ pub fn gated(b: &Builder, heads: Heads, eps: f32, x: Value, context: Value, plac
     let attended = match places.bias {
         // A row for each group of queries: never a matrix of tokens by tokens.
         Some(bias) if !places.groups.is_empty() => {
-            let firsts = places.groups.iter().scan(0, |next, tokens| {
-                *next += tokens;
-                Some(*next - tokens)
+            let firsts = places.groups.iter().scan(0, |next, group| {
+                *next += group.tokens;
+                Some(*next - group.tokens)
             });
-            let parts = firsts.zip(places.groups).enumerate().map(|(group, (first, tokens))| {
-                attended(b.slice(q, 0, first, *tokens), Some(b.slice(bias, 0, group, 1)))
+            let parts = firsts.zip(places.groups).enumerate().map(|(number, (first, group))| {
+                let row = b.slice(bias, 0, number, 1);
+                let row = group.own.map_or(row, |own| {
+                    let row = b.reshape(row, &[b.width(bias)]);
+                    b.op(Op::Linear {}, &[own.number, own.share, row])
+                });
+                attended(b.slice(q, 0, first, group.tokens), Some(row))
             });
             b.concat(&parts.collect::<Vec<_>>())
         }

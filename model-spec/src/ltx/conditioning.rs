@@ -1,11 +1,11 @@
 //! What a stage is told of the clip, lowered to what each token has: a clean value, how much of it is held, where it is,
 //! and whether others see it (docs/model/pipelines.md 2.4).
 
-use super::attention::bias_of;
+use super::attention::{Group, OwnBias, bias_of};
 use super::carried::carried;
 use super::config::Transformer;
 use super::layout::video_tokens;
-use super::recipe::{Item, Reference};
+use super::recipe::{Attention, Item, Reference};
 use super::sizes::{Size, TIME, mids};
 use super::transformer::Positions;
 use crate::lang::{Builder, Dtype, Role, Value};
@@ -49,6 +49,21 @@ impl Held {
     /// Noise levels of the classes where the stream has `sigma`, f32 \[classes\].
     pub fn timesteps(&self, b: &Builder, sigma: Value) -> Value {
         b.mul(self.mask, sigma)
+    }
+}
+
+/// Holds tokens [count, channels] that stand behind the `generated` ones of a stream to what they are. `name` begins the
+/// names of its values.
+pub fn held_behind(b: &Builder, name: &str, generated: usize, reference: Value) -> Held {
+    let count = b.dim(reference, 0);
+    let class = (0..generated + count).map(|token| i32::from(token >= generated)).collect();
+    let row = (0..generated + count).map(|token| token.checked_sub(generated).unwrap_or(count) as i32);
+    let nothing = b.round(b.constant("nothing", &[1, b.width(reference)], vec![0.0; b.width(reference)]));
+    let row = b.index(&format!("{name}.clean_row"), &[generated + count], row.collect());
+    Held {
+        class: b.index(&format!("{name}.class"), &[generated + count], class),
+        mask: b.constant(&format!("{name}.denoised"), &[2], vec![1.0, 0.0]),
+        clean: b.gather(b.concat(&[reference, nothing]), row),
     }
 }
 
@@ -110,9 +125,19 @@ struct Tokens<'a> {
     spans: Vec<Value>,
     /// Whether the tokens of each keyframe are seen, f32 \[1\].
     visible: Vec<Value>,
-    /// Tokens of the clip and of each item behind it, and how strongly they and the clip's attend to each other, f32 \[1\],
-    /// where that is said.
-    groups: Vec<(usize, Option<Value>)>,
+    /// Tokens of the clip and of each item behind it, and how strongly they and the clip's attend to each other.
+    groups: Vec<(usize, Weight)>,
+}
+
+/// How strongly the tokens of an item and the clip's attend to each other.
+#[derive(Clone, Copy)]
+enum Weight {
+    /// Nobody says.
+    Full,
+    /// f32 \[1\].
+    Uniform(Value),
+    /// That of each of its tokens, f32 \[tokens\].
+    OfTokens(Value),
 }
 
 /// What `items` say of the video of a stage. Latents of images come in at ports `v.image` and `v.keyframe1`,
@@ -121,6 +146,9 @@ struct Tokens<'a> {
 /// `v.carried`.
 pub fn conditioned_video(b: &Builder, cfg: &Transformer, size: Size, items: &[Item]) -> Conditioning {
     let mut positions = Positions::of(&size, cfg);
+    if items.iter().any(|item| matches!(item, Item::ReferenceSound(_))) {
+        positions.extend_audio(&mids(&size.reference_sound_cells()));
+    }
     if items.iter().all(|item| item.images().is_empty() && item.reference().is_none()) {
         return Conditioning { positions, held: None, hidden: None, bias: None, keyframes: Vec::new() };
     }
@@ -144,14 +172,14 @@ pub fn conditioned_video(b: &Builder, cfg: &Transformer, size: Size, items: &[It
         times: Vec::new(),
         spans: Vec::new(),
         visible: Vec::new(),
-        groups: vec![(tokens, None)],
+        groups: vec![(tokens, Weight::Full)],
     };
     for item in items {
         for (number, port) in item.images() {
             match item {
                 Item::FirstFrame => all.replace(number, &port, 0),
                 Item::Keyframes(_) => all.append(number, &port, &positions),
-                Item::Reference(_) | Item::Carried(_) | Item::Region => {}
+                Item::Reference(_) | Item::ReferenceSound(_) | Item::Carried(_) | Item::Region => {}
             }
         }
         if let Item::Carried(frames) = item {
@@ -228,7 +256,7 @@ impl Tokens<'_> {
         self.times.push(b.affine(b.add(start, end), 0.5, 0.0));
         self.spans.push(b.reshape(b.concat(&[start, end]), &[1, 2]));
         self.visible.push(self.number(format!("{port}_visible"), Role::Visible { number }));
-        self.groups.push((frame, None));
+        self.groups.push((frame, Weight::Full));
         for i in 0..frame {
             self.class.push(class);
             self.clean_row.push(Some(row + i as i32));
@@ -238,8 +266,8 @@ impl Tokens<'_> {
     }
 
     /// A reference video at port `v.reference1`, [1, channels, frames, rows, columns], with the strength at
-    /// `v.reference1_strength`, and at `v.reference1_attention` how strongly it and the clip attend to each other. `rows` are
-    /// the first ones of its positions.
+    /// `v.reference1_strength`, and at `v.reference1_attention` how strongly it and the clip attend to each other: one number,
+    /// or that of each latent cell. `rows` are the first ones of its positions.
     fn refer(&mut self, number: usize, reference: Reference, rows: [i32; 3]) {
         let (b, port) = (self.b, format!("v.reference{number}"));
         let [frames, high, wide] = reference.latent(self.size);
@@ -252,9 +280,16 @@ impl Tokens<'_> {
         self.clean.push(video_tokens(b, latent));
         let tokens = frames * high * wide;
         self.clean_rows += tokens as i32;
-        let attention = || self.number(format!("{port}_attention"), Role::ReferenceAttention { number });
-        let attention = reference.weighed.then(attention);
-        self.groups.push((tokens, attention));
+        let attention = |shape: &[usize]| {
+            let role = Role::ReferenceAttention { number };
+            b.port(&format!("{port}_attention"), role, Dtype::F32, shape)
+        };
+        let weight = match reference.attention {
+            Attention::Full => Weight::Full,
+            Attention::Uniform => Weight::Uniform(attention(&[1])),
+            Attention::Masked => Weight::OfTokens(b.reshape(attention(&[frames, high, wide]), &[tokens])),
+        };
+        self.groups.push((tokens, weight));
         for i in 0..tokens {
             self.class.push(class);
             self.clean_row.push(Some(first + i as i32));
@@ -263,14 +298,13 @@ impl Tokens<'_> {
         }
     }
 
-    /// The bias of each group of tokens to all tokens, and the sizes of the groups (docs/model/sampling.md 8); `None` where
-    /// nobody asks for one.
+    /// The groups of tokens, and the bias of each to all tokens (docs/model/sampling.md 8); `None` where nobody asks for one.
     ///
     /// What is appended attends to itself and to the clip. Items before the first one with a strength attend fully to each
     /// other and to the clip; they and later ones do not attend to each other.
-    fn groups(&self) -> Option<(Vec<usize>, Value)> {
+    fn groups(&self) -> Option<(Vec<Group>, Value)> {
         let b = self.b;
-        let asked = self.groups.iter().position(|(_, weight)| weight.is_some())?;
+        let asked = self.groups.iter().position(|(_, weight)| !matches!(weight, Weight::Full))?;
         let constant = |x: f32| b.constant("attention", &[1], vec![x]);
         let (together, apart) = self.groups.split_at(asked);
         let before = together.iter().map(|(tokens, _)| tokens).sum::<usize>();
@@ -280,24 +314,52 @@ impl Tokens<'_> {
         sizes.extend((before > clip).then_some(before - clip));
         let first = sizes.len();
         sizes.extend(apart.iter().map(|(tokens, _)| tokens));
-        let weight = |group: usize| apart[group - first].1.unwrap_or_else(|| constant(1.0));
+        let weight = |group: usize| match apart[group - first].1 {
+            Weight::Uniform(weight) => weight,
+            // Those of tokens stand beside what a pair of groups has.
+            Weight::Full | Weight::OfTokens(_) => constant(1.0),
+        };
         let of_pair = |a: usize, c: usize| match (a.min(c), a.max(c)) {
             (low, high) if low == high || high < first => constant(1.0),
             (0, high) => weight(high),
             _ => constant(0.0),
         };
         let tokens: usize = sizes.iter().sum();
-        let group_of =
+        let group_of: Vec<i32> =
             sizes.iter().enumerate().flat_map(|(group, tokens)| vec![group as i32; *tokens]).collect();
+        // The clip sees each token of an item with weights of tokens by its own: they follow those of pairs.
+        let mut of_tokens: Vec<Value> = Vec::new();
+        let (mut seen_by_clip, mut next) = (group_of.clone(), sizes.len() as i32);
+        let mut groups: Vec<Group> =
+            sizes.iter().map(|tokens| Group { tokens: *tokens, own: None }).collect();
+        let in_clip = (0..tokens).map(|token| f32::from(u8::from(token < clip))).collect::<Vec<_>>();
+        for (group, (_, weight)) in (first..).zip(apart) {
+            let Weight::OfTokens(weights) = weight else { continue };
+            of_tokens.push(*weights);
+            for row in seen_by_clip.iter_mut().filter(|row| **row == group as i32) {
+                *row = next;
+                next += 1;
+            }
+            let number = b.reshape(bias_of(b, *weights), &[sizes[group], 1]);
+            let share = b.constant("v.in_clip", &[tokens, 1], in_clip.clone());
+            groups[group].own = Some(OwnBias { number, share });
+        }
         let group_of = b.index("v.group", &[tokens], group_of);
+        let seen_by_clip = match of_tokens.is_empty() {
+            true => group_of,
+            false => b.index("v.seen_by_clip", &[tokens], seen_by_clip),
+        };
         let rows: Vec<Value> = (0..sizes.len())
             .map(|a| {
-                let weights = b.concat(&(0..sizes.len()).map(|c| of_pair(a, c)).collect::<Vec<_>>());
-                let bias = b.reshape(bias_of(b, weights), &[sizes.len(), 1]);
-                b.reshape(b.gather(bias, group_of), &[1, tokens])
+                let mut weights: Vec<Value> = (0..sizes.len()).map(|c| of_pair(a, c)).collect();
+                let row_of = if a == 0 { seen_by_clip } else { group_of };
+                weights.extend(of_tokens.iter().filter(|_| a == 0));
+                let weights = b.concat(&weights);
+                let bias = b.reshape(bias_of(b, weights), &[b.dim(weights, 0), 1]);
+                b.reshape(b.gather(bias, row_of), &[1, tokens])
             })
             .collect();
-        Some((sizes, b.concat(&rows)))
+        Some((groups, b.concat(&rows)))
     }
 
     /// Which tokens are seen; `None` where there are no keyframes.
@@ -309,7 +371,10 @@ impl Tokens<'_> {
         let shown = b.constant("shown", &[1], vec![1.0]);
         let visible = b.concat(&[&[shown], self.visible.as_slice()].concat());
         let (frame, in_clip) = (self.frame(), self.size.video_tokens());
-        let kind = |token: usize| ((token + frame).saturating_sub(in_clip) / frame) as i32;
+        // Of the clip, and of references behind keyframes, all are.
+        let kind =
+            |token: usize| Some((token + frame).saturating_sub(in_clip) / frame).filter(|kind| *kind < kinds);
+        let kind = |token: usize| kind(token).unwrap_or(0) as i32;
         let kind = b.index("v.keyframe", &[tokens], (0..tokens).map(kind).collect());
         let of_tokens = |column| b.gather(b.reshape(column, &[kinds, 1]), kind);
         Some(Hidden {

@@ -8,7 +8,7 @@ use super::denoise::StepNoise;
 use super::layout::channels_last;
 use super::pass_input::PerStream;
 use super::prompt::{CONTEXTS, PROMPTS};
-use super::recipe::{Item, Stage, Start, StreamRole};
+use super::recipe::{Item, SoundOf, Stage, Start, StreamRole};
 use super::recorder::{Recorded, Recorder};
 use super::sizes::Size;
 use super::track::STREAMS;
@@ -137,7 +137,7 @@ impl Recorder<'_> {
             }
             phases.push(connect);
         }
-        if recipe.stages.iter().any(|stage| stage.is_given().audio) {
+        if recipe.stages.iter().any(Stage::hears_request) {
             let encode = Phase::alone(self.audio_encode(Role::Spectrogram, clip)?);
             phases.push(encode.leaves("a.latent", SOUND));
         }
@@ -211,6 +211,14 @@ impl Recorder<'_> {
         let negative = stage.guidance.as_ref().is_some_and(|guidance| guidance.uncond);
         let prompts = &PROMPTS[..1 + usize::from(negative)];
         let before = PerStream { video: before.to_string(), audio: made(number.saturating_sub(1), "a") };
+        if let Some(of) = stage.reference_sound().filter(|_| !stage.begins_from_reference_sound()) {
+            let slot = match of {
+                SoundOf::Request => SOUND,
+                SoundOf::StageBefore => &before.audio,
+            };
+            denoise = denoise.takes(&format!("{}.reference", STREAMS.audio), slot);
+        }
+        let before = before.zip(stage.begins_from_before()).map(|(slot, begins)| begins.then_some(slot));
         let streams = STREAMS.zip(CONTEXTS).zip(before.zip(latents)).zip(stage.roles);
         for (((name, context), (before, latent)), role) in streams.both() {
             if role == StreamRole::Absent {
@@ -218,7 +226,7 @@ impl Recorder<'_> {
             }
             for prompt in prompts {
                 // What is frozen is not guided away from anything (docs/model/pipelines.md 9).
-                let heard = if role == StreamRole::Frozen { &PROMPTS[0] } else { prompt };
+                let heard = if role.is_held() { &PROMPTS[0] } else { prompt };
                 denoise = denoise.takes(&prompt.slot(context), &heard.slot(context));
             }
             if role == StreamRole::Denoised {
@@ -226,8 +234,7 @@ impl Recorder<'_> {
                 noise = noise.leaves(&drawn, &slot(&drawn));
                 denoise = denoise.takes(&drawn, &slot(&drawn)).leaves(&latent, &slot(&latent));
             }
-            let initial = latent.or(stage.start.is_previous().then_some(before));
-            if let Some(slot) = initial {
+            if let Some(slot) = latent.or(before) {
                 denoise = denoise.takes(&format!("{name}.initial"), &slot);
             }
         }
@@ -262,9 +269,10 @@ impl Recorder<'_> {
         let b = self.builder(name);
         let t = &self.model.transformer;
         let seed = b.port("seed", Role::Seed, Dtype::I32, &[2]);
+        let appended = stage.appended_tokens(size);
         let extents = PerStream {
-            video: [size.video_tokens() + stage.appended_tokens(size), t.video_channels],
-            audio: [size.audio_tokens(), t.audio_channels],
+            video: [size.video_tokens() + appended.video, t.video_channels],
+            audio: [size.audio_tokens() + appended.audio, t.audio_channels],
         };
         let streams = STREAMS.zip(extents).zip(stage.roles).both();
         for (i, ((name, [tokens, channels]), role)) in streams.into_iter().enumerate() {

@@ -1,5 +1,6 @@
 //! Where tokens are, and the rotary tables that say it to attention (docs/model/transformer.md 3, 4).
 
+use super::attention::Group;
 use super::config::Transformer;
 use super::rope::{Axis, Rotary, axial};
 use super::sizes::Size;
@@ -16,8 +17,8 @@ pub struct Positions {
     pub audio: Axis,
     /// For every audio token its row in the table of the axis.
     pub audio_index: Vec<i32>,
-    /// Of how many video tokens in a row self-attention has the same bias; empty where that is all of them.
-    pub video_groups: Vec<usize>,
+    /// Video tokens in a row that have a row of self-attention's bias in common; empty where that is all of them.
+    pub video_groups: Vec<Group>,
     /// Seconds that are known when a run begins, f32 \[1\] each: rows behind those of the table of the video's axes, and
     /// of its times.
     pub later_times: Vec<Value>,
@@ -34,6 +35,13 @@ impl Positions {
             video_groups: Vec::new(),
             later_times: Vec::new(),
         }
+    }
+
+    /// The same with further audio tokens behind the others, each at its own position.
+    pub fn extend_audio(&mut self, mids: &[f32]) {
+        let rows = self.audio.mids.len()..self.audio.mids.len() + mids.len();
+        self.audio.mids.extend(mids);
+        self.audio_index.extend(rows.map(|row| row as i32));
     }
 
     /// The same with further positions on the axes of the video. Rows of the table that the index names are renumbered;
@@ -59,7 +67,7 @@ pub struct Ropes {
     /// The time axis of the video tokens, for attention between the streams.
     pub(super) video_time: Rotary,
     /// As in [`Positions`].
-    pub(super) video_groups: Vec<usize>,
+    pub(super) video_groups: Vec<Group>,
 }
 
 impl Ropes {

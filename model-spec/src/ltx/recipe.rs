@@ -43,8 +43,17 @@ pub enum StreamRole {
     Denoised,
     /// The stream is given, without noise, and stays what it is: the other one hears it.
     Frozen,
+    /// The same with what the stage before has left.
+    Kept,
     /// There is no such stream.
     Absent,
+}
+
+impl StreamRole {
+    /// Whether there is such a stream, and it stays what it is.
+    pub fn is_held(self) -> bool {
+        matches!(self, StreamRole::Frozen | StreamRole::Kept)
+    }
 }
 
 /// Room for adapters of a stage.
@@ -92,9 +101,21 @@ pub enum Item {
     /// before, and the latents of so many frames less one are the last ones of it; likewise the audio of that time. The first
     /// window has no such (docs/model/pipelines.md 15).
     Carried(usize),
+    /// The tokens of a sound, as long as the clip's and before its beginning, stand behind those of the clip: whose voice it
+    /// is (docs/model/pipelines.md 12).
+    ReferenceSound(SoundOf),
     /// Only tokens in a span of time are denoised, which a request says in seconds; all others stay what they are given as
     /// (docs/model/pipelines.md 10).
     Region,
+}
+
+/// Where a reference sound is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SoundOf {
+    /// It is given.
+    Request,
+    /// The stage before has made it.
+    StageBefore,
 }
 
 /// A reference video, as the metadata of its adapter say.
@@ -104,8 +125,18 @@ pub struct Reference {
     pub downscale: usize,
     /// Of how many frames of the clip it has one; it has the first one, too.
     pub temporal_scale: usize,
-    /// Whether a request says how strongly the clip's tokens and its own attend to each other.
-    pub weighed: bool,
+    pub attention: Attention,
+}
+
+/// How strongly the tokens of a clip and of a reference attend to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attention {
+    /// As all others do.
+    Full,
+    /// As a request says.
+    Uniform,
+    /// As a request says of each place in the reference (docs/model/pipelines.md 2.5).
+    Masked,
 }
 
 impl Reference {
@@ -129,7 +160,7 @@ impl Item {
         match self {
             Item::FirstFrame => vec![(0, "v.image".to_string())],
             Item::Keyframes(count) => (1..=count).map(|i| (i, format!("v.keyframe{i}"))).collect(),
-            Item::Reference(_) | Item::Carried(_) | Item::Region => Vec::new(),
+            Item::Reference(_) | Item::ReferenceSound(_) | Item::Carried(_) | Item::Region => Vec::new(),
         }
     }
 }
@@ -251,15 +282,48 @@ impl Stage {
         self.roles.video == StreamRole::Denoised && !self.items.contains(&Item::Region)
     }
 
-    /// Tokens behind those of the clip in a stage of this size.
-    pub fn appended_tokens(&self, size: Size) -> usize {
+    /// Tokens of each stream behind those of the clip in a stage of this size.
+    pub fn appended_tokens(&self, size: Size) -> PerStream<usize> {
         let [_, rows, cols] = size.latent();
         let appended = |item: &Item| match item {
             Item::Keyframes(count) => count * rows * cols,
             Item::Reference(reference) => reference.latent(size).iter().product(),
-            Item::FirstFrame | Item::Carried(_) | Item::Region => 0,
+            Item::FirstFrame | Item::ReferenceSound(_) | Item::Carried(_) | Item::Region => 0,
         };
-        self.items.iter().map(appended).sum()
+        PerStream {
+            video: self.items.iter().map(appended).sum(),
+            audio: self.reference_sound().map_or(0, |_| size.audio_tokens()),
+        }
+    }
+
+    /// Where the reference sound is from, if it has one.
+    pub fn reference_sound(&self) -> Option<SoundOf> {
+        self.items.iter().find_map(|item| match item {
+            Item::ReferenceSound(of) => Some(*of),
+            _ => None,
+        })
+    }
+
+    /// Whether a request gives it a sound.
+    pub fn hears_request(&self) -> bool {
+        self.is_given().audio || self.reference_sound() == Some(SoundOf::Request)
+    }
+
+    /// Whether its reference sound is what its audio begins from.
+    pub fn begins_from_reference_sound(&self) -> bool {
+        match self.reference_sound() {
+            Some(SoundOf::Request) => self.is_given().audio,
+            Some(SoundOf::StageBefore) => self.begins_from_before().audio,
+            None => false,
+        }
+    }
+
+    /// Which streams begin from what the stage before has left.
+    pub fn begins_from_before(&self) -> PerStream<bool> {
+        let given = self.is_given();
+        self.roles.zip(given).map(|(role, given)| {
+            !given && (role == StreamRole::Kept || (role == StreamRole::Denoised && self.start.is_previous()))
+        })
     }
 
     /// Frames of the window before that a window begins with, where clips are made in windows.
@@ -312,6 +376,7 @@ impl fmt::Display for Stage {
             match role {
                 StreamRole::Denoised => {}
                 StreamRole::Frozen => writeln!(f, "    {stream}     frozen")?,
+                StreamRole::Kept => writeln!(f, "    {stream}     of the stage before")?,
                 StreamRole::Absent => writeln!(f, "    {stream}     absent")?,
             }
         }
@@ -334,9 +399,20 @@ impl fmt::Display for Stage {
             Item::FirstFrame => writeln!(f, "    item      first frame"),
             Item::Keyframes(count) => writeln!(f, "    items     {count} keyframes"),
             Item::Reference(it) => {
-                let weighed = if it.weighed { ", with an attention strength" } else { "" };
+                let attention = match it.attention {
+                    Attention::Full => "",
+                    Attention::Uniform => ", with an attention strength",
+                    Attention::Masked => ", with an attention mask",
+                };
                 let (space, time) = (it.downscale, it.temporal_scale);
-                writeln!(f, "    item      reference, 1/{space} of the size, 1/{time} of the frames{weighed}")
+                writeln!(
+                    f,
+                    "    item      reference, 1/{space} of the size, 1/{time} of the frames{attention}"
+                )
+            }
+            Item::ReferenceSound(SoundOf::Request) => writeln!(f, "    item      reference sound"),
+            Item::ReferenceSound(SoundOf::StageBefore) => {
+                writeln!(f, "    item      reference sound, of the stage before")
             }
             Item::Carried(frames) => writeln!(f, "    item      {frames} frames of the window before"),
             Item::Region => writeln!(f, "    item      region"),

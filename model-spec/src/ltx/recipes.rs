@@ -3,7 +3,9 @@
 use super::config::Enlarges;
 use super::guidance::{Guidance, Scales};
 use super::pass_input::PerStream;
-use super::recipe::{Adapter, Item, Recipe, Reference, Stage, StageLevels, Start, StreamRole};
+use super::recipe::{
+    Adapter, Attention, Item, Recipe, Reference, SoundOf, Stage, StageLevels, Start, StreamRole,
+};
 use super::schedule::{
     DISTILLED_SIGMAS, GUIDED_STEPS, GUIDED_TOKENS, HQ_STEPS, RETAKE_STEPS, STAGE_2_SIGMAS,
 };
@@ -22,7 +24,7 @@ const INTERPOLATED: usize = 2;
 pub type Row = (&'static str, &'static str, fn() -> Recipe);
 
 /// The recipes that can be named.
-pub const RECIPES: [Row; 14] = [
+pub const RECIPES: [Row; 15] = [
     ("distilled", "the distilled checkpoint at half size, then at full size", distilled),
     ("distilled-single-stage", "the distilled checkpoint at full size at once", distilled_single_stage),
     ("one-stage", "the dev checkpoint, guided, at full size at once", one_stage),
@@ -31,6 +33,7 @@ pub const RECIPES: [Row; 14] = [
     ("keyframe-interpolation", "as two-stage, between images that all are keyframes", keyframe_interpolation),
     ("text-to-audio", "the dev checkpoint, guided, audio alone", text_to_audio),
     ("ic-lora", "as distilled, after a reference video, by an adapter of the first stage", ic_lora),
+    ("dub", "as distilled, what is said in a given clip said otherwise, by an adapter of both stages", dub),
     ("audio-to-video", "as two-stage, for sound that is given and stays what it is", audio_to_video),
     ("retake", "the distilled checkpoint makes a span of time of a given clip anew, or extends it", retake),
     ("retake-video", "as retake, the video alone", retake_video),
@@ -132,13 +135,22 @@ fn keyframe_interpolation() -> Recipe {
 
 /// docs/model/pipelines.md 8. The published adapters for control videos take references of half the size.
 fn ic_lora() -> Recipe {
-    let reference = Reference { downscale: 2, temporal_scale: 1, weighed: false };
+    let reference = Reference { downscale: 2, temporal_scale: 1, attention: Attention::Full };
     let mut first = Stage {
         adapter: Some(Adapter { strength: 1.0, rank: CONTROL_RANK, merged: false }),
         ..Stage::distilled()
     };
     first.items.push(Item::Reference(reference));
     Recipe::staged("ic-lora", vec![first, Stage::refining()], 1)
+}
+
+/// docs/model/pipelines.md 12. The adapter is one that all stages share.
+fn dub() -> Recipe {
+    let video = Item::Reference(Reference { downscale: 1, temporal_scale: 1, attention: Attention::Full });
+    let with = |stage: Stage, of: SoundOf| Stage { items: vec![video, Item::ReferenceSound(of)], ..stage };
+    let mut second = with(Stage::refining(), SoundOf::StageBefore);
+    second.roles.audio = StreamRole::Kept;
+    Recipe::staged("dub", vec![with(Stage::distilled(), SoundOf::Request), second], 0)
 }
 
 /// docs/model/pipelines.md 11.

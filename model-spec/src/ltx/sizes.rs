@@ -101,6 +101,14 @@ impl Size {
         [(0..t).map(|f| [frame(f), frame(f + 1)]).collect(), pixels(h), pixels(w)]
     }
 
+    /// Start and end of the tokens of a reference sound as long as the clip's, in seconds: it ends one token before the clip
+    /// begins (docs/model/pipelines.md 12).
+    pub fn reference_sound_cells(&self) -> Vec<[f32; 2]> {
+        let cells = self.audio_cells();
+        let end = cells.last().map_or(0.0, |cell| cell[1]);
+        cells.into_iter().map(|cell| cell.map(|at| at - end - 0.04)).collect()
+    }
+
     fn audio_cells(&self) -> Vec<[f32; 2]> {
         let start = |i: usize| (4 * i + 1).saturating_sub(4) as f32 * 160.0 / 16000.0;
         (0..self.audio_tokens()).map(|i| [start(i), start(i + 1)]).collect()
@@ -127,6 +135,7 @@ pub fn mids(cells: &[[f32; 2]]) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ltx::recipe::Attention;
 
     /// A stage of every second frame lies where a clip of half the rate does, and has the sound of the whole one.
     #[test]
@@ -138,7 +147,7 @@ mod tests {
         assert_eq!((stage.audio_tokens(), stage.audio_spans()), (34, clip.audio_spans()));
         // round(25 * 17 / 12): a clip of half the rate would have another one.
         assert_eq!(slow.audio_tokens(), 35);
-        let reference = Reference { downscale: 1, temporal_scale: 2, weighed: false };
+        let reference = Reference { downscale: 1, temporal_scale: 2, attention: Attention::Full };
         assert_eq!(stage.reference_cells(reference), slow.reference_cells(reference));
     }
 }

@@ -1,7 +1,7 @@
 //! The streams of a stage: what their tokens begin as, and what holds or hides some of them.
 
 use super::carried::held_audio;
-use super::conditioning::{Conditioning, Held, Hidden, Region};
+use super::conditioning::{Conditioning, Held, Hidden, Region, held_behind};
 use super::layout::{audio_tokens, video_tokens};
 use super::pass_input::PerStream;
 use super::recipe::{Item, Stage, StreamRole};
@@ -48,6 +48,16 @@ pub(super) struct Extents {
 }
 
 impl Extents {
+    /// Tokens of the clip.
+    pub fn tokens(&self) -> usize {
+        self.tokens
+    }
+
+    /// The port at which a reference of the stream comes in, as tokens.
+    pub fn reference(&self, b: &Builder, name: &str) -> Value {
+        (self.layout)(b, b.input(&format!("{name}.reference"), b.dtype(), &self.latent))
+    }
+
     /// The port at which the stream is given, as tokens.
     pub fn initial(&self, b: &Builder, name: &str) -> Value {
         let latent = b.port(&format!("{name}.initial"), Role::Initial, b.dtype(), &self.latent);
@@ -58,11 +68,11 @@ impl Extents {
 impl Recorder<'_> {
     /// Those of both streams in a stage of this size.
     pub(super) fn extents(&self, stage: &Stage, size: Size) -> PerStream<Extents> {
-        let t = &self.model.transformer;
+        let (t, appended) = (&self.model.transformer, stage.appended_tokens(size));
         let ([frames, rows, cols], bins) = (size.latent(), self.model.audio_vae.latent_bins);
         let video = Extents {
             tokens: size.video_tokens(),
-            appended: stage.appended_tokens(size),
+            appended: appended.video,
             channels: t.video_channels,
             latent: vec![1, t.video_channels, frames, rows, cols],
             layout: video_tokens,
@@ -70,7 +80,7 @@ impl Recorder<'_> {
         };
         let audio = Extents {
             tokens: size.audio_tokens(),
-            appended: 0,
+            appended: appended.audio,
             channels: t.audio_channels,
             latent: vec![1, t.audio_channels / bins, size.audio_tokens(), bins],
             layout: audio_tokens,
@@ -98,20 +108,23 @@ impl Recorder<'_> {
             held_audio(b, size.audio_tokens(), size.carried_audio_tokens(frames), [channels / bins, bins])
         });
         let images = PerStream { video: (conditioning.held, hidden, bias), audio: (carried, None, None) };
+        let sounds = PerStream { video: None, audio: stage.reference_sound() };
         let extents = self.extents(stage, size);
-        let streams = STREAMS.zip(extents).zip(stage.roles).zip(images);
-        streams.map(|(((name, of), role), (held_images, hidden, bias))| {
+        let streams = STREAMS.zip(extents).zip(stage.roles).zip(images.zip(sounds));
+        streams.map(|(((name, of), role), ((held_images, hidden, bias), sound))| {
             if role == StreamRole::Absent {
                 return None;
             }
-            let one_class = || one_class(b, &format!("{name}.class"), of.tokens);
+            let one_class = || one_class(b, &format!("{name}.class"), of.tokens + of.appended);
             // What the stream is given as, in tokens.
-            let asked = scale.is_some() || has_region || role == StreamRole::Frozen;
+            let asked = scale.is_some() || has_region || role.is_held();
             let initial = asked.then(|| of.initial(b, name));
-            if let (StreamRole::Frozen, Some(start)) = (role, initial) {
+            let own = initial.filter(|_| stage.begins_from_reference_sound());
+            let reference = sound.map(|_| own.unwrap_or_else(|| of.reference(b, name)));
+            if let (true, Some(start)) = (role.is_held(), initial) {
                 return Some(Track {
                     name,
-                    start,
+                    start: reference.map_or(start, |reference| b.concat(&[start, reference])),
                     class: one_class(),
                     held: None,
                     frozen: true,
@@ -134,6 +147,7 @@ impl Recorder<'_> {
                 let region = Region::new(b, name);
                 Some(region.held(b, &format!("{name}.region"), &of.spans, initial))
             });
+            let held_to = held_to.or_else(|| Some(held_behind(b, name, of.tokens, reference?)));
             let begun = |Held { class, mask, clean }| b.round(held(b, start, clean, mask, class));
             Some(Track {
                 name,

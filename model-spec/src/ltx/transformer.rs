@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::attention::{Places, gated, perturbed};
+use super::attention::{Group, Places, gated, perturbed};
 use super::config::{Heads, Transformer};
 use super::feed_forward::feed_forward;
 use super::modulation::{AUDIO, BlockSums, Names, Rows, VIDEO, modulation};
@@ -205,7 +205,7 @@ fn self_and_text(
     b: &Builder,
     eps: f32,
     s: &StreamInBlock<'_>,
-    rope: Option<(&Rotary, &[usize])>,
+    rope: Option<(&Rotary, &[Group])>,
     x: Value,
 ) -> Value {
     let Common { prefix, heads, class, bias, .. } = *s.common;

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::ltx::guidance::Guidance;
-use crate::ltx::recipe::{Adapter, Item, Recipe, Reference, Stage, StageLevels, StreamRole};
+use crate::ltx::recipe::{Adapter, Attention, Item, Recipe, Reference, Stage, StageLevels, StreamRole};
 use crate::ltx::recipes::RECIPES;
 use crate::ltx::solver::Solver;
 
@@ -33,6 +33,8 @@ struct ReferenceField {
     temporal_scale: usize,
     #[serde(default)]
     attention: bool,
+    #[serde(default)]
+    mask: bool,
 }
 
 fn one() -> usize {
@@ -41,8 +43,13 @@ fn one() -> usize {
 
 impl ReferenceField {
     fn reference(&self) -> Reference {
-        let Self { downscale, temporal_scale, attention } = *self;
-        Reference { downscale, temporal_scale, weighed: attention }
+        let Self { downscale, temporal_scale, attention, mask } = *self;
+        let attention = match (attention, mask) {
+            (_, true) => Attention::Masked,
+            (true, false) => Attention::Uniform,
+            (false, false) => Attention::Full,
+        };
+        Reference { downscale, temporal_scale, attention }
     }
 }
 
@@ -79,8 +86,12 @@ const SOLVERS: [(&str, Solver); 4] = [
 ];
 
 /// What a stage does with a stream, by the names that files give it.
-const ROLES: [(&str, StreamRole); 3] =
-    [("denoised", StreamRole::Denoised), ("frozen", StreamRole::Frozen), ("absent", StreamRole::Absent)];
+const ROLES: [(&str, StreamRole); 4] = [
+    ("denoised", StreamRole::Denoised),
+    ("frozen", StreamRole::Frozen),
+    ("kept", StreamRole::Kept),
+    ("absent", StreamRole::Absent),
+];
 
 /// How many times smaller or slower than the clip a reference may be.
 const SCALES: std::ops::RangeInclusive<usize> = 1..=16;

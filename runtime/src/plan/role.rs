@@ -34,7 +34,7 @@ pub enum Role {
     /// How strongly a reference video holds its tokens: 0 to 1, which it is unless a request says another.
     ReferenceStrength { number: u32 },
     /// How strongly the tokens of a reference video and the clip's attend to each other: 0 to 1, which it is unless a request
-    /// says another.
+    /// says another; for all of them, or for each latent cell, [frames, rows, columns].
     ReferenceAttention { number: u32 },
     /// Where the part of a stream (`v` or `a`) begins that is made anew, in seconds of the clip.
     RegionStart { stream: Text },

@@ -13,6 +13,11 @@ use crate::terminal;
 /// How far rates may be apart that are the same: 23.976 and 24 are.
 const SAME_RATE: f64 = 0.0015;
 
+/// Whether two rates, in frames a second, are the same.
+pub(in crate::commands) fn same_rate(have: f64, want: f64) -> bool {
+    (have / want - 1.0).abs() <= SAME_RATE
+}
+
 /// The nearest numbers of frames that a plan may have: at most `frames`, and more.
 pub(super) fn legal_frames(frames: usize) -> [usize; 2] {
     let below = frames.saturating_sub(1) / TIME * TIME + 1;
@@ -56,7 +61,7 @@ pub(super) fn check(
             "{path} does not fit plan {name}\n  want  {want}\n  have  {have}\n  help  {help}{build}"
         )))
     };
-    if (footage.fps() / takes.fps - 1.0).abs() > SAME_RATE {
+    if !same_rate(footage.fps(), takes.fps) {
         return refused(
             format!("{} frames a second", video.fps),
             format!("{} frames a second", takes.fps),

@@ -11,6 +11,8 @@ use zoetrope_runtime::plan::{Facts, Plan, Port, Role};
 
 use super::ask::{self, Ask, named};
 use super::build::{Build, Shape};
+pub(in crate::commands) use footage::same_rate;
+
 use crate::failure::Failure;
 use crate::media::{AUDIO_RATES, Footage, SAMPLE_RATE, Sound, SourceError};
 use crate::tensors::{Named, Tensor};
@@ -147,11 +149,22 @@ impl GivenArgs {
         Ok(footage)
     }
 
-    /// Whether a run of `plan` takes what is given, and all that it takes is there.
+    /// The file whose sound a run takes, where the clip follows `reference`.
+    fn sound_of<'p>(&'p self, reference: Option<&'p Path>) -> Option<&'p Path> {
+        self.audio.as_deref().or(self.video.as_deref()).or(reference)
+    }
+
+    /// Whether a run of `plan` takes the sound of `reference`, the video that the clip follows.
+    pub fn hears_reference(&self, plan: &Plan, reference: Option<&Path>) -> bool {
+        Wants::of(plan).sound && reference.is_some() && self.sound_of(None).is_none()
+    }
+
+    /// Whether a run of `plan` takes what is given, and all that it takes is there; `reference` is the video that the clip
+    /// follows.
     ///
     /// # Errors
     /// Names what is too much, or missing.
-    pub fn check(&self, plan: &Plan) -> Result<(), Failure> {
+    pub fn check(&self, plan: &Plan, reference: Option<&Path>) -> Result<(), Failure> {
         ask::check(plan, &self.asks())?;
         let (wants, named) = (Wants::of(plan), named(plan));
         let missing =
@@ -159,7 +172,7 @@ impl GivenArgs {
         if wants.footage.is_some() && self.video.is_none() {
             return missing("a video", "--video FILE");
         }
-        if wants.sound && self.audio.is_none() && self.video.is_none() {
+        if wants.sound && self.sound_of(reference).is_none() {
             return missing("a sound", "--audio FILE");
         }
         if !wants.spans.is_empty() && self.extend.is_none() && (self.start.is_none() || self.end.is_none()) {
@@ -178,7 +191,7 @@ impl GivenArgs {
     ///
     /// # Errors
     /// A file that cannot be used, or is of another rate, size or length than the plan's clip.
-    pub fn open(&self, plan: &Plan) -> Result<Given, Failure> {
+    pub fn open(&self, plan: &Plan, reference: Option<&Path>) -> Result<Given, Failure> {
         let (wants, facts) = (Wants::of(plan), &plan.facts);
         let clip = f64::from(facts.frames) / facts.fps;
         let Shape { frames, fps, .. } = wants.footage.unwrap_or_else(|| Shape::of_plan(facts));
@@ -201,7 +214,8 @@ impl GivenArgs {
             given.footage = Some((footage, first));
         }
         if wants.sound || (wants.keeps_sound && given.footage.is_some()) {
-            given.sound = self.sound(&wants, plan)?.map(|sound| sound.delayed(silence).part(0.0, clip));
+            given.sound =
+                self.sound(&wants, plan, reference)?.map(|sound| sound.delayed(silence).part(0.0, clip));
         }
         for (stream, ports) in &wants.spans {
             // A sound that is not there is made from its beginning to its end.
@@ -213,11 +227,10 @@ impl GivenArgs {
     }
 
     /// The sound, from where the clip begins; `None` where there is none, and all of it is made.
-    fn sound(&self, wants: &Wants, plan: &Plan) -> Result<Option<Sound>, Failure> {
+    fn sound(&self, wants: &Wants, plan: &Plan, reference: Option<&Path>) -> Result<Option<Sound>, Failure> {
         let facts = &plan.facts;
         let clip = f64::from(facts.frames) / facts.fps;
-        let Some(path) = &self.audio else {
-            let Some(video) = &self.video else { return Ok(None) };
+        if let (None, Some(video)) = (&self.audio, &self.video) {
             return match opened_sound(video) {
                 Ok(sound) => Ok(Some(sound)),
                 Err(error) if error.is_missing() && !wants.sound => Ok(None),
@@ -230,7 +243,8 @@ impl GivenArgs {
                 }
                 Err(error) => Err(error.into()),
             };
-        };
+        }
+        let Some(path) = self.sound_of(reference) else { return Ok(None) };
         let sound = opened_sound(path)?;
         let part = sound.part(self.audio_start, clip);
         // The last latent is complete a little before the clip's end.

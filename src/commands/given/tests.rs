@@ -39,7 +39,7 @@ fn fixture(name: &str) -> String {
 
 fn refused(plan: &Plan, line: &[&str], words: &[&str]) {
     let given = args(line);
-    let error = given.check(plan).and_then(|()| given.open(plan).map(|_| ())).unwrap_err();
+    let error = given.check(plan, None).and_then(|()| given.open(plan, None).map(|_| ())).unwrap_err();
     assert_eq!(error.kind as u8, 2, "{error}");
     assert!(words.iter().all(|word| error.message.contains(word)), "{words:?} are not in: {error}");
 }
@@ -52,7 +52,7 @@ fn a_plan_says_what_it_takes() {
     let fits = ["takes no video", "'pipeline = \"retake\"'", "'height = 64'", "'frames = 9'", "'fps = 25'"];
     refused(&plain, &["--video", &clip], &fits);
     refused(&plain, &["--start", "1", "--end", "2"], &["takes no part of a clip"]);
-    args(&[]).check(&plain).unwrap();
+    args(&[]).check(&plain, None).unwrap();
     let sung = plan("audio-to-video", 9);
     refused(&sung, &[], &["wants a sound", "--audio FILE"]);
     refused(&sung, &["--video", &clip], &["takes no video"]);
@@ -73,7 +73,7 @@ fn a_video_fits_the_plan() {
     let (clip, span) = (fixture("b-frames.mp4"), ["--start", "0.1", "--end", "0.2"]);
     let line = |more: &[&'static str]| [&["--video", clip.as_str()], more].concat();
     // Four frames too many are left out, and 48 rows are scaled to 64.
-    let given = args(&line(&span)).open(&RETAKE).unwrap();
+    let given = args(&line(&span)).open(&RETAKE, None).unwrap();
     let frames = given.footage().unwrap()(64, 64);
     assert_eq!((frames.shape.as_slice(), given.spans.len()), (&[3, 9, 64, 64][..], 4));
     let sound = given.kept_sound().unwrap();
@@ -87,9 +87,9 @@ fn a_video_fits_the_plan() {
     );
     refused(&RETAKE, &line(&["--extend", "after"]), &["want  fewer than 9 frames"]);
     let ends = |given: &Given| given.spans.iter().map(|(_, at)| (at * 100.0).round()).collect::<Vec<_>>();
-    let after = args(&line(&["--extend", "after"])).open(&shorter).unwrap();
+    let after = args(&line(&["--extend", "after"])).open(&shorter, None).unwrap();
     assert_eq!(ends(&after), [52.0, 68.0, 52.0, 68.0]);
-    let before = args(&line(&["--extend", "before"])).open(&shorter).unwrap();
+    let before = args(&line(&["--extend", "before"])).open(&shorter, None).unwrap();
     assert_eq!(ends(&before), [0.0, 16.0, 0.0, 16.0]);
     // The sound moves with its video.
     let [left, _] = before.sound.as_ref().unwrap().channels();
@@ -124,7 +124,7 @@ fn a_video_that_is_enlarged_keeps_its_sound() {
         (plan("spatial-x1.5", [96, 96, 9, 25]), [64, 64], 0.36),
         (plan("temporal-x2", [64, 64, 17, 50]), [64, 64], 0.34),
     ] {
-        let read = given.open(&plan).unwrap();
+        let read = given.open(&plan, None).unwrap();
         let [width, height] = size;
         assert_eq!(read.footage().unwrap()(width, height).shape, [3, 9, height, width]);
         assert!(read.spectrogram().is_some() && read.spans().is_empty());
@@ -134,7 +134,7 @@ fn a_video_that_is_enlarged_keeps_its_sound() {
     }
     // The build of a plan that fits is said in the size of its clip.
     let refuses = |plan: &Plan, words: &[&str]| {
-        let error = given.open(plan).map(|_| ()).unwrap_err();
+        let error = given.open(plan, None).map(|_| ()).unwrap_err();
         assert!(words.iter().all(|word| error.message.contains(word)), "{words:?} are not in: {error}");
     };
     refuses(
@@ -153,8 +153,25 @@ fn a_sound_is_long_enough() {
     // 0.25 s are 6 frames; 0.36 s are wanted.
     refused(&sung, &["--audio", &flac], &["too short", "want  0.36 s", "have  0.25 s", "'frames = 1'"]);
     let clip = fixture("b-frames.mp4");
-    let given = args(&["--audio", &clip, "--audio-start", "0.1"]).open(&sung).unwrap();
+    let given = args(&["--audio", &clip, "--audio-start", "0.1"]).open(&sung, None).unwrap();
     assert!(given.footage().is_none() && given.spans().is_empty());
     assert_eq!(given.spectrogram().unwrap()(33).shape, [2, 33, 64]);
     refused(&sung, &["--audio", &clip, "--audio-start", "0.3"], &["too short", "from 0.3 s on"]);
+}
+
+/// A clip that follows a video hears it, unless another sound is given.
+#[test]
+fn a_dub_hears_its_reference() {
+    let (dub, clip) = (plan("dub", 9), fixture("b-frames.mp4"));
+    refused(&dub, &[], &["wants a sound"]);
+    let clip = Some(Path::new(&clip));
+    assert!(args(&[]).hears_reference(&dub, clip) && !args(&[]).hears_reference(&RETAKE, clip));
+    args(&[]).check(&dub, clip).unwrap();
+    let given = args(&[]).open(&dub, clip).unwrap();
+    assert!(given.footage().is_none() && given.sound.is_some());
+    let flac = fixture("sound.flac");
+    let other = args(&["--audio", &flac]);
+    assert!(!other.hears_reference(&dub, clip));
+    let error = other.open(&dub, clip).err().unwrap();
+    assert!(error.message.contains("sound.flac is too short"), "{error}");
 }

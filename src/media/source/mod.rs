@@ -3,6 +3,7 @@
 
 mod error;
 mod ffmpeg;
+mod mask;
 mod mp4;
 mod resample;
 mod sound;
