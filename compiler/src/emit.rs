@@ -58,6 +58,7 @@ pub fn emit(plan: &Plan, tables_file: &str) -> Result<Emitted> {
     let uses = quote! {
         use std::borrow::Cow;
         use zoetrope_runtime::plan::rows::*;
+        #[allow(unused_imports, reason = "not every plan has all of them")]
         use zoetrope_runtime::plan::{
             Buffer, Constant, Facts, Fetch, Item, Kernel, Launch, Levels, Lifetime, Loop, Number, Phase, Plan, Repeat, Role,
             Schedule, Segment, Solver, Source,

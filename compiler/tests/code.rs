@@ -51,7 +51,7 @@ fn what_is_emitted_is_rust() {
 #[test]
 fn emitted_names_are_imported() {
     let size = Size { width: 64, height: 64, frames: 9, fps: 24.0, stride: 1 };
-    for name in ["two-stage-hq", "retake-dev"] {
+    for name in ["two-stage-hq", "retake-dev", "upscale"] {
         let recipe = Recipe::named(name).unwrap();
         let target = Target { recipe, size, ..Target::preset("res-tiny").unwrap() };
         let rust = emit(&compile_target(&target, "".as_ref()).unwrap(), "plan.tables").unwrap().rust;

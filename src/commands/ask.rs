@@ -107,7 +107,7 @@ impl Ask<'_> {
                 others + usize::from(first && !replaced) <= keyframes
             }
             Ask::Sound => sound(plan),
-            Ask::Video { .. } => footage(plan).is_some() && hears(plan, 0),
+            Ask::Video { .. } => footage(plan).is_some(),
             Ask::Part => part(plan),
             Ask::References(count) => references(plan) == count,
             Ask::AttentionStrength => takes(plan, |role| matches!(role, Role::ReferenceAttention { .. })),
@@ -132,7 +132,7 @@ impl Ask<'_> {
                     |shape: Shape| Shape { width: 2 * shape.width, height: 2 * shape.height, ..shape };
                 (has("upscales no clip"), build.sized(Shape::of_file(path).map(twice)))
             }
-            Ask::Images { first, others } => self.images_refused(plan, first, others),
+            Ask::Images { first, others } => images_refused(plan, first, others),
             Ask::Sound => (has("takes no sound"), Build::like(plan, "audio-to-video")),
             Ask::Video { path, longer } => {
                 let build = of("retake", "retake-dev");
@@ -165,23 +165,24 @@ impl Ask<'_> {
             }
         }
     }
+}
 
-    fn images_refused(self, plan: &Plan, first: bool, others: usize) -> (String, Build) {
-        let room = images(plan);
-        let wanted = others + usize::from(first && !room.contains(&0));
-        if !plan.results().contains(&Role::Video) || room.is_empty() {
-            let guided = hears(plan, 1);
-            let build = Build::like(plan, if guided { "two-stage" } else { "distilled" });
-            let build = if others > 0 { build.with(format!("keyframes = {others}")) } else { build };
-            return (format!("{} takes no image", named(plan)), build);
-        }
-        let have = room.iter().filter(|number| **number > 0).count();
-        let what = format!(
-            "{} has room for {have} keyframes\n  want  {have} images for other frames than the first one\n  have  {wanted}",
-            named(plan)
-        );
-        (what, Build::again(plan, "ZOETROPE_KEYFRAMES", &wanted.to_string()))
+/// Of a plan that takes no images, or too few.
+fn images_refused(plan: &Plan, first: bool, others: usize) -> (String, Build) {
+    let room = images(plan);
+    let wanted = others + usize::from(first && !room.contains(&0));
+    if !plan.results().contains(&Role::Video) || room.is_empty() {
+        let guided = hears(plan, 1);
+        let build = Build::like(plan, if guided { "two-stage" } else { "distilled" });
+        let build = if others > 0 { build.with(format!("keyframes = {others}")) } else { build };
+        return (format!("{} takes no image", named(plan)), build);
     }
+    let have = room.iter().filter(|number| **number > 0).count();
+    let what = format!(
+        "{} has room for {have} keyframes\n  want  {have} images for other frames than the first one\n  have  {wanted}",
+        named(plan)
+    );
+    (what, Build::again(plan, "ZOETROPE_KEYFRAMES", &wanted.to_string()))
 }
 
 /// A plan that follows so many references, which the published adapters want in half the size.

@@ -6,21 +6,30 @@ use std::path::{Path, PathBuf};
 
 use zoetrope::commands::{Cli, parse_from};
 use zoetrope::media::{Footage, Mp4Writer, Sound};
+use zoetrope::tensors::load;
 use zoetrope_compiler::frontend::compile_target;
 use zoetrope_model_spec::target::Target;
 use zoetrope_runtime::plan::Plan;
 
-fn plan(upscaler: &str, [width, height, frames, fps]: [usize; 4]) -> Plan {
-    let text = format!(
+use crate::{stderr, text, zoetropec};
+
+fn fields(upscaler: &str, [width, height, frames, fps]: [usize; 4]) -> String {
+    format!(
         "width = {width}\nheight = {height}\nframes = {frames}\nfps = {fps}\npipeline = \"upscale\"\n\
          upscaler = \"{upscaler}\"\ndtype = \"bf16\"\nmodel = \"demo\"\n"
-    );
-    compile_target(&Target::parse("larger", &text).unwrap(), "".as_ref()).unwrap()
+    )
 }
 
+fn plan(upscaler: &str, shape: [usize; 4]) -> Plan {
+    let target = Target::parse("larger", &fields(upscaler, shape)).unwrap();
+    compile_target(&target, "".as_ref()).unwrap()
+}
+
+/// Upscales a clip, and leaves its latents in a folder beside it.
 fn upscaled(clip: &Path, out: &Path, plan: &Plan) {
     let args = ["zoetrope", "upscale", "-q", "--device", "cpu", "-o"].map(OsString::from);
-    let args = args.into_iter().chain([out.into(), clip.into()]);
+    let dump = ["--dump".into(), out.with_extension("").into()];
+    let args = args.into_iter().chain([out.into(), clip.into()]).chain(dump);
     let cli: Cli = parse_from(args).unwrap_or_else(|error| panic!("{error}"));
     let tiny = zoetrope_generated::PLANS[0];
     // Of two plans it takes the one that enlarges.
@@ -68,4 +77,14 @@ fn a_clip_is_enlarged_and_keeps_its_sound() {
     upscaled(&at("silent.mp4"), &at("large.mp4"), &plan("spatial-x2", [128, 128, 9, 25]));
     assert_eq!(Footage::open(&at("large.mp4"), 100).unwrap().frames(), 9);
     assert!(Sound::open(&at("large.mp4")).unwrap_err().is_missing());
+
+    // The compiler's command makes the same of it, before frames are coded.
+    let (target, outputs) = (at("larger.toml"), at("run.safetensors"));
+    fs::write(&target, fields("spatial-x1.5", [96, 96, 9, 25])).unwrap();
+    let args = ["eval", text(&target), "run", "--video", text(&clip), "--outputs", text(&outputs)];
+    let output = zoetropec(&args);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let (run, dump) = (load(&outputs).unwrap(), load(&at("spatial-x1.5/upscale.safetensors")).unwrap());
+    assert_eq!(run["video"].shape, [9, 96, 96, 3]);
+    assert!(run["upscaled.v.latent"] == dump["upscaled.v.latent"]);
 }
