@@ -21,6 +21,8 @@ use zoetrope_test_support::mp4::Read;
 use zoetrope_test_support::seen::Picture;
 
 const CARRIED: usize = 9;
+/// Frames, and tokens of sound, from one window to the next.
+const APART: usize = 16;
 const FPS: f64 = 25.0;
 /// Samples of a token of sound.
 const TOKEN: usize = 1920;
@@ -163,43 +165,58 @@ fn seams(steps: &[f64], apart: usize, overlap: usize) -> [f64; 2] {
     [mean(seam.iter().copied()) / mean(inside.iter().copied()), largest(&seam) / largest(&inside)]
 }
 
+/// What two windows made of the same latents: how near frames are, in decibels, and the share of the power of each token
+/// of sound in which they differ.
+fn agreement(windows: &[(Vec<u8>, Vec<f32>)]) -> (Vec<f64>, Vec<f64>) {
+    let bytes = 256 * 192 * 3 / 2;
+    let picture =
+        |planes: &[u8], frame: usize| Picture::of_planes(&planes[frame * bytes..][..bytes], 256, 192);
+    let pairs: Vec<_> = windows.windows(2).collect();
+    let psnr = |frame: usize| {
+        let of = |pair: &&[(Vec<u8>, Vec<f32>)]| {
+            picture(&pair[0].0, APART + frame).psnr(&picture(&pair[1].0, frame))
+        };
+        mean(pairs.iter().map(of))
+    };
+    let share = |token: usize| {
+        let both = pairs.iter().flat_map(|pair| {
+            let (old, new) = (&pair[0].1[(APART + token) * TOKEN..], &pair[1].1[token * TOKEN..]);
+            old.iter().zip(new).take(TOKEN).map(|(old, new)| (f64::from(*old), f64::from(*new)))
+        });
+        let [error, power] = both.fold([0.0, 0.0], |[error, power], (old, new)| {
+            [error + (old - new).powi(2), power + old.powi(2)]
+        });
+        error / power.max(1e-12)
+    };
+    ((0..CARRIED).map(psnr).collect(), (0..8).map(share).collect())
+}
+
 #[test]
 fn seams_are_not_seen_and_not_heard() {
     if !asks_for_long("clips of 30 and 60 seconds") {
         return;
     }
-    let pixels = 256 * 192;
+    let mut measured = Vec::new();
     for (seconds, prompt) in [(30.0, PROMPT), (60.0, CIRCLE)] {
         let made = DEMO.with_windows(&[prompt], (seconds * FPS) as usize);
         let frames = made.file.frames();
         assert_eq!(frames.len(), (seconds * FPS) as usize);
         let [left, _] = made.file.sound();
-        let picture = seams(&steps_of_frames(&frames, pixels), 25 - CARRIED, CARRIED);
-        let sound = seams(&steps_of_sound(&left), 64, 33);
-        println!(
-            "{seconds} s: {} windows, seams of frames {picture:.3?}, of sound {sound:.3?}",
-            made.windows.len()
-        );
-        // What two windows made of the same latents.
-        let bytes = pixels * 3 / 2;
-        let of =
-            |planes: &[u8], frame: usize| Picture::of_planes(&planes[frame * bytes..][..bytes], 256, 192);
-        let pairs: Vec<_> = made.windows.windows(2).collect();
-        for frame in 0..CARRIED {
-            let psnr = pairs.iter().map(|pair| of(&pair[0].0, 16 + frame).psnr(&of(&pair[1].0, frame)));
-            println!("  frame {frame}: {:.1} dB", mean(psnr.collect::<Vec<_>>().into_iter()));
-        }
-        for token in 0..8 {
-            let apart = |pair: &&[(Vec<u8>, Vec<f32>)]| {
-                let (old, new) = (&pair[0].1[(16 + token) * TOKEN..], &pair[1].1[token * TOKEN..]);
-                let both = old.iter().zip(new).take(TOKEN);
-                let (error, power) = both.fold((0.0, 0.0), |(error, power), (a, b)| {
-                    (error + f64::from(a - b).powi(2), power + f64::from(a * a))
-                });
-                (error, power)
-            };
-            let (error, power) = pairs.iter().map(apart).fold((0.0, 0.0), |s, x| (s.0 + x.0, s.1 + x.1));
-            println!("  token {token}: {:.4} of the power", error / power.max(1e-12));
-        }
+        let picture = seams(&steps_of_frames(&frames, 256 * 192), APART, CARRIED);
+        let sound = seams(&steps_of_sound(&left), 4 * APART, 33);
+        let (psnr, shares) = agreement(&made.windows);
+        println!("{prompt}: {seconds} s, {} windows", made.windows.len());
+        println!("  steps at seams over others, mean and largest: frames {picture:.3?}, sound {sound:.3?}");
+        println!("  frames of two windows, dB: {psnr:.1?}");
+        println!("  tokens of sound of two windows, share of the power that differs: {shares:.3?}");
+        measured.push((picture, sound, psnr, shares));
+    }
+    for (picture, sound, psnr, shares) in measured {
+        assert!(picture.iter().all(|ratio| *ratio < 1.3), "{picture:?}");
+        assert!((0.7..1.3).contains(&sound[0]) && sound[1] < 1.3, "{sound:?}");
+        // The decoder itself reaches 28 dB (docs/demo.md).
+        assert!(psnr.iter().all(|psnr| *psnr > 34.0), "{psnr:?}");
+        // Where one window goes over into the other.
+        assert!(shares[3..5].iter().all(|share| *share < 0.2), "{shares:?}");
     }
 }
