@@ -31,6 +31,7 @@ fn target(width: usize, height: usize, frames: usize) -> Target {
         model: Model::Ltx23,
         vram: None,
         preview: false,
+        enhance: None,
         attention_mask: false,
         skip: Skip::default(),
     }

@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
 use clap::Args;
+use zoetrope_runtime::Executor;
 #[cfg(feature = "cuda")]
 use zoetrope_runtime::cuda::{Cuda, Supply};
 use zoetrope_runtime::plan::Plan;
 
 use super::adapters::adapted;
 use super::clip::ClipWriter;
+use super::enhance::{Chat, EnhanceArgs};
 use super::given::GivenArgs;
 use super::guidance::GuidanceArgs;
 use super::images::ImageArgs;
@@ -29,10 +31,11 @@ use crate::device::{Chosen, Device};
 use crate::failure::Failure;
 use crate::output::Inputs;
 use crate::progress::Progress;
-use crate::run::{Request, noise_slots, run};
+use crate::run::{Finished, Request, noise_slots, run};
 use crate::session::Session;
 use crate::tensors::{self, Named};
 use crate::terminal;
+use crate::tokenize::Tokenizer;
 
 /// Make a clip from a prompt
 #[derive(Args, Debug)]
@@ -67,6 +70,8 @@ pub struct Generate {
     #[arg(short, long)]
     quiet: bool,
     #[command(flatten)]
+    enhance: EnhanceArgs,
+    #[command(flatten)]
     images: ImageArgs,
     #[command(flatten)]
     given: GivenArgs,
@@ -99,6 +104,7 @@ impl Generate {
         self.guidance.check(plan)?;
         self.given.check(plan)?;
         self.references.check(plan)?;
+        let asking = self.enhance.open(plan, self.images.any())?;
         let prompt = self.prompt.text()?;
         let facts = &plan.facts;
         let metadata = [
@@ -109,7 +115,7 @@ impl Generate {
             ),
         ];
         // All that will be written is tried first: nobody wants to hear after minutes of work that it has no place.
-        let writer = ClipWriter::new(plan, &metadata)?;
+        let mut writer = ClipWriter::new(plan, &metadata)?;
         let mut outputs = Outputs::open(
             plan,
             (writer.format(), writer.likely_bytes()),
@@ -133,9 +139,10 @@ impl Generate {
         let adapters = self.adapters.open(plan, Merge::Exact)?;
         let weights = adapted(&adapters, &files, plan)?;
         let tokenizer = files.tokenizer()?;
+        let chat = asking.chat(plan, tokenizer, &prompt)?;
         let encoded = tokenizer.encode(&prompt)?;
         let negative = self.guidance.negative(plan, tokenizer)?;
-        if encoded.tokens > encoded.input_ids.len() {
+        if chat.is_none() && encoded.tokens > encoded.input_ids.len() {
             let (tokens, limit) = (encoded.tokens, encoded.input_ids.len());
             terminal::note(format_args!("the prompt has {tokens} tokens; only the first {limit} are used"));
         }
@@ -156,28 +163,31 @@ impl Generate {
                 .chain(references.strengths())
                 .collect(),
         };
+        let say = if outputs.clip.is_stream() { terminal::line } else { terminal::info };
         let mut watch = Previews { progress: &mut progress, file: outputs.preview.take() };
         let mut keep = |phase: &str, left: &Named| {
             outputs.keep(phase, left);
             Ok(())
         };
+        let work = Work { chat, tokenizer, request, watch: &mut watch, keep: &mut keep, say };
         let finished = match chosen {
-            Chosen::Cpu => {
-                let mut session = Session::new(plan, &weights)?;
-                run(&mut session, &request, &mut watch, &mut keep)
-            }
+            Chosen::Cpu => work.done(&mut Session::new(plan, &weights)?),
             #[cfg(feature = "cuda")]
             Chosen::Card(card, code) => {
                 let mut cuda = Cuda::new(card, plan, code, &Embedded, Supply::Files(&weights))?;
                 cuda.set_mode(mode());
-                run(&mut Session::on(cuda), &request, &mut watch, &mut keep)
+                work.done(&mut Session::on(cuda))
             }
         };
         progress.done();
         let contents = writer.contents();
-        let clip = writer.finish(&finished?, given.kept_sound().as_ref())?;
+        let (finished, better) = finished?;
+        if let Some(better) = &better {
+            writer.set_metadata("comment", better);
+            writer.set_metadata("original_prompt", &prompt);
+        }
+        let clip = writer.finish(&finished, given.kept_sound().as_ref())?;
         outputs.clip.finish(clip.bytes(), &|out| clip.write(out))?;
-        let say = if outputs.clip.is_stream() { terminal::line } else { terminal::info };
         if facts.model == "demo" {
             say(
                 "note: the demo model is a toy that knows a few shapes and motions (docs/demo.md); the weights of LTX-2.3 \
@@ -194,7 +204,45 @@ impl Generate {
         let more = [self.noise.as_deref(), self.prompt.file()];
         let model = self.model.paths().chain(self.adapters.paths()).chain(self.images.paths());
         let model = model.chain(self.given.paths()).chain(self.references.paths());
+        let model = model.chain(self.enhance.paths());
         Inputs::of(model.chain(more.into_iter().flatten()))
+    }
+}
+
+/// What an executor is to do.
+struct Work<'w, 'p> {
+    chat: Option<Chat>,
+    tokenizer: &'w Tokenizer,
+    request: Request<'w>,
+    watch: &'w mut Previews<'p>,
+    keep: &'w mut dyn FnMut(&str, &Named) -> zoetrope_runtime::Result<()>,
+    /// Prints a line of the result.
+    say: fn(&str),
+}
+
+impl Work<'_, '_> {
+    /// What a run leaves, and the prompt that was written for it, if there is one.
+    fn done<'a, E: Executor<'a>>(
+        self,
+        session: &mut Session<E>,
+    ) -> Result<(Finished, Option<String>), Failure> {
+        let Work { chat, tokenizer, request, watch, keep, say } = self;
+        let better = match &chat {
+            Some(chat) => chat.answer(session, tokenizer, request.seed, watch)?,
+            None => None,
+        };
+        let Some(text) = better else {
+            if chat.is_some() {
+                let nothing = || terminal::note("the text encoder wrote nothing: the prompt stays as it is");
+                watch.progress.aside(nothing);
+            }
+            return Ok((run(session, &request, watch, keep)?, None));
+        };
+        watch.progress.aside(|| say(&format!("prompt: {text}")));
+        let encoded = tokenizer.encode(&text)?;
+        let prompts = [&encoded].into_iter().chain(request.prompts.iter().copied().skip(1)).collect();
+        let request = Request { prompts, ..request };
+        Ok((run(session, &request, watch, keep)?, Some(text)))
     }
 }
 

@@ -93,6 +93,11 @@ impl ImageArgs {
         self.image.iter().map(|given| given.path.as_path())
     }
 
+    /// Whether there are some.
+    pub fn any(&self) -> bool {
+        !self.image.is_empty()
+    }
+
     /// The one image that is given, as a clip of one frame: [1, 3, 1, height, width] in -1..1.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ pub mod budgets;
 mod choose;
 pub mod clip;
 pub mod demo_model;
+mod enhance;
 pub mod eval;
 pub mod generate;
 mod given;

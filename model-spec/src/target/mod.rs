@@ -1,8 +1,9 @@
 //! Targets: what one plan is compiled for.
 
+mod fields;
 mod stages;
 
-use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -13,6 +14,7 @@ use crate::ltx::config::{TEXT_TOKENS, Transformer};
 use crate::ltx::recipe::Recipe;
 use crate::ltx::sizes::{Size, TIME};
 use crate::ltx::skip::Skip;
+use fields::{EnhanceField, ModelField};
 use stages::{GuidanceField, StageField};
 
 /// Where a target's dimensions come from.
@@ -45,6 +47,8 @@ pub struct Target {
     pub vram: Option<u64>,
     /// Whether every denoising step leaves a frame that shows how far the clip is.
     pub preview: bool,
+    /// Tokens of the chat in which the text encoder writes a better prompt, where a run can have one.
+    pub enhance: Option<usize>,
     /// Whether `velocity` takes weights of the video's self-attention.
     pub attention_mask: bool,
     /// What the pass of `velocity` skips.
@@ -105,6 +109,8 @@ pub struct Preset {
 const MAX_SIDE: usize = 1 << 14;
 /// The most keyframes that a target may have room for.
 pub const MAX_KEYFRAMES: usize = 32;
+/// How many tokens a chat may have.
+const ENHANCE: RangeInclusive<usize> = 64..=1 << 15;
 const MAX_FRAMES: usize = (1 << 14) + 1;
 const MAX_VRAM: u64 = 1 << 40;
 
@@ -122,6 +128,7 @@ struct File {
     model: ModelField,
     vram: Option<String>,
     preview: Option<bool>,
+    enhance: Option<EnhanceField>,
     attention_mask: Option<bool>,
     keyframes: Option<usize>,
     #[serde(default)]
@@ -129,20 +136,6 @@ struct File {
     guidance: Option<GuidanceField>,
     #[serde(default)]
     stage: Vec<StageField>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum ModelField {
-    Named(String),
-    Files(BTreeMap<String, Paths>),
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Paths {
-    One(PathBuf),
-    Several(Vec<PathBuf>),
 }
 
 impl Target {
@@ -159,6 +152,7 @@ impl Target {
             model: p.model.clone(),
             vram: None,
             preview: false,
+            enhance: None,
             attention_mask: false,
             skip: Skip::default(),
         })
@@ -189,7 +183,7 @@ impl Target {
         if let Some(keyframes) = file.keyframes {
             recipe.with_keyframes(keyframes);
         }
-        let model = model(file.model).unwrap_or_else(|problem| {
+        let model = file.model.model().unwrap_or_else(|problem| {
             problems.push(problem);
             Model::Demo
         });
@@ -205,6 +199,7 @@ impl Target {
             model,
             vram,
             preview: file.preview.unwrap_or(false),
+            enhance: file.enhance.and_then(EnhanceField::tokens),
             attention_mask: file.attention_mask.unwrap_or(false),
             skip: file.skip,
         };
@@ -288,6 +283,10 @@ impl Target {
         if self.text_tokens == 0 || self.text_tokens > 1 << 16 {
             out.push(format!("text_tokens is {}; wanted 1 to 65536", self.text_tokens));
         }
+        if let Some(tokens) = self.enhance.filter(|tokens| !ENHANCE.contains(tokens)) {
+            let (least, most) = (ENHANCE.start(), ENHANCE.end());
+            out.push(format!("enhance is {tokens}; wanted true, or {least} to {most} tokens"));
+        }
         if self.recipe.keyframes() > MAX_KEYFRAMES {
             out.push(format!("keyframes is {}; wanted 0 to {MAX_KEYFRAMES}", self.recipe.keyframes()));
         }
@@ -314,43 +313,10 @@ pub fn parse_vram(text: &str) -> Result<u64, String> {
     })
 }
 
-fn model(field: ModelField) -> Result<Model, String> {
-    match field {
-        ModelField::Named(name) => match name.as_str() {
-            "ltx-2.3-22b" => Ok(Model::Ltx23),
-            "demo" => Ok(Model::Demo),
-            _ => Err(format!("model is {name:?}; wanted \"ltx-2.3-22b\", \"demo\" or a table of files")),
-        },
-        ModelField::Files(mut files) => {
-            let mut take = |key: &str| match files.remove(key) {
-                Some(Paths::One(path)) => Ok(vec![path]),
-                Some(Paths::Several(paths)) if !paths.is_empty() => Ok(paths),
-                Some(Paths::Several(_)) => Err(format!("model's {key} names no file")),
-                None => {
-                    Err(format!("model has no {key}; wanted checkpoint, text_encoder and spatial_upscaler"))
-                }
-            };
-            let one = |key: &str, mut paths: Vec<PathBuf>| match (paths.pop(), paths.is_empty()) {
-                (Some(path), true) => Ok(path),
-                _ => Err(format!("model's {key} names several files; only a checkpoint is split")),
-            };
-            let model = Model::Files {
-                checkpoint: take("checkpoint")?,
-                text_encoder: one("text_encoder", take("text_encoder")?)?,
-                spatial_upscaler: one("spatial_upscaler", take("spatial_upscaler")?)?,
-            };
-            match files.into_keys().next() {
-                Some(key) => {
-                    Err(format!("model has {key}; wanted checkpoint, text_encoder and spatial_upscaler"))
-                }
-                None => Ok(model),
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn text(changes: &[(&str, &str)]) -> String {
