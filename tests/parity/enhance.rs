@@ -1,4 +1,4 @@
-//! What the text encoder writes with a cache, against whole passes without one (tools/enhancement/make_golden.py).
+//! What the text encoder writes with a cache, against whole passes without one (tests/reference/write_enhancement.py).
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -6,7 +6,7 @@ answer is the one of rank t mod 5, because a model with random weights repeats t
 tokenizers, safetensors, and the small model of tests/fixtures/gamma (any run of `cargo test --test parity` leaves its
 folder `gemma-3-tiny` in the target folder).
 
-    python tools/enhancement/make_golden.py GEMMA_FOLDER OUT_FILE [--fixtures tests/fixtures/gamma]
+    python tests/reference/write_enhancement.py GEMMA_FOLDER OUT_FILE [--fixtures tests/fixtures/gamma]
 
 The hidden states of the model that is loaded here are first compared with those of the official code.
 """
