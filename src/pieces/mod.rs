@@ -4,7 +4,7 @@
 mod model_file;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::collections::{BTreeSet, BinaryHeap, HashMap};
 
 pub use model_file::pieces_of;
 
@@ -52,7 +52,7 @@ pub struct Pieces {
     bytes: Vec<Option<u32>>,
     unknown: u32,
     /// Pieces that are no text.
-    silent: HashSet<u32>,
+    silent: BTreeSet<u32>,
     count: u32,
     all: HashMap<String, u32>,
 }
@@ -69,7 +69,7 @@ impl Pieces {
             literal: HashMap::new(),
             bytes: vec![None; 256],
             unknown: 0,
-            silent: HashSet::new(),
+            silent: BTreeSet::new(),
             count: pieces.len() as u32,
             all: HashMap::new(),
         };

@@ -80,10 +80,10 @@ pub enum Role {
 impl Role {
     /// Whether the host writes it before every step, rather than once before the phase.
     pub fn per_step(&self) -> bool {
-        match self {
-            Role::Sigma | Role::Coefficients | Role::Holds | Role::StepSeed | Role::StepTensor => true,
-            Role::Token | Role::Place => true,
-            _ => false,
-        }
+        let of_step = matches!(
+            self,
+            Role::Sigma | Role::Coefficients | Role::Holds | Role::StepSeed | Role::StepTensor
+        );
+        of_step || matches!(self, Role::Token | Role::Place)
     }
 }

@@ -391,6 +391,18 @@ mod tests {
     }
 
     #[test]
+    fn room_to_enhance_a_prompt_is_said_or_counted() {
+        let parsed = |value: &str| Target::parse("my", &text(&[("enhance", value)])).map(|t| t.enhance);
+        assert_eq!(Target::parse("my", &text(&[])).map(|t| t.enhance), Ok(None));
+        assert_eq!(
+            (parsed("true"), parsed("false"), parsed("300")),
+            (Ok(Some(2048)), Ok(None), Ok(Some(300)))
+        );
+        assert!(parsed("63").unwrap_err().to_string().contains("enhance is 63; wanted true, or 64 to 32768"));
+        assert!(parsed("-1").is_err() && parsed("\"yes\"").is_err());
+    }
+
+    #[test]
     fn nonsense_is_refused_in_words() {
         for (key, value) in
             [("fps", "nan"), ("fps", "0"), ("dtype", "\"i32\""), ("model", "\"ltx-9\""), ("depth", "3")]
