@@ -237,6 +237,11 @@ impl Request {
             let shape: Vec<usize> = port.shape.iter().map(|d| *d as usize).collect();
             let name = port.name.as_ref();
             let given = match &port.role {
+                Role::Token | Role::Place => {
+                    let given = want(name, "[turns]".to_string()).cloned();
+                    request.ports.extend(given.map(|given| (name.to_string(), given)));
+                    None
+                }
                 Role::StepTensor => {
                     let wanted = [&["evaluations".to_string()][..], &texts(&shape)].concat().join(", ");
                     let given = want(name, format!("[{wanted}]")).cloned();

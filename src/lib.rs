@@ -3,7 +3,9 @@
 pub mod adapters;
 pub mod commands;
 pub mod demo;
+mod detokenize;
 pub mod device;
+pub mod enhance;
 pub mod eval;
 pub mod failure;
 pub mod finite;

@@ -18,7 +18,7 @@ pub struct Progress {
     bar: ProgressBar,
     lines: bool,
     said: String,
-    /// Operations of phases that only a run with an image has.
+    /// Operations of phases that not every run has, until they begin.
     optional: BTreeMap<String, u64>,
     /// Those of them that have begun in this window.
     begun: BTreeSet<String>,
@@ -35,7 +35,7 @@ impl Progress {
     /// For one run of `plan`, with so many guided steps if that is said; shows nothing when `quiet`.
     pub fn new(plan: &Plan, steps: Steps, quiet: bool) -> Progress {
         let (optional, always): (Vec<&Phase>, Vec<_>) =
-            plan.phases.iter().partition(|phase| phase.image.is_some());
+            plan.phases.iter().partition(|phase| phase.is_optional());
         let total = always.into_iter().map(|phase| cost(phase, steps)).sum();
         let optional = optional.into_iter().map(|phase| (phase.name.to_string(), cost(phase, steps)));
         let draws = terminal::draws();
@@ -73,6 +73,11 @@ impl Progress {
         self.bar.finish_and_clear();
     }
 
+    /// Says something beside the bar.
+    pub fn aside(&self, say: impl FnOnce()) {
+        self.bar.suspend(say);
+    }
+
     fn say(&mut self, text: String) {
         if self.lines && text != self.said {
             terminal::line(&text);
@@ -92,7 +97,7 @@ impl Watch for Progress {
         if segment == "finish" {
             return Ok(());
         }
-        let step = if turns > 1 { format!(" step {} of {turns}", turn + 1) } else { String::new() };
+        let step = if turns > 1 { format!(" {segment} {} of {turns}", turn + 1) } else { String::new() };
         let left = self.bar.eta().as_secs();
         let eta = if self.lines && left > 0 { format!(", about {left} s left") } else { String::new() };
         self.say(format!("{}{phase}{step}{eta}", self.window));

@@ -207,7 +207,7 @@ impl Request<'_> {
         for phase in plan.phases.iter().rev() {
             let wanted = |port: &Port| match port.slot.as_deref() {
                 Some(slot) => taken.contains(slot) || !inner.contains(slot),
-                None => port.role != Role::Preview,
+                None => !matches!(port.role, Role::Preview | Role::Logits),
             };
             if phase.outputs.iter().any(wanted) {
                 let slots = phase.inputs.iter().filter_map(|port| port.slot.as_deref());

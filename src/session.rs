@@ -1,6 +1,7 @@
 //! What runs the phases of an executor's plan and carries tensors in and out.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use zoetrope_runtime::plan::{Launch, Phase, Plan, Port, Repeat, Role, Segment};
 use zoetrope_runtime::{Cpu, Error, Executor, Observer, Pool, Result, Weights, replay};
@@ -111,10 +112,18 @@ impl<'a, E: Executor<'a>> Session<E> {
     ) -> Result<()> {
         let phase = self.phase(name)?;
         let mut feed = Feed::new(phase, inputs, sigmas, watch)?;
-        let first = self.loaded.as_deref() != Some(name);
-        self.loaded = Some(name.to_string());
-        replay(&mut self.executor, phase, first, &mut feed)?;
+        self.replay(phase, &mut feed)?;
         feed.show(&mut self.executor)
+    }
+
+    /// Runs a phase of the plan with somebody who hands in its inputs.
+    ///
+    /// # Errors
+    /// Whatever stops the replay.
+    pub fn replay(&mut self, phase: &'a Phase, observer: &mut impl Observer<E>) -> Result<()> {
+        let first = self.loaded.as_deref() != Some(&*phase.name);
+        self.loaded = Some(phase.name.to_string());
+        replay(&mut self.executor, phase, first, observer)
     }
 
     /// Makes a phase's weights resident, so that the next run of it reads no file.
@@ -211,7 +220,7 @@ impl<'a, E: Executor<'a>> Observer<E> for Feed<'_> {
         segment: &Segment,
         turn: u32,
         turns: u32,
-    ) -> Result<()> {
+    ) -> Result<ControlFlow<()>> {
         // Outside the steps the place of a step input belongs to other values.
         if segment.repeat == Repeat::Steps {
             for (port, bytes) in self.steps.get(turn as usize).into_iter().flatten() {
@@ -221,7 +230,8 @@ impl<'a, E: Executor<'a>> Observer<E> for Feed<'_> {
                 self.show(executor)?;
             }
         }
-        self.watch.boundary(&phase.name, &segment.name, turn, turns)
+        self.watch.boundary(&phase.name, &segment.name, turn, turns)?;
+        Ok(ControlFlow::Continue(()))
     }
 
     fn launched(&mut self, _number: u32, launch: &Launch) {

@@ -4,6 +4,7 @@ use zoetrope_model_spec::ltx::schedule;
 use zoetrope_model_spec::ltx::solver::{self, Draw, Evaluation};
 use zoetrope_runtime::plan::{Item, Launch, Levels, Phase, Port, Repeat, Role, Segment, Solver};
 
+use crate::enhance::MOST_TOKENS;
 use crate::tensors::{Named, Tensor};
 
 /// What a request says of denoising steps whose number a plan leaves open.
@@ -50,7 +51,7 @@ pub fn count(phase: &Phase, sigmas: &[f32]) -> usize {
 }
 
 /// What the ports of a phase that change with every step get, by evaluation. `given` are what they are made of, by their
-/// names: the seed of the request for a [`Role::StepSeed`], all rows for a [`Role::StepTensor`].
+/// names: the seed of the request for a [`Role::StepSeed`], all rows for a [`Role::StepTensor`], all tokens and their places.
 pub fn inputs(phase: &Phase, sigmas: &[f32], given: &Named) -> Vec<Named> {
     let ports: Vec<&Port> = phase.inputs.iter().filter(|port| port.role.per_step()).collect();
     let made = |number: usize, evaluation: &Evaluation| {
@@ -71,7 +72,20 @@ pub fn inputs(phase: &Phase, sigmas: &[f32], given: &Named) -> Vec<Named> {
         };
         ports.iter().filter_map(value).collect()
     };
+    if let Some(port) = ports.iter().find(|port| port.role == Role::Token) {
+        let turns = given.get(&*port.name).map_or(0, Tensor::elements);
+        return (0..turns).map(|turn| elements(&ports, given, turn)).collect();
+    }
     evaluations(phase, sigmas).iter().enumerate().map(|(number, one)| made(number, one)).collect()
+}
+
+/// What ports of one number each get before a turn that takes a token: element `turn` of what is given under their names.
+fn elements(ports: &[&Port], given: &Named, turn: usize) -> Named {
+    let element = |port: &&Port| {
+        let element = given.get(&*port.name)?.ints().get(turn).copied()?;
+        Some((port.name.to_string(), Tensor::int(&[1], vec![element])))
+    };
+    ports.iter().filter_map(element).collect()
 }
 
 /// The two words of a seed, of which the second one is another for every draw of a run.
@@ -96,9 +110,14 @@ fn row(all: &Tensor, number: usize, port: &Port) -> Tensor {
     Tensor::real(&shape, row)
 }
 
-/// How often a segment runs in one run of its phase; `steps` as in [`sigmas`].
+/// How often a segment runs in one run of its phase, at most where that depends on what is written; `steps` as in
+/// [`sigmas`].
 pub fn turns(phase: &Phase, segment: &Segment, steps: Steps) -> u64 {
-    if segment.repeat == Repeat::Steps { count(phase, &sigmas(phase, steps)) as u64 } else { 1 }
+    match segment.repeat {
+        Repeat::Load | Repeat::Once => 1,
+        Repeat::Steps if phase.writes() => MOST_TOKENS as u64,
+        Repeat::Steps => count(phase, &sigmas(phase, steps)) as u64,
+    }
 }
 
 /// Launches and operations of one run of a phase; `steps` as in [`sigmas`].

@@ -5,6 +5,7 @@ use std::path::Path;
 use zoetrope_model_spec::ltx::config::TEXT_TOKENS;
 use zoetrope_runtime::files::{FileError, TensorFile, decode, read_text};
 
+use crate::detokenize::joined;
 use crate::pieces::{Kind, Piece, Pieces, pieces_of};
 use crate::tokenizer_json;
 
@@ -163,23 +164,7 @@ impl Tokenizer {
     /// # Errors
     /// The library cannot tokenize the text.
     pub fn encode(&self, prompt: &str) -> Result<Encoded, TokenizeError> {
-        // What Python's `strip` drops: also the four separators that Unicode does not count as white space.
-        let prompt = prompt.trim_matches(|c: char| c.is_whitespace() || ('\x1c'..='\x1f').contains(&c));
-        let ids = match &self.splits {
-            Splits::Library(library) => {
-                let encoding = library.encode_fast(prompt, true);
-                encoding.map_err(|error| TokenizeError::Encode(error.to_string()))?.get_ids().to_vec()
-            }
-            Splits::Pieces(pieces) => [vec![BOS as u32], pieces.encode(prompt)].concat(),
-        };
-        // What stands around a prompt has numbers of its own in the file.
-        if let Some(id) = ids.iter().find(|id| **id > self.largest_id) {
-            return Err(TokenizeError::Encode(format!(
-                "tokenizer.json puts a token {id} there, which it lacks"
-            )));
-        }
-        // Numbers of a checked vocabulary fit.
-        let mut ids: Vec<i32> = ids.iter().map(|&id| id as i32).collect();
+        let mut ids = self.ids(stripped(prompt))?;
         if ids.first() != Some(&BOS) {
             ids.insert(0, BOS);
         }
@@ -191,6 +176,50 @@ impl Tokenizer {
         encoded.attention_mask[padding..].fill(1);
         Ok(encoded)
     }
+
+    /// The tokens of a text as it is, with the start token that the tokenizer puts in front, and nothing cut.
+    ///
+    /// # Errors
+    /// The library cannot tokenize the text.
+    pub fn ids(&self, text: &str) -> Result<Vec<i32>, TokenizeError> {
+        let ids = match &self.splits {
+            Splits::Library(library) => {
+                let encoding = library.encode_fast(text, true);
+                encoding.map_err(|error| TokenizeError::Encode(error.to_string()))?.get_ids().to_vec()
+            }
+            Splits::Pieces(pieces) => [vec![BOS as u32], pieces.encode(text)].concat(),
+        };
+        // What stands around a prompt has numbers of its own in the file.
+        if let Some(id) = ids.iter().find(|id| **id > self.largest_id) {
+            return Err(TokenizeError::Encode(format!(
+                "tokenizer.json puts a token {id} there, which it lacks"
+            )));
+        }
+        // Numbers of a checked vocabulary fit.
+        Ok(ids.iter().map(|&id| id as i32).collect())
+    }
+
+    /// The text of tokens, without special ones.
+    pub fn text(&self, ids: &[i32]) -> String {
+        let ids = ids.iter().map(|id| *id as u32);
+        match &self.splits {
+            Splits::Library(library) => {
+                let added = library.get_added_tokens_decoder();
+                let shown = ids.filter(|id| !added.get(id).is_some_and(|token| token.special));
+                let spelled: Vec<Option<String>> = shown.map(|id| library.id_to_token(id)).collect();
+                joined(spelled.iter().map(Option::as_deref))
+            }
+            Splits::Pieces(pieces) => {
+                let spelled = pieces.spelled();
+                joined(ids.map(|id| spelled.get(&id).copied()))
+            }
+        }
+    }
+}
+
+/// Without what Python's `strip` drops: also the four separators that Unicode does not count as white space.
+fn stripped(prompt: &str) -> &str {
+    prompt.trim_matches(|c: char| c.is_whitespace() || ('\x1c'..='\x1f').contains(&c))
 }
 
 /// Checks the numbers of the tokens that stand around every prompt.
@@ -254,6 +283,18 @@ mod tests {
         assert!(encoded.tokens > 3000);
         assert_eq!(encoded.input_ids[0], 2);
         assert_eq!(encoded.attention_mask, [1; TEXT_TOKENS]);
+    }
+
+    #[test]
+    fn tokens_become_their_text_again() {
+        let tokenizer = demo();
+        for text in ["A red fox, two  spaces.\n\nNext", "na\u{ef}ve \u{427}\u{430}\u{439}"] {
+            assert_eq!(tokenizer.text(&tokenizer.ids(text).unwrap()), text);
+        }
+        // The chat's own start token stands behind the tokenizer's; special tokens have no text.
+        let chat = tokenizer.ids("<bos><start_of_turn>user\nhi<end_of_turn>").unwrap();
+        assert_eq!(chat[..3], [2, 2, 105]);
+        assert_eq!(tokenizer.text(&chat), "user\nhi");
     }
 
     #[test]

@@ -32,6 +32,7 @@ fn target(width: usize, height: usize, frames: usize) -> Target {
         vram: None,
         decoder: VideoDecoder::Vae,
         preview: None,
+        enhance: None,
         attention_mask: false,
         skip: Skip::default(),
     }

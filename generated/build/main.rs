@@ -5,6 +5,7 @@
 //! repository root.
 //! `ZOETROPE_VRAM` is the memory of the card, such as 24GiB, of every target that names none.
 //! `ZOETROPE_PREVIEW=1` gives all of them previews.
+//! `ZOETROPE_ENHANCE=1` gives all of them room to enhance a prompt.
 //! `ZOETROPE_KEYFRAMES` gives all of them room for so many keyframes.
 //! `ZOETROPE_EMIT_DIR` names a folder that gets a readable copy.
 
@@ -21,12 +22,14 @@ use machine_code::MachineCode;
 
 use zoetrope_compiler::frontend::{compile_target, load_target};
 use zoetrope_model_spec::ltx::decode::VideoDecoder;
+use zoetrope_model_spec::ltx::enhance::CHAT_TOKENS;
 use zoetrope_model_spec::target::{MAX_KEYFRAMES, PRESETS, Target, parse_vram};
 
 fn main() {
     println!("cargo::rerun-if-env-changed=ZOETROPE_TARGET");
     println!("cargo::rerun-if-env-changed=ZOETROPE_VRAM");
     println!("cargo::rerun-if-env-changed=ZOETROPE_PREVIEW");
+    println!("cargo::rerun-if-env-changed=ZOETROPE_ENHANCE");
     println!("cargo::rerun-if-env-changed=ZOETROPE_KEYFRAMES");
     println!("cargo::rerun-if-env-changed=ZOETROPE_EMIT_DIR");
     zoetrope_kernels::threads::start();
@@ -59,6 +62,9 @@ fn run(out: &Path) -> Result<(), String> {
             })?;
             targets.iter_mut().for_each(|(target, _)| target.preview = Some(decoder));
         }
+    }
+    if switched_on("ZOETROPE_ENHANCE")? {
+        targets.iter_mut().for_each(|(target, _)| target.enhance = target.enhance.or(Some(CHAT_TOKENS)));
     }
     if let Ok(text) = env::var("ZOETROPE_KEYFRAMES") {
         let count: usize = text.parse().ok().filter(|count| *count <= MAX_KEYFRAMES).ok_or_else(|| {
@@ -101,6 +107,15 @@ fn run(out: &Path) -> Result<(), String> {
         &format!("/// The plans in this binary.\npub static PLANS: &[&Plan] = &[{}];\n", plans.join(", "));
     list += &machine_code.write(out)?;
     fs::write(out.join("plans.rs"), list).map_err(|e| e.to_string())
+}
+
+/// Whether a variable of the environment is 1.
+fn switched_on(name: &str) -> Result<bool, String> {
+    match env::var(name).as_deref() {
+        Ok("1") => Ok(true),
+        Ok("" | "0") | Err(_) => Ok(false),
+        Ok(other) => Err(format!("{name} is {other:?}; wanted 1, or nothing")),
+    }
 }
 
 fn enabled(feature: &str) -> bool {

@@ -1,6 +1,7 @@
 //! The two things a replay is generic over: who computes, and who watches.
 
 use std::borrow::Cow;
+use std::ops::ControlFlow;
 
 use crate::error::Result;
 use crate::plan::{Fetch, Item, Launch, Loop, Phase, Plan, Port, Segment};
@@ -62,7 +63,7 @@ pub trait Executor<'p>: Sized {
 
 /// Watches a replay and feeds it at the boundaries between turns. Does nothing unless told.
 pub trait Observer<E> {
-    /// How often a segment that repeats as the host says is to run.
+    /// How often a segment that repeats as the host says is to run at most.
     fn steps(&mut self, _segment: &Segment) -> u32 {
         1
     }
@@ -77,7 +78,7 @@ pub trait Observer<E> {
     }
 
     /// Before turn `turn` of `turns` of a segment, in a segment of steps the boundary of a step: write the step's inputs,
-    /// report progress, or stop by an error.
+    /// report progress, leave out this turn and all that follow in the segment, or stop by an error.
     ///
     /// # Errors
     /// Whatever is to stop the replay.
@@ -88,8 +89,8 @@ pub trait Observer<E> {
         _segment: &Segment,
         _turn: u32,
         _turns: u32,
-    ) -> Result<()> {
-        Ok(())
+    ) -> Result<ControlFlow<()>> {
+        Ok(ControlFlow::Continue(()))
     }
 
     /// A launch is done, or, where a turn is launched at once, its turn is.

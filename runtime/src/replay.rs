@@ -28,7 +28,9 @@ pub fn replay<'p, E: Executor<'p>, O: Observer<E>>(
             Repeat::Steps => observer.steps(segment),
         };
         for turn in 0..turns {
-            observer.boundary(executor, phase, segment, turn, turns)?;
+            if observer.boundary(executor, phase, segment, turn, turns)?.is_break() {
+                break;
+            }
             executor.turn(phase, number, first, observer)?;
         }
         first += segment.launches();

@@ -6,6 +6,7 @@ use std::path::Path;
 use zoetrope_runtime::plan::{Levels, Phase, Plan, Port, Role};
 
 use super::build::{Build, Shape};
+use crate::enhance;
 use crate::failure::Failure;
 
 /// Something that a request asks for, and that not every plan does.
@@ -13,6 +14,8 @@ use crate::failure::Failure;
 pub enum Ask<'a> {
     /// A clip from a prompt.
     Prompt,
+    /// A better prompt, which the text encoder writes.
+    Enhancement,
     /// This clip, larger or with more frames.
     Upscaling(&'a Path),
     /// Whether there is an image for the first frame, and how many there are for others.
@@ -99,6 +102,7 @@ impl Ask<'_> {
     fn is_met(self, plan: &Plan) -> bool {
         match self {
             Ask::Prompt => hears(plan, 0),
+            Ask::Enhancement => enhance::room(plan).is_some(),
             Ask::Upscaling(_) => footage(plan).is_some() && !hears(plan, 0),
             Ask::Images { first, others } => {
                 let room = images(plan);
@@ -126,6 +130,9 @@ impl Ask<'_> {
         let has = |what: &str| format!("{} {what}", named(plan));
         match self {
             Ask::Prompt => (has("takes no prompt"), of("distilled", "two-stage")),
+            Ask::Enhancement => {
+                (has("has no phases that enhance a prompt"), Build::again(plan, "ZOETROPE_ENHANCE", "1"))
+            }
             Ask::Upscaling(path) => {
                 let build = Build::like(plan, "upscale");
                 let twice =

@@ -98,7 +98,7 @@ impl Bench {
         }
         let mut out = String::new();
         // As the plan's least time does, for a run without images.
-        let total: f64 = all.iter().filter(|t| t.phase.image.is_none()).map(|t| t.seconds).sum();
+        let total: f64 = all.iter().filter(|t| !t.phase.is_optional()).map(|t| t.seconds).sum();
         let _ = writeln!(out, "{:<20} {:>10} {total:>10.4}", "all", "");
         table_of_kernels(&mut out, code, &all, named);
         say(&out)
@@ -126,7 +126,9 @@ fn inputs(phase: &Phase) -> Vec<(&Port, Vec<u8>)> {
     let value = |port: &Port| {
         let count = port.shape.iter().map(|n| *n as usize).product();
         match &port.role {
-            Role::Tokens { .. } | Role::TokenMask { .. } => Tensor::int(&[count], vec![1; count]),
+            Role::Tokens { .. } | Role::TokenMask { .. } | Role::Chat | Role::ChatMask => {
+                Tensor::int(&[count], vec![1; count])
+            }
             Role::Seed => Tensor::int(&[2], vec![10, 0]),
             Role::NoiseScale => {
                 let scale = noise_scale(phase, &sigmas(phase, Steps::default()), &BTreeSet::new());
@@ -145,10 +147,18 @@ fn inputs(phase: &Phase) -> Vec<(&Port, Vec<u8>)> {
     ports.map(|port| (port, value(port).bytes_for(port))).collect()
 }
 
-/// What the noise of steps is drawn with.
-fn seeds(phase: &Phase) -> Named {
-    let seeds = phase.inputs.iter().filter(|port| port.role == Role::StepSeed);
-    seeds.map(|port| (port.name.to_string(), Tensor::int(&[2], vec![10, 0]))).collect()
+/// Turns that take a token each.
+const TURNS: i32 = 16;
+
+/// What steps are made of: what their noise is drawn with, or their tokens, the same over and over.
+fn of_steps(phase: &Phase) -> Named {
+    let value = |port: &Port| match port.role {
+        Role::StepSeed => Some(Tensor::int(&[2], vec![10, 0])),
+        Role::Token => Some(Tensor::int(&[TURNS as usize], vec![1; TURNS as usize])),
+        Role::Place => Some(Tensor::int(&[TURNS as usize], (0..TURNS).collect())),
+        _ => None,
+    };
+    phase.inputs.iter().filter_map(|port| Some((port.name.to_string(), value(port)?))).collect()
 }
 
 fn time<'p>(
@@ -159,7 +169,7 @@ fn time<'p>(
     named: Option<&Card>,
 ) -> Result<Timed<'p>, Failure> {
     let (name, inputs) = (phase.name.as_ref(), inputs(phase));
-    let seeds = seeds(phase);
+    let given = of_steps(phase);
     let steps = sigmas(phase, Steps::default());
     let start = Instant::now();
     session.load(name)?;
@@ -173,7 +183,7 @@ fn time<'p>(
             session.executor().write(port, bytes)?;
         }
         let start = Instant::now();
-        session.run(name, &seeds, &steps, watch)?;
+        session.run(name, &given, &steps, watch)?;
         Ok(start.elapsed().as_secs_f64())
     };
     let mut times = Vec::new();

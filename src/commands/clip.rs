@@ -99,6 +99,13 @@ impl ClipWriter {
         }
     }
 
+    /// Stores a value with a movie; an audio file has no place for it.
+    pub fn set_metadata(&mut self, key: &str, value: &str) {
+        if let File::Movie(writer) = &mut self.file {
+            writer.set_metadata(key, value);
+        }
+    }
+
     /// What is in the file, in words.
     pub fn contents(&self) -> String {
         match &self.file {

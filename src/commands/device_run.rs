@@ -9,6 +9,7 @@ use zoetrope_runtime::plan::Plan;
 use zoetrope_runtime::{Executor, Result as RuntimeResult, Weights};
 
 use super::clip::ClipWriter;
+use super::enhance::Writing;
 use super::outputs::Outputs;
 use super::previews::Previews;
 use crate::device::Chosen;
@@ -18,7 +19,7 @@ use crate::failure::Failure;
 use crate::media::Sound;
 use crate::progress::Progress;
 use crate::run::{Finished, Request};
-use crate::session::{Session, Watch};
+use crate::session::Session;
 use crate::stop::Stop;
 use crate::tensors::Named;
 use crate::terminal;
@@ -31,6 +32,8 @@ pub struct Work<'a, 'r> {
     /// What all windows share.
     pub request: Request<'r>,
     pub per_window: PerWindow<'r>,
+    /// A better prompt, which takes the place of the first one.
+    pub writing: Option<Writing<'r>>,
     /// No progress.
     pub quiet: bool,
 }
@@ -68,12 +71,18 @@ impl Work<'_, '_> {
     }
 
     fn on<'p, E: Executor<'p>>(
-        self,
+        mut self,
         session: &mut Session<E>,
-        watch: &mut dyn Watch,
+        watch: &mut Previews<'_>,
         outputs: &mut Outputs,
         writer: &mut ClipWriter,
     ) -> Result<(), Failure> {
+        if let Some(writing) = self.writing.take()
+            && let Some(better) = writing.written(session, self.request.seed, watch)?
+            && let Some(first) = self.per_window.prompts.first_mut().and_then(|prompts| prompts.first_mut())
+        {
+            *first = better;
+        }
         let mut keep = |window: usize, phase: &str, left: &Named| -> RuntimeResult<()> {
             outputs.keep(window, phase, left);
             Ok(())
@@ -107,7 +116,7 @@ pub fn deliver(
     let contents = writer.contents();
     let clip = writer.finish(sound)?;
     outputs.clip.finish(clip.bytes(), &|out| clip.write(out))?;
-    let say = if outputs.clip.is_stream() { terminal::line } else { terminal::info };
+    let say = outputs.say();
     if plan.facts.model == "demo" {
         say(
             "note: the demo model is a toy that knows a few shapes and motions (docs/demo.md); the weights of LTX-2.3 \

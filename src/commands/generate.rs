@@ -1,5 +1,6 @@
 //! `zoetrope generate`: a prompt becomes a clip.
 
+use std::cell::OnceCell;
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
@@ -11,6 +12,7 @@ use super::adapters::adapted;
 use super::ask::Ask;
 use super::clip::ClipWriter;
 use super::device_run::{Work, deliver, note_cut};
+use super::enhance::{EnhanceArgs, Writing};
 use super::given::GivenArgs;
 use super::guidance::GuidanceArgs;
 use super::images::ImageArgs;
@@ -64,6 +66,8 @@ pub struct Generate {
     #[arg(short, long)]
     quiet: bool,
     #[command(flatten)]
+    enhance: EnhanceArgs,
+    #[command(flatten)]
     images: ImageArgs,
     #[command(flatten)]
     given: GivenArgs,
@@ -100,6 +104,7 @@ impl Generate {
                 "noise of a file is that of one window\n  help  --seed picks that of all",
             ));
         }
+        let asking = self.enhance.open(plan, self.images.any(), prompts.len())?;
         let metadata = [
             ("comment".to_string(), prompts.join("\n")),
             (
@@ -130,10 +135,11 @@ impl Generate {
         let adapters = self.adapters.open(plan, Merge::Exact)?;
         let weights = adapted(&adapters, &files, plan)?;
         let tokenizer = files.tokenizer()?;
+        let chat = asking.chat(plan, tokenizer, prompts.first().map_or("", String::as_str))?;
         let encoded = prompts.iter().map(|prompt| tokenizer.encode(prompt)).collect::<Result<Vec<_>, _>>()?;
         let negative = self.guidance.negative(plan, tokenizer)?;
         for (tokens, limit) in encoded.iter().map(|prompt| (prompt.tokens, prompt.input_ids.len())) {
-            if tokens > limit {
+            if chat.is_none() && tokens > limit {
                 terminal::note(format_args!("a prompt has {tokens} tokens; only the first {limit} are used"));
             }
         }
@@ -155,17 +161,24 @@ impl Generate {
                 .collect(),
             ..Request::default()
         };
-        let work = Work { plan, windows: &windows, request, per_window, quiet: self.quiet };
-        let made = work.done(chosen, &weights, (outputs, writer))?;
+        let better = OnceCell::new();
+        let say = outputs.say();
+        let writing = chat.map(|chat| Writing { chat, tokenizer, better: &better, say });
+        let work = Work { plan, windows: &windows, request, per_window, writing, quiet: self.quiet };
+        let (outputs, mut writer) = work.done(chosen, &weights, (outputs, writer))?;
+        if let Some((text, _)) = better.get() {
+            writer.set_metadata("comment", text);
+            writer.set_metadata("original_prompt", &prompts.join("\n"));
+        }
         let (sound, how) = (given.kept_sound(), format!("seed {}, ", self.seed));
-        deliver((plan, &self.output, &how, start), made, sound.as_ref())
+        deliver((plan, &self.output, &how, start), (outputs, writer), sound.as_ref())
     }
 
     /// What it asks of a plan.
     fn asks(&self) -> Vec<Ask<'_>> {
         let previews = self.preview.as_ref().map(|_| Ask::Previews);
         let images = self.images.asks(self.length.is_given());
-        let first = [Ask::Prompt].into_iter().chain(previews).chain(images);
+        let first = [Ask::Prompt].into_iter().chain(self.enhance.asks()).chain(previews).chain(images);
         first.chain(self.given.asks()).chain(self.references.asks()).chain(self.guidance.asks()).collect()
     }
 
@@ -174,6 +187,7 @@ impl Generate {
         let more = [self.noise.as_deref(), self.prompt.file()];
         let model = self.model.paths().chain(self.adapters.paths()).chain(self.images.paths());
         let model = model.chain(self.given.paths()).chain(self.references.paths());
+        let model = model.chain(self.enhance.paths());
         Inputs::of(model.chain(more.into_iter().flatten()))
     }
 }

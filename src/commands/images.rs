@@ -100,6 +100,11 @@ impl ImageArgs {
         if first || others > 0 { vec![Ask::Images { first, others }] } else { Vec::new() }
     }
 
+    /// Whether there are some.
+    pub fn any(&self) -> bool {
+        !self.image.is_empty()
+    }
+
     /// The one image that is given, as a clip of one frame: [1, 3, 1, height, width] in -1..1.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ mod cli;
 pub mod clip;
 pub mod demo_model;
 mod device_run;
+mod enhance;
 pub mod eval;
 pub mod generate;
 mod given;

@@ -8,6 +8,7 @@ use super::clip::ClipWriter;
 use crate::failure::Failure;
 use crate::output::{Format, Inputs, OutputError, OutputFile, OutputFolder, check_room};
 use crate::tensors::{Named, to_bytes};
+use crate::terminal;
 
 /// The outputs of a run.
 pub struct Outputs {
@@ -84,6 +85,11 @@ impl Outputs {
         };
         let Failure { kind, message } = failure;
         Failure::new(kind, format!("{message}\n  help  the first {frames} frames are {}", path.display()))
+    }
+
+    /// What prints a line of the result: not to the stream of the clip.
+    pub fn say(&self) -> fn(&str) {
+        if self.clip.is_stream() { terminal::line } else { terminal::info }
     }
 
     /// Ends the run.

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use zoetrope_compiler::frontend::{Scope, compile_levels, compile_run, dimensions, load_target};
 use zoetrope_compiler::{Class, Levels, Options, select};
 use zoetrope_model_spec::ltx::decode::{Pixels, VideoDecoder};
+use zoetrope_model_spec::ltx::enhance::CHAT_TOKENS;
 use zoetrope_model_spec::target::{Target, parse_vram};
 use zoetrope_runtime::plan::Detail;
 
@@ -40,6 +41,9 @@ pub struct Show {
     /// With previews, whatever the target says
     #[arg(long)]
     preview: bool,
+    /// With room to enhance a prompt, whatever the target says
+    #[arg(long)]
+    enhance: bool,
     /// Write every level into this folder instead
     #[arg(long, value_name = "DIR")]
     dump: Option<PathBuf>,
@@ -80,6 +84,7 @@ impl Show {
         if self.preview {
             target.preview = target.preview.or(Some(VideoDecoder::Vae));
         }
+        target.enhance = target.enhance.or(self.enhance.then_some(CHAT_TOKENS));
         let model = dimensions(&target, &folder)?;
         let part = self.phase.as_deref().map_or(Scope::Run(Pixels::Yuv420), Scope::Phase);
         let options = Options { decode_chunk: self.chunk.map(NonZeroUsize::get), ..Options::default() };

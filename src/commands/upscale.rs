@@ -71,7 +71,7 @@ impl Upscale {
         let request = Request { footage: given.footage(), ..Request::default() };
         // There is no prompt, and no image.
         let per_window = PerWindow { prompts: Vec::new(), images: &|_| BTreeMap::new() };
-        let work = Work { plan, windows: &windows, request, per_window, quiet: self.quiet };
+        let work = Work { plan, windows: &windows, request, per_window, writing: None, quiet: self.quiet };
         let made = work.done(chosen, &files, (outputs, writer))?;
         deliver((plan, &self.output, "", start), made, given.kept_sound().as_ref())
     }

@@ -64,6 +64,12 @@ impl Mp4Writer {
         Store::new(self.folder.as_deref())
     }
 
+    /// Stores a value with the movie, in place of the one that the key has so far.
+    pub fn set_metadata(&mut self, key: &str, value: &str) {
+        self.metadata.retain(|(known, _)| known != key);
+        self.metadata.push((key.to_string(), value.to_string()));
+    }
+
     /// Makes the audio encoder now, so that a build without one is known before there is audio.
     ///
     /// # Errors

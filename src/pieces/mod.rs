@@ -4,7 +4,7 @@
 mod model_file;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BTreeSet, BinaryHeap, HashMap};
 
 pub use model_file::pieces_of;
 
@@ -51,6 +51,8 @@ pub struct Pieces {
     /// Token numbers of the 256 bytes, as far as there are pieces for them.
     bytes: Vec<Option<u32>>,
     unknown: u32,
+    /// Pieces that are no text.
+    silent: BTreeSet<u32>,
     count: u32,
     all: HashMap<String, u32>,
 }
@@ -67,6 +69,7 @@ impl Pieces {
             literal: HashMap::new(),
             bytes: vec![None; 256],
             unknown: 0,
+            silent: BTreeSet::new(),
             count: pieces.len() as u32,
             all: HashMap::new(),
         };
@@ -74,6 +77,9 @@ impl Pieces {
             let id = id as u32;
             if !score.is_finite() {
                 return Err(format!("the piece {text:?} has the score {score}"));
+            }
+            if matches!(kind, Kind::Unknown | Kind::Control) {
+                made.silent.insert(id);
             }
             match kind {
                 Kind::Unknown => made.unknown = id,
@@ -107,6 +113,12 @@ impl Pieces {
     /// The largest token number.
     pub fn largest_id(&self) -> u32 {
         self.count - 1
+    }
+
+    /// How tokens are spelled; those that are no text are left out.
+    pub fn spelled(&self) -> HashMap<u32, &str> {
+        let texts = self.all.iter().filter(|(_, id)| !self.silent.contains(id));
+        texts.map(|(text, id)| (*id, text.as_str())).collect()
     }
 
     /// The tokens of a text. Pieces that stand for themselves are split out first, the longest at each place; what is
@@ -240,6 +252,11 @@ mod tests {
         assert_eq!(made.encode("\u{20ac}"), [0, 0, 0], "not even bytes");
         assert_eq!(made.encode("bb"), [2, 2], "unused pieces are not made");
         assert_eq!(made.encode(""), [0u32; 0]);
+        let spelled = made.spelled();
+        assert_eq!(
+            [0, 6, 8, 10].map(|id| spelled.get(&id).copied()),
+            [None, Some("\u{2581}"), None, Some("<0xC3>")]
+        );
         assert_eq!((made.id("ba"), made.id("<end>"), made.largest_id()), (Some(4), Some(8), 12));
     }
 

@@ -111,6 +111,7 @@ fn phase_report(plan: &Plan, phase: &Phase, makers: &[Option<u32>]) -> PhaseRepo
         name: phase.name.to_string(),
         first: phase.first,
         image: phase.image,
+        writes: phase.writes(),
         steps: steps.map_or(0, |s| turns(phase, s, Steps::default())),
         weight_bytes: phase.weight_bytes,
         table_bytes: phase.table_bytes,

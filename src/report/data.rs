@@ -66,6 +66,9 @@ pub struct PhaseReport {
     /// The image of a request without which it does not run.
     #[serde(default)]
     pub image: Option<u32>,
+    /// Whether it runs only for requests of a better prompt. Its turns are then as many as there can be.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub writes: bool,
     /// How often its segment of steps runs; 0 without one.
     pub steps: u64,
     pub weight_bytes: u64,
@@ -169,9 +172,9 @@ impl Report {
 }
 
 impl PhaseReport {
-    /// Whether it is part of every run, also of those without images.
+    /// Whether it is part of every run, also of those without images and better prompts.
     pub fn always_runs(&self) -> bool {
-        self.image.is_none()
+        self.image.is_none() && !self.writes
     }
 
     /// Number of the last launch; of a phase without launches, that of the one before.

@@ -45,7 +45,11 @@ fn write_summary(r: &Report, out: &mut String) -> std::fmt::Result {
         let (memory, seconds) = (gib_text(card.memory_bytes), seconds_text(card.seconds));
         writeln!(out, "{:<10} {memory:>10}   {fits:<18} {seconds:>14}", card.name)?;
     }
-    let without = if r.phases.iter().all(|p| p.always_runs()) { "" } else { ", no image given" };
+    let without = [
+        (r.phases.iter().any(|p| p.image.is_some()), ", no image given"),
+        (r.phases.iter().any(|p| p.writes), ", no prompt enhanced"),
+    ];
+    let without: String = without.into_iter().filter(|(is, _)| *is).map(|(_, text)| text).collect();
     writeln!(out, "(computed from vendors' figures, weights loaded{without}; nothing was measured)\n")?;
     let streams = r.phases.iter().any(|p| p.streamed_bytes > 0);
     let titles = ["launches", "work", "weights", "tables", "arena"];
@@ -60,7 +64,12 @@ fn write_summary(r: &Report, out: &mut String) -> std::fmt::Result {
         if streams {
             write!(out, " {:>11}", bytes_text(p.streamed_bytes))?;
         }
-        writeln!(out, "{}", if p.always_runs() { "" } else { "   only with an image" })?;
+        let only = match (p.image, p.writes) {
+            (Some(_), _) => "   only with an image",
+            (None, true) => "   only to enhance the prompt",
+            (None, false) => "",
+        };
+        writeln!(out, "{only}")?;
     }
     let largest = r.phases.iter().max_by_key(|p| p.peak_bytes()).map_or("", |p| &p.name);
     writeln!(

@@ -7,6 +7,7 @@ mod adapters;
 #[path = "../budget/plans.rs"]
 mod budget;
 mod encode;
+mod enhance;
 mod executor;
 mod faults;
 mod guided;

@@ -46,6 +46,11 @@ pub fn plan() -> Plan {
     compile_target(&target(), "".as_ref()).unwrap()
 }
 
+/// The same with phases that enhance a prompt, in a chat of few tokens.
+pub fn plan_that_writes() -> Plan {
+    compile_target(&Target { enhance: Some(64), ..target() }, "".as_ref()).unwrap()
+}
+
 impl Demo {
     /// Of `small.toml`, once for all tests.
     pub fn shared() -> &'static Demo {

@@ -13,11 +13,11 @@ use crate::guided::GUIDED;
 use crate::phase;
 use crate::selftest::cases;
 
-/// Those of the demo, of the demo in guided stages with adapters and with streamed weights, of encoders, and of the
+/// Those of the demo, with a better prompt too, of the demo in guided stages with adapters and with streamed weights, of encoders, and of the
 /// self-test, for cards of either class.
 pub fn variants() -> Vec<Variant> {
     let guided = GUIDED.map(phase::plan_by);
-    let others = [phase::plan(), selftest::plan(&cases())];
+    let others = [phase::plan(), phase::plan_that_writes(), selftest::plan(&cases())];
     let plans: Vec<Plan> =
         resident_and_streamed().into_iter().chain(encode::plans()).chain(others).chain(guided).collect();
     let selected = plans.iter().flat_map(|plan| Class::ALL.map(|class| select(plan, class).unwrap()));

@@ -200,6 +200,21 @@ fn audio_may_be_shorter_or_longer_than_the_video() {
     }
 }
 
+#[test]
+fn what_is_stored_last_is_in_the_file() {
+    let (_folder, path) = folder();
+    let mut writer = Mp4Writer::new(64, 32, 25.0, &[("comment".into(), "said first".into())]).unwrap();
+    writer.set_metadata("comment", "said last");
+    writer.set_metadata("original_prompt", "a fox");
+    yuv420_bytes(&smooth(64, 32, 2), 64, 32)
+        .chunks(64 * 32 / 2 * 3)
+        .for_each(|frame| writer.push_frame(frame).unwrap());
+    save(&writer.finish().unwrap(), &path);
+    let file = std::fs::read(&path).unwrap();
+    let holds = |text: &str| file.windows(text.len()).any(|window| window == text.as_bytes());
+    assert!(holds("said last") && holds("original_prompt") && holds("a fox") && !holds("said first"));
+}
+
 #[cfg(feature = "aac-fdk")]
 #[test]
 fn the_same_clip_gives_the_same_bytes_in_any_order() {

@@ -2,6 +2,7 @@
 
 mod chunks;
 mod decoders;
+mod enhance;
 mod given;
 mod guided;
 mod lora;

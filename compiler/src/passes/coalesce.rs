@@ -191,19 +191,38 @@ fn next_fits(graph: &Graph, views: &Views<'_>, linear: &Linear<'_>, done: &Coale
     ours && views.is_whole(*from) && same_storage(graph, root, *to) && last < first
 }
 
-/// May the state's first value be made where the state will lie? Only if nobody else wants it.
+/// May the state's first value be made where the state will lie? Only if nobody else wants it. What a loop around this one
+/// leaves is no other, where its state passes through this one.
 fn init_fits(graph: &Graph, views: &Views<'_>, linear: &Linear<'_>, done: &Coalesced, at: usize) -> bool {
     let entry = &linear.entries[at];
     let Action::Copy { from, to, .. } = &entry.action else { return false };
     let root = views.root(*from);
     let members = done.members(done.class(root));
-    let ours =
-        members.iter().all(|(v, l)| matches!(graph.info(*v).def, Def::Op | Def::Carried) && l.last <= at);
+    let left = left_around(views, linear, entry.span, root, *to);
+    let ours = members.iter().all(|(v, l)| {
+        let wanted = l.last > at && left != Some(*v);
+        matches!(graph.info(*v).def, Def::Op | Def::Carried) && !wanted
+    });
     let here = done.births.get(&root).is_some_and(|(_, born_in)| *born_in == entry.span);
     let resident = done.loaded.contains(&root);
     let unused = !resident && done.class(root) != done.class(*to);
     let later = done.members(done.class(*to)).iter().all(|(_, l)| l.first >= at);
     ours && here && unused && later && views.is_whole(*from) && same_storage(graph, root, *to)
+}
+
+/// What the loop `around` leaves of its state `root`, where an inner loop takes that state as its own state `inner` and
+/// gives it back.
+fn left_around(
+    views: &Views<'_>,
+    linear: &Linear<'_>,
+    around: Option<usize>,
+    root: Value,
+    inner: Value,
+) -> Option<Value> {
+    let outer = linear.spans[around?].of.carried.iter().find(|c| c.inner == root)?;
+    let inside = linear.spans.iter().filter(|span| span.parent == around);
+    let given_back = inside.flat_map(|span| &span.of.carried).find(|c| c.inner == inner)?.result;
+    (views.root(outer.next) == given_back).then_some(outer.result)
 }
 
 fn same_storage(graph: &Graph, a: Value, b: Value) -> bool {

@@ -102,7 +102,11 @@ fn copy_states_of(graph: &mut Graph, whole: &[FusedStmt], body: &mut [FusedStmt]
             let (next, inner) = (l.carried[i].next, l.carried[i].inner);
             let views = Views::new(graph, whole);
             let root = views.root(next);
-            let made = l.body.iter().any(|s| matches!(s, FusedStmt::Call(call) if call.write == root));
+            let made = l.body.iter().any(|s| match s {
+                FusedStmt::Call(call) => call.write == root,
+                FusedStmt::Loop(inner) => inner.carried.iter().any(|c| c.result == root),
+                FusedStmt::View(_) | FusedStmt::Join(_) => false,
+            });
             let shared = l.carried[..i].iter().any(|c| views.root(c.next) == root);
             if (made && !shared && views.is_whole(next)) || next == inner {
                 continue;

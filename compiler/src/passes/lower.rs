@@ -4,11 +4,12 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use half::bf16;
-use zoetrope_model_spec::lang::{Constant, Dtype, Role, Source};
+use zoetrope_kernels::{Meaning, MeaningOp};
+use zoetrope_model_spec::lang::{Constant, Dtype, Op, Role, Source};
 use zoetrope_model_spec::ltx::recipe::Adapter;
 use zoetrope_model_spec::ltx::schedule::{Levels, Schedule as Steps};
 use zoetrope_model_spec::ltx::solver::Solver;
-use zoetrope_runtime::plan::{self, ALIGN, Facts, Number, Plan};
+use zoetrope_runtime::plan::{self, ALIGN, Facts, Number, Operand, Plan};
 
 use crate::error::Result;
 use crate::passes::place::{lower_bound, place};
@@ -86,6 +87,8 @@ fn role(role: &Role) -> plan::Role {
         Role::Tensor { default } => plan::Role::Tensor { default: *default },
         Role::Tokens { prompt } => plan::Role::Tokens { prompt: *prompt as u32 },
         Role::TokenMask { prompt } => plan::Role::TokenMask { prompt: *prompt as u32 },
+        Role::Chat => plan::Role::Chat,
+        Role::ChatMask => plan::Role::ChatMask,
         Role::Seed => plan::Role::Seed,
         Role::Image { number } => plan::Role::Image { number: *number as u32 },
         Role::ImageLatent { number } => plan::Role::ImageLatent { number: *number as u32 },
@@ -115,6 +118,9 @@ fn role(role: &Role) -> plan::Role {
         Role::Holds => plan::Role::Holds,
         Role::StepSeed => plan::Role::StepSeed,
         Role::StepTensor => plan::Role::StepTensor,
+        Role::Token => plan::Role::Token,
+        Role::Place => plan::Role::Place,
+        Role::Logits => plan::Role::Logits,
         Role::Latent => plan::Role::Latent,
         Role::Video => plan::Role::Video,
         Role::Waveform => plan::Role::Waveform,
@@ -255,14 +261,19 @@ impl Lowering<'_> {
             kernel: self.kernel(launch),
             queue: launch.queue,
             waits: launch.waits.iter().map(|n| *n as u32).collect(),
-            parts: launch.parts.iter().map(|p| self.part(p)).collect(),
+            parts: launch.parts.iter().map(|p| self.part(p, &launch.meaning)).collect(),
         }
     }
 
-    fn part(&self, part: &Part) -> plan::Part {
+    fn part(&self, part: &Part, meaning: &Meaning) -> plan::Part {
         let reads: Vec<_> = part.reads.iter().map(|a| self.operand(a)).collect();
         let write = self.operand(&part.write);
-        let bytes = reads.iter().chain([&write]).map(|o| o.rows() * o.cols() * o.dtype.bytes()).sum();
+        let size = |o: &Operand| o.rows() * o.cols() * o.dtype.bytes();
+        let bytes = match (&meaning.ops[..], part.in_place, &reads[..]) {
+            // Of a stack that is written over, one row moves.
+            ([MeaningOp { op: Op::PutRow {}, .. }], Some(_), [_, row, ..]) => 2 * size(row),
+            _ => reads.iter().chain([&write]).map(size).sum(),
+        };
         plan::Part {
             reads: Cow::Owned(reads),
             write,

@@ -73,3 +73,17 @@ pub(super) fn of_hidden_keys(kernel: Kernel) -> Kernel {
         kernel.cuda_case("2 2 0.125 0", &shapes).hides("bias", 1, columns)
     })
 }
+
+/// Adds cases of one query or a few, at the first key, at the last one, and beyond more keys than warps take together;
+/// with windows of one key, of some, and further than there are keys.
+pub(super) fn of_few_queries(kernel: Kernel) -> Kernel {
+    let cases = [(1, 256, 300, 299, 1024), (1, 256, 300, 270, 70), (3, 20, 97, 0, 1), (2, 272, 130, 127, 33)];
+    cases.into_iter().fold(kernel, |kernel, (queries, head, keys, place, window)| {
+        let shapes: [&[usize]; 6] = [&[queries, 2 * head], &[keys, head], &[keys, head], &[keys], &[1], &[1]];
+        kernel
+            .cuda_case("2 1 0.0625 1", &shapes)
+            .with("valid", IntRange::Just(1))
+            .with("window", IntRange::Just(window))
+            .with("place", IntRange::Just(place))
+    })
+}

@@ -7,7 +7,7 @@ use crate::{IntRange, Kernel, Meaning, MeaningOp};
 
 mod cases;
 
-use cases::{of_hidden, of_hidden_keys, of_long_window, of_masks, of_widths};
+use cases::{of_few_queries, of_hidden, of_hidden_keys, of_long_window, of_masks, of_widths};
 
 const ROTARY: Source =
     Source { name: "attention/rotary.cu", text: include_str!("rotary.cu"), includes: None };
@@ -16,6 +16,9 @@ const ATTENTION: Source =
     Source { name: "attention/attention.cu", text: include_str!("attention.cu"), includes: None };
 const HOPPER: Source =
     Source { name: "attention/hopper.cu", text: include_str!("hopper.cu"), includes: Some(&ATTENTION) };
+
+const PLACED: Source =
+    Source { name: "attention/placed.cu", text: include_str!("placed.cu"), includes: Some(&ATTENTION) };
 
 /// Blocks of queries of every head on tensor cores, or a warp for a query of a head.
 fn attend(entry: &'static str) -> Cuda {
@@ -95,6 +98,13 @@ fn warpgroup_grid(meaning: &Meaning, part: &Part) -> Grid {
     let blocks = part.reads[0].rows().div_ceil(128) * heads(meaning);
     let barriers = 64 * (256 / warpgroup_keys(meaning));
     Grid { blocks, threads: 3 * 128, shared: 5 * 128 * head_width(meaning, part) * 2 + barriers }
+}
+
+/// The numbers of `attention_causal_at`: a block for every query of every head, whose warps meet in shared memory.
+fn placed_grid(meaning: &Meaning, part: &Part) -> Grid {
+    let (threads, warps) = (256, 256 / 32);
+    let blocks = part.reads[0].rows() * heads(meaning);
+    Grid { blocks, threads, shared: warps * (2 + head_width(meaning, part)) * 4 }
 }
 
 /// A thread for every few pairs of every head.
@@ -321,6 +331,29 @@ pub fn declare() -> Vec<Kernel> {
         .cuda_case("2 1 0.0625 1", &[&[80, 512], &[80, 256], &[80, 256], &[80], &[1]])
         .cuda_case("4 2 0.125 1", &[&[290, 256], &[290, 128], &[290, 128], &[290], &[1]])
         .cuda_case("4 2 0.25 1", &[&[150, 64], &[150, 32], &[150, 32], &[150], &[1]]),
+        of_few_queries(
+            Kernel::named("attention_causal_at", "attention_causal of queries that stand from a place on among the keys")
+                .reads("q", &["queries", "width"])
+                .or_in_place()
+                .reads("k", &["keys", "inner"])
+                .reads("v", &["keys", "inner"])
+                .reads_ints("valid", &["keys"], IntRange::Below(2))
+                .reads_ints("window", &["1"], IntRange::Below(9))
+                .reads_ints("place", &["1"], IntRange::RowsOf(1))
+                .case(&[&[2, 64], &[19, 32], &[19, 32], &[19], &[1], &[1]])
+                .means("y", &["queries", "width"], |m, inputs: [Value; 6]| {
+                    let op = Op::Attention { heads: 4, kv_heads: 2, scale: 0.25, causal: true };
+                    m.op(op, &inputs)
+                })
+                .cuda(Cuda {
+                    source: PLACED,
+                    entry: "attention_causal_at",
+                    tolerance: EXACT,
+                    bakes: &[],
+                    multiplies: never,
+                    launch: placed_grid,
+                }),
+        ),
         Kernel::named("head_gate", "each head of each token scaled by factor·sigmoid(logit)")
             .reads("x", &["tokens", "width"])
             .or_in_place()

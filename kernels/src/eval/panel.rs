@@ -76,6 +76,12 @@ pub(crate) fn run(links: &[Link<'_>], rows: usize, products: bool, outputs: Vec<
 }
 
 fn panel(links: &[Link<'_>], rows: Range<usize>, wide: bool, mut outputs: Vec<Output<'_>>) {
+    if let ([link], [_]) = (links, &outputs[..])
+        && matches!(link.inputs.first(), Some(RowInput::InResult))
+        && !link.op.changes(&rows)
+    {
+        return;
+    }
     let at = direct(links, &outputs);
     let mut result = at.and_then(|_| outputs.pop());
     let mut result = result.as_mut().and_then(|output| match &mut output.data {

@@ -93,6 +93,11 @@ pub(crate) trait RowOp: Send + Sync {
     /// True when `out` of [`RowOp::run`] holds the rows of input 0 on entry.
     fn in_place(&self) -> bool;
 
+    /// False where these rows of the result are those of input 0, of an op that is in place.
+    fn changes(&self, _rows: &Range<usize>) -> bool {
+        true
+    }
+
     /// Writes the panel's rows of the result to `out`, one after the other.
     fn run(&self, panel: &Panel<'_>, out: &mut [f32]);
 }

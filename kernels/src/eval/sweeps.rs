@@ -127,6 +127,7 @@ pub(crate) fn reads_rows(op: &Op, input: usize, shapes: &[&[usize]]) -> bool {
         | Op::MaskRows {}
         | Op::GroupMean { .. }
         | Op::Snake {}
+        | Op::PutRow {}
         | Op::Copy {} => input == 0,
         Op::GroupNorm { .. }
         | Op::Deviation {}
@@ -167,7 +168,8 @@ fn check_dtypes(op: &Op, inputs: &[&Kind]) -> Result<(), EvalError> {
             (Op::Concat {}, _) => kind.dtype.is_float() == inputs[0].dtype.is_float(),
             (Op::Gather {} | Op::MaskRows {} | Op::PlaceRegisters {}, 1)
             | (Op::Rope { .. }, 3)
-            | (Op::Attention { causal: true, .. }, 3 | 4)
+            | (Op::Attention { causal: true, .. }, 3..=5)
+            | (Op::PutRow {}, 2 | 3)
             | (Op::Normal { .. }, _) => kind.dtype == Dtype::I32,
             _ => kind.dtype.is_float(),
         };

@@ -1,9 +1,9 @@
 //! Elements moved, not changed. Joining is no kernel: what is joined is made in its place.
 
-use zoetrope_model_spec::lang::Op;
+use zoetrope_model_spec::lang::{Op, Value};
 
-use crate::cuda::{Cuda, EXACT, Grid, Part, Source, View, never};
-use crate::{Kernel, Meaning};
+use crate::cuda::{Cuda, EXACT, Grid, Part, Source, UNIT, View, never};
+use crate::{IntRange, Kernel, Meaning};
 
 const SOURCE: Source =
     Source { name: "movement/movement.cu", text: include_str!("movement.cu"), includes: None };
@@ -23,7 +23,7 @@ fn permute_grid(meaning: &Meaning, part: &Part) -> Grid {
     Grid { blocks, threads: 256, shared: SQUARE * (SQUARE + 1) * x.dtype.bytes() }
 }
 
-/// Copies, orders of axes, joins.
+/// Copies, orders of axes, rows put into a stack.
 pub fn declare() -> Vec<Kernel> {
     vec![
         Kernel::named("copy", "x, in a place of its own")
@@ -48,6 +48,23 @@ pub fn declare() -> Vec<Kernel> {
             .cuda_case("5 4 3 0 1 2", &[&[2, 3, 4, 5, 35]])
             .cuda_case("5 4 1 2 3 0", &[&[34, 2, 3, 4, 5]])
             .cuda_case("2 1 0", &[&[45, 2]]),
+        Kernel::named("put_row", "a stack with one row of one entry replaced")
+            .reads("x", &["entries", "rows", "dim"])
+            .or_in_place()
+            .reads("y", &["1", "dim"])
+            .reads_ints("entry", &["1"], IntRange::RowsOf(0))
+            .reads_ints("row", &["1"], IntRange::Below(3))
+            .case(&[&[4, 3, 19], &[1, 19], &[1], &[1]])
+            .means("z", &["entries", "rows", "dim"], |m, inputs: [Value; 4]| m.op(Op::PutRow {}, &inputs))
+            .cuda(Cuda {
+                // Threads for the row; where the stack moves too, each of them goes through it in strides.
+                launch: |_, part| {
+                    let blocks = part.write.width().div_ceil(UNIT).div_ceil(256);
+                    Grid { blocks, threads: 256, shared: 0 }
+                },
+                ..Cuda::of_units(SOURCE, "put_row")
+            })
+            .cuda_case("", &[&[2, 7, 4100], &[1, 4100], &[1], &[1]]),
         Kernel::named("upsample", "nearest, twice the height and width")
             .reads("x", &["height", "width", "channels"])
             .case(&[&[3, 4, 5]])

@@ -85,3 +85,22 @@ template <class K> DEVICE void upsample(const typename K::Part& part, int block)
         move<UNIT>(part.y.row(row) + column, part.x.row(from) + column, count);
     });
 }
+
+// Where the result lies over x, one row moves.
+template <class K> DEVICE void put_row(const typename K::Part& part, int block) {
+    constexpr int units = over(K::z_width, UNIT), threads = over(units, K::threads) * K::threads;
+    int thread = block * K::threads + thread_index();
+    long long put = (long long)part.entry.data[0] * part.x.extent[1] + part.row.data[0];
+    long long all = part.z.data == part.x.data ? 0 : part.x.rows() * units;
+    auto move_unit = [&](long long row, const auto* from, int unit) {
+        move<UNIT>(part.z.row(row) + unit * UNIT, from + unit * UNIT, K::z_width - unit * UNIT);
+    };
+    for (long long i = thread; i < all; i += threads) {
+        if (i / units != put) {
+            move_unit(i / units, part.x.row(i / units), (int)(i % units));
+        }
+    }
+    if (thread < units) {
+        move_unit(put, part.y.row(0), thread);
+    }
+}

@@ -109,6 +109,7 @@ fn attention(random: &mut Random) {
     let (kv_heads, group, d) = (1 + random.below(3), 1 + random.below(3), 1 + random.below(40));
     let heads = kv_heads * group;
     let (tq, tk) = (1 + random.below(80), 1 + random.below(500));
+    let (few, place) = (1 + random.below(tk), random.below(tk));
     let scale = 1.0 / (d as f32).sqrt();
     let mut qkv = |q: usize, k: usize| {
         let kv = [0; 2].map(|_| random.reals(&[k, kv_heads * d], -3.0, 3.0));
@@ -119,6 +120,7 @@ fn attention(random: &mut Random) {
     check(&Op::Attention { heads, kv_heads, scale, causal: false }, &plain, CLOSE);
     let mut biased = qkv(tq, tk);
     let mut causal = qkv(tk, tk);
+    let mut placed = qkv(few, tk);
     biased.push(random.reals(&[tq, tk], -4.0, 4.0));
     check(&Op::Attention { heads, kv_heads, scale, causal: false }, &biased, CLOSE);
     biased[3] = random.reals(&[1, tk], -4.0, 4.0);
@@ -127,6 +129,17 @@ fn attention(random: &mut Random) {
     causal.push(random.ints(&[tk], 3));
     causal.push(Array { ints: true, ..Array::new(&[1], vec![window as f64]) });
     check(&Op::Attention { heads, kv_heads, scale, causal: true }, &causal, CLOSE);
+    // Fewer queries than keys, from some place on.
+    let place = Array { ints: true, ..Array::new(&[1], vec![place as f64]) };
+    placed.extend([causal[3].clone(), causal[4].clone(), place]);
+    check(&Op::Attention { heads, kv_heads, scale, causal: true }, &placed, CLOSE);
+}
+
+fn rows_replaced(random: &mut Random) {
+    let [n, rows, d] = shape(random, 3, 30)[..] else { panic!("three axes") };
+    let (x, y) = (random.reals(&[n, rows, d], -2.0, 2.0), random.reals(&[1, d], -2.0, 2.0));
+    let [entry, row] = [n, rows].map(|below| random.ints(&[1], below));
+    check(&Op::PutRow {}, &[x, y, entry, row], EXACT);
 }
 
 fn convolutions(random: &mut Random) {
@@ -229,7 +242,7 @@ macro_rules! properties {
     )* };
 }
 
-properties! { unary binary linear norms by_token attention convolutions filters moves }
+properties! { unary binary linear norms by_token attention rows_replaced convolutions filters moves }
 
 #[test]
 fn cosines_of_large_angles() {

@@ -45,8 +45,8 @@ fn arity(op: &Op) -> (usize, usize) {
         | Op::BlurDown { .. } => (2, 2),
         Op::Linear {} | Op::Conv { .. } => (2, 3),
         Op::GroupNorm { .. } | Op::PlaceRegisters {} | Op::ConvTranspose { .. } | Op::Snake {} => (3, 3),
-        Op::Rope { .. } => (4, 4),
-        Op::Attention { causal, .. } => [(3, 4), (5, 5)][usize::from(*causal)],
+        Op::Rope { .. } | Op::PutRow {} => (4, 4),
+        Op::Attention { causal, .. } => [(3, 4), (5, 6)][usize::from(*causal)],
         Op::Concat {} => (1, usize::MAX),
     }
 }
@@ -259,6 +259,11 @@ fn result_shape(op: &Op, s: &[&[usize]]) -> Result<Shape, ShapeError> {
             out[*axis] = *len;
             Ok(out)
         }
+        Op::PutRow {} => {
+            let fits = x.len() == 3 && s[1] == [1, last] && s[2] == [1] && s[3] == [1];
+            want(fits, || format!("row {:?} does not fit {x:?}", s[1]))?;
+            Ok(x.to_vec())
+        }
         Op::Iteration {} => {
             want(x.len() > 1, || format!("{x:?} has no entries of iterations"))?;
             Ok(x[1..].to_vec())
@@ -297,6 +302,10 @@ fn attention(s: &[&[usize]], heads: usize, kv_heads: usize) -> Result<Shape, Sha
         [valid, window] => want(*valid == [k[0]] && *window == [1] && q[0] == k[0], || {
             format!("mask {valid:?} does not fit {k:?}")
         })?,
+        [valid, window, place] => {
+            let fits = *valid == [k[0]] && *window == [1] && *place == [1] && q[0] <= k[0];
+            want(fits, || format!("mask {valid:?} and place {place:?} do not fit {q:?} and {k:?}"))?;
+        }
         _ => {}
     }
     Ok(q.to_vec())

@@ -229,7 +229,8 @@ ops! {
     /// bias `(valid [tk] i32, window [1] i32)`: softmax(scale·q·kᵀ + bias)·v per head; query head h uses kv head
     /// h·kv_heads/heads. A bias `[1, tk]` is that of all queries. A bias of −∞ counts as the lowest finite number: a
     /// query with nothing but those weighs all keys alike. Causal: key j is seen by query i when i − window < j ≤ i and `valid[j]` ≠ 0; a query that sees
-    /// nothing gives zeros.
+    /// nothing gives zeros. There are as many queries as keys, or `(.., window, place [1] i32)` says where the first one
+    /// stands among the keys: query i then counts as `place` + i.
     Attention "attention" { heads: usize, kv_heads: usize, scale: f32, causal: bool }
     /// `(t [n])` → `[n, 2·half]`: cos then sin of t·exp(−ln(10000)·i/half), exponents
     /// and angles as f32 numbers (docs/model/transformer.md 5).
@@ -277,6 +278,8 @@ ops! {
     /// `(seed [2] i32)` → `shape`: standard normal numbers of stream `stream` (Philox4x32-10, Box-Muller); the seed
     /// is the low and the high word of 64 bits.
     Normal "normal" { stream: usize, shape: Vec<usize> }
+    /// `(x [n, rows, d], y [1, d], entry [1] i32, row [1] i32)`: x with that row of that entry replaced by y.
+    PutRow "put_row" {}
     /// `(x)`: the same elements in row-major order under another shape. A view.
     Reshape "reshape" { shape: Vec<usize> }
     /// `(x)`: `len` entries of one axis from `start`. A view.

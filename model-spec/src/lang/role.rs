@@ -10,6 +10,10 @@ pub enum Role {
     Tokens { prompt: usize },
     /// 1 where the ids of a prompt are tokens, 0 where they are padding.
     TokenMask { prompt: usize },
+    /// The ids of what the text encoder is asked to write on, padding behind.
+    Chat,
+    /// 1 where the ids of a chat are tokens, 0 where they are padding.
+    ChatMask,
     /// The two words of the request's seed.
     Seed,
     /// An image of the request, in -1..1, in the port's size.
@@ -63,6 +67,12 @@ pub enum Role {
     StepSeed,
     /// Before every step: its row of a tensor that is given under the port's name; zeros where it has no such row.
     StepTensor,
+    /// Before every turn: the id of a token.
+    Token,
+    /// Before every turn: how many tokens stand before it.
+    Place,
+    /// What the text encoder makes of a turn's token: for every token how likely it is the next one, before any softmax.
+    Logits,
     /// Latents that a stage leaves.
     Latent,
     /// The frames of the clip.
@@ -76,6 +86,10 @@ pub enum Role {
 impl Role {
     /// Whether the host writes it before every step, rather than once before the phase.
     pub fn per_step(&self) -> bool {
-        matches!(self, Role::Sigma | Role::Coefficients | Role::Holds | Role::StepSeed | Role::StepTensor)
+        let of_step = matches!(
+            self,
+            Role::Sigma | Role::Coefficients | Role::Holds | Role::StepSeed | Role::StepTensor
+        );
+        of_step || matches!(self, Role::Token | Role::Place)
     }
 }

@@ -14,6 +14,7 @@ pub mod decode;
 pub mod demo;
 mod denoise;
 mod encode;
+pub mod enhance;
 pub mod feed_forward;
 mod generator;
 pub mod guidance;

@@ -12,12 +12,14 @@ use super::recipe::{Item, SoundOf, Stage, Start, StreamRole};
 use super::recorder::{Recorded, Recorder};
 use super::sizes::Size;
 use super::track::STREAMS;
-use super::upscaler;
+use super::{enhance, upscaler};
 use crate::lang::{Dtype, Op, Role, ShapeError};
 use crate::program::{Phase, Program};
 
 /// The phases that can be compiled alone, in the order of a run.
-pub const PHASES: [&str; 13] = [
+pub const PHASES: [&str; 15] = [
+    enhance::READ,
+    enhance::WRITE,
     "text-encode",
     "connect",
     "video-encode",
@@ -63,6 +65,8 @@ impl Recorder<'_> {
     pub fn phase(&self, name: &str) -> Option<Result<Phase, ShapeError>> {
         let size = self.target.size;
         let graph = match name {
+            enhance::READ => self.enhance_read(),
+            enhance::WRITE => self.enhance_write(),
             "text-encode" => self.text_encode(&PROMPTS[0]),
             "connect" => self.connect(&PROMPTS[0], PerStream { video: true, audio: true }),
             "video-encode" => self.video_encode(size),
@@ -127,6 +131,9 @@ impl Recorder<'_> {
         let prompts = &PROMPTS[..heard];
         let there = recipe.streams();
         let mut phases = Vec::new();
+        if self.target.enhance.is_some() {
+            phases.extend(self.enhance()?);
+        }
         // One prompt after the other, so that no more than one set of hidden states is in memory.
         for prompt in prompts {
             let hidden = prompt.slot("hidden");

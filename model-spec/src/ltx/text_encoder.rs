@@ -1,4 +1,4 @@
-//! Gemma 3's language model up to its hidden states (docs/model/text.md 2).
+//! Gemma 3's language model: its hidden states, and what it writes (docs/model/text.md 2, 5).
 
 use super::config::Gemma;
 use super::rope::Rotary;
@@ -8,47 +8,137 @@ use crate::lang::{Builder, Op, Source, Value};
 /// All hidden states [layers + 1, tokens, hidden]: the scaled embedding, the output of every layer but the last,
 /// and the last one's after the final norm. `input_ids` and `attention_mask` are i32 \[tokens\], padding in front.
 pub fn text_encoder(b: &Builder, cfg: &Gemma, input_ids: Value, attention_mask: Value) -> Value {
-    b.component(Source::TextEncoder, "language_model.model", || {
-        let x = embedding(b, cfg, input_ids);
+    b.component(Source::TextEncoder, PREFIX, || {
+        let x = embedding(b, cfg, table(b, cfg), input_ids);
         let reaches = Reach::of_layers(b, cfg, b.dim(x, 0));
         let mut states = x;
         let x = sequence(b, "layers", cfg.layers, x, |x| {
             states = b.collect("hidden_states", x);
-            layer(b, cfg, &Reach::of_iteration(b, &reaches), attention_mask, x)
+            let reach = Reach::of_iteration(b, &reaches);
+            layer(b, cfg, &reach, x, |[q, k, v]| attention(b, cfg, &[q, k, v, attention_mask, reach.window]))
         });
         let last = norm(b, cfg, "norm", x);
         b.concat(&[states, b.reshape(last, &[1, b.dim(x, 0), cfg.hidden])])
     })
 }
 
+/// What tokens are attended to by, of all layers, in rows of their places: keys and values, [layers, rows, kv_width]
+/// each.
+#[derive(Clone, Copy)]
+pub struct Cache {
+    pub keys: Value,
+    pub values: Value,
+}
+
+impl Cache {
+    /// The width of its rows.
+    pub fn width(cfg: &Gemma) -> usize {
+        cfg.kv_heads * cfg.heads.head_dim
+    }
+}
+
+/// The cache of a text with a row for each of its ids. `input_ids` and `attention_mask` are i32 \[rows\], padding
+/// behind: the rows of padding mean nothing.
+pub fn read(b: &Builder, cfg: &Gemma, input_ids: Value, attention_mask: Value) -> Cache {
+    b.component(Source::TextEncoder, PREFIX, || {
+        let x = embedding(b, cfg, table(b, cfg), input_ids);
+        let reaches = Reach::of_layers(b, cfg, b.dim(x, 0));
+        let mut cache = Cache { keys: x, values: x };
+        sequence(b, "layers", cfg.layers, x, |x| {
+            let reach = Reach::of_iteration(b, &reaches);
+            layer(b, cfg, &reach, x, |[q, k, v]| {
+                cache = Cache { keys: b.collect("keys", k), values: b.collect("values", v) };
+                attention(b, cfg, &[q, k, v, attention_mask, reach.window])
+            })
+        });
+        cache
+    })
+}
+
+/// What a token at a place leaves and makes of the cache of those before it: the cache with its row, and the logits of the
+/// token that follows, [1, vocab]. `token` and `place` are i32 \[1\]. Rows from `place` on mean nothing.
+pub fn write(b: &Builder, cfg: &Gemma, cache: Cache, token: Value, place: Value) -> (Cache, Value) {
+    b.component(Source::TextEncoder, PREFIX, || {
+        let (rows, table) = (b.dim(cache.keys, 1), table(b, cfg));
+        let x = embedding(b, cfg, table, token);
+        let index = b.reshape(place, &[1, 1]);
+        let reaches = Reach::of_layers(b, cfg, rows).into_iter();
+        let reaches: Vec<Reach> = reaches.map(|reach| reach.at(index)).collect();
+        let seen = b.index("valid", &[rows], vec![1; rows]);
+        let entries: Vec<Value> = (0..cfg.layers).map(|i| b.index("layer", &[1], vec![i as i32])).collect();
+        let state = b.repeat("layers", 0..cfg.layers, &[x, cache.keys, cache.values], |state| {
+            let (reach, entry) = (Reach::of_iteration(b, &reaches), b.per_iteration("layer", &entries));
+            let (mut keys, mut values) = (state[1], state[2]);
+            let put = |stack: Value, row: Value| b.op(Op::PutRow {}, &[stack, row, entry, place]);
+            let x = b.scope("layers.*", || {
+                layer(b, cfg, &reach, state[0], |[q, k, v]| {
+                    (keys, values) = (put(keys, k), put(values, v));
+                    let [k, v] = [keys, values].map(|stack| b.iteration(stack));
+                    attention(b, cfg, &[q, k, v, seen, reach.window, place])
+                })
+            });
+            vec![x, keys, values]
+        });
+        let last = norm(b, cfg, "norm", state[0]);
+        let logits = b.scope("embed_tokens", || b.op(Op::Linear {}, &[last, table]));
+        (Cache { keys: state[1], values: state[2] }, logits)
+    })
+}
+
+/// What the names of its weights begin with.
+const PREFIX: &str = "language_model.model";
+
+/// A row for every token: what it is on the way in, and what it is told by on the way out.
+fn table(b: &Builder, cfg: &Gemma) -> Value {
+    b.scope("embed_tokens", || b.weight("weight", &[cfg.vocab, cfg.hidden]))
+}
+
 /// Rows of the table times sqrt(hidden), which is rounded to the run's dtype first: 62 for 3840 in bf16.
-fn embedding(b: &Builder, cfg: &Gemma, input_ids: Value) -> Value {
-    let table = b.scope("embed_tokens", || b.weight("weight", &[cfg.vocab, cfg.hidden]));
+fn embedding(b: &Builder, cfg: &Gemma, table: Value, input_ids: Value) -> Value {
     let scale = b.constant("embed_scale", &[1], vec![(cfg.hidden as f64).sqrt() as f32]);
     b.mul(b.gather(table, input_ids), b.round(scale))
 }
 
-fn layer(b: &Builder, cfg: &Gemma, reach: &Reach, valid: Value, x: Value) -> Value {
+/// `attend` gets queries, keys and values, rotated.
+fn layer(
+    b: &Builder,
+    cfg: &Gemma,
+    reach: &Reach,
+    x: Value,
+    attend: impl FnOnce([Value; 3]) -> Value,
+) -> Value {
     let h = norm(b, cfg, "input_layernorm", x);
-    let h = b.scope("self_attn", || attention(b, cfg, reach, valid, h));
+    let h = b.scope("self_attn", || self_attention(b, cfg, reach, h, attend));
     let x = b.add(x, norm(b, cfg, "post_attention_layernorm", h));
     let h = norm(b, cfg, "pre_feedforward_layernorm", x);
     let h = b.scope("mlp", || mlp(b, cfg, h));
     b.add(x, norm(b, cfg, "post_feedforward_layernorm", h))
 }
 
-/// Grouped-query attention, causal and within the layer's window, to tokens that are not padding.
-fn attention(b: &Builder, cfg: &Gemma, reach: &Reach, valid: Value, x: Value) -> Value {
+/// The projections around attention.
+fn self_attention(
+    b: &Builder,
+    cfg: &Gemma,
+    reach: &Reach,
+    x: Value,
+    attend: impl FnOnce([Value; 3]) -> Value,
+) -> Value {
     let (heads, kv_heads) = (cfg.heads.heads, cfg.kv_heads);
     let q = b.linear_no_bias("q_proj", x, cfg.heads.width());
     let k = b.linear_no_bias("k_proj", x, kv_heads * cfg.heads.head_dim);
     let v = b.linear_no_bias("v_proj", x, kv_heads * cfg.heads.head_dim);
     let q = reach.rotate(b, heads, head_norm(b, cfg, "q_norm", heads, q));
     let k = reach.rotate(b, kv_heads, head_norm(b, cfg, "k_norm", kv_heads, k));
-    let scale = (1.0 / cfg.query_pre_attn_scalar.sqrt()) as f32;
-    let attention = Op::Attention { heads, kv_heads, scale, causal: true };
-    let o = b.op(attention, &[q, k, v, valid, reach.window]);
+    let o = attend([q, k, v]);
     b.linear_no_bias("o_proj", o, cfg.hidden)
+}
+
+/// Grouped-query attention, causal and within the layer's window, to tokens that are not padding. `inputs` are those of
+/// [`Op::Attention`].
+fn attention(b: &Builder, cfg: &Gemma, inputs: &[Value]) -> Value {
+    let scale = (1.0 / cfg.query_pre_attn_scalar.sqrt()) as f32;
+    let (heads, kv_heads) = (cfg.heads.heads, cfg.kv_heads);
+    b.op(Op::Attention { heads, kv_heads, scale, causal: true }, inputs)
 }
 
 fn mlp(b: &Builder, cfg: &Gemma, x: Value) -> Value {
@@ -96,6 +186,11 @@ impl Reach {
             let rope = Rotary { cos: b.round(b.cos(angle)), sin: b.round(b.sin(angle)), index };
             Reach { rope, window: b.index("window", &[1], vec![window as i32]) }
         })
+    }
+
+    /// Of tokens at these places, i32 [tokens, 1].
+    fn at(self, index: Value) -> Reach {
+        Reach { rope: Rotary { index, ..self.rope }, ..self }
     }
 
     /// Of the current iteration of the loop over `layers`.

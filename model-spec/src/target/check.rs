@@ -1,5 +1,7 @@
 //! Whether a target can be compiled, and which sizes are the nearest that can.
 
+use std::ops::RangeInclusive;
+
 use super::{MAX_KEYFRAMES, Target};
 use crate::ltx::config::Enlarges;
 use crate::ltx::recipe::Recipe;
@@ -8,6 +10,8 @@ use crate::ltx::sizes::{SPACE, TIME};
 /// The largest extents that are accepted: far beyond any card, small enough for sums of bytes in 64 bits.
 const MAX_SIDE: usize = 1 << 14;
 const MAX_FRAMES: usize = (1 << 14) + 1;
+/// How many tokens a chat may have.
+const ENHANCE: RangeInclusive<usize> = 64..=1 << 15;
 
 /// The legal numbers nearest to one that is none, in words.
 fn near(have: usize, most: usize, legal: impl Fn(usize) -> bool) -> String {
@@ -82,6 +86,10 @@ impl Target {
         }
         if self.text_tokens == 0 || self.text_tokens > 1 << 16 {
             out.push(format!("text_tokens is {}; wanted 1 to 65536", self.text_tokens));
+        }
+        if let Some(tokens) = self.enhance.filter(|tokens| !ENHANCE.contains(tokens)) {
+            let (least, most) = (ENHANCE.start(), ENHANCE.end());
+            out.push(format!("enhance is {tokens}; wanted true, or {least} to {most} tokens"));
         }
         if self.recipe.keyframes() > MAX_KEYFRAMES {
             out.push(format!("keyframes is {}; wanted 0 to {MAX_KEYFRAMES}", self.recipe.keyframes()));

@@ -2,10 +2,10 @@
 
 mod check;
 mod decoders;
+mod fields;
 mod stages;
 mod windows;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -18,6 +18,7 @@ use crate::ltx::recipe::Recipe;
 use crate::ltx::sizes::Size;
 use crate::ltx::skip::Skip;
 use decoders::{PreviewField, decoders};
+use fields::{EnhanceField, ModelField};
 use stages::{GuidanceField, StageField};
 
 /// Where a target's dimensions come from.
@@ -52,6 +53,8 @@ pub struct Target {
     pub decoder: VideoDecoder,
     /// What makes a frame after every denoising step that shows how far the clip is, if anything does.
     pub preview: Option<VideoDecoder>,
+    /// Tokens of the chat in which the text encoder writes a better prompt, where a run can have one.
+    pub enhance: Option<usize>,
     /// Whether `velocity` takes weights of the video's self-attention.
     pub attention_mask: bool,
     /// What the pass of `velocity` skips.
@@ -127,6 +130,7 @@ struct File {
     vram: Option<String>,
     decoder: Option<String>,
     preview: Option<PreviewField>,
+    enhance: Option<EnhanceField>,
     attention_mask: Option<bool>,
     keyframes: Option<usize>,
     upscaler: Option<String>,
@@ -136,20 +140,6 @@ struct File {
     guidance: Option<GuidanceField>,
     #[serde(default)]
     stage: Vec<StageField>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum ModelField {
-    Named(String),
-    Files(BTreeMap<String, Paths>),
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Paths {
-    One(PathBuf),
-    Several(Vec<PathBuf>),
 }
 
 impl Target {
@@ -167,6 +157,7 @@ impl Target {
             vram: None,
             decoder: VideoDecoder::Vae,
             preview: None,
+            enhance: None,
             attention_mask: false,
             skip: Skip::default(),
         })
@@ -203,7 +194,7 @@ impl Target {
         if let Some(carried) = file.carried {
             recipe.with_carried(carried);
         }
-        let model = model(file.model).unwrap_or_else(|problem| {
+        let model = file.model.model().unwrap_or_else(|problem| {
             problems.push(problem);
             Model::Demo
         });
@@ -221,6 +212,7 @@ impl Target {
             vram,
             decoder,
             preview,
+            enhance: file.enhance.and_then(EnhanceField::tokens),
             attention_mask: file.attention_mask.unwrap_or(false),
             skip: file.skip,
         };
@@ -289,43 +281,10 @@ pub fn parse_vram(text: &str) -> Result<u64, String> {
     })
 }
 
-fn model(field: ModelField) -> Result<Model, String> {
-    match field {
-        ModelField::Named(name) => match name.as_str() {
-            "ltx-2.3-22b" => Ok(Model::Ltx23),
-            "demo" => Ok(Model::Demo),
-            _ => Err(format!("model is {name:?}; wanted \"ltx-2.3-22b\", \"demo\" or a table of files")),
-        },
-        ModelField::Files(mut files) => {
-            let mut take = |key: &str| match files.remove(key) {
-                Some(Paths::One(path)) => Ok(vec![path]),
-                Some(Paths::Several(paths)) if !paths.is_empty() => Ok(paths),
-                Some(Paths::Several(_)) => Err(format!("model's {key} names no file")),
-                None => {
-                    Err(format!("model has no {key}; wanted checkpoint, text_encoder and spatial_upscaler"))
-                }
-            };
-            let one = |key: &str, mut paths: Vec<PathBuf>| match (paths.pop(), paths.is_empty()) {
-                (Some(path), true) => Ok(path),
-                _ => Err(format!("model's {key} names several files; only a checkpoint is split")),
-            };
-            let model = Model::Files {
-                checkpoint: take("checkpoint")?,
-                text_encoder: one("text_encoder", take("text_encoder")?)?,
-                spatial_upscaler: one("spatial_upscaler", take("spatial_upscaler")?)?,
-            };
-            match files.into_keys().next() {
-                Some(key) => {
-                    Err(format!("model has {key}; wanted checkpoint, text_encoder and spatial_upscaler"))
-                }
-                None => Ok(model),
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn text(changes: &[(&str, &str)]) -> String {
@@ -397,6 +356,18 @@ mod tests {
         for text in ["\"24\"", "\"GiB\"", "\"-1GiB\"", "\"nanGB\"", "\"2000GiB\"", "24"] {
             assert!(parsed(text).unwrap_err().to_string().contains("vram"), "{text}");
         }
+    }
+
+    #[test]
+    fn room_to_enhance_a_prompt_is_said_or_counted() {
+        let parsed = |value: &str| Target::parse("my", &text(&[("enhance", value)])).map(|t| t.enhance);
+        assert_eq!(Target::parse("my", &text(&[])).map(|t| t.enhance), Ok(None));
+        assert_eq!(
+            (parsed("true"), parsed("false"), parsed("300")),
+            (Ok(Some(2048)), Ok(None), Ok(Some(300)))
+        );
+        assert!(parsed("63").unwrap_err().to_string().contains("enhance is 63; wanted true, or 64 to 32768"));
+        assert!(parsed("-1").is_err() && parsed("\"yes\"").is_err());
     }
 
     #[test]

@@ -31,6 +31,18 @@ fn text_encoder_of(cfg: &ModelConfig, tokens: usize) -> Graph {
     })
 }
 
+/// A turn in which it takes a token behind others.
+fn text_writer_of(cfg: &ModelConfig, rows: usize) -> Graph {
+    record(|b| {
+        let shape = [cfg.gemma.layers, rows, text_encoder::Cache::width(&cfg.gemma)];
+        let [keys, values] = ["keys", "values"].map(|name| b.input(name, Dtype::Bf16, &shape));
+        let [token, place] = ["token", "place"].map(|name| b.input(name, Dtype::I32, &[1]));
+        let cache = text_encoder::Cache { keys, values };
+        let (cache, logits) = text_encoder::write(b, &cfg.gemma, cache, token, place);
+        vec![cache.keys, cache.values, logits]
+    })
+}
+
 /// Features of both streams, then contexts of both.
 fn connectors_of(cfg: &ModelConfig, tokens: usize) -> Graph {
     record(|b| {

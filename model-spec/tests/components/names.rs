@@ -14,6 +14,13 @@ fn text_encoder() {
     assert_same(&tensors_of(&graph, Source::TextEncoder), &published(&["gemma"]));
 }
 
+/// The table of tokens is also what logits are made with: no tensor of its own.
+#[test]
+fn text_writer() {
+    let graph = crate::text_writer_of(&ltx_2_3_22b(), 64);
+    assert_same(&tensors_of(&graph, Source::TextEncoder), &published(&["gemma"]));
+}
+
 #[test]
 fn connectors() {
     let graph = crate::connectors_of(&ltx_2_3_22b(), TEXT_TOKENS);

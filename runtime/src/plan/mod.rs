@@ -416,6 +416,16 @@ impl Phase {
         })
     }
 
+    /// Whether a run may do without it: it runs for requests with an image, or for those of a better prompt.
+    pub fn is_optional(&self) -> bool {
+        self.image.is_some() || self.writes()
+    }
+
+    /// Whether it is one of those in which the text encoder writes a better prompt.
+    pub fn writes(&self) -> bool {
+        self.inputs.iter().any(|port| matches!(port.role, Role::Chat | Role::Token))
+    }
+
     /// Where a constant that it reads lies.
     pub fn place(&self, constant: u32) -> Option<u64> {
         let i = self.constants.binary_search(&constant).ok()?;

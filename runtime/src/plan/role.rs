@@ -14,6 +14,10 @@ pub enum Role {
     Tokens { prompt: u32 },
     /// 1 where the ids of a prompt are tokens, 0 where they are padding.
     TokenMask { prompt: u32 },
+    /// The ids of what the text encoder is asked to write on, padding behind.
+    Chat,
+    /// 1 where the ids of a chat are tokens, 0 where they are padding.
+    ChatMask,
     /// The two words of the request's seed.
     Seed,
     /// An image of the request, in -1..1, in the port's size.
@@ -67,6 +71,12 @@ pub enum Role {
     StepSeed,
     /// Before every step: its row of a tensor that is given under the port's name; zeros where it has no such row.
     StepTensor,
+    /// Before every turn: the id of a token.
+    Token,
+    /// Before every turn: how many tokens stand before it.
+    Place,
+    /// What the text encoder makes of a turn's token: for every token how likely it is the next one, before any softmax.
+    Logits,
     /// Latents that a stage leaves.
     Latent,
     /// The frames of the clip.
@@ -90,7 +100,11 @@ impl Role {
 
     /// Whether the host writes it before every step, rather than once before the phase.
     pub fn per_step(&self) -> bool {
-        matches!(self, Role::Sigma | Role::Coefficients | Role::Holds | Role::StepSeed | Role::StepTensor)
+        let of_step = matches!(
+            self,
+            Role::Sigma | Role::Coefficients | Role::Holds | Role::StepSeed | Role::StepTensor
+        );
+        of_step || matches!(self, Role::Token | Role::Place)
     }
 }
 
@@ -101,6 +115,8 @@ impl fmt::Display for Role {
             Role::Tensor { default: Some(default) } => write!(f, "tensor or {default}"),
             Role::Tokens { prompt } => write!(f, "tokens of prompt {prompt}"),
             Role::TokenMask { prompt } => write!(f, "token mask of prompt {prompt}"),
+            Role::Chat => f.write_str("tokens of a chat"),
+            Role::ChatMask => f.write_str("token mask of a chat"),
             Role::Seed => f.write_str("seed"),
             Role::Image { number } => write!(f, "image {number}"),
             Role::ImageLatent { number } => write!(f, "latents of image {number}"),
@@ -127,6 +143,9 @@ impl fmt::Display for Role {
             Role::Holds => f.write_str("holds"),
             Role::StepSeed => f.write_str("seed"),
             Role::StepTensor => f.write_str("row of a tensor"),
+            Role::Token => f.write_str("token"),
+            Role::Place => f.write_str("place of the token"),
+            Role::Logits => f.write_str("logits"),
             Role::Latent => f.write_str("latent"),
             Role::Video => f.write_str("video"),
             Role::Waveform => f.write_str("waveform"),

@@ -27,6 +27,8 @@ const BLOCK: usize = 192;
 struct Mask {
     valid: Vec<i32>,
     window: i64,
+    /// Where the first query stands among the keys.
+    place: usize,
 }
 
 /// What is added to the scores of keys.
@@ -61,13 +63,17 @@ fn by_head(input: &Input<'_>, heads: usize) -> Result<Scratch, EvalError> {
     Ok(out)
 }
 
-/// softmax(scale·q·kᵀ + bias)·v per head; with `causal`, key j is seen by query i when i − window < j ≤ i and valid\[j\] ≠ 0.
+/// softmax(scale·q·kᵀ + bias)·v per head; with `causal`, key j is seen by query i when
+/// i − window < j ≤ i and valid\[j\] ≠ 0, where the first query counts as number `place` if that is given.
 pub(crate) fn prepare<'a>(setup: &Setup<'a, '_>, shape: Shape) -> Prepared<'a> {
     let d = setup.cols() / shape.heads;
     let [k, v] = [1, 2].map(|i| by_head(&setup.input(i), shape.kv_heads));
     let mask = if shape.causal {
-        let window = setup.input(4).ints()?;
-        Some(Mask { valid: setup.input(3).ints()?, window: window.first().map_or(0, |w| i64::from(*w)) })
+        let first = |ints: Vec<i32>| ints.first().copied().unwrap_or(0);
+        let window = i64::from(first(setup.input(4).ints()?));
+        let place = if setup.inputs.len() > 5 { setup.input(5).ints()? } else { vec![0] };
+        setup.check_index(&place, setup.input(1).rows())?;
+        Some(Mask { valid: setup.input(3).ints()?, window, place: first(place) as usize })
     } else {
         None
     };
@@ -152,8 +158,8 @@ impl Attention {
     /// False when no query of the group from `query` on sees any of the keys.
     fn sees(&self, query: usize, end: usize, first: usize, last: usize) -> bool {
         let Some(mask) = &self.mask else { return true };
-        let newest = (query + LANES).min(end) as i64 - 1;
-        (first as i64) <= newest && last as i64 - 1 > query as i64 - mask.window
+        let newest = ((query + LANES).min(end) + mask.place) as i64 - 1;
+        (first as i64) <= newest && last as i64 - 1 > (query + mask.place) as i64 - mask.window
     }
 
     /// Adds the biases of a group's queries. They are finite: where all keys have the lowest one, all scores are equal.
@@ -178,7 +184,7 @@ impl Attention {
                 scores.fill(f32::NEG_INFINITY);
                 continue;
             }
-            for (i, score) in (query..).zip(scores) {
+            for (i, score) in (query + mask.place..).zip(scores) {
                 if key > i || key as i64 <= i as i64 - mask.window {
                     *score = f32::NEG_INFINITY;
                 }

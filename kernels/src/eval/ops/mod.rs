@@ -12,6 +12,7 @@ mod moves;
 mod norm;
 mod normal;
 mod pointwise;
+mod put_row;
 mod registers;
 mod rope;
 mod shuffle;
@@ -61,6 +62,7 @@ pub(super) fn prepare<'a>(setup: &Setup<'a, '_>) -> Prepared<'a> {
         Op::GroupMean { size } => shuffle::group_mean(setup, size),
         Op::Yuv420 {} => yuv420::prepare(setup),
         Op::Upsample {} => shuffle::upsample(setup),
+        Op::PutRow {} => put_row::prepare(setup),
         Op::FilterUp { ratio, pad, crop_left, .. } => filter::up(setup, ratio, pad, crop_left),
         Op::FilterDown { stride, pad_left, pad_right } => filter::down(setup, stride, [pad_left, pad_right]),
         Op::BlurDown { stride } => blur::down(setup, stride),

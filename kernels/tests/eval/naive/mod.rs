@@ -183,6 +183,10 @@ fn compute(op: &Op, inputs: &[Array], shape: &[usize]) -> Vec<f64> {
                 })
                 .collect()
         }
+        Op::PutRow {} => {
+            let row = inputs[2].data[0] as usize * x.shape[1] + inputs[3].data[0] as usize;
+            each_row(x, |i, old| if i == row { inputs[1].data.clone() } else { old.to_vec() })
+        }
         Op::GroupMean { size } => {
             x.data.chunks(*size).map(|g| g.iter().sum::<f64>() / *size as f64).collect()
         }
@@ -245,6 +249,7 @@ fn attention(inputs: &[Array], heads: usize, kv_heads: usize, scale: f64, causal
     let seen = |i: usize, j: usize| {
         !causal || {
             let window = inputs[4].data[0] as i64;
+            let i = i + inputs.get(5).map_or(0, |place| place.data[0] as usize);
             inputs[3].data[j] != 0.0 && i as i64 - window < j as i64 && j <= i
         }
     };

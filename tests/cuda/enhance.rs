@@ -1,0 +1,37 @@
+//! What the text encoder writes: turns that the host ends early, with a cache that stays on the card.
+
+use zoetrope::enhance::written;
+use zoetrope::session::{Session, Unwatched};
+use zoetrope_runtime::Executor;
+
+use crate::phase::{Demo, plan_that_writes};
+use crate::run::distance;
+use crate::standin::StandIn;
+
+/// The logits of five tokens after a chat of thirty.
+fn logits<'a, E: Executor<'a>>(session: &mut Session<E>) -> Vec<f32> {
+    let chat: Vec<i32> = (0..30).map(|i| 3 + i * 41 % 200).collect();
+    let mut all = Vec::new();
+    let mut choose = |logits: &[f32]| {
+        all.extend(logits);
+        let number = (all.len() / logits.len()) as i32;
+        (number < 6).then_some(7 * number)
+    };
+    let ids = written(session, &chat, &mut choose, &mut Unwatched).expect("it writes");
+    assert_eq!(ids, [7, 14, 21, 28, 35]);
+    all
+}
+
+#[test]
+fn what_is_written_is_as_likely_as_on_the_cpu() {
+    let demo = Demo::of(plan_that_writes());
+    let Some(_stand_in) = StandIn::open() else { return };
+    let mut session = Session::on(demo.cuda(&demo.plan, &demo.selected.code).unwrap());
+    let have = logits(&mut session);
+    let apart = distance(&have, &logits(&mut Session::poisoned(&demo.plan, &demo.files).unwrap()));
+    println!("logits {apart:.1e} apart");
+    // Written so that a NaN fails.
+    assert!(apart <= 3e-2, "{apart}");
+    // Turns that were left out leave nothing behind.
+    assert_eq!(have, logits(&mut session));
+}
