@@ -213,7 +213,8 @@ fn seams_are_not_seen_and_not_heard() {
     }
     for (picture, sound, psnr, shares) in measured {
         assert!(picture.iter().all(|ratio| *ratio < 1.3), "{picture:?}");
-        assert!((0.7..1.3).contains(&sound[0]) && sound[1] < 1.3, "{sound:?}");
+        // A click would be more than 1. Less is where the sounds of this world fall: knocks do not come at seams.
+        assert!((0.5..1.3).contains(&sound[0]) && sound[1] < 1.3, "{sound:?}");
         // The decoder itself reaches 28 dB (docs/demo.md).
         assert!(psnr.iter().all(|psnr| *psnr > 34.0), "{psnr:?}");
         // Where one window goes over into the other.
