@@ -320,7 +320,7 @@ mod tests {
         }
         // One number for each query, never a matrix of tokens by tokens.
         let has = |plan: &Plan, name: &str| plan.kernels.iter().any(|kernel| kernel.name == name);
-        assert!(has(&masked(9), "attention_low_rank_bias_gate") && !has(&masked(9), "attention_bias_gate"));
+        assert!(has(&masked(9), "attention_low_rank_bias") && !has(&masked(9), "attention_bias"));
         let all = args(&["--reference", &clip]).open(&masked(9), false).unwrap();
         assert_eq!(all.strengths()["v.reference1_attention"].reals(), [1.0; 2]);
     }

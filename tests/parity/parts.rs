@@ -280,10 +280,10 @@ fn weights_of_pairs_follow_from_those_of_tokens() {
 #[test]
 fn a_reference_sound_stands_before_the_clip() {
     let case = Case::load("conditioning").unwrap();
-    let dub = size(96, 128, 25.0, 37, 1, "f32").replace("distilled-single-stage", "dub");
+    let dub = size(128, 128, 25.0, 37, 1, "f32").replace("distilled-single-stage", "dub");
     let reference = (0..17 * 128).map(|i| (i as f32 * 0.1).sin()).collect::<Vec<_>>();
     let mut inputs = Named::from([
-        ("v.reference1".to_string(), Tensor::real(&[1, 128, 3, 4, 3], vec![0.5; 36 * 128])),
+        ("v.reference1".to_string(), Tensor::real(&[1, 128, 3, 4, 4], vec![0.5; 48 * 128])),
         ("a.reference".to_string(), Tensor::real(&[1, 8, 17, 16], reference.clone())),
     ]);
     inputs.insert("v.reference1_strength".to_string(), Tensor::real(&[1], vec![1.0]));
