@@ -19,6 +19,6 @@ pub struct Recorder<'a> {
 
 impl Recorder<'_> {
     pub(super) fn builder(&self, name: &str) -> Builder {
-        Builder::new(name, self.target.dtype).with_taps(self.taps)
+        Builder::new(name, self.target.dtype).with_taps(self.taps).keeping(self.target.weights)
     }
 }

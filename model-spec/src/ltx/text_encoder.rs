@@ -14,7 +14,8 @@ pub fn text_encoder(b: &Builder, cfg: &Gemma, input_ids: Value, attention_mask: 
         let mut states = x;
         let x = sequence(b, "layers", cfg.layers, x, |x| {
             states = b.collect("hidden_states", x);
-            layer(b, cfg, &Reach::of_iteration(b, &reaches), attention_mask, x)
+            let reach = Reach::of_iteration(b, &reaches);
+            b.may_keep(|| layer(b, cfg, &reach, attention_mask, x))
         });
         let last = norm(b, cfg, "norm", x);
         b.concat(&[states, b.reshape(last, &[1, b.dim(x, 0), cfg.hidden])])

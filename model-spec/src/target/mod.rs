@@ -1,6 +1,7 @@
 //! Targets: what one plan is compiled for.
 
 mod stages;
+mod weights;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,12 +9,13 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use thiserror::Error as ThisError;
 
-use crate::lang::Dtype;
+use crate::lang::{Dtype, Kept};
 use crate::ltx::config::{TEXT_TOKENS, Transformer};
 use crate::ltx::recipe::Recipe;
 use crate::ltx::sizes::{Size, TIME};
 use crate::ltx::skip::Skip;
 use stages::{GuidanceField, StageField};
+pub use weights::parse_weights;
 
 /// Where a target's dimensions come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +38,8 @@ pub struct Target {
     pub recipe: Recipe,
     /// Storage of activations and weights.
     pub dtype: Dtype,
+    /// What the matrices of transformer blocks and of the text encoder's layers stay in; `None` for `dtype`.
+    pub weights: Option<Kept>,
     /// Tokens of the contexts in `velocity` and `denoise`; a run always uses 1024.
     pub text_tokens: usize,
     /// The most distinct timesteps that `velocity` accepts in one stream.
@@ -117,6 +121,7 @@ struct File {
     fps: f64,
     pipeline: String,
     dtype: String,
+    weights: Option<String>,
     text_tokens: Option<usize>,
     timestep_classes: Option<usize>,
     model: ModelField,
@@ -154,6 +159,7 @@ impl Target {
             size: Size { width: p.width, height: p.height, frames: p.frames, fps: 24.0 },
             recipe: Recipe::named(p.recipe)?,
             dtype: Dtype::Bf16,
+            weights: None,
             text_tokens: TEXT_TOKENS,
             timestep_classes: 1,
             model: p.model.clone(),
@@ -177,6 +183,7 @@ impl Target {
             problems.push(format!("dtype is {:?}, wanted \"bf16\" or \"f32\"", file.dtype));
             Dtype::Bf16
         });
+        let weights = weights::kept(file.weights.as_deref(), dtype, &mut problems);
         let mut recipe = stages::recipe(&file.pipeline, file.guidance, file.stage, &mut problems);
         let mut side = |name: &str, said: Option<usize>| {
             if said.is_none() && recipe.streams().video {
@@ -200,6 +207,7 @@ impl Target {
             size: Size { width, height, frames: file.frames, fps: file.fps },
             recipe,
             dtype,
+            weights,
             text_tokens: file.text_tokens.unwrap_or(TEXT_TOKENS),
             timestep_classes: file.timestep_classes.unwrap_or(1),
             model,
