@@ -182,7 +182,8 @@ fn rows_that_are_kept() {
             // extremes; scales of
             // Q4_K and minima have 6 bits.
             let (of_value, of_all) =
-                [(1.0 / 15.9, 1e-4), (0.0, 0.5 / 127.0 + 1.0 / 2048.0), (0.0, 0.54 / 7.5 + 0.5 / 63.0)][kept as usize];
+                [(1.0 / 15.9, 1e-4), (0.0, 0.5 / 127.0 + 1.0 / 2048.0), (0.0, 0.54 / 7.5 + 0.5 / 63.0)]
+                    [kept as usize];
             let most = values.iter().fold(0f32, |most, value| most.max(value.abs()));
             for (i, (value, back)) in values.iter().zip(&back).enumerate() {
                 let near = (value - back).abs() <= of_value * value.abs() + of_all * most;
@@ -195,8 +196,7 @@ fn rows_that_are_kept() {
         for (kept, block) in [(Kept::Q8_0, GgufBlock::Q8_0), (Kept::Q4_K, GgufBlock::Q4_K)] {
             let tensor = |what| file.tensor(&format!("gguf.{}.{what}", block.name())).unwrap();
             let (raw, want) = (tensor("raw"), floats(tensor("values").data()));
-            let matrix =
-                Matrix::new(Encoding::Gguf(block), [1, want.len()], raw.data(), &[], 1.0).unwrap();
+            let matrix = Matrix::new(Encoding::Gguf(block), [1, want.len()], raw.data(), &[], 1.0).unwrap();
             let columns = 2 * block.elements();
             let mut row = vec![0; kept.row_bytes(columns).unwrap()];
             for (number, want) in want.chunks_exact(columns).enumerate() {

@@ -3,6 +3,7 @@
 //!
 //! `ZOETROPE_TARGET` names the target file of `res-custom`; a relative path counts from the repository root.
 //! `ZOETROPE_VRAM` is the memory of the card, such as 24GiB, of every target that names none.
+//! `ZOETROPE_WEIGHTS` is what matrices stay in, such as q8_0, in every target that says nothing of it.
 //! `ZOETROPE_PREVIEW=1` gives all of them previews.
 //! `ZOETROPE_KEYFRAMES` gives all of them room for so many keyframes.
 //! `ZOETROPE_EMIT_DIR` names a folder that gets a readable copy.
@@ -19,11 +20,12 @@ use std::{env, fs};
 use machine_code::MachineCode;
 
 use zoetrope_compiler::frontend::{compile_target, load_target};
-use zoetrope_model_spec::target::{MAX_KEYFRAMES, PRESETS, Target, parse_vram};
+use zoetrope_model_spec::target::{MAX_KEYFRAMES, PRESETS, Target, parse_vram, parse_weights};
 
 fn main() {
     println!("cargo::rerun-if-env-changed=ZOETROPE_TARGET");
     println!("cargo::rerun-if-env-changed=ZOETROPE_VRAM");
+    println!("cargo::rerun-if-env-changed=ZOETROPE_WEIGHTS");
     println!("cargo::rerun-if-env-changed=ZOETROPE_PREVIEW");
     println!("cargo::rerun-if-env-changed=ZOETROPE_KEYFRAMES");
     println!("cargo::rerun-if-env-changed=ZOETROPE_EMIT_DIR");
@@ -46,6 +48,10 @@ fn run(out: &Path) -> Result<(), String> {
     if let Ok(text) = env::var("ZOETROPE_VRAM") {
         let vram = parse_vram(&text).map_err(|problem| format!("ZOETROPE_VRAM: {problem}"))?;
         targets.iter_mut().for_each(|(target, _)| target.vram = target.vram.or(Some(vram)));
+    }
+    if let Ok(text) = env::var("ZOETROPE_WEIGHTS") {
+        let kept = parse_weights(&text).map_err(|problem| format!("ZOETROPE_WEIGHTS: {problem}"))?;
+        targets.iter_mut().for_each(|(target, _)| target.weights = target.weights.or(Some(kept)));
     }
     match env::var("ZOETROPE_PREVIEW").as_deref() {
         Ok("1") => targets.iter_mut().for_each(|(target, _)| target.preview = true),

@@ -80,29 +80,35 @@ template <> struct Form<Kept::q8_0> {
 // Blocks of 256: two f16 units, the scales and minima of every 32 in 6 bits of 12 bytes, and codes of 4 bits. A byte has
 // those of two columns 32 apart.
 template <> struct Form<Kept::q4_k> {
-    static constexpr int block = 144, head = 16;
+    static constexpr int block = 144, before = 16;
+
+    // The units in the first word, then the lower bits of the scales and minima of four parts each, and what is left of the
+    // other four's.
+    struct Head {
+        unsigned units, scales, minima, both;
+    };
 
     struct Codes {
         Eight codes;
-        Pack<unsigned char, head> head;
+        Head head;
     };
 
     static DEVICE Codes fetch(const unsigned char* row, int column, int) {
         const unsigned char* from = row + column / 256 * block;
         int inside = column % 256;
-        return {bytes<8>(from + head + inside / 64 * 32 + inside % 32), bytes<head>(from)};
+        return {bytes<8>(from + before + inside / 64 * 32 + inside % 32), __builtin_bit_cast(Head, bytes<before>(from))};
     }
 
     static DEVICE void decode(float (&to)[EIGHT], const Codes& from, int column) {
-        int part = column % 256 / 32;
-        int low = 4 + part % 4, high = low + 4, both = low + 8;
-        unsigned scale = from.head.at[low] & 63, least = from.head.at[high] & 63;
+        int part = column % 256 / 32, shift = part % 4 * 8;
+        unsigned low = from.head.scales >> shift, high = from.head.minima >> shift, both = from.head.both >> shift;
+        unsigned scale = low & 63, least = high & 63;
         if (part >= 4) {
-            scale = (from.head.at[both] & 15) | from.head.at[low] >> 6 << 4;
-            least = from.head.at[both] >> 4 | from.head.at[high] >> 6 << 4;
+            scale = (both & 15) | (low >> 6 & 3) << 4;
+            least = (both >> 4 & 15) | (high >> 6 & 3) << 4;
         }
-        float step = widen(f16{pair(from.head, 0)}) * (float)scale;
-        float minimum = widen(f16{pair(from.head, 2)}) * (float)least;
+        float step = widen(f16{(unsigned short)from.head.units}) * (float)scale;
+        float minimum = widen(f16{(unsigned short)(from.head.units >> 16)}) * (float)least;
 #pragma unroll
         for (int i = 0; i < EIGHT; i++) {
             unsigned code = from.codes.at[i] >> part % 2 * 4 & 15;

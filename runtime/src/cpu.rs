@@ -12,7 +12,9 @@ use crate::arena::Arena;
 use crate::constants::{Store, Weights};
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Observer, each_launch};
-use crate::plan::{self, Base, Buffer, Dtype, Fetch, Item, Launch, Lifetime, Loop, Part, Phase, Plan, Port};
+use crate::plan::{
+    self, Base, Buffer, Constant, Dtype, Fetch, Item, Launch, Lifetime, Loop, Part, Phase, Plan, Port,
+};
 
 /// Weights whose f32 copies together stay below this are laid out for products once, when a phase begins; larger
 /// ones at every launch, to the same bits.
@@ -28,6 +30,11 @@ pub struct Cpu<'a> {
     packed: BTreeMap<u32, Packed>,
     /// For tests: by launch, the buffers that die there.
     poison: Option<BTreeMap<u32, Vec<Dead>>>,
+}
+
+/// Bytes that a constant counts with before it is laid out.
+fn packed_bytes(constant: &Constant) -> u64 {
+    constant.bytes().max(constant.numbers() * Dtype::Bf16.bytes())
 }
 
 struct Dead {
@@ -66,7 +73,8 @@ impl<'a> Cpu<'a> {
     /// Lays out the weights of products, where they are whole operands.
     fn pack(&mut self, phase: &Phase) {
         self.packed.retain(|c, _| phase.constants.binary_search(c).is_ok());
-        let bytes: u64 = phase.constants.iter().map(|c| self.plan.constants[*c as usize].bytes()).sum();
+        let bytes =
+            phase.constants.iter().map(|c| packed_bytes(&self.plan.constants[*c as usize])).sum::<u64>();
         if bytes > PACK_LIMIT_BYTES {
             return;
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::Path;
 
-use zoetrope_runtime::plan::Source;
+use zoetrope_runtime::plan::{Kept, Source};
 
 use super::SOURCES;
 use super::components::component;
@@ -17,14 +17,17 @@ struct Row {
     stored: BTreeMap<String, usize>,
     /// Tensors that are decoded.
     decoded: usize,
+    /// Tensors that the plan keeps as they are stored, and those that are encoded for that.
+    kept: usize,
+    encoded: BTreeMap<Kept, usize>,
     /// Tensors that the plan reads.
     wanted: usize,
 }
 
 /// The table, for a person. Empty where no file was given.
 pub fn table(wanted: &[Wanted], files: &ModelFiles) -> String {
-    let wanted_names: BTreeSet<(Source, &str)> =
-        wanted.iter().map(|w| (w.source, w.tensor.as_str())).collect();
+    let names = wanted.iter().map(|w| ((w.source, w.tensor.as_str()), w.kept));
+    let wanted: BTreeMap<(Source, &str), Option<Kept>> = names.collect();
     let mut rows: BTreeMap<(Source, &'static str, Option<&Path>), Row> = BTreeMap::new();
     let mut found = BTreeSet::new();
     for source in SOURCES {
@@ -32,22 +35,25 @@ pub fn table(wanted: &[Wanted], files: &ModelFiles) -> String {
         for (name, tensor) in set.iter() {
             let key = (source, component(source, name), Some(tensor.file));
             let row = rows.entry(key).or_default();
-            let stored = match set.decoded(name) {
-                Some(decoded) => {
-                    row.decoded += 1;
-                    decoded.encoding().to_string()
-                }
-                None => tensor.dtype.name().to_lowercase(),
-            };
-            *row.stored.entry(stored).or_default() += 1;
-            if wanted_names.contains(&(source, name)) {
+            let decoded = set.decoded(name);
+            let stored = decoded.map(|decoded| decoded.encoding());
+            let said = stored.map_or(tensor.dtype.name().to_lowercase(), |stored| stored.to_string());
+            *row.stored.entry(said).or_default() += 1;
+            let keep = wanted.get(&(source, name));
+            match keep.copied().flatten() {
+                Some(kept) if stored.is_some_and(|stored| kept.takes(stored)) => row.kept += 1,
+                Some(kept) => *row.encoded.entry(kept).or_default() += 1,
+                None => row.decoded += usize::from(stored.is_some()),
+            }
+            if keep.is_some() {
                 row.wanted += 1;
                 found.insert((source, name));
             }
         }
     }
-    for missing in wanted_names.difference(&found).filter(|(source, _)| SOURCES.contains(source)) {
-        let row = rows.entry((missing.0, component(missing.0, missing.1), None)).or_default();
+    let missing = wanted.keys().filter(|key| !found.contains(*key) && SOURCES.contains(&key.0));
+    for (source, name) in missing {
+        let row = rows.entry((*source, component(*source, name), None)).or_default();
         row.wanted += 1;
     }
     if rows.keys().all(|(.., file)| file.is_none()) {
@@ -64,8 +70,7 @@ fn line(component: &str, file: Option<&Path>, row: &Row) -> [String; 4] {
     let usage = match (file, row.wanted) {
         (None, missing) => format!("missing: {missing} tensors"),
         (_, 0) => "ignored: this plan does not read it".to_string(),
-        (_, _) if row.decoded == 0 => "read as it is".to_string(),
-        (_, _) => "decoded when it is loaded".to_string(),
+        (_, _) => used(row),
     };
     let rest = all.saturating_sub(row.wanted);
     let usage = match file.is_some() && row.wanted > 0 && rest > 0 {
@@ -76,6 +81,24 @@ fn line(component: &str, file: Option<&Path>, row: &Row) -> [String; 4] {
         file.and_then(Path::file_name).map_or("-".to_string(), |name| name.to_string_lossy().into_owned());
     let stored = if stored.is_empty() { "-".to_string() } else { stored.join(", ") };
     [component.to_string(), file, stored, usage]
+}
+
+/// What is done with the tensors that the plan reads.
+fn used(row: &Row) -> String {
+    let mut said: Vec<String> = Vec::new();
+    if row.kept > 0 {
+        said.push(format!("{} kept encoded", row.kept));
+    }
+    said.extend(
+        row.encoded.iter().map(|(kept, count)| format!("{count} encoded as {kept} when they are loaded")),
+    );
+    match (said.is_empty(), row.decoded) {
+        (true, 0) => return "read as it is".to_string(),
+        (true, _) => return "decoded when it is loaded".to_string(),
+        (false, 0) => {}
+        (false, decoded) => said.push(format!("{decoded} decoded when they are loaded")),
+    }
+    said.join(", ")
 }
 
 /// Rows with all columns but the last as wide as their longest entry.

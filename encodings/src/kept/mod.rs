@@ -99,7 +99,8 @@ impl Kept {
         match self {
             Kept::Fp8 => {
                 let (codes, scale) = row.split_at(columns);
-                let matrix = Matrix::new(self.encoding(), [1, columns], codes, &scale[..size_of::<f32>()], 1.0);
+                let matrix =
+                    Matrix::new(self.encoding(), [1, columns], codes, &scale[..size_of::<f32>()], 1.0);
                 matrix.expect("as many bytes as the encoding says").decode(0, out);
             }
             Kept::Q8_0 => {
@@ -116,6 +117,18 @@ impl Kept {
         }
     }
 
+    /// Whether rows of a matrix in this encoding are kept as they are stored, as long as they are whole.
+    pub fn takes(self, stored: Encoding) -> bool {
+        match self {
+            Kept::Fp8 => matches!(
+                stored,
+                Encoding::Plain(Number::E4m3)
+                    | Encoding::Scaled { code: Code::E4m3, blocks: Blocks::Tensor | Blocks::Row }
+            ),
+            Kept::Q8_0 | Kept::Q4_K => stored == self.encoding(),
+        }
+    }
+
     /// Writes the row of the matrix that begins at element `first` as it is kept, where the matrix is stored so: codes
     /// and scales are copied. False, and nothing is written, where it is stored otherwise.
     ///
@@ -124,27 +137,35 @@ impl Kept {
     pub fn take(self, matrix: &Matrix<'_>, first: usize, columns: usize, row: &mut [u8]) -> bool {
         assert_eq!(self.row_bytes(columns), Some(row.len()), "a row of {columns} columns in {}", self.name());
         assert!(first + columns <= matrix.rows() * matrix.columns(), "a row outside of the matrix");
+        if !self.takes(matrix.encoding()) {
+            return false;
+        }
         let codes = matrix.codes();
-        match (self, matrix.encoding()) {
-            (Kept::Fp8, Encoding::Plain(Number::E4m3)) => {
-                fp8(row, &codes[first..first + columns], 1.0);
+        match self {
+            Kept::Fp8 => {
+                let scale = match matrix.encoding() {
+                    Encoding::Scaled { blocks, .. } => {
+                        let (number, shared) = blocks.place(
+                            first / matrix.columns(),
+                            first % matrix.columns(),
+                            matrix.columns(),
+                        );
+                        if shared < columns {
+                            return false;
+                        }
+                        matrix.f32_scale(number)
+                    }
+                    _ => 1.0,
+                };
+                fp8(row, &codes[first..first + columns], scale);
             }
-            (Kept::Fp8, Encoding::Scaled { code: Code::E4m3, blocks }) => {
-                let (number, shared) =
-                    blocks.place(first / matrix.columns(), first % matrix.columns(), matrix.columns());
-                if shared < columns {
-                    return false;
-                }
-                fp8(row, &codes[first..first + columns], matrix.f32_scale(number));
-            }
-            (Kept::Q8_0, Encoding::Gguf(GgufBlock::Q8_0)) => {
+            Kept::Q8_0 => {
                 let blocks = codes.as_chunks::<Q8_BYTES>().0[first / Q8..][..columns / Q8].iter();
                 q8_0(row, columns, blocks);
             }
-            (Kept::Q4_K, Encoding::Gguf(GgufBlock::Q4_K)) => {
+            Kept::Q4_K => {
                 row.copy_from_slice(&codes[first / Q4 * Q4_BYTES..][..row.len()]);
             }
-            _ => return false,
         }
         true
     }

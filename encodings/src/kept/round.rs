@@ -65,7 +65,8 @@ pub fn q4_k(values: &[f32; 256]) -> [u8; 144] {
         let scale = d.to_f32() * f32::from(scales[b]);
         let minimum = d_least.to_f32() * f32::from(minima[b]);
         for (i, value) in part.iter().enumerate() {
-            let code = if scale > 0.0 { ((value + minimum) / scale).round().clamp(0.0, 15.0) as u8 } else { 0 };
+            let code =
+                if scale > 0.0 { ((value + minimum) / scale).round().clamp(0.0, 15.0) as u8 } else { 0 };
             block[16 + 32 * (b / 2) + i] |= code << (4 * (b % 2));
         }
     }

@@ -88,10 +88,10 @@ fn in_front(meaning: &Meaning, kept: Kept, columns: usize) -> Meaning {
         Ref::Operand(i) => Ref::Operand(i),
         Ref::Inner(i) => Ref::Inner(i + 1),
     };
-    let behind = meaning.ops.iter().map(|op| MeaningOp {
-        op: op.op.clone(),
-        inputs: op.inputs.iter().map(moved).collect(),
-    });
+    let behind = meaning
+        .ops
+        .iter()
+        .map(|op| MeaningOp { op: op.op.clone(), inputs: op.inputs.iter().map(moved).collect() });
     Meaning { ops: std::iter::once(decode).chain(behind).collect() }
 }
 

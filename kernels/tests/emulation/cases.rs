@@ -88,14 +88,13 @@ pub fn dtypes(kernel: &Kernel, storage: Storage, in_place: bool) -> Vec<Dtype> {
         },
     };
     let reads = kernel.reads.iter().enumerate();
-    let mut dtypes: Vec<Dtype> =
-        reads
-            .map(|(i, decl)| match (decl.ints, decl.encoded) {
-                (Some(_), _) => Dtype::I32,
-                (None, true) => Dtype::U8,
-                (None, false) => real(i),
-            })
-            .collect();
+    let mut dtypes: Vec<Dtype> = reads
+        .map(|(i, decl)| match (decl.ints, decl.encoded) {
+            (Some(_), _) => Dtype::I32,
+            (None, true) => Dtype::U8,
+            (None, false) => real(i),
+        })
+        .collect();
     let result = kernel.in_place.filter(|_| in_place).map_or(real(dtypes.len()), |i| dtypes[i]);
     dtypes.push(kernel.meaning.stores(result));
     dtypes
