@@ -24,8 +24,8 @@ const UNSAFE: [&str; 12] = [
 /// Which of our crates a crate may name in its sources.
 const IMPORTS: [(&str, &[&str]); 5] = [
     ("encodings/src", &[]),
-    ("model-spec/src", &["zoetrope_model_spec"]),
-    ("kernels/src", &["zoetrope_model_spec::lang"]),
+    ("model-spec/src", &["zoetrope_encodings", "zoetrope_model_spec"]),
+    ("kernels/src", &["zoetrope_encodings", "zoetrope_model_spec::lang"]),
     ("runtime/src", &["zoetrope_encodings", "zoetrope_kernels", "zoetrope_model_spec::lang"]),
     ("compiler/src", &["zoetrope_kernels", "zoetrope_model_spec", "zoetrope_runtime"]),
 ];

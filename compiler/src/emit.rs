@@ -11,8 +11,8 @@ use std::fmt::Write;
 use proc_macro2::{Literal, TokenStream};
 use quote::{ToTokens, format_ident, quote};
 use zoetrope_runtime::plan::{
-    Adapter, Base, Dtype, Item, Launch, Levels, Loop, Number, Operand, Origin, Part, Phase, Plan, Port, Role,
-    Schedule, Segment, Solver,
+    Adapter, Base, Dtype, Item, Launch, Layout, Levels, Loop, Number, Operand, Origin, Part, Phase, Plan,
+    Port, Role, Schedule, Segment, Solver,
 };
 
 use crate::error::{Error, Result};
@@ -294,11 +294,17 @@ fn constant_tables(rows: &mut String, plan: &Plan) {
     let constants = plan.constants.iter().map(|c| {
         let rest = format!("{}, {}, {:?}", dtype(c.dtype), dims(&c.shape), c.name);
         match &c.origin {
-            Origin::Weight { source, tensors, channels_last } => {
+            Origin::Weight { source, tensors, layout } => {
                 let named: Vec<_> =
                     tensors.iter().map(|(name, rows)| format!("tensor({name:?}, {rows})")).collect();
-                let row = if *channels_last { "filters" } else { "weight" };
-                format!("{row}(Source::{source:?}, const {{ &[{}] }}, {rest}),", named.join(", "))
+                let (row, layout) = match layout {
+                    Layout::Plain => ("weight", String::new()),
+                    Layout::ChannelsLast => ("filters", String::new()),
+                    Layout::Encoded { kept, columns } => {
+                        ("encoded", format!("({}, {columns}), ", kept.name().to_uppercase()))
+                    }
+                };
+                format!("{row}(Source::{source:?}, const {{ &[{}] }}, {layout}{rest}),", named.join(", "))
             }
             Origin::Table { offset } => format!("table({offset}, {rest}),"),
         }

@@ -82,7 +82,7 @@ fn fuse_phase(phase: Phase, catalog: &[Kernel]) -> Result<FusedPhase> {
     if let Some(frames) = phase.chunk {
         graph = passes::chunk(passes::fuse(passes::unroll(graph), catalog)?, frames)?;
     }
-    let graph = passes::merge_linears(graph, catalog);
+    let graph = passes::keep_encoded(passes::merge_linears(graph, catalog), catalog);
     verify::graph(&graph)?;
     let fused = passes::group(passes::insert_copies(passes::fuse(graph.clone(), catalog)?, catalog));
     let fused = passes::alias_in_place(passes::hoist(fused));

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use zoetrope_kernels::Meaning;
-use zoetrope_model_spec::lang::{Constant, Count, Dtype, Role, Source, Tensor};
+use zoetrope_model_spec::lang::{Constant, Count, Dtype, Layout, Role, Source, Tensor};
 use zoetrope_model_spec::ltx::recipe::Adapter;
 use zoetrope_model_spec::ltx::schedule::Schedule as Steps;
 
@@ -22,7 +22,7 @@ pub struct Buffer {
 /// Where a constant comes from.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Origin {
-    Weight { source: Source, tensors: Vec<Tensor>, channels_last: bool },
+    Weight { source: Source, tensors: Vec<Tensor>, layout: Layout },
     Table(Constant),
 }
 

@@ -26,6 +26,7 @@ fn target(width: usize, height: usize, frames: usize) -> Target {
         size: Size { width, height, frames, fps: 24.0, stride: 1 },
         recipe: Recipe::named("distilled-single-stage").expect("it has that name"),
         dtype: Dtype::Bf16,
+        weights: None,
         text_tokens: 1,
         timestep_classes: 1,
         model: Model::Ltx23,

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use zoetrope_compiler::emit::{emit, emit_code};
 use zoetrope_compiler::frontend::compile_target;
 use zoetrope_compiler::{Class, Error, Selected, select, verify};
+use zoetrope_model_spec::lang::Kept;
 use zoetrope_model_spec::ltx::recipe::Recipe;
 use zoetrope_model_spec::ltx::sizes::Size;
 use zoetrope_model_spec::target::Target;
-use zoetrope_runtime::plan::{Code, Item, Launch, Map, Plan};
+use zoetrope_runtime::plan::{Code, Detail, Dtype, Item, Launch, Map, Plan};
 
 fn plan() -> Plan {
     compile_target(&Target::preset("res-tiny").unwrap(), "".as_ref()).unwrap()
@@ -71,6 +72,44 @@ fn emitted_names_are_imported() {
         assert!(unknown.is_empty(), "{name}: {unknown:?}");
         assert_eq!(rust.contains("rank: Some(384u32)"), name == "two-stage-hq", "{name}");
     }
+}
+
+/// Plans whose weights stay encoded: smaller, with functions for both classes of cards, written as Rust.
+#[test]
+fn weights_that_stay_encoded_are_read_by_what_decodes_them() {
+    let size = Size { width: 64, height: 64, frames: 9, fps: 24.0, stride: 1 };
+    let recipe = Recipe::named("distilled-single-stage").unwrap();
+    let target = Target { recipe, size, ..Target::preset("res-tiny").unwrap() };
+    let compiled = |weights| compile_target(&Target { weights, ..target.clone() }, "".as_ref()).unwrap();
+    let weights = |plan: &Plan| plan.phase("denoise-1").unwrap().weight_bytes;
+    let plain = compiled(None);
+    assert!(plain.kept().is_empty());
+    for kept in [Kept::Fp8, Kept::Q8_0] {
+        let plan = compiled(Some(kept));
+        assert_eq!(plan.kept(), BTreeSet::from([kept]));
+        assert!(weights(&plan) * 5 < weights(&plain) * 4, "{kept}: {} bytes", weights(&plan));
+        assert!(plan.text(Detail::Listing).contains(&format!("bf16 with weights in {kept}, demo")));
+        for (launch, _) in plan.phase("denoise-1").unwrap().launches() {
+            let name = &plan.kernels[launch.kernel as usize].name;
+            let bytes = launch.parts.iter().any(|part| part.reads.iter().any(|read| read.dtype == Dtype::U8));
+            assert_eq!(bytes, name.starts_with("decode_"), "{name} at {}", launch.path());
+        }
+        for class in Class::ALL {
+            let selected = select(&plan, class).unwrap();
+            let decoding = selected.variants.iter().filter(|v| v.name.starts_with("decode_"));
+            assert!(decoding.clone().count() > 0 && decoding.clone().all(|v| v.class == Class::Portable));
+            assert!(decoding.clone().all(|v| v.multiplies_matrices));
+        }
+        let rust = emit(&plan, "plan.tables").unwrap().rust;
+        assert!(syn::parse_file(&rust).is_ok());
+        let name = kept.name().to_uppercase();
+        let row = |line: &str| {
+            line.starts_with("    encoded(Source::Checkpoint") && line.contains(&format!("({name}, "))
+        };
+        assert!(rust.lines().any(row));
+    }
+    // Rows of the demo model are shorter than a block of Q4_K, but for those of its widest layers.
+    assert!(weights(&compiled(Some(Kept::Q4_K))) < weights(&plain));
 }
 
 /// What is wrong with a tensor map.

@@ -65,9 +65,7 @@ fn claims(plan: &Plan) -> Vec<(Tensor, Vec<u32>)> {
     for constant in plan.constants.iter() {
         let Origin::Weight { source, tensors, .. } = &constant.origin else { continue };
         out.extend(
-            tensors
-                .iter()
-                .map(|(name, rows)| ((*source, name.to_string()), constant.file_shape(*rows).collect())),
+            tensors.iter().map(|(name, rows)| ((*source, name.to_string()), constant.file_shape(*rows))),
         );
     }
     out

@@ -7,6 +7,7 @@
 
 mod blocks;
 mod gguf;
+mod kept;
 mod matrix;
 mod number;
 mod rotation;
@@ -17,6 +18,7 @@ use std::fmt;
 
 pub use blocks::Blocks;
 pub use gguf::GgufBlock;
+pub use kept::{ALIGN as ROW_ALIGN, Kept};
 pub use matrix::Matrix;
 pub use number::{Code, Number, e2m1, e4m3, e5m2, e8m0};
 pub use rotation::{is_group, rotate};

@@ -150,6 +150,9 @@ impl Code {
     }
 }
 
+/// The largest number that has an E4M3 code.
+pub(crate) const TOP_E4M3: f32 = 448.0;
+
 /// The value of an E4M3 code: 4 bits of exponent with bias 7, no infinities, NaN where all others are set.
 pub fn e4m3(code: u8) -> f32 {
     E4M3[code as usize]

@@ -1,7 +1,7 @@
 //! Every encoding against values that other programs computed (tests/fixtures/encodings).
 
 use safetensors::SafeTensors;
-use zoetrope_encodings::{Blocks, Code, Encoding, GgufBlock, Matrix, Number};
+use zoetrope_encodings::{Blocks, Code, Encoding, GgufBlock, Kept, Matrix, Number, ROW_ALIGN};
 use zoetrope_encodings::{e2m1, e4m3, e5m2, e8m0, rotate, tile_place, tiled};
 
 fn fixture(name: &str) -> Vec<u8> {
@@ -233,4 +233,110 @@ fn any_range_gives_the_same_bits() {
             same(&encoding.to_string(), &out, &all[first..first + length]);
         }
     }
+}
+
+/// Rows of bytes that a card keeps are the matrix they were taken from, and what is encoded lies as near as its codes can.
+#[test]
+fn rows_that_are_kept() {
+    let columns = 512;
+    let values: Vec<f32> = (0..3 * columns).map(|i| ((i * 7919 % 1013) as f32 - 500.0) / 3000.0).collect();
+    for kept in Kept::ALL {
+        assert_eq!(Kept::from_name(kept.name()), Some(kept));
+        let bytes = kept.row_bytes(columns).unwrap();
+        assert!(bytes.is_multiple_of(ROW_ALIGN) && kept.row_bytes(columns + 8).is_none());
+        for values in values.chunks(columns) {
+            let (mut row, mut back) = (vec![0xff; bytes], vec![0.0; columns]);
+            kept.encode(values, &mut row);
+            assert!(kept.is_finite(&row, columns));
+            kept.decode(&row, &mut back);
+            // Half a step of the codes: of 3 bits behind the point, of 254 (whose scale is an f16) and of 15 steps between the
+            // extremes; scales of
+            // Q4_K and minima have 6 bits.
+            let (of_value, of_all) =
+                [(1.0 / 15.9, 1e-4), (0.0, 0.5 / 127.0 + 1.0 / 2048.0), (0.0, 0.54 / 7.5 + 0.5 / 63.0)]
+                    [kept as usize];
+            let most = values.iter().fold(0f32, |most, value| most.max(value.abs()));
+            for (i, (value, back)) in values.iter().zip(&back).enumerate() {
+                let near = (value - back).abs() <= of_value * value.abs() + of_all * most;
+                assert!(near, "{kept} {i}: {back} for {value}");
+            }
+        }
+    }
+    // Files' own blocks, taken as they are.
+    with(|file, _| {
+        for (kept, block) in [(Kept::Q8_0, GgufBlock::Q8_0), (Kept::Q4_K, GgufBlock::Q4_K)] {
+            let tensor = |what| file.tensor(&format!("gguf.{}.{what}", block.name())).unwrap();
+            let (raw, want) = (tensor("raw"), floats(tensor("values").data()));
+            let matrix = Matrix::new(Encoding::Gguf(block), [1, want.len()], raw.data(), &[], 1.0).unwrap();
+            let columns = 2 * block.elements();
+            let mut row = vec![0; kept.row_bytes(columns).unwrap()];
+            for (number, want) in want.chunks_exact(columns).enumerate() {
+                assert!(kept.take(&matrix, number * columns, columns, &mut row));
+                let mut back = vec![0.0; columns];
+                kept.decode(&row, &mut back);
+                same(kept.name(), &back, want);
+            }
+            assert!(!Kept::Fp8.take(&matrix, 0, 32, &mut [0; 48]));
+        }
+    });
+    let codes: Vec<u8> = (0..64).collect();
+    let scales: Vec<u8> = [0.5f32, 3.0].iter().flat_map(|scale| scale.to_le_bytes()).collect();
+    for (blocks, scales, taken) in [
+        (Blocks::Row, &scales[..], true),
+        (Blocks::Tensor, &scales[..4], true),
+        (Blocks::Of { rows: 2, columns: 16 }, &scales[..], false),
+    ] {
+        let matrix = Matrix::new(Encoding::Scaled { code: Code::E4m3, blocks }, [2, 32], &codes, scales, 1.0);
+        let (matrix, mut row, mut back) = (matrix.unwrap(), vec![0; 48], vec![0.0; 32]);
+        assert_eq!(Kept::Fp8.take(&matrix, 32, 32, &mut row), taken);
+        if taken {
+            Kept::Fp8.decode(&row, &mut back);
+            same(&blocks.to_string(), &back, &decoded(&matrix)[32..]);
+        }
+    }
+}
+
+/// The code of a number is that of the nearest value, and of two the even one.
+#[test]
+fn fp8_rounds_to_the_nearest_code() {
+    let columns = 16;
+    let mut row = vec![0; Kept::Fp8.row_bytes(columns).unwrap()];
+    // The largest number makes the scale 1.
+    let mut code_of = |value: f32| {
+        let mut values = [0.0; 16];
+        (values[0], values[1]) = (448.0, value);
+        Kept::Fp8.encode(&values, &mut row);
+        row[1]
+    };
+    for code in 0..0x7e_u8 {
+        let (here, next) = (e4m3(code), e4m3(code + 1));
+        let middle = (here + next) / 2.0;
+        assert_eq!(code_of(here), code);
+        assert_eq!(code_of(-here), code | 0x80);
+        assert_eq!(code_of(middle.next_down()), code);
+        assert_eq!(code_of(middle), code + (code & 1));
+        assert_eq!(code_of(middle.next_up()), code + 1);
+    }
+}
+
+/// As the format's own program rounds: a block of ours that it made is made again.
+#[test]
+fn q8_0_is_made_as_its_makers_make_it() {
+    with(|file, _| {
+        let tensor = |what| file.tensor(&format!("gguf.Q8_0.{what}")).unwrap();
+        let (raw, values) = (tensor("raw"), floats(tensor("values").data()));
+        let mut again = 0;
+        for (block, values) in raw.data().as_chunks::<34>().0.iter().zip(values.as_chunks::<32>().0) {
+            let largest = block[2..].iter().map(|code| (*code as i8).unsigned_abs()).max();
+            // Blocks that no encoder makes: a negative scale, or one whose largest code is not 127.
+            if largest != Some(127) || block[1] & 0x80 != 0 || block[1] & 0x7c == 0 {
+                continue;
+            }
+            let mut row = vec![0; Kept::Q8_0.row_bytes(32).unwrap()];
+            Kept::Q8_0.encode(values, &mut row);
+            assert_eq!((&row[..32], &row[32..34]), (&block[2..], &block[..2]));
+            again += 1;
+        }
+        assert!(again > 0, "no block that an encoder makes");
+    });
 }

@@ -4,6 +4,7 @@
 //! `ZOETROPE_TARGET` names the target file of `res-custom`, or a folder of such files; a relative path counts from the
 //! repository root.
 //! `ZOETROPE_VRAM` is the memory of the card, such as 24GiB, of every target that names none.
+//! `ZOETROPE_WEIGHTS` is what matrices stay in, such as q8_0, in every target that says nothing of it.
 //! `ZOETROPE_PREVIEW=1` gives all of them previews.
 //! `ZOETROPE_ENHANCE=1` gives all of them room to enhance a prompt.
 //! `ZOETROPE_KEYFRAMES` gives all of them room for so many keyframes.
@@ -23,11 +24,12 @@ use machine_code::MachineCode;
 use zoetrope_compiler::frontend::{compile_target, load_target};
 use zoetrope_model_spec::ltx::decode::VideoDecoder;
 use zoetrope_model_spec::ltx::enhance::CHAT_TOKENS;
-use zoetrope_model_spec::target::{MAX_KEYFRAMES, PRESETS, Target, parse_vram};
+use zoetrope_model_spec::target::{MAX_KEYFRAMES, PRESETS, Target, parse_vram, parse_weights};
 
 fn main() {
     println!("cargo::rerun-if-env-changed=ZOETROPE_TARGET");
     println!("cargo::rerun-if-env-changed=ZOETROPE_VRAM");
+    println!("cargo::rerun-if-env-changed=ZOETROPE_WEIGHTS");
     println!("cargo::rerun-if-env-changed=ZOETROPE_PREVIEW");
     println!("cargo::rerun-if-env-changed=ZOETROPE_ENHANCE");
     println!("cargo::rerun-if-env-changed=ZOETROPE_KEYFRAMES");
@@ -51,6 +53,10 @@ fn run(out: &Path) -> Result<(), String> {
     if let Ok(text) = env::var("ZOETROPE_VRAM") {
         let vram = parse_vram(&text).map_err(|problem| format!("ZOETROPE_VRAM: {problem}"))?;
         targets.iter_mut().for_each(|(target, _)| target.vram = target.vram.or(Some(vram)));
+    }
+    if let Ok(text) = env::var("ZOETROPE_WEIGHTS") {
+        let kept = parse_weights(&text).map_err(|problem| format!("ZOETROPE_WEIGHTS: {problem}"))?;
+        targets.iter_mut().for_each(|(target, _)| target.weights = target.weights.or(Some(kept)));
     }
     match env::var("ZOETROPE_PREVIEW").as_deref() {
         Ok("" | "0") | Err(_) => {}

@@ -69,6 +69,12 @@ DEVICE float widen(bf16 x) {
     return __uint_as_float((unsigned)x.bits << 16);
 }
 
+DEVICE float widen(f16 x) {
+    float y;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(y) : "h"(x.bits));
+    return y;
+}
+
 DEVICE bf16 narrow(float x) {
     bf16 y;
     asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(y.bits) : "f"(x));

@@ -15,6 +15,11 @@ struct bf16 {
     unsigned short bits;
 };
 
+// IEEE half precision.
+struct f16 {
+    unsigned short bits;
+};
+
 // The thread's number in its block, and the block's in the launch (both have one dimension).
 DEVICE int thread_index();
 DEVICE int block_index();
@@ -49,8 +54,9 @@ DEVICE void load_matrix_transposed(unsigned (&to)[4], const void* row);
 // of b: column l/4, rows 2·(l%4) + {0, 1} and 8 more; of sum: rows l/4 and l/4 + 8, columns 2·(l%4) + {0, 1}.
 DEVICE void multiply(float (&sum)[4], const unsigned (&a)[4], unsigned b0, unsigned b1);
 
-// Conversions: bf16 to f32 is exact, the other way rounds to nearest even; a pair has `low` in the lower half.
+// Conversions: bf16 and f16 to f32 are exact, the other way rounds to nearest even; a pair has `low` in the lower half.
 DEVICE float widen(bf16 x);
+DEVICE float widen(f16 x);
 DEVICE bf16 narrow(float x);
 DEVICE unsigned narrow_pair(float low, float high);
 

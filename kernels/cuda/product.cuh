@@ -62,6 +62,18 @@ template <class X, class F = Same> struct Rows {
     }
 };
 
+// Whether numbers of a storage are bf16 in shared memory: those that are, and bytes that are decoded (encoded.cuh).
+template <class T> constexpr bool AS_BF16 = IS_BF16<T>;
+template <> constexpr bool AS_BF16<unsigned char> = true;
+
+// How the rows of a weight are read: as they are stored. encoded.cuh says how those of bytes are.
+template <class K, class W, class T = typename W::Element> struct WeightRows {
+    using Type = Rows<W>;
+};
+
+// Whether an operand is decoded on its way.
+template <class Operand> constexpr bool DECODES = false;
+
 // Brings ROWS rows of DEPTH numbers, from column `k` of the operand on, to where `place(row, eight)` says.
 template <int ROWS, int DEPTH, int THREADS, class Operand, class Place>
 DEVICE void bring(const Operand& operand, int k, Place place) {
@@ -88,6 +100,42 @@ DEVICE void bring(const Operand& operand, int k, Place place) {
         store(place(row, eight), numbers, EIGHT);
     }
 }
+
+// A stage of an operand on its way to shared memory: begun early, ended when its bytes have had time to arrive. Copies go
+// by themselves.
+template <int ROWS, int DEPTH, int THREADS, class Operand, bool = DECODES<Operand>> struct Coming {
+    template <class Place> DEVICE void begin(const Operand& operand, int k, Place place) {
+        bring<ROWS, DEPTH, THREADS>(operand, k, place);
+    }
+
+    template <class Place> DEVICE void end(const Operand&, int, Place) {}
+};
+
+// What is decoded waits in registers.
+template <int ROWS, int DEPTH, int THREADS, class Operand> struct Coming<ROWS, DEPTH, THREADS, Operand, true> {
+    static constexpr int eights = DEPTH / EIGHT, own = ROWS * eights / THREADS;
+    static_assert(ROWS * eights % THREADS == 0, "threads have the same number of eights");
+
+    typename Operand::Codes codes[own];
+
+    template <class Place> DEVICE void begin(const Operand& operand, int k, Place) {
+#pragma unroll
+        for (int i = 0; i < own; i++) {
+            int number = i * THREADS + thread_index();
+            codes[i] = operand.fetch(number / eights, k + number % eights * EIGHT);
+        }
+    }
+
+    template <class Place> DEVICE void end(const Operand& operand, int k, Place place) {
+#pragma unroll
+        for (int i = 0; i < own; i++) {
+            int number = i * THREADS + thread_index(), eight = number % eights;
+            float numbers[EIGHT];
+            operand.decode(numbers, codes[i], k + eight * EIGHT);
+            store(place(number / eights, eight), numbers, Whole());
+        }
+    }
+};
 
 // Which tile of the result a block makes: tiles of a column band lie close in time, so that both operands' rows are
 // found in the second-level cache.
@@ -117,12 +165,21 @@ struct TensorTile {
         return row * depth + (eight ^ (row / 2 % 4)) * EIGHT;
     }
 
+    template <class Right> using ComingRight = Coming<columns, depth, threads, Right>;
+
     template <class Left, class Right>
-    static DEVICE void bring_stage(bf16* memory, int step, const Left& left, const Right& right) {
+    static DEVICE void begin_stage(bf16* memory, int step, const Left& left, const Right& right, ComingRight<Right>& coming) {
         bf16* to = memory + step % stages * stage;
         bring<rows, depth, threads>(left, step * depth, [&](int row, int eight) { return to + at(row, eight); });
         bf16* behind = to + rows * depth;
-        bring<columns, depth, threads>(right, step * depth, [&](int row, int eight) { return behind + at(row, eight); });
+        coming.begin(right, step * depth, [&](int row, int eight) { return behind + at(row, eight); });
+    }
+
+    // The stage is no longer read by any thread.
+    template <class Right>
+    static DEVICE void end_stage(bf16* memory, int step, const Right& right, ComingRight<Right>& coming) {
+        bf16* behind = memory + step % stages * stage + rows * depth;
+        coming.end(right, step * depth, [&](int row, int eight) { return behind + at(row, eight); });
     }
 
     // Calls `change(values, row, column)` and then `write(values, row, column)` for all pairs of neighbours in a row of the
@@ -136,10 +193,12 @@ struct TensorTile {
         int first_row = warp % (rows / warp_rows) * warp_rows, first_column = warp / (rows / warp_rows) * warp_columns;
         int steps = over(k, depth);
         float sums[down][across][4] = {};
+        ComingRight<Right> coming;
 #pragma unroll 1
         for (int step = 0; step < stages - 1; step++) {
             if (step < steps) {
-                bring_stage(memory, step, left, right);
+                begin_stage(memory, step, left, right, coming);
+                end_stage(memory, step, right, coming);
             }
             copy_async_commit();
         }
@@ -148,7 +207,7 @@ struct TensorTile {
             // Behind it, all have this step's numbers, and none still reads those of the step before.
             block_barrier();
             if (step + stages - 1 < steps) {
-                bring_stage(memory, step + stages - 1, left, right);
+                begin_stage(memory, step + stages - 1, left, right, coming);
             }
             copy_async_commit();
             const bf16* a_tile = memory + step % stages * stage;
@@ -172,6 +231,9 @@ struct TensorTile {
                         multiply(sums[i][j], a[i], b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]);
                     }
                 }
+            }
+            if (step + stages - 1 < steps) {
+                end_stage(memory, step + stages - 1, right, coming);
             }
         }
 #pragma unroll

@@ -68,6 +68,8 @@ pub struct OperandDecl {
     pub axes: Axes,
     /// Set for operands of integers.
     pub ints: Option<IntRange>,
+    /// True for a weight whose rows stay encoded: bytes that an op of the meaning decodes.
+    pub encoded: bool,
 }
 
 /// Something to test a kernel with: attributes, shapes of all operands, what those of integers hold, and where one of
@@ -146,13 +148,13 @@ impl Kernel {
 impl KernelDraft {
     /// An operand of real numbers.
     pub fn reads(mut self, name: &'static str, axes: Axes) -> Self {
-        self.reads.push(OperandDecl { name, axes, ints: None });
+        self.reads.push(OperandDecl { name, axes, ints: None, encoded: false });
         self
     }
 
     /// An operand of integers.
     pub fn reads_ints(mut self, name: &'static str, axes: Axes, ints: IntRange) -> Self {
-        self.reads.push(OperandDecl { name, axes, ints: Some(ints) });
+        self.reads.push(OperandDecl { name, axes, ints: Some(ints), encoded: false });
         self
     }
 
@@ -198,7 +200,7 @@ impl KernelDraft {
             name: self.name,
             doc: self.doc,
             reads: self.reads,
-            writes: OperandDecl { name: result, axes, ints: None },
+            writes: OperandDecl { name: result, axes, ints: None, encoded: false },
             meaning: Meaning::of(&graph),
             in_place: self.in_place,
             cases: self.cases,

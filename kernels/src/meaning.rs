@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use zoetrope_model_spec::lang::{Attr, Dtype, Graph, Op, Stmt};
+use zoetrope_model_spec::lang::{Attr, Dtype, Graph, Kept, Op, Stmt};
 
 /// Where an op of a meaning finds an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +74,14 @@ impl Meaning {
             Some(Op::Cast { to }) if !to.is_float() => *to,
             _ => real,
         }
+    }
+
+    /// What the rows of an operand stay encoded in, and how many columns they have; `None` for one that is not decoded.
+    pub fn encoding(&self, operand: usize) -> Option<(Kept, usize)> {
+        self.ops.iter().find_map(|op| match op.op {
+            Op::Decode { kept, columns } if op.inputs == [Ref::Operand(operand)] => Some((kept, columns)),
+            _ => None,
+        })
     }
 
     /// The attributes of all ops, one list after the other, as a plan stores them.

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use crate::arena::Arena;
 use crate::error::{Error, Result};
 use crate::files::{FileDtype, FileError, Tensor};
-use crate::plan::{Constant, Dtype, Fetch, Origin, Phase, Plan, Source, Text};
+use crate::plan::{Constant, Dtype, Fetch, Layout, Origin, Phase, Plan, Source, Text};
 use crate::pool::Pool;
 
 /// How much of what is loaded next is asked for in advance: enough for a disk to read in long pieces, little beside any
@@ -200,8 +200,8 @@ impl<'a> Store<'a> {
                 own.bytes_mut()[..len].copy_from_slice(bytes);
                 Ok(Held::Own(Rc::new(own), len))
             }
-            Origin::Weight { source, tensors, channels_last } => {
-                if let ([(name, rows)], false) = (tensors.as_ref(), channels_last) {
+            Origin::Weight { source, tensors, layout } => {
+                if let ([(name, rows)], Layout::Plain) = (tensors.as_ref(), layout) {
                     let found = find(self.files, constant, *source, name, *rows)?;
                     if let Some(bytes) = found.in_place(file_dtype(constant.dtype), align) {
                         return Ok(Held::There(bytes));
@@ -247,10 +247,10 @@ fn fill(
         let found = find(files, constant, source, name, *rows)?;
         let (here, rest) = out.split_at_mut((row * *rows as usize).min(out.len()));
         let dtype = file_dtype(constant.dtype);
-        let read = if constant.channels_last() {
-            found.read_channels_last(dtype, 0, here)
-        } else {
-            found.read_into(dtype, here)
+        let read = match constant.layout() {
+            Layout::Plain => found.read_into(dtype, here),
+            Layout::ChannelsLast => found.read_channels_last(dtype, 0, here),
+            Layout::Encoded { kept, .. } => found.read_kept(kept, 0, here),
         };
         read.map_err(|e| fail(constant, e.to_string()))?;
         out = rest;
@@ -268,7 +268,7 @@ pub(crate) fn find<'f>(
 ) -> Result<Tensor<'f>> {
     let found = files.tensor(source, name);
     let found = found.ok_or_else(|| fail(of, format!("the {} has no tensor {name}", source.name())))?;
-    let shape: Vec<usize> = of.file_shape(rows).map(|d| d as usize).collect();
+    let shape: Vec<usize> = of.file_shape(rows).into_iter().map(|d| d as usize).collect();
     if found.shape == shape {
         Ok(found)
     } else {

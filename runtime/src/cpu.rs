@@ -79,11 +79,8 @@ impl<'a> Cpu<'a> {
     /// Lays out the weights of products.
     fn pack(&mut self, phase: &Phase) {
         self.packed.retain(|(c, ..), _| phase.constants.binary_search(c).is_ok());
-        let elements = |c: &u32| {
-            let constant = &self.plan.constants[*c as usize];
-            constant.bytes() / constant.dtype.bytes()
-        };
-        if 4 * phase.constants.iter().map(elements).sum::<u64>() > PACK_LIMIT_BYTES {
+        let numbers = phase.constants.iter().map(|c| self.plan.constants[*c as usize].numbers());
+        if 4 * numbers.sum::<u64>() > PACK_LIMIT_BYTES {
             return;
         }
         let streamed: BTreeSet<u32> =

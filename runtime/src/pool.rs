@@ -7,11 +7,11 @@ use std::rc::Rc;
 use crate::arena::Arena;
 use crate::constants::Weights;
 use crate::error::Result;
-use crate::plan::{Constant, Dtype, Origin, Source, Text};
+use crate::plan::{Constant, Dtype, Layout, Origin, Source, Text};
 
-/// What two constants of any plans have in common that are the same bytes: type, shape, and the tensors that they are
+/// What two constants of any plans have in common that are the same bytes: type, shape, layout, and the tensors that they are
 /// made of, in this order.
-type Key = (Dtype, Vec<u32>, Source, Vec<(Text, u32)>, bool);
+type Key = (Dtype, Vec<u32>, Source, Vec<(Text, u32)>, Layout);
 
 /// The weights of one model as plans want them, each once, for as long as this lives: what one plan has brought, another
 /// one of the same process finds.
@@ -49,10 +49,10 @@ impl<'f> Pool<'f> {
         constant: &Constant,
         bring: impl FnOnce() -> Result<Arena>,
     ) -> Result<Rc<Arena>> {
-        let Origin::Weight { source, tensors, channels_last } = &constant.origin else {
+        let Origin::Weight { source, tensors, layout } = &constant.origin else {
             return Ok(Rc::new(bring()?));
         };
-        let key = (constant.dtype, constant.shape.to_vec(), *source, tensors.to_vec(), *channels_last);
+        let key = (constant.dtype, constant.shape.to_vec(), *source, tensors.to_vec(), *layout);
         if let Some(known) = self.held.borrow().get(&key) {
             return Ok(Rc::clone(known));
         }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use zoetrope::commands::budgets::table;
+use zoetrope::commands::budgets::{comparison, table};
 use zoetrope::commands::eval::Eval;
 #[cfg(feature = "cuda")]
 use zoetrope::commands::selftest::SelfTest;
@@ -24,9 +24,13 @@ enum Command {
     Eval(Box<Eval>),
     #[cfg(feature = "cuda")]
     Selftest(SelfTest),
-    /// Print what presets become on cards of common sizes: the table of docs/budgets.md
+    /// Print what presets become on cards of common sizes: the tables of docs/budgets.md
     #[command(hide = true)]
-    Budgets,
+    Budgets {
+        /// By what weights stay in
+        #[arg(long)]
+        weights: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -41,7 +45,8 @@ fn main() -> ExitCode {
         Command::Eval(command) => command.run(),
         #[cfg(feature = "cuda")]
         Command::Selftest(command) => command.run(),
-        Command::Budgets => table().and_then(|text| say(&text)),
+        Command::Budgets { weights: false } => table().and_then(|text| say(&text)),
+        Command::Budgets { weights: true } => comparison().and_then(|text| say(&text)),
     };
     done.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
 }

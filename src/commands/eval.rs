@@ -9,9 +9,10 @@ use zoetrope_compiler::Options;
 #[cfg(feature = "cuda")]
 use zoetrope_compiler::frontend::CompileError;
 use zoetrope_compiler::frontend::{Scope, beside, compile_levels, decode_chunk, dimensions};
+use zoetrope_model_spec::lang::Kept;
 use zoetrope_model_spec::ltx::decode::Pixels;
 use zoetrope_model_spec::ltx::sizes::Size;
-use zoetrope_model_spec::target::{Model, Target, parse_vram};
+use zoetrope_model_spec::target::{Model, Target, parse_vram, parse_weights};
 #[cfg(not(feature = "cuda"))]
 use zoetrope_runtime::Error as RuntimeError;
 use zoetrope_runtime::Weights;
@@ -66,6 +67,9 @@ pub struct Eval {
     /// The memory of the card, such as 24GiB, instead of what the target says
     #[arg(long, value_name = "MEMORY", value_parser = parse_vram)]
     vram: Option<u64>,
+    /// What the matrices of blocks and layers stay in, fp8, q8_0 or q4_k, instead of what the target says
+    #[arg(long, value_name = "ENCODING", value_parser = parse_weights)]
+    weights: Option<Kept>,
     /// Replay so often, and print the seconds of each replay
     #[arg(long, value_name = "N", default_value_t = 1)]
     repeat: usize,
@@ -93,6 +97,7 @@ impl Eval {
     pub fn run(mut self) -> Result<(), Failure> {
         let (mut target, folder) = find_target(&self.target)?;
         target.vram = self.vram.or(target.vram);
+        target.weights = self.weights.or(target.weights);
         // What is held against the official code is done as it does it.
         let merged = self.adapters.merge(Merge::Official) == Merge::Official;
         target

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use zoetrope_compiler::frontend::{Scope, compile_levels, compile_run, dimensions, load_target};
 use zoetrope_compiler::{Class, Levels, Options, select};
+use zoetrope_model_spec::lang::Kept;
 use zoetrope_model_spec::ltx::decode::{Pixels, VideoDecoder};
 use zoetrope_model_spec::ltx::enhance::CHAT_TOKENS;
-use zoetrope_model_spec::target::{Target, parse_vram};
+use zoetrope_model_spec::target::{Target, parse_vram, parse_weights};
 use zoetrope_runtime::plan::Detail;
 
 use super::say;
@@ -38,6 +39,9 @@ pub struct Show {
     /// The memory of the card, such as 24GiB, instead of what the target says
     #[arg(long, value_name = "MEMORY", value_parser = parse_vram)]
     vram: Option<u64>,
+    /// What the matrices of blocks and layers stay in, fp8, q8_0 or q4_k, instead of what the target says
+    #[arg(long, value_name = "ENCODING", value_parser = parse_weights)]
+    weights: Option<Kept>,
     /// With previews, whatever the target says
     #[arg(long)]
     preview: bool,
@@ -81,6 +85,7 @@ impl Show {
     pub fn run(self) -> Result<(), Failure> {
         let (mut target, folder) = find_target(&self.target)?;
         target.vram = self.vram.or(target.vram);
+        target.weights = self.weights.or(target.weights);
         if self.preview {
             target.preview = target.preview.or(Some(VideoDecoder::Vae));
         }

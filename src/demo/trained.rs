@@ -67,7 +67,10 @@ pub fn trained_tensors() -> Result<Vec<(&'static str, Wanted)>, DemoError> {
         let Part { file, .. } = Part::unpack(name, packed)?;
         let trained = file.iter().filter(|tensor| !tensor.name.ends_with(SCALES));
         tensors.extend(trained.map(|tensor| {
-            (name, Wanted { source, tensor: tensor.name.to_string(), shape: tensor.shape.to_vec() })
+            (
+                name,
+                Wanted { source, tensor: tensor.name.to_string(), shape: tensor.shape.to_vec(), kept: None },
+            )
         }));
     }
     Ok(tensors)

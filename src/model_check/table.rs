@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use zoetrope_runtime::files::TensorFile;
-use zoetrope_runtime::plan::Source;
+use zoetrope_runtime::plan::{Kept, Source};
 
 use super::components::component;
 use crate::model_files::{INPUT_SCALES, ModelFiles, Wanted};
@@ -17,7 +17,10 @@ struct Row {
     stored: BTreeMap<String, usize>,
     /// Tensors that are decoded.
     decoded: usize,
-    /// Of these, those whose file also says how to round what they are multiplied with (`input_scale`).
+    /// Tensors that the plan keeps as they are stored, and those that are encoded for that.
+    kept: usize,
+    encoded: BTreeMap<Kept, usize>,
+    /// Encoded tensors whose file also says how to round what they are multiplied with (`input_scale`).
     input_scales: usize,
     /// Tensors that the plan reads.
     wanted: usize,
@@ -25,8 +28,8 @@ struct Row {
 
 /// The table, for a person. Empty where no file was given.
 pub fn table(wanted: &[Wanted], files: &ModelFiles) -> String {
-    let wanted_names: BTreeSet<(Source, &str)> =
-        wanted.iter().map(|w| (w.source, w.tensor.as_str())).collect();
+    let names = wanted.iter().map(|w| ((w.source, w.tensor.as_str()), w.kept));
+    let wanted: BTreeMap<(Source, &str), Option<Kept>> = names.collect();
     let mut rows: BTreeMap<(Source, &'static str, Option<&Path>), Row> = BTreeMap::new();
     let mut found = BTreeSet::new();
     for source in Source::FILES {
@@ -34,23 +37,27 @@ pub fn table(wanted: &[Wanted], files: &ModelFiles) -> String {
         for (name, tensor) in set.iter() {
             let key = (source, component(source, name), Some(tensor.file));
             let row = rows.entry(key).or_default();
-            let stored = match set.decoded(name) {
-                Some(decoded) => {
-                    row.decoded += 1;
-                    row.input_scales += usize::from(has_input_scale(decoded.file(), tensor.name));
-                    decoded.encoding().to_string()
-                }
-                None => tensor.dtype.name().to_lowercase(),
-            };
-            *row.stored.entry(stored).or_default() += 1;
-            if wanted_names.contains(&(source, name)) {
+            let decoded = set.decoded(name);
+            let scaled = decoded.is_some_and(|decoded| has_input_scale(decoded.file(), tensor.name));
+            row.input_scales += usize::from(scaled);
+            let stored = decoded.map(|decoded| decoded.encoding());
+            let said = stored.map_or(tensor.dtype.name().to_lowercase(), |stored| stored.to_string());
+            *row.stored.entry(said).or_default() += 1;
+            let keep = wanted.get(&(source, name));
+            match keep.copied().flatten() {
+                Some(kept) if stored.is_some_and(|stored| kept.takes(stored)) => row.kept += 1,
+                Some(kept) => *row.encoded.entry(kept).or_default() += 1,
+                None => row.decoded += usize::from(stored.is_some()),
+            }
+            if keep.is_some() {
                 row.wanted += 1;
                 found.insert((source, name));
             }
         }
     }
-    for missing in wanted_names.difference(&found).filter(|(source, _)| Source::FILES.contains(source)) {
-        let row = rows.entry((missing.0, component(missing.0, missing.1), None)).or_default();
+    let missing = wanted.keys().filter(|key| !found.contains(*key) && Source::FILES.contains(&key.0));
+    for (source, name) in missing {
+        let row = rows.entry((*source, component(*source, name), None)).or_default();
         row.wanted += 1;
     }
     if rows.keys().all(|(.., file)| file.is_none()) {
@@ -73,9 +80,7 @@ fn line(component: &str, file: Option<&Path>, row: &Row) -> [String; 4] {
     let usage = match (file, row.wanted) {
         (None, missing) => format!("missing: {missing} tensors"),
         (_, 0) => "ignored: this plan does not read it".to_string(),
-        (_, _) if row.decoded == 0 => "read as it is".to_string(),
-        (_, _) if row.input_scales == 0 => "decoded when it is loaded".to_string(),
-        (_, _) => format!("decoded when it is loaded; {} input scales not used", row.input_scales),
+        (_, _) => used(row),
     };
     let rest = all.saturating_sub(row.wanted);
     let usage = match file.is_some() && row.wanted > 0 && rest > 0 {
@@ -86,6 +91,28 @@ fn line(component: &str, file: Option<&Path>, row: &Row) -> [String; 4] {
         file.and_then(Path::file_name).map_or("-".to_string(), |name| name.to_string_lossy().into_owned());
     let stored = if stored.is_empty() { "-".to_string() } else { stored.join(", ") };
     [component.to_string(), file, stored, usage]
+}
+
+/// What is done with the tensors that the plan reads.
+fn used(row: &Row) -> String {
+    let mut said: Vec<String> = Vec::new();
+    if row.kept > 0 {
+        said.push(format!("{} kept encoded", row.kept));
+    }
+    said.extend(
+        row.encoded.iter().map(|(kept, count)| format!("{count} encoded as {kept} when they are loaded")),
+    );
+    match (said.is_empty(), row.decoded) {
+        (true, 0) => said.push("read as it is".to_string()),
+        (true, _) => said.push("decoded when it is loaded".to_string()),
+        (false, 0) => {}
+        (false, decoded) => said.push(format!("{decoded} decoded when they are loaded")),
+    }
+    let said = said.join(", ");
+    match row.input_scales {
+        0 => said,
+        scales => format!("{said}; {scales} input scales not used"),
+    }
 }
 
 /// Rows with all columns but the last as wide as their longest entry.

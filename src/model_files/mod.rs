@@ -19,7 +19,7 @@ use zoetrope_model_spec::ltx::config::ModelConfig;
 use zoetrope_model_spec::ltx::read_config::ConfigError;
 use zoetrope_runtime::Weights;
 use zoetrope_runtime::files::{FileError, Listing, Tensor, TensorFile, TensorSet, View, tensor_files};
-use zoetrope_runtime::plan::{Origin, Plan, Source};
+use zoetrope_runtime::plan::{Kept, Origin, Plan, Source};
 
 use crate::tokenize::{TokenizeError, Tokenizer};
 
@@ -264,6 +264,8 @@ pub struct Wanted {
     pub tensor: String,
     /// Its shape.
     pub shape: Vec<usize>,
+    /// What the plan keeps it in; `None` for what is decoded.
+    pub kept: Option<Kept>,
 }
 
 /// The tensors of model files that a plan reads, each once. What it reads of adapters is theirs to check.
@@ -277,7 +279,8 @@ pub fn tensors_of(plan: &Plan) -> Vec<Wanted> {
         wanted.extend(tensors.iter().map(|(name, rows)| Wanted {
             source: source.file(),
             tensor: name.to_string(),
-            shape: constant.file_shape(*rows).map(|n| n as usize).collect(),
+            shape: constant.file_shape(*rows).into_iter().map(|n| n as usize).collect(),
+            kept: constant.kept(),
         }));
     }
     wanted.into_iter().collect()

@@ -39,6 +39,7 @@ impl Report {
             seconds: short(f64::from(f.frames) / f.fps),
             pipeline: f.pipeline.to_string(),
             dtype: f.dtype.name().to_string(),
+            weights: plan.kept().iter().map(ToString::to_string).collect(),
             model: f.model.to_string(),
             notes: f.notes.iter().map(ToString::to_string).collect(),
             vram_bytes: f.vram,

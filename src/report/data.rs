@@ -24,6 +24,9 @@ pub struct Report {
     pub seconds: f64,
     pub pipeline: String,
     pub dtype: String,
+    /// What weights stay encoded in.
+    #[serde(default)]
+    pub weights: Vec<String>,
     pub model: String,
     /// Sentences that whoever runs the plan should know.
     #[serde(default)]

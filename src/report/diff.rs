@@ -36,6 +36,7 @@ fn write_diff(old: &Report, new: &Report, out: &mut String) -> fmt::Result {
             ("clip", clip(r)),
             ("pipeline", r.pipeline.clone()),
             ("dtype", r.dtype.clone()),
+            ("weights", r.weights.join(" ")),
             ("model", r.model.clone()),
             ("made by", r.made_by.clone()),
             ("made for", r.vram_bytes.map_or("any memory".to_string(), gib_text)),

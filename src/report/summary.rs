@@ -16,7 +16,8 @@ pub fn summary(report: &Report) -> String {
 
 /// The clip and what it is made with, in a line.
 pub fn headline(r: &Report) -> String {
-    format!("{}: {} ({:.2} s), {}, {}, {}", r.target, clip(r), r.seconds, r.pipeline, r.dtype, r.model)
+    let kept: String = r.weights.iter().map(|kept| format!(" with weights in {kept}")).collect();
+    format!("{}: {} ({:.2} s), {}, {}{kept}, {}", r.target, clip(r), r.seconds, r.pipeline, r.dtype, r.model)
 }
 
 /// What a run makes.

@@ -2,7 +2,7 @@
 
 use zoetrope_kernels::cuda::{Part, View};
 use zoetrope_kernels::{Hidden, IntRange, Kernel, Meaning, OperandDecl, Ref, Sample, catalog};
-use zoetrope_model_spec::lang::{BinaryFn, Def, Dtype, Info, Op, ShapeError, UnaryFn, flops, infer};
+use zoetrope_model_spec::lang::{BinaryFn, Def, Dtype, Info, Kept, Op, ShapeError, UnaryFn, flops, infer};
 
 /// One launch.
 #[derive(Clone)]
@@ -46,6 +46,8 @@ pub enum Range {
     Hidden(Hidden),
     /// Whole numbers; of rows, which ones there are.
     Ints(IntRange),
+    /// Rows of so many numbers that stay encoded.
+    Encoded(Kept, usize),
 }
 
 /// How much of a result is computed again on the CPU.
@@ -72,12 +74,20 @@ impl Case {
         let real = if wants_positive(&meaning) { Range::Positive } else { Range::Real };
         let read = |(i, decl): (usize, &OperandDecl)| {
             let (shape, ints) = (&shapes[i], ints[i]);
+            let encoding = meaning.encoding(i);
             let numbers = match ints {
                 Some(IntRange::RowsOf(of)) => Range::Ints(IntRange::Below(shapes[of][0] as i32)),
                 Some(ints) => Range::Ints(ints),
+                None if encoding.is_some() => {
+                    encoding.map_or(real, |(kept, columns)| Range::Encoded(kept, columns))
+                }
                 None => hidden.filter(|hidden| hidden.operand == i).map_or(real, Range::Hidden),
             };
-            let dtype = if ints.is_some() { Dtype::I32 } else { dtype };
+            let dtype = match numbers {
+                Range::Ints(_) => Dtype::I32,
+                Range::Encoded(..) => Dtype::U8,
+                _ => dtype,
+            };
             let by_row = decl.axes.first() == kernel.writes.axes.first();
             Read { shape: shape.clone(), dtype, numbers, by_row }
         };

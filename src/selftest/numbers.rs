@@ -16,6 +16,7 @@ pub enum Numbers {
     F32(Vec<f32>),
     Bf16(Vec<bf16>),
     I32(Vec<i32>),
+    U8(Vec<u8>),
 }
 
 impl Numbers {
@@ -26,6 +27,16 @@ impl Numbers {
         let real = |x: f64| if read.numbers == Range::Positive { x.abs() + 0.25 } else { x };
         if let Range::Ints(ints) = read.numbers {
             return Numbers::I32(ints.draw(count, &[], |n| (random.next().abs() * 1e6) as usize % n));
+        }
+        if let Range::Encoded(kept, columns) = read.numbers {
+            // Whole rows, as many as there are numbers for.
+            let bytes = kept.row_bytes(columns).unwrap_or(1);
+            let mut rows = vec![0; (count / bytes).max(1) * bytes];
+            for row in rows.chunks_exact_mut(bytes) {
+                let numbers: Vec<f32> = (0..columns).map(|_| random.next() as f32).collect();
+                kept.encode(&numbers, row);
+            }
+            return Numbers::U8(rows);
         }
         let lowest = |place| match read.numbers {
             Range::Hidden(hidden) => hidden.number(place, *read.shape.last()?, read.dtype),
@@ -45,6 +56,7 @@ impl Numbers {
             Numbers::F32(list) => Numbers::F32(repeated(list, runs)),
             Numbers::Bf16(list) => Numbers::Bf16(repeated(list, runs)),
             Numbers::I32(list) => Numbers::I32(repeated(list, runs)),
+            Numbers::U8(list) => Numbers::U8(repeated(list, runs)),
         }
     }
 
@@ -54,6 +66,7 @@ impl Numbers {
             Numbers::F32(list) => Data::F32(list),
             Numbers::Bf16(list) => Data::Bf16(list),
             Numbers::I32(list) => Data::I32(list),
+            Numbers::U8(list) => Data::U8(list),
         }
     }
 
@@ -63,6 +76,7 @@ impl Numbers {
             Numbers::F32(list) => bytemuck::cast_slice(list),
             Numbers::Bf16(list) => bytemuck::cast_slice(list),
             Numbers::I32(list) => bytemuck::cast_slice(list),
+            Numbers::U8(list) => list,
         }
     }
 }

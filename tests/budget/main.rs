@@ -16,13 +16,16 @@ use zoetrope::session::{Session, Unwatched};
 use zoetrope::tensors::{Named, Tensor};
 use zoetrope::tokenize::Encoded;
 use zoetrope_compiler::Options;
+use zoetrope_model_spec::lang::Kept;
+use zoetrope_model_spec::target::Target;
 use zoetrope_runtime::plan::Plan;
 use zoetrope_test_support::asks_for_long;
 
 use plans::{assert_streams, least, model, resident_and_streamed};
 
-fn text_encoder(vram: Option<u64>) -> Result<Phase, EvalError> {
+fn text_encoder(weights: Option<Kept>, vram: Option<u64>) -> Result<Phase, EvalError> {
     let (target, model) = model(vram);
+    let target = Target { weights, ..target };
     Phase::compile(&target, &model, "text-encode", &[], Options::default())
 }
 
@@ -52,17 +55,25 @@ fn a_transformer_that_is_streamed_makes_the_same_clip() {
 
 #[test]
 fn a_text_encoder_that_is_streamed_leaves_the_same_states() {
-    let all = text_encoder(None).unwrap();
-    let Err(EvalError::Compile(refused)) = text_encoder(Some(1 << 20)) else { panic!("a megabyte does") };
-    let streamed = text_encoder(Some(least(refused))).unwrap();
-    assert_streams(&streamed.plan, "text-encode", "layers");
-    let files = demo_in_memory(&tensors_of(&all.plan)).unwrap();
-    let prompt = prompt(&files);
-    let ints = |name: &str, v: &[i32]| (name.to_string(), Tensor::int(&[v.len()], v.to_vec()));
-    let inputs =
-        Named::from([ints("input_ids", &prompt.input_ids), ints("attention_mask", &prompt.attention_mask)]);
-    let states = |phase: &Phase| bits(phase.run(Device::Cpu, &files, &inputs, 2).unwrap().outputs.values());
-    assert!(states(&streamed) == states(&all));
+    // Also where they stay encoded: then less is streamed.
+    for weights in [None, Some(Kept::Q8_0)] {
+        let all = text_encoder(weights, None).unwrap();
+        let refused = text_encoder(weights, Some(1 << 20));
+        let Err(EvalError::Compile(refused)) = refused else { panic!("a megabyte does") };
+        let streamed = text_encoder(weights, Some(least(refused))).unwrap();
+        assert_streams(&streamed.plan, "text-encode", "layers");
+        assert_eq!(streamed.plan.kept(), weights.into_iter().collect());
+        let files = demo_in_memory(&tensors_of(&all.plan)).unwrap();
+        let prompt = prompt(&files);
+        let ints = |name: &str, v: &[i32]| (name.to_string(), Tensor::int(&[v.len()], v.to_vec()));
+        let inputs = Named::from([
+            ints("input_ids", &prompt.input_ids),
+            ints("attention_mask", &prompt.attention_mask),
+        ]);
+        let states =
+            |phase: &Phase| bits(phase.run(Device::Cpu, &files, &inputs, 2).unwrap().outputs.values());
+        assert!(states(&streamed) == states(&all));
+    }
 }
 
 /// Adapters are merged once into weights that are fetched at every step.

@@ -12,6 +12,7 @@ mod executor;
 mod faults;
 mod guided;
 mod hopper;
+mod kept;
 mod launches;
 mod phase;
 mod run;

@@ -9,6 +9,7 @@ use zoetrope::session::{Session, Unwatched};
 use zoetrope::tensors::{Named, Tensor};
 use zoetrope_compiler::frontend::{compile_target, load_target};
 use zoetrope_compiler::{Class, Selected, select};
+use zoetrope_model_spec::lang::Kept;
 use zoetrope_model_spec::ltx::recipe::Recipe;
 use zoetrope_model_spec::target::Target;
 use zoetrope_runtime::cuda::{Card, Cuda, Supply};
@@ -35,6 +36,12 @@ pub fn plan_by(recipe: &str) -> Plan {
 pub fn plan_of(recipe: &str, dtype: zoetrope_model_spec::lang::Dtype) -> Plan {
     let recipe = Recipe::named(recipe).expect("a recipe of this name");
     compile_target(&Target { recipe, dtype, ..target() }, "".as_ref()).unwrap()
+}
+
+/// The clip of `small.toml` in one stage, with weights that stay encoded.
+pub fn plan_keeping(kept: Kept) -> Plan {
+    let recipe = Recipe::named("distilled-single-stage").expect("a recipe of this name");
+    compile_target(&Target { recipe, weights: Some(kept), ..target() }, "".as_ref()).unwrap()
 }
 
 fn target() -> Target {

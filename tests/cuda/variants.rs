@@ -10,14 +10,16 @@ use zoetrope_runtime::plan::Plan;
 use crate::budget::resident_and_streamed;
 use crate::encode;
 use crate::guided::GUIDED;
+use crate::kept::KEPT;
 use crate::phase;
 use crate::selftest::cases;
 
-/// Those of the demo, with a better prompt too, of the demo in guided stages with adapters and with streamed weights, of encoders, and of the
-/// self-test, for cards of either class.
+/// Those of the demo, with a better prompt too, of the demo in guided stages with adapters, with streamed weights and with
+/// encoded ones, of encoders, and of the self-test, for cards of either class.
 pub fn variants() -> Vec<Variant> {
     let guided = GUIDED.map(phase::plan_by);
-    let others = [phase::plan(), phase::plan_that_writes(), selftest::plan(&cases())];
+    let others =
+        [phase::plan(), phase::plan_that_writes(), phase::plan_keeping(KEPT), selftest::plan(&cases())];
     let plans: Vec<Plan> =
         resident_and_streamed().into_iter().chain(encode::plans()).chain(others).chain(guided).collect();
     let selected = plans.iter().flat_map(|plan| Class::ALL.map(|class| select(plan, class).unwrap()));

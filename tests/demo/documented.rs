@@ -9,7 +9,7 @@ struct List(Source, Vec<Wanted>);
 
 impl List {
     fn add(&mut self, name: String, shape: &[usize]) {
-        self.1.push(Wanted { source: self.0, tensor: name, shape: shape.to_vec() });
+        self.1.push(Wanted { source: self.0, tensor: name, shape: shape.to_vec(), kept: None });
     }
 
     fn biased(&mut self, name: &str, shape: &[usize]) {

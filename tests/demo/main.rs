@@ -68,7 +68,7 @@ fn plans_read_the_documented_tensors() {
 }
 
 fn same(a: &ModelFiles, b: &ModelFiles, list: &[Wanted]) {
-    for Wanted { source, tensor: name, shape } in list {
+    for Wanted { source, tensor: name, shape, .. } in list {
         let (a, b) = (a.tensor(*source, name).unwrap(), b.tensor(*source, name).unwrap());
         assert_eq!(a.shape, shape, "{name}");
         assert_eq!((a.shape, a.dtype), (b.shape, b.dtype), "{name}");
@@ -181,7 +181,7 @@ fn designed_weights_are_not_random() {
 #[test]
 fn an_unknown_kind_of_tensor_is_an_error() {
     let tensor = "model.diffusion_model.new_thing".to_string();
-    let list = [Wanted { source: Source::Checkpoint, tensor, shape: vec![3] }];
+    let list = [Wanted { source: Source::Checkpoint, tensor, shape: vec![3], kept: None }];
     let error = demo_in_memory(&list).unwrap_err();
     assert!(matches!(error, DemoError::NoRule { .. }));
     assert!(error.to_string().contains("checkpoint:model.diffusion_model.new_thing"), "{error}");

@@ -1,8 +1,11 @@
-//! A quantised transformer gives the bits of one that has the decoded values.
+//! A quantised transformer gives the bits of one that has the decoded values, whether they are decoded when they are loaded
+//! or stay encoded.
 
 use zoetrope::device::Device;
+use zoetrope::eval::Phase;
 use zoetrope::model_files::ModelFiles;
 use zoetrope::tensors::Named;
+use zoetrope_model_spec::lang::Kept;
 use zoetrope_runtime::Weights;
 use zoetrope_runtime::files::{FileDtype, NewTensor, TensorFile, write_tensors};
 use zoetrope_runtime::plan::Source;
@@ -74,6 +77,78 @@ fn quantised_layers_are_what_they_mean() {
         let [quantised, plain] = [&files[0], &files[1]].map(run);
         for stream in ["v.velocity", "a.velocity"] {
             assert!(quantised[stream].reals() == plain[stream].reals(), "{dtype} {stream}");
+        }
+    }
+}
+
+/// The checkpoint with the matrices of its blocks as what they mean once they were encoded, and how many were.
+fn as_kept(kept: Kept) -> (ModelFiles, usize) {
+    let whole = TensorFile::open(&folder().join("ltx-2.3-tiny.safetensors")).unwrap();
+    let mut encoded = 0;
+    let mut parts = Vec::new();
+    for tensor in whole.iter() {
+        let (mut dtype, mut bytes) = (tensor.dtype, tensor.bytes.to_vec());
+        let matrix = tensor.name.starts_with(BLOCKS) && tensor.name.ends_with(".weight");
+        if let (true, &[rows, columns]) = (matrix, tensor.shape)
+            && let Some(row) = kept.row_bytes(columns)
+        {
+            (dtype, bytes) = (FileDtype::F32, vec![0; rows * columns * 4]);
+            tensor.read_into(FileDtype::F32, &mut bytes).unwrap();
+            for values in bytes.as_chunks_mut::<4>().0.chunks_exact_mut(columns) {
+                let mut row = vec![0; row];
+                let mut numbers: Vec<f32> = values.iter().map(|b| f32::from_le_bytes(*b)).collect();
+                kept.encode(&numbers, &mut row);
+                kept.decode(&row, &mut numbers);
+                values.iter_mut().zip(numbers).for_each(|(bytes, number)| *bytes = number.to_le_bytes());
+            }
+            encoded += 1;
+        }
+        parts.push((tensor.name.to_string(), dtype, tensor.shape.to_vec(), bytes));
+    }
+    let tensors: Vec<NewTensor<'_>> = parts
+        .iter()
+        .map(|(name, dtype, shape, bytes)| NewTensor { name, dtype: *dtype, shape, bytes })
+        .collect();
+    let file = TensorFile::from_bytes("checkpoint", write_tensors(&[], &tensors)).unwrap();
+    (ModelFiles::of(vec![file], Vec::new(), Vec::new()), encoded)
+}
+
+/// Relative distance in the second norm.
+fn distance(a: &[f32], b: &[f32]) -> f64 {
+    let sum = |of: &dyn Fn(usize) -> f32| (0..b.len()).map(|i| f64::from(of(i)).powi(2)).sum::<f64>();
+    (sum(&|i| a[i] - b[i]) / sum(&|i| b[i])).sqrt()
+}
+
+/// In f32 not one bit differs. A bf16 plan with plain weights rounds them once more, which one that decodes does not; the
+/// plain model is as far away as codes are coarse.
+#[test]
+fn weights_that_stay_encoded_are_what_they_mean() {
+    let case = Case::load("transformer_t2v").unwrap();
+    let whole = TensorFile::open(&folder().join("ltx-2.3-tiny.safetensors")).unwrap();
+    let original = ModelFiles::of(vec![whole], Vec::new(), Vec::new());
+    let inputs = inputs(&case, None);
+    for (kept, matrices, farthest) in [(Kept::Fp8, 68, 0.1), (Kept::Q8_0, 68, 0.02), (Kept::Q4_K, 4, 0.2)] {
+        let (meant, encoded) = as_kept(kept);
+        assert!(encoded >= matrices, "{kept}: {encoded}");
+        for (dtype, near) in [("f32", 0.0), ("bf16", 0.03)] {
+            let fields = size(96, 128, 25.0, 37, 1, dtype);
+            let keeping = format!("{fields}\nweights = \"{kept}\"");
+            let [keeping, plain] =
+                [&keeping, &fields].map(|fields| compiled(&target(fields), "velocity", &[]));
+            assert_eq!(keeping.plan.kept().into_iter().collect::<Vec<_>>(), [kept]);
+            let run = |phase: &Phase, files: &ModelFiles| -> Named {
+                phase.run(Device::Cpu, files, &inputs, 1).expect("the phase runs").outputs
+            };
+            let (kept_in, means, exact) =
+                (run(&keeping, &original), run(&plain, &meant), run(&plain, &original));
+            for stream in ["v.velocity", "a.velocity"] {
+                let [kept_in, means, exact] = [&kept_in, &means, &exact].map(|named| named[stream].reals());
+                let off = distance(&kept_in, &means);
+                assert!(off <= near, "{kept} {dtype} {stream}: {off}");
+                let off = distance(&kept_in, &exact);
+                println!("{kept} {dtype} {stream}: {off:.5} from the plain model");
+                assert!(off > 0.0 && off < farthest, "{kept} {dtype} {stream}: {off}");
+            }
         }
     }
 }

@@ -155,7 +155,12 @@ fn gemma_has_its_names_norms_and_tokenizer() {
     assert_eq!(values(&files, Source::TextEncoder, &norm), [0.0, 2.5]);
     assert_eq!(values(&files, Source::TextEncoder, &q), counted(5));
     // Rows behind those of the tokenizer are not stored.
-    let rows = |rows| Wanted { source: Source::TextEncoder, tensor: table.clone(), shape: vec![rows, 32] };
+    let rows = |rows| Wanted {
+        source: Source::TextEncoder,
+        tensor: table.clone(),
+        shape: vec![rows, 32],
+        kept: None,
+    };
     files.fit(&[rows(10)]);
     assert_eq!(files.tensor(Source::TextEncoder, &table).unwrap().shape, [10, 32]);
     let stored: Vec<f32> = (0..8).flat_map(counted).collect();

@@ -25,7 +25,7 @@ fn wanted() -> Vec<Wanted> {
 }
 
 fn tensor(source: Source, name: &str, shape: &[usize]) -> Wanted {
-    Wanted { source, tensor: name.to_string(), shape: shape.to_vec() }
+    Wanted { source, tensor: name.to_string(), shape: shape.to_vec(), kept: None }
 }
 
 /// Files of tensors that are there for their names only.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use sha2::{Digest, Sha256};
-use zoetrope_model_spec::lang::{Constant, Def, Dtype, Graph, Source, Tensor, Value};
+use zoetrope_model_spec::lang::{Constant, Def, Dtype, Graph, Layout, Source, Tensor, Value};
 
 use crate::schedule::{Base, Origin, SharedConstant};
 
@@ -26,7 +26,7 @@ enum Bytes {
     Weight {
         source: Source,
         tensors: Vec<Tensor>,
-        channels_last: bool,
+        layout: Layout,
     },
     /// A hash of all bits.
     Table([u8; 32]),
@@ -90,10 +90,10 @@ impl Constants {
         };
         let with = |text: &str| number.as_ref().map_or(text.to_string(), |n| text.replacen('*', n, 1));
         let bytes = match &info.def {
-            Def::Weight { source, tensors, channels_last, .. } => {
+            Def::Weight { source, tensors, layout, .. } => {
                 let of_iteration = |t: &Tensor| Tensor { name: with(&t.name), rows: t.rows };
                 let tensors = tensors.iter().map(of_iteration).collect();
-                Bytes::Weight { source: *source, tensors, channels_last: *channels_last }
+                Bytes::Weight { source: *source, tensors, layout: *layout }
             }
             Def::Constant(constant) => {
                 Bytes::Table(*self.hashes.entry(value).or_insert_with(|| hash(constant)))
@@ -105,11 +105,9 @@ impl Constants {
             Entry::Occupied(known) => Ok(*known.get()),
             Entry::Vacant(new) => {
                 let origin = match (&new.key().2, &info.def) {
-                    (Bytes::Weight { source, tensors, channels_last }, _) => Origin::Weight {
-                        source: *source,
-                        tensors: tensors.clone(),
-                        channels_last: *channels_last,
-                    },
+                    (Bytes::Weight { source, tensors, layout }, _) => {
+                        Origin::Weight { source: *source, tensors: tensors.clone(), layout: *layout }
+                    }
                     (Bytes::Table(_), Def::Constant(constant)) => Origin::Table(constant.clone()),
                     (Bytes::Table(_), _) => unreachable!("only constants have a table"),
                 };
@@ -138,14 +136,19 @@ fn hash(constant: &Constant) -> [u8; 32] {
 
 #[cfg(test)]
 mod tests {
-    use zoetrope_model_spec::lang::Info;
+    use zoetrope_model_spec::lang::{Info, Kept};
 
     use super::*;
 
-    fn weight(dtype: Dtype, shape: &[usize], tensors: &[(&str, usize)], channels_last: bool) -> Info {
+    fn weight(dtype: Dtype, shape: &[usize], tensors: &[(&str, usize)], layout: Layout) -> Info {
         let tensors = tensors.iter().map(|(name, rows)| Tensor { name: name.to_string(), rows: *rows });
-        let def =
-            Def::Weight { source: Source::Checkpoint, tensors: tensors.collect(), first: 0, channels_last };
+        let def = Def::Weight {
+            source: Source::Checkpoint,
+            tensors: tensors.collect(),
+            first: 0,
+            layout,
+            keep: None,
+        };
         Info { path: "w".to_string(), dtype, shape: shape.to_vec(), def }
     }
 
@@ -156,14 +159,21 @@ mod tests {
     /// Each of these differs from the first of its kind in one thing that changes the bytes or how they are read.
     #[test]
     fn constants_are_shared_only_when_all_their_bytes_are_the_same() {
+        use Layout::{ChannelsLast, Plain};
+        let rows =
+            |kept, columns| weight(Dtype::U8, &[8, 512], &[("a", 8)], Layout::Encoded { kept, columns });
         let different = [
-            weight(Dtype::Bf16, &[8, 3, 4], &[("a", 4), ("b", 4)], false),
-            weight(Dtype::Bf16, &[8, 3, 4], &[("a", 4), ("b", 4)], true),
-            weight(Dtype::F32, &[8, 3, 4], &[("a", 4), ("b", 4)], false),
-            weight(Dtype::Bf16, &[8, 4, 3], &[("a", 4), ("b", 4)], false),
-            weight(Dtype::Bf16, &[8, 3, 4], &[("b", 4), ("a", 4)], false),
-            weight(Dtype::Bf16, &[8, 3, 4], &[("a", 3), ("b", 5)], false),
-            weight(Dtype::Bf16, &[8, 3, 4], &[("a b", 8)], false),
+            rows(Kept::Q8_0, 256),
+            rows(Kept::Q8_0, 480),
+            rows(Kept::Fp8, 496),
+            weight(Dtype::U8, &[8, 512], &[("a", 8)], Plain),
+            weight(Dtype::Bf16, &[8, 3, 4], &[("a", 4), ("b", 4)], Plain),
+            weight(Dtype::Bf16, &[8, 3, 4], &[("a", 4), ("b", 4)], ChannelsLast),
+            weight(Dtype::F32, &[8, 3, 4], &[("a", 4), ("b", 4)], Plain),
+            weight(Dtype::Bf16, &[8, 4, 3], &[("a", 4), ("b", 4)], Plain),
+            weight(Dtype::Bf16, &[8, 3, 4], &[("b", 4), ("a", 4)], Plain),
+            weight(Dtype::Bf16, &[8, 3, 4], &[("a", 3), ("b", 5)], Plain),
+            weight(Dtype::Bf16, &[8, 3, 4], &[("a b", 8)], Plain),
             table(Dtype::F32, &[2], Constant::Real(vec![0.0, 1.0])),
             table(Dtype::F32, &[2], Constant::Real(vec![-0.0, 1.0])),
             table(Dtype::Bf16, &[2], Constant::Real(vec![0.0, 1.0])),

@@ -31,7 +31,7 @@ struct Fuser<'a> {
 }
 
 /// How often every value is read, by ops, loops and outputs.
-fn uses(graph: &Graph) -> BTreeMap<Value, usize> {
+pub(super) fn uses(graph: &Graph) -> BTreeMap<Value, usize> {
     fn walk(body: &[Stmt], count: &mut impl FnMut(Value)) {
         for stmt in body {
             match stmt {

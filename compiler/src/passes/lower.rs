@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use half::bf16;
 use zoetrope_kernels::{Meaning, MeaningOp};
-use zoetrope_model_spec::lang::{Constant, Dtype, Op, Role, Source};
+use zoetrope_model_spec::lang::{Constant, Dtype, Layout, Op, Role, Source};
 use zoetrope_model_spec::ltx::recipe::Adapter;
 use zoetrope_model_spec::ltx::schedule::{Levels, Schedule as Steps};
 use zoetrope_model_spec::ltx::solver::Solver;
@@ -73,6 +73,14 @@ fn source(s: Source) -> plan::Source {
         Source::TemporalUpscaler => plan::Source::TemporalUpscaler,
         Source::Adapter(slot) => plan::Source::Adapter(slot),
         Source::Merged(slot) => plan::Source::Merged(slot),
+    }
+}
+
+fn layout(layout: Layout) -> plan::Layout {
+    match layout {
+        Layout::Plain => plan::Layout::Plain,
+        Layout::ChannelsLast => plan::Layout::ChannelsLast,
+        Layout::Encoded { kept, columns } => plan::Layout::Encoded { kept, columns: columns as u32 },
     }
 }
 
@@ -152,9 +160,9 @@ fn constants(schedule: &Schedule) -> (Vec<plan::Constant>, Vec<u8>) {
     let mut out = Vec::with_capacity(schedule.constants.len());
     for c in &schedule.constants {
         let origin = match &c.origin {
-            Origin::Weight { source: s, tensors, channels_last } => {
+            Origin::Weight { source: s, tensors, layout: l } => {
                 let tensors = tensors.iter().map(|t| (Cow::Owned(t.name.clone()), t.rows as u32)).collect();
-                plan::Origin::Weight { source: source(*s), tensors, channels_last: *channels_last }
+                plan::Origin::Weight { source: source(*s), tensors, layout: layout(*l) }
             }
             Origin::Table(values) => {
                 tables.resize(tables.len().next_multiple_of(ALIGN as usize), 0);

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use zoetrope_kernels::{Kernel, Ref};
 use zoetrope_model_spec::lang::{
-    Constant, Def, Dtype, Graph, Info, Note, Op, OpStmt, Source, Stmt, Tensor, Value,
+    Constant, Def, Dtype, Graph, Info, Kept, Note, Op, OpStmt, Source, Stmt, Tensor, Value,
 };
 
 /// Merges products in every body.
@@ -49,8 +49,9 @@ fn readers(body: &[Stmt]) -> BTreeMap<Value, Vec<Op>> {
     out
 }
 
-/// What products must have in common: the input, the number of the first iteration, a bias, the file, the type.
-type Key = (Value, usize, bool, Source, Dtype);
+/// What products must have in common: the input, the number of the first iteration, a bias, the file, the type, and what
+/// the weight is to stay in.
+type Key = (Value, usize, bool, Source, Dtype, Option<Kept>);
 
 fn merge_body(
     graph: &mut Graph,
@@ -110,7 +111,11 @@ fn key(
     });
     let (first, source, dtype) = weights.next()??;
     let alike = weights.all(|w| w == Some((first, source, dtype)));
-    (alike && !epilogue).then(|| (op.inputs[0], first, arity == 3, source, dtype))
+    let keep = match graph.info(op.inputs[1]).def {
+        Def::Weight { keep, .. } => keep,
+        _ => None,
+    };
+    (alike && !epilogue).then(|| (op.inputs[0], first, arity == 3, source, dtype, keep))
 }
 
 /// The widest first, so that what is narrow does not shift the others.

@@ -4,10 +4,11 @@
 //! 2. Every op's result has the shape that its inputs give.
 //! 3. A loop's state keeps its type from iteration to iteration; a collected value is the stack of all iterations.
 //! 4. Every tensor of a file is one weight.
+//! 5. What stays encoded is bytes in whole rows, and is read by what decodes just that.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use zoetrope_model_spec::lang::{Count, Def, Graph, Loop, Stmt, Value, infer};
+use zoetrope_model_spec::lang::{Count, Def, Dtype, Graph, Layout, Loop, Op, OpStmt, Stmt, Value, infer};
 
 use super::rule;
 use crate::error::Result;
@@ -25,13 +26,17 @@ pub fn graph(graph: &Graph) -> Result<()> {
     }
     let mut tensors = BTreeMap::new();
     for (_, info) in graph.iter() {
-        let Def::Weight { source, tensors: named, channels_last, .. } = &info.def else { continue };
+        let Def::Weight { source, tensors: named, layout, .. } = &info.def else { continue };
         let rows: usize = named.iter().map(|t| t.rows).sum();
-        let axes = if *channels_last { 3 } else { 1 };
+        let axes = if *layout == Layout::ChannelsLast { 3 } else { 1 };
         rule(info.shape.len() >= axes, "graph", "filters have taps and channels", || info.path.clone())?;
         rule(info.shape[0] == rows, "graph", "a weight is as long as its tensors", || info.path.clone())?;
+        if let Layout::Encoded { kept, columns } = *layout {
+            let whole = info.dtype == Dtype::U8 && info.shape.get(1).copied() == kept.row_bytes(columns);
+            rule(whole, "graph", "what stays encoded is whole rows of bytes", || info.path.clone())?;
+        }
         for tensor in named {
-            let shape = (info.file_shape(tensor), *channels_last);
+            let shape = (info.file_shape(tensor), *layout);
             let before = tensors.insert((source, &tensor.name, info.dtype), shape.clone());
             let same = before.is_none_or(|before| before == shape);
             rule(same, "graph", "a tensor has one shape and one order", || tensor.name.clone())?;
@@ -63,12 +68,25 @@ fn body(graph: &Graph, stmts: &[Stmt], known: &mut BTreeSet<Value>) -> Result<()
                     "a result has its op's shape",
                     path,
                 )?;
+                rule(decodes(graph, op), "graph", "what stays encoded is decoded as it is encoded", path)?;
                 known.insert(op.output);
             }
             Stmt::Loop(l) => repeated(graph, l, known)?,
         }
     }
     Ok(())
+}
+
+/// An op that decodes reads a weight in the encoding that it decodes, and no other op reads one that is encoded.
+fn decodes(graph: &Graph, stmt: &OpStmt) -> bool {
+    let encoded = |value: &Value| match graph.info(*value).def {
+        Def::Weight { layout: Layout::Encoded { kept, columns }, .. } => Some((kept, columns)),
+        _ => None,
+    };
+    match stmt.op {
+        Op::Decode { kept, columns } => stmt.inputs.iter().all(|v| encoded(v) == Some((kept, columns))),
+        _ => stmt.inputs.iter().all(|v| encoded(v).is_none()),
+    }
 }
 
 fn repeated(graph: &Graph, l: &Loop, known: &mut BTreeSet<Value>) -> Result<()> {

@@ -182,6 +182,15 @@ DEVICE float widen(bf16 x) {
     return emulation::half_of(x.bits, 0);
 }
 
+DEVICE float widen(f16 x) {
+    int exponent = x.bits >> 10 & 31, fraction = x.bits & 1023;
+    if (exponent == 31) {
+        emulation::block->fail("widen: thread %d has an f16 that is not finite", thread_index());
+    }
+    float size = exponent == 0 ? std::ldexp((float)fraction, -24) : std::ldexp((float)(1024 + fraction), exponent - 25);
+    return x.bits >> 15 ? -size : size;
+}
+
 DEVICE bf16 narrow(float x) {
     uint32_t bits;
     memcpy(&bits, &x, 4);

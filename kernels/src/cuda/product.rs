@@ -11,9 +11,10 @@ pub fn two_factors(_: &Meaning, part: &Part) -> bool {
 }
 
 impl Grid {
-    /// A block for every tile of a product's result: of `TensorTile` where both operands are bf16, else of `PlainTile`.
+    /// A block for every tile of a product's result: of `TensorTile` where both operands are bf16, or the right one bytes
+    /// that are decoded; else of `PlainTile`.
     pub fn of_tiles(left: &View, right: &View, result: &View) -> Grid {
-        let tensor = left.dtype == Dtype::Bf16 && right.dtype == Dtype::Bf16;
+        let tensor = left.dtype == Dtype::Bf16 && matches!(right.dtype, Dtype::Bf16 | Dtype::U8);
         let (side, shared) = if tensor { (128, 3 * 2 * 128 * 32 * 2) } else { (64, 2 * 16 * 68 * 4) };
         let blocks = result.rows().div_ceil(side) * result.width().div_ceil(side);
         Grid { blocks, threads: 256, shared }

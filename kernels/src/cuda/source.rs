@@ -8,13 +8,14 @@ use zoetrope_model_spec::lang::{BinaryFn, Dtype, Op, UnaryFn};
 use super::{Baked, Class, Variant};
 
 /// The headers that sources include, by name.
-pub const HEADERS: [(&str, &str); 11] = [
+pub const HEADERS: [(&str, &str); 12] = [
     ("isa.cuh", include_str!("../../cuda/isa.cuh")),
     ("device.cuh", include_str!("../../cuda/device.cuh")),
     ("tensor.cuh", include_str!("../../cuda/tensor.cuh")),
     ("functions.cuh", include_str!("../../cuda/functions.cuh")),
     ("norm.cuh", include_str!("../../cuda/norm.cuh")),
     ("product.cuh", include_str!("../../cuda/product.cuh")),
+    ("encoded.cuh", include_str!("../../cuda/encoded.cuh")),
     ("hopper/isa.cuh", include_str!("../../cuda/hopper/isa.cuh")),
     ("hopper/device.cuh", include_str!("../../cuda/hopper/device.cuh")),
     ("hopper/wgmma.cuh", include_str!("../../cuda/hopper/wgmma.cuh")),
@@ -225,6 +226,9 @@ fn attribute(op: &Op, name: &str, value: &str) -> String {
     };
     if let Some(function) = function {
         return constant("Function", &format!("Function::{function}"));
+    }
+    if let (Op::Decode { kept, .. }, "kept") = (op, name) {
+        return constant("Kept", &format!("Kept::{kept}"));
     }
     if let Some(list) = value.strip_prefix('[').and_then(|v| v.strip_suffix(']')) {
         return format!(

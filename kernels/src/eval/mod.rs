@@ -45,7 +45,9 @@ pub fn evaluate(
     mut out: TensorMut<'_>,
 ) -> Result<(), EvalError> {
     let last = meaning.ops.len().checked_sub(1).ok_or(EvalError::Empty)?;
-    let order = Order::new(meaning, kinds(operands, &out)?)?;
+    // What is laid out for products is decoded already.
+    let decoded = |op: usize| values::packed_operand(meaning, op, packed).is_some();
+    let order = Order::new(meaning, kinds(operands, &out)?)?.without(decoded);
     check_result(&order.results[last], &out)?;
 
     // Memory of the result that is not only read where it is about to be written has to be copied first.
@@ -59,7 +61,7 @@ pub fn evaluate(
         .collect();
 
     let mut made: Vec<Option<Temporary>> = meaning.ops.iter().map(|_| None).collect();
-    for (place, sweep) in order.sweeps.iter().enumerate() {
+    for (place, sweep) in order.sweeps.iter().enumerate().filter(|(_, sweep)| !sweep.ops.is_empty()) {
         let read_later = |made: usize| {
             let mut readers = meaning.ops.iter().zip(&order.sweep_of);
             readers.any(|(op, sweep)| *sweep > place && op.inputs.contains(&Ref::Inner(made)))
@@ -108,6 +110,7 @@ pub fn evaluate_unrounded(
 pub fn pack(op: &Op, input: usize, weight: &Tensor<'_>) -> Option<Packed> {
     match (op, input) {
         (Op::Linear {}, 1) => ops::linear::pack(weight),
+        (Op::Decode { kept, columns }, 0) => ops::decode::pack(weight, *kept, *columns),
         (Op::Conv { dilation, .. }, 1) => ops::conv::pack(weight, *dilation),
         (Op::ConvTranspose { stride, .. }, 1) => ops::conv_transpose::pack(weight, *stride),
         _ => None,

@@ -80,6 +80,12 @@ impl Order {
         Ok(Order { operands, results, sweeps, sweep_of })
     }
 
+    /// Leaves out ops whose results nobody asks for.
+    pub fn without(mut self, unasked: impl Fn(usize) -> bool) -> Order {
+        self.sweeps.iter_mut().for_each(|sweep| sweep.ops.retain(|op| !unasked(*op)));
+        self
+    }
+
     pub fn kind(&self, r: Ref) -> &Kind {
         match r {
             Ref::Operand(i) => &self.operands[i],
@@ -130,6 +136,7 @@ pub(crate) fn reads_rows(op: &Op, input: usize, shapes: &[&[usize]]) -> bool {
         | Op::PutRow {}
         | Op::Copy {} => input == 0,
         Op::GroupNorm { .. }
+        | Op::Decode { .. }
         | Op::Deviation {}
         | Op::Standardize {}
         | Op::Gather {}
@@ -165,6 +172,7 @@ fn check_dtypes(op: &Op, inputs: &[&Kind]) -> Result<(), EvalError> {
                 _,
             ) => true,
             (Op::Gather {}, 0) => true,
+            (Op::Decode { .. }, _) => kind.dtype == Dtype::U8,
             (Op::Concat {}, _) => kind.dtype.is_float() == inputs[0].dtype.is_float(),
             (Op::Gather {} | Op::MaskRows {} | Op::PlaceRegisters {}, 1)
             | (Op::Rope { .. }, 3)

@@ -1,6 +1,6 @@
 //! The values that exist between sweeps, and how the ops of a sweep find them.
 
-use zoetrope_model_spec::lang::Dtype;
+use zoetrope_model_spec::lang::{Dtype, Op};
 
 use super::panel::{Link, RowInput};
 use super::row_op::{Input, Setup};
@@ -56,6 +56,18 @@ pub(crate) struct Values<'a> {
     pub order: &'a Order,
 }
 
+/// Of an op that decodes an operand: that operand laid out for products, where it is.
+pub(crate) fn packed_operand<'a>(
+    meaning: &Meaning,
+    op: usize,
+    packed: &[Option<&'a Packed>],
+) -> Option<&'a Packed> {
+    match (&meaning.ops[op].op, meaning.ops[op].inputs.as_slice()) {
+        (Op::Decode { .. }, [Ref::Operand(operand)]) => packed.get(*operand).copied().flatten(),
+        _ => None,
+    }
+}
+
 impl<'a> Values<'a> {
     /// A value's tensor; `None` for what is in the result's memory or not made yet.
     fn tensor(&self, r: Ref) -> Option<Tensor<'a>> {
@@ -89,7 +101,7 @@ impl<'a> Values<'a> {
             let tensor = self.tensor(*r);
             let packed = match r {
                 Ref::Operand(o) => self.packed.get(*o).copied().flatten(),
-                Ref::Inner(_) => None,
+                Ref::Inner(op) => packed_operand(meaning, *op, self.packed),
             };
             row_inputs.push(match (r, tensor) {
                 _ if whole => RowInput::Whole,

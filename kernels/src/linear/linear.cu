@@ -12,11 +12,11 @@ DEVICE void product(const typename K::Part& part, int block, Before before, F f)
     using X = decltype(part.x);
     using W = decltype(part.w);
     using Tile =
-        typename TileOf<IS_BF16<typename X::Element> && IS_BF16<typename W::Element>>::Type;
+        typename TileOf<IS_BF16<typename X::Element> && AS_BF16<typename W::Element>>::Type;
     static_assert(Tile::shared == K::shared && Tile::threads == K::threads, "kernels/src/cuda/product.rs");
     TilePlace place(block, part.y.rows(), K::y_width, Tile::rows, Tile::columns);
     Rows<X, Before> left(part.x, place.row, 0, K::x_width, before);
-    Rows<W> right(part.w, place.column, 0, K::w_width);
+    typename WeightRows<K, W>::Type right(part.w, place.column, 0, K::x_width);
     long long last = part.y.rows() - 1;
     Tile::run(
         left, right, K::x_width,

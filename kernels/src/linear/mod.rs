@@ -1,5 +1,7 @@
 //! Products with a weight: `x [rows, k]` times `w [n, k]` transposed, with what follows folded into the epilogue.
 
+mod encoded;
+
 use zoetrope_model_spec::lang::{Builder, Op, Value};
 
 use crate::cuda::{Cuda, Grid, Hopper, MappedOperand, Part, ROUNDED, Source, two_factors};
@@ -30,8 +32,14 @@ fn linear(m: &Builder, x: Value, w: Value, bias: Value) -> Value {
     m.op(Op::Linear {}, &[x, w, bias])
 }
 
-/// The products of the model.
+/// The products of the model, and those of them that decode their weight.
 pub fn declare() -> Vec<Kernel> {
+    let plain = plain();
+    let decoding = encoded::declare(&plain);
+    [plain, decoding].concat()
+}
+
+fn plain() -> Vec<Kernel> {
     vec![
         Kernel::named("linear", "x·wᵀ")
             .reads("x", &["..", "k"])

@@ -88,8 +88,13 @@ pub fn dtypes(kernel: &Kernel, storage: Storage, in_place: bool) -> Vec<Dtype> {
         },
     };
     let reads = kernel.reads.iter().enumerate();
-    let mut dtypes: Vec<Dtype> =
-        reads.map(|(i, decl)| if decl.ints.is_some() { Dtype::I32 } else { real(i) }).collect();
+    let mut dtypes: Vec<Dtype> = reads
+        .map(|(i, decl)| match (decl.ints, decl.encoded) {
+            (Some(_), _) => Dtype::I32,
+            (None, true) => Dtype::U8,
+            (None, false) => real(i),
+        })
+        .collect();
     let result = kernel.in_place.filter(|_| in_place).map_or(real(dtypes.len()), |i| dtypes[i]);
     dtypes.push(kernel.meaning.stores(result));
     dtypes
@@ -207,9 +212,17 @@ impl Case {
                 let count: usize = shape.iter().product();
                 let hidden = hidden.filter(|hidden| hidden.operand == i);
                 let lowest = |place| hidden?.number(place, *shape.last()?, *dtype);
-                match ints {
-                    Some(ints) => Values::I32(ints.draw(count, shapes, |n| random.below(n))),
-                    None => {
+                match (ints, meaning.encoding(i)) {
+                    (Some(ints), _) => Values::I32(ints.draw(count, shapes, |n| random.below(n))),
+                    (None, Some((kept, columns))) => {
+                        let mut rows = vec![0; count];
+                        for row in rows.chunks_exact_mut(count / shape[0]) {
+                            let numbers: Vec<f32> = (0..columns).map(|_| random.real(low, 1.5)).collect();
+                            kept.encode(&numbers, row);
+                        }
+                        Values::U8(rows)
+                    }
+                    (None, None) => {
                         let real = |place| lowest(place).unwrap_or_else(|| random.real(low, 1.5));
                         Values::reals(*dtype, (0..count).map(real))
                     }

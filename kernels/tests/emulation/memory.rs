@@ -13,6 +13,7 @@ pub enum Values {
     F32(Vec<f32>),
     Bf16(Vec<bf16>),
     I32(Vec<i32>),
+    U8(Vec<u8>),
 }
 
 impl Values {
@@ -28,6 +29,7 @@ impl Values {
             Values::F32(d) => Data::F32(d),
             Values::Bf16(d) => Data::Bf16(d),
             Values::I32(d) => Data::I32(d),
+            Values::U8(d) => Data::U8(d),
         }
     }
 
@@ -36,6 +38,7 @@ impl Values {
             Values::F32(d) => d.iter().flat_map(|x| x.to_le_bytes()).collect(),
             Values::Bf16(d) => d.iter().flat_map(|x| x.to_le_bytes()).collect(),
             Values::I32(d) => d.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            Values::U8(d) => d.clone(),
         }
     }
 }

@@ -45,6 +45,7 @@ pub enum Stored {
     F32(Vec<f32>),
     Bf16(Vec<bf16>),
     I32(Vec<i32>),
+    U8(Vec<u8>),
 }
 
 impl Stored {
@@ -53,6 +54,7 @@ impl Stored {
         let spread: Vec<f64> =
             array.data.chunks(array.cols()).flat_map(|row| [row, &vec![777.0; gap]].concat()).collect();
         match (array.ints, storage) {
+            (true, _) if array.bytes => Stored::U8(spread.iter().map(|x| *x as u8).collect()),
             (true, _) => Stored::I32(spread.iter().map(|x| *x as i32).collect()),
             (false, Storage::F32) => Stored::F32(spread.iter().map(|x| *x as f32).collect()),
             (false, Storage::Bf16) => Stored::Bf16(spread.iter().map(|x| bf16::from_f64(*x)).collect()),
@@ -64,6 +66,7 @@ impl Stored {
             Stored::F32(d) => Data::F32(d),
             Stored::Bf16(d) => Data::Bf16(d),
             Stored::I32(d) => Data::I32(d),
+            Stored::U8(d) => Data::U8(d),
         }
     }
 
@@ -72,6 +75,7 @@ impl Stored {
             Stored::F32(d) => DataMut::F32(d),
             Stored::Bf16(d) => DataMut::Bf16(d),
             Stored::I32(d) => DataMut::I32(d),
+            Stored::U8(d) => DataMut::U8(d),
         }
     }
 
@@ -80,6 +84,7 @@ impl Stored {
             Stored::F32(d) => d.iter().map(|x| f64::from(*x)).collect(),
             Stored::Bf16(d) => d.iter().map(|x| x.to_f64()).collect(),
             Stored::I32(d) => d.iter().map(|x| f64::from(*x)).collect(),
+            Stored::U8(d) => d.iter().map(|x| f64::from(*x)).collect(),
         }
     }
 

@@ -11,8 +11,7 @@ use zoetrope_model_spec::ltx::sampler::{combined, held};
 /// A meaning as a kernel's declaration writes it.
 fn meaning(inputs: &[Array], f: impl Fn(&Builder, &[Value]) -> Value) -> Meaning {
     let b = Builder::new("test", Dtype::F32);
-    let dtype = |a: &Array| if a.ints { Dtype::I32 } else { Dtype::F32 };
-    let values: Vec<Value> = inputs.iter().map(|a| b.input("x", dtype(a), &a.shape)).collect();
+    let values: Vec<Value> = inputs.iter().map(|a| b.input("x", a.dtype(), &a.shape)).collect();
     let result = f(&b, &values);
     b.output("out", result);
     Meaning::of(&b.finish().unwrap())

@@ -3,7 +3,7 @@
 use crate::cases::{Random, Storage, check, close, run, single};
 use crate::naive::{self, Array};
 use proptest::prelude::*;
-use zoetrope_model_spec::lang::{BinaryFn, Dtype, Op, UnaryFn};
+use zoetrope_model_spec::lang::{BinaryFn, Dtype, Kept, Op, UnaryFn};
 
 const EXACT: f64 = 0.0;
 const CLOSE: f64 = 2e-6;
@@ -314,6 +314,18 @@ fn lowest_biases() {
                 "a query that sees nothing weighs all keys alike"
             );
             assert_eq!(want.at(&[3, c]), v.at(&[9, c]), "a query that sees one key");
+        }
+    }
+}
+
+/// Rows that stay encoded: each kind, of one block and of several.
+#[test]
+fn decode() {
+    let mut r = Random(31);
+    for kept in Kept::ALL {
+        for columns in [kept.granule(), 3 * kept.granule()] {
+            let rows = crate::catalog::encoded(&mut r, kept, 5, columns);
+            check(&Op::Decode { kept, columns }, &[rows], CLOSE);
         }
     }
 }

@@ -47,6 +47,7 @@ fn variant(
     let reads = kernel.reads.iter().zip(shapes);
     let reads = reads.map(|(decl, shape)| match decl.axes {
         _ if decl.ints.is_some() => view(shape, Dtype::I32),
+        _ if decl.encoded => view(shape, Dtype::U8),
         ["queries" | "1", "keys"] => view(shape, bias),
         _ => view(shape, dtype),
     });
@@ -58,8 +59,11 @@ fn variant(
 }
 
 /// Kernels at widths of the model, beside the small declared cases: name, attributes, shapes.
-const WIDE: [(&str, &str, &[&[usize]]); 12] = [
+const WIDE: [(&str, &str, &[&[usize]]); 15] = [
     ("linear_bias", "", &[&[512, 4096], &[12288, 4096], &[12288]]),
+    ("decode_linear_bias", "0 4096", &[&[512, 4096], &[12288, 4112], &[12288]]),
+    ("decode_linear_bias", "1 4096", &[&[512, 4096], &[12288, 4352], &[12288]]),
+    ("decode_linear_bias", "2 4096", &[&[512, 4096], &[12288, 2304], &[12288]]),
     ("linear_bias_gelu", "1", &[&[512, 4096], &[16384, 4096], &[16384]]),
     (
         "linear_bias_class_gate_residual",

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::{
     AdapterSlot, BinaryFn, Carried, Collected, Constant, Count, Def, Dtype, Graph, Info, Loop, Op, OpStmt,
-    Output, Role, ShapeError, Source, Stmt, Tensor, UnaryFn, Value, infer,
+    Output, Role, ShapeError, Source, Stmt, UnaryFn, Value, infer, weight::Keep,
 };
 
 /// Records ops. Methods take `&self`, so that calls nest as in a forward pass.
@@ -19,6 +19,7 @@ pub struct Builder {
     path: RefCell<Vec<String>>,
     pub(super) component: RefCell<(Source, String)>,
     pub(super) adapters: Cell<Option<AdapterSlot>>,
+    pub(super) keep: Keep,
     dtype: Cell<Dtype>,
     taps: Vec<String>,
     error: RefCell<Option<ShapeError>>,
@@ -42,6 +43,7 @@ impl Builder {
             path: RefCell::default(),
             component: RefCell::new((Source::Checkpoint, String::new())),
             adapters: Cell::new(None),
+            keep: Keep::default(),
             dtype: Cell::new(dtype),
             taps: Vec::new(),
             error: RefCell::default(),
@@ -97,6 +99,11 @@ impl Builder {
         self.dtype.get()
     }
 
+    /// The number that the checkpoint gives iteration 0 of the innermost open loop.
+    pub(super) fn first_iteration(&self) -> usize {
+        self.open.borrow().last().map_or(0, |body| body.first)
+    }
+
     /// The shape of a value.
     pub fn shape(&self, value: Value) -> Vec<usize> {
         self.graph.borrow().info(value).shape.clone()
@@ -118,7 +125,7 @@ impl Builder {
         self.error.borrow_mut().get_or_insert(ShapeError(format!("{at}: {message}")));
     }
 
-    fn full_path(&self, name: &str) -> String {
+    pub(super) fn full_path(&self, name: &str) -> String {
         let path = self.path.borrow();
         path.iter()
             .map(String::as_str)
@@ -127,7 +134,7 @@ impl Builder {
             .join(".")
     }
 
-    fn define(&self, path: String, dtype: Dtype, shape: Vec<usize>, def: Def) -> Value {
+    pub(super) fn define(&self, path: String, dtype: Dtype, shape: Vec<usize>, def: Def) -> Value {
         let mut graph = self.graph.borrow_mut();
         graph.values.push(Info { path, dtype, shape, def });
         Value(graph.values.len() as u32 - 1)
@@ -147,42 +154,6 @@ impl Builder {
     /// A value that the host writes as its role says.
     pub fn port(&self, name: &str, role: Role, dtype: Dtype, shape: &[usize]) -> Value {
         self.define(name.to_string(), dtype, shape.to_vec(), Def::Input(role))
-    }
-
-    /// A tensor of the current component's file, at the current path.
-    pub fn weight(&self, name: &str, shape: &[usize]) -> Value {
-        self.tensor(name, shape, false)
-    }
-
-    /// The filters `[out, taps.., channels]` of a convolution, whose tensor in the file is `[out, channels, taps..]`.
-    pub fn filters(&self, name: &str, out: usize, taps: &[usize], channels: usize) -> Value {
-        self.tensor(name, &[&[out], taps, &[channels]].concat(), true)
-    }
-
-    fn tensor(&self, name: &str, shape: &[usize], channels_last: bool) -> Value {
-        let path = self.full_path(name);
-        let first = self.open.borrow().last().map_or(0, |body| body.first);
-        let (source, prefix) = self.source();
-        let tensor = if prefix.is_empty() { path.clone() } else { format!("{prefix}.{path}") };
-        let tensors = vec![Tensor { name: tensor, rows: shape.first().copied().unwrap_or(1) }];
-        let def = Def::Weight { source, tensors, first, channels_last };
-        self.define(path, self.dtype(), shape.to_vec(), def)
-    }
-
-    /// Outside the loop `of`: the tensors `name` of its iterations 0 to `count`, one after the other, `shape` each.
-    pub fn weight_of_iterations(&self, of: &str, count: usize, name: &str, shape: &[usize]) -> Value {
-        let (source, prefix) = self.source();
-        let full = |iteration: &str| {
-            let path = self.full_path(&format!("{of}.{iteration}.{name}"));
-            if prefix.is_empty() { path } else { format!("{prefix}.{path}") }
-        };
-        let tensors = (0..count)
-            .map(|iteration| Tensor { name: full(&iteration.to_string()), rows: shape[0] })
-            .collect();
-        let stacked = [&[count * shape[0]], &shape[1..]].concat();
-        let path = self.full_path(&format!("{of}.{name}"));
-        let def = Def::Weight { source, tensors, first: 0, channels_last: false };
-        self.define(path, self.dtype(), stacked, def)
     }
 
     /// In a loop: the current iteration's entry of `stack`, which has one entry for every iteration along its first

@@ -1,6 +1,8 @@
 //! What a recorded forward pass is: values, statements in spec order, loops with one body.
 
-use super::{Dtype, Op, Role};
+use zoetrope_encodings::Kept;
+
+use super::{Dtype, Layout, Op, Role};
 
 /// A value of a [`Graph`]: an index into [`Graph::values`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,9 +65,8 @@ pub enum Def {
     Input(Role),
     /// Tensors of a model file, one after the other along the first axis (usually one), converted to the value's
     /// dtype at load. In a loop the names hold one `*` each, which stands for the iteration; `first` is the number
-    /// of iteration 0. With `channels_last` they are filters: `[out, in, taps..]` in the file, `[out, taps.., in]` as
-    /// the value.
-    Weight { source: Source, tensors: Vec<Tensor>, first: usize, channels_last: bool },
+    /// of iteration 0. `keep` is what a matrix of a linear layer is to stay in, if whatever reads it can decode it.
+    Weight { source: Source, tensors: Vec<Tensor>, first: usize, layout: Layout, keep: Option<Kept> },
     /// Known at build time.
     Constant(Constant),
     /// The constant of the current iteration: one value per iteration of the enclosing loop.
@@ -100,8 +101,10 @@ impl Info {
     /// The shape that a tensor of this weight has in its file.
     pub fn file_shape(&self, tensor: &Tensor) -> Vec<usize> {
         let mut shape = [&[tensor.rows], &self.shape[1..]].concat();
-        if matches!(self.def, Def::Weight { channels_last: true, .. }) {
-            shape[1..].rotate_right(1);
+        match self.def {
+            Def::Weight { layout: Layout::ChannelsLast, .. } => shape[1..].rotate_right(1),
+            Def::Weight { layout: Layout::Encoded { columns, .. }, .. } => shape = vec![tensor.rows, columns],
+            _ => {}
         }
         shape
     }

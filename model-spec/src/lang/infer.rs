@@ -19,6 +19,7 @@ fn arity(op: &Op) -> (usize, usize) {
         | Op::Affine { .. }
         | Op::Clamp { .. }
         | Op::Cast { .. }
+        | Op::Decode { .. }
         | Op::LayerNorm { .. }
         | Op::Sinusoid { .. }
         | Op::DepthToSpace { .. }
@@ -65,7 +66,7 @@ pub fn infer(op: &Op, inputs: &[(Dtype, &[usize])]) -> Result<(Dtype, Shape), Sh
     let shape = result_shape(op, &shapes)?;
     let dtype = match op {
         Op::Cast { to } => *to,
-        Op::Normal { .. } | Op::Deviation {} => Dtype::F32,
+        Op::Normal { .. } | Op::Deviation {} | Op::Decode { .. } => Dtype::F32,
         // A bf16 value combined with an f32 one keeps f32 until the spec rounds it.
         Op::Binary { .. } if inputs.iter().any(|(d, _)| *d == Dtype::F32) => Dtype::F32,
         _ => inputs[0].0,
@@ -90,6 +91,13 @@ fn result_shape(op: &Op, s: &[&[usize]]) -> Result<Shape, ShapeError> {
             let fits = x == y || ((rows(y) == 1 || rows(y) == rows(x)) && (cols == 1 || cols == last));
             want(fits, || format!("{y:?} does not broadcast to {x:?}"))?;
             Ok(x.to_vec())
+        }
+        Op::Decode { kept, columns } => {
+            let row = kept.row_bytes(*columns);
+            want(x.len() == 2 && row == Some(last), || {
+                format!("rows of {last} bytes are not {columns} columns in {kept}")
+            })?;
+            Ok(vec![x[0], *columns])
         }
         Op::Linear {} => {
             want(s[1].len() == 2 && dim(1, 1) == last, || {

@@ -37,7 +37,7 @@ impl Builder {
     /// The linear layer whose `weight` and `bias` stand at path `name`.
     pub fn linear(&self, name: &str, x: Value, out: usize) -> Value {
         self.scope(name, || {
-            let (w, b) = (self.weight("weight", &[out, self.width(x)]), self.weight("bias", &[out]));
+            let (w, b) = (self.matrix("weight", [out, self.width(x)]), self.weight("bias", &[out]));
             let Some(AdapterSlot { number, rank: Some(rank) }) = self.adapters.get() else {
                 return self.op(Op::Linear {}, &[x, w, b]);
             };
@@ -57,7 +57,7 @@ impl Builder {
     /// As [`Builder::linear`], without bias and without adapters.
     pub fn linear_no_bias(&self, name: &str, x: Value, out: usize) -> Value {
         self.scope(name, || {
-            let w = self.weight("weight", &[out, self.width(x)]);
+            let w = self.matrix("weight", [out, self.width(x)]);
             self.op(Op::Linear {}, &[x, w])
         })
     }

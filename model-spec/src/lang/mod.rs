@@ -9,6 +9,7 @@ mod linear;
 mod op;
 mod print;
 mod role;
+mod weight;
 
 pub use builder::Builder;
 pub use dtype::Dtype;
@@ -21,3 +22,5 @@ pub use infer::{ShapeError, infer};
 pub use linear::AdapterSlot;
 pub use op::{Attr, BinaryFn, Op, UnaryFn};
 pub use role::Role;
+pub use weight::Layout;
+pub use zoetrope_encodings::Kept;

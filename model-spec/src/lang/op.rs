@@ -3,7 +3,7 @@
 //! Tensors have no batch axis. Rows come first and features last: tokens are `[tokens, dim]`, video is
 //! `[time, height, width, channels]`, a spectrogram `[time, frequency, channels]`, audio `[samples, channels]`.
 
-use super::Dtype;
+use super::{Dtype, Kept};
 
 /// One attribute value as a plan stores it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -148,6 +148,7 @@ macro_rules! enum_field {
 }
 enum_field!(UnaryFn, UnaryFn::ALL.map(|(f, _)| f).to_vec(), |f| f.name().to_string());
 enum_field!(BinaryFn, BinaryFn::ALL.map(|(f, _)| f).to_vec(), |f| f.name().to_string());
+enum_field!(Kept, Kept::ALL.to_vec(), |kept| kept.name().to_string());
 enum_field!(Dtype, vec![Dtype::F32, Dtype::Bf16, Dtype::I32, Dtype::U8], |d| d.name().to_string());
 
 macro_rules! ops {
@@ -201,6 +202,8 @@ ops! {
     Clamp "clamp" { lo: f32, hi: f32 }
     /// `(x)`: the same numbers stored as `to`.
     Cast "cast" { to: Dtype }
+    /// `(w [n, bytes] u8)` → `[n, columns]`: the numbers of rows that stay encoded.
+    Decode "decode" { kept: Kept, columns: usize }
     /// `(x [.., k], w [n, k], bias [n]?)`: x·wᵀ + bias.
     Linear "linear" {}
     /// `(x [.., d], w [d / groups]?)`: each row falls into `groups` equal slices; a slice is divided by
@@ -347,6 +350,7 @@ mod tests {
             Op::RmsNorm { eps: 1e-6, offset: 1.0, groups: 4 },
             Op::Conv { pads: vec![1, 1, 0, 2], replicate: true, stride: 1, dilation: 3 },
             Op::Cast { to: Dtype::Bf16 },
+            Op::Decode { kept: Kept::Q4_K, columns: 512 },
             Op::Linear {},
         ];
         for op in ops {

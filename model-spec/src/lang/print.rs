@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Constant, Count, Def, Graph, Info, Op, Stmt, Value};
+use super::{Constant, Count, Def, Graph, Info, Layout, Op, Stmt, Value};
 
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -37,13 +37,18 @@ impl fmt::Display for Graph {
             let kind = match &info.def {
                 Def::Input(role) if role.per_step() => format!("step input {role:?}"),
                 Def::Input(role) => format!("input {role:?}"),
-                Def::Weight { source, tensors, first, channels_last } => {
+                Def::Weight { source, tensors, first, layout, keep } => {
                     let tensor = tensors.iter().map(|t| t.name.as_str()).collect::<Vec<_>>().join(" | ");
                     let from = if *first > 0 { format!(" from {first}") } else { String::new() };
-                    let kind = if *channels_last { "filters" } else { "weight" };
+                    let kind = match layout {
+                        Layout::Plain => "weight".to_string(),
+                        Layout::ChannelsLast => "filters".to_string(),
+                        Layout::Encoded { kept, .. } => format!("weight in {kept}"),
+                    };
+                    let keep = keep.map_or(String::new(), |kept| format!(" to stay in {kept}"));
                     writeln!(
                         f,
-                        "  {value} = {kind} {tensor}{from} : {}   {}",
+                        "  {value} = {kind} {tensor}{from}{keep} : {}   {}",
                         info.type_text(),
                         source.name()
                     )?;

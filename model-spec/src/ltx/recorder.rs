@@ -21,7 +21,7 @@ pub struct Recorder<'a> {
 
 impl Recorder<'_> {
     pub(super) fn builder(&self, name: &str) -> Builder {
-        Builder::new(name, self.target.dtype).with_taps(self.taps)
+        Builder::new(name, self.target.dtype).with_taps(self.taps).keeping(self.target.weights)
     }
 
     /// The size of stage `number`, from 1; for 0, that of a given clip that is enlarged.

@@ -107,12 +107,14 @@ fn layer(
     x: Value,
     attend: impl FnOnce([Value; 3]) -> Value,
 ) -> Value {
-    let h = norm(b, cfg, "input_layernorm", x);
-    let h = b.scope("self_attn", || self_attention(b, cfg, reach, h, attend));
-    let x = b.add(x, norm(b, cfg, "post_attention_layernorm", h));
-    let h = norm(b, cfg, "pre_feedforward_layernorm", x);
-    let h = b.scope("mlp", || mlp(b, cfg, h));
-    b.add(x, norm(b, cfg, "post_feedforward_layernorm", h))
+    b.may_keep(|| {
+        let h = norm(b, cfg, "input_layernorm", x);
+        let h = b.scope("self_attn", || self_attention(b, cfg, reach, h, attend));
+        let x = b.add(x, norm(b, cfg, "post_attention_layernorm", h));
+        let h = norm(b, cfg, "pre_feedforward_layernorm", x);
+        let h = b.scope("mlp", || mlp(b, cfg, h));
+        b.add(x, norm(b, cfg, "post_feedforward_layernorm", h))
+    })
 }
 
 /// The projections around attention.

@@ -133,7 +133,7 @@ impl Blocks<'_> {
                     let streams = streams.map(|((common, sums), context)| {
                         Some(StreamInBlock::new(b, common.as_ref()?, sums.as_ref()?, context?))
                     });
-                    block(b, self, &streams, input.skip.at(stretch.start), x)
+                    b.may_keep(|| block(b, self, &streams, input.skip.at(stretch.start), x))
                 });
                 let after: Vec<States> = blocks.collect();
                 // Where there are several stretches, numbers of iterations are not those of blocks.

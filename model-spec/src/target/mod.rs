@@ -4,6 +4,7 @@ mod check;
 mod decoders;
 mod fields;
 mod stages;
+mod weights;
 mod windows;
 
 use std::path::PathBuf;
@@ -11,7 +12,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use thiserror::Error as ThisError;
 
-use crate::lang::Dtype;
+use crate::lang::{Dtype, Kept};
 use crate::ltx::config::{Enlarges, TEXT_TOKENS, Transformer};
 use crate::ltx::decode::VideoDecoder;
 use crate::ltx::recipe::Recipe;
@@ -20,6 +21,7 @@ use crate::ltx::skip::Skip;
 use decoders::{PreviewField, decoders};
 use fields::{EnhanceField, ModelField};
 use stages::{GuidanceField, StageField};
+pub use weights::parse_weights;
 
 /// Where a target's dimensions come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +44,8 @@ pub struct Target {
     pub recipe: Recipe,
     /// Storage of activations and weights.
     pub dtype: Dtype,
+    /// What the matrices of transformer blocks and of the text encoder's layers stay in; `None` for `dtype`.
+    pub weights: Option<Kept>,
     /// Tokens of the contexts in `velocity` and `denoise`; a run always uses 1024.
     pub text_tokens: usize,
     /// The most distinct timesteps that `velocity` accepts in one stream.
@@ -124,6 +128,7 @@ struct File {
     fps: f64,
     pipeline: String,
     dtype: String,
+    weights: Option<String>,
     text_tokens: Option<usize>,
     timestep_classes: Option<usize>,
     model: ModelField,
@@ -151,6 +156,7 @@ impl Target {
             size: Size { width: p.width, height: p.height, frames: p.frames, fps: 24.0, stride: 1 },
             recipe: Recipe::named(p.recipe)?,
             dtype: Dtype::Bf16,
+            weights: None,
             text_tokens: TEXT_TOKENS,
             timestep_classes: 1,
             model: p.model.clone(),
@@ -176,6 +182,7 @@ impl Target {
             problems.push(format!("dtype is {:?}, wanted \"bf16\" or \"f32\"", file.dtype));
             Dtype::Bf16
         });
+        let weights = weights::kept(file.weights.as_deref(), dtype, &mut problems);
         let mut recipe = stages::recipe(&file.pipeline, file.guidance, file.stage, &mut problems);
         if let Some(name) = &file.upscaler {
             enlarge(&mut recipe, name, &mut problems);
@@ -206,6 +213,7 @@ impl Target {
             size: Size { width, height, frames: file.frames, fps: file.fps, stride: 1 },
             recipe,
             dtype,
+            weights,
             text_tokens: file.text_tokens.unwrap_or(TEXT_TOKENS),
             timestep_classes: file.timestep_classes.unwrap_or(1),
             model,

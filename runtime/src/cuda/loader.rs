@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use super::driver::{Event, Pinned, Stream};
 use crate::constants::{Weights, fail, file_dtype, find};
 use crate::error::Result;
-use crate::plan::{Constant, Origin, Phase, Plan, Source, Text};
+use crate::plan::{Constant, Layout, Origin, Phase, Plan, Source, Text};
 
 /// Bytes of a pinned buffer: long enough for the copy engine to be at full speed, short enough to begin early.
 const PINNED_BYTES: usize = 16 << 20;
@@ -205,7 +205,7 @@ impl<'a> Loader<'a> {
     }
 
     /// Fills the buffer with bytes of a weight from `from` on: those of one tensor, as many as there is room for, of filters
-    /// in another order whole rows. Returns how many.
+    /// in another order and of what stays encoded whole rows. Returns how many.
     fn fill(
         &mut self,
         files: &dyn Weights,
@@ -214,7 +214,7 @@ impl<'a> Loader<'a> {
         from: usize,
     ) -> Result<usize> {
         let row = constant.bytes() as usize / constant.shape.first().map_or(1, |n| *n as usize).max(1);
-        let whole = if constant.channels_last() { row.max(1) } else { 1 };
+        let whole = if constant.layout() == Layout::Plain { 1 } else { row.max(1) };
         if whole > PINNED_BYTES {
             return Err(fail(constant, format!("has rows of {row} bytes, and {PINNED_BYTES} are possible")));
         }
@@ -234,16 +234,19 @@ impl<'a> Loader<'a> {
         let (dtype, size) = (file_dtype(constant.dtype), constant.dtype.bytes() as usize);
         let first = (from - begin) / size;
         let out = self.ring[self.current].memory.bytes_mut(self.used, bytes);
+        if let Layout::Encoded { kept, .. } = constant.layout() {
+            tensor.read_kept(kept, first / row, out).map_err(|e| fail(constant, e.to_string()))?;
+            return Ok(bytes);
+        }
         // What is computed is shared out by those who compute it.
         let share = if tensor.computed.is_some() { bytes } else { (SHARE_BYTES / whole).max(1) * whole };
         let shares = out.par_chunks_mut(share).enumerate();
         shares
             .try_for_each(|(i, out)| {
                 let at = first + i * share / size;
-                if constant.channels_last() {
-                    tensor.read_channels_last(dtype, at * size / row, out)
-                } else {
-                    tensor.read_range(dtype, at, out)
+                match constant.layout() {
+                    Layout::ChannelsLast => tensor.read_channels_last(dtype, at * size / row, out),
+                    _ => tensor.read_range(dtype, at, out),
                 }
             })
             .map_err(|e| fail(constant, e.to_string()))?;

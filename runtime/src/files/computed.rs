@@ -1,5 +1,7 @@
 //! Tensors whose values are not those of a file.
 
+use zoetrope_encodings::Matrix;
+
 use super::{FileDtype, FileError};
 
 /// Computes the values of a tensor when they are read: those of its file with something added, or none of a file at all.
@@ -10,4 +12,9 @@ pub trait Computed: Sync {
     /// # Errors
     /// What the values are made of cannot be read.
     fn read(&self, dtype: FileDtype, first: usize, out: &mut [u8]) -> Result<(), FileError>;
+
+    /// The elements as they are stored, where their values are those of a stored matrix and nothing else.
+    fn stored(&self) -> Option<Matrix<'_>> {
+        None
+    }
 }

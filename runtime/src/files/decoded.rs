@@ -150,6 +150,12 @@ impl Decoded {
 }
 
 impl Computed for Decoded {
+    fn stored(&self) -> Option<Matrix<'_>> {
+        let changed = self.beside.column_factors.is_some() || self.beside.add != 0.0;
+        let whole = self.shape.iter().product::<usize>() == self.stored[0] * self.stored[1];
+        self.matrix().filter(|_| whole && !changed)
+    }
+
     fn read(&self, dtype: FileDtype, first: usize, out: &mut [u8]) -> Result<(), FileError> {
         let Some(matrix) = self.matrix() else {
             // It was there when this was made: the file offers less now.

@@ -14,6 +14,7 @@ mod folder;
 mod gguf;
 mod header;
 mod instead;
+mod kept;
 mod quantised;
 mod tensor_file;
 mod tensor_set;

@@ -6,6 +6,7 @@
 #[cfg(feature = "cpu")]
 mod attrs;
 mod code;
+mod constant;
 mod facts;
 mod print;
 mod role;
@@ -15,10 +16,12 @@ mod source;
 pub use code::{
     ARGUMENT_HEADER, ARGUMENT_OPERAND, ARGUMENT_PARTS, Arch, Call, Code, Function, MAP_ALIGN, MAP_BYTES, Map,
 };
+pub use constant::{Constant, Layout, Origin};
 pub use facts::Facts;
 pub use print::{Detail, bytes_text, flops_text, memory_text};
 pub use role::{Adapter, Levels, Role, Schedule, Solver};
 pub use source::Source;
+pub use zoetrope_encodings::Kept;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -74,45 +77,6 @@ pub struct Kernel {
     /// Those that are not part of the name, for people, each with the name that it is declared under:
     /// `eps=1e-6 groups=16`.
     pub attrs_text: Text,
-}
-
-/// Where the bytes of a constant come from.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Origin {
-    /// Tensors of a model file one after the other along the first axis, converted to the constant's dtype: their
-    /// names there, and the extents of their first axes. Most constants are one tensor. With `channels_last` they are
-    /// filters: `[out, in, taps..]` there, `[out, taps.., in]` here.
-    Weight { source: Source, tensors: List<(Text, u32)>, channels_last: bool },
-    /// Folded at build time: an offset into [`Plan::tables`].
-    Table { offset: u64 },
-}
-
-/// Something read-only that is there before a phase begins.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Constant {
-    pub name: Text,
-    pub dtype: Dtype,
-    pub shape: List<u32>,
-    pub origin: Origin,
-}
-
-impl Constant {
-    /// True for filters whose channels stand behind the taps here, and before them in the file.
-    pub fn channels_last(&self) -> bool {
-        matches!(self.origin, Origin::Weight { channels_last: true, .. })
-    }
-
-    /// The shape that a tensor of `rows` rows of this weight has in its file.
-    pub fn file_shape(&self, rows: u32) -> impl Iterator<Item = u32> {
-        let rest = self.shape.get(1..).unwrap_or_default();
-        let split = if self.channels_last() { rest.len().saturating_sub(1) } else { 0 };
-        let (taps, channels) = rest.split_at(split);
-        std::iter::once(rows).chain(channels.iter().chain(taps).copied())
-    }
-
-    pub fn bytes(&self) -> u64 {
-        self.shape.iter().map(|d| u64::from(*d)).product::<u64>() * self.dtype.bytes()
-    }
 }
 
 /// What an operand's offset counts from.
@@ -388,6 +352,11 @@ impl Plan {
             Origin::Table { .. } => None,
         };
         self.constants.iter().filter_map(of).collect()
+    }
+
+    /// What its weights stay encoded in.
+    pub fn kept(&self) -> BTreeSet<Kept> {
+        self.constants.iter().filter_map(Constant::kept).collect()
     }
 
     /// What a run leaves for the host beside what phases leave for each other.

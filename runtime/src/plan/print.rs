@@ -44,7 +44,8 @@ impl Plan {
         let f = &self.facts;
         let launches: u64 = self.phases.iter().map(|p| p.launches().count() as u64).sum();
         writeln!(out, "plan {}   {}", self.name, self.made_by)?;
-        writeln!(out, "target {}, {}, {}, {}", f.clip(), f.pipeline, f.dtype.name(), f.model)?;
+        let kept: String = self.kept().iter().map(|kept| format!(" with weights in {kept}")).collect();
+        writeln!(out, "target {}, {}, {}{kept}, {}", f.clip(), f.pipeline, f.dtype.name(), f.model)?;
         f.notes.iter().try_for_each(|note| writeln!(out, "note {note}"))?;
         if f.carried > 0 {
             let step = f.frames.saturating_sub(f.carried);

@@ -1,8 +1,8 @@
 //! Short constructors for the emitted tables: one line a row.
 
 use super::{
-    Adapter, Arch, Base, Buffer, Call, Constant, Dtype, Fetch, Function, Launch, Lifetime, Map, Number,
-    Operand, Origin, Part, Port, Role, Source, Text,
+    Adapter, Arch, Base, Buffer, Call, Constant, Dtype, Fetch, Function, Kept, Launch, Layout, Lifetime, Map,
+    Number, Operand, Origin, Part, Port, Role, Source, Text,
 };
 use std::borrow::Cow;
 
@@ -10,6 +10,9 @@ pub const F32: Dtype = Dtype::F32;
 pub const BF16: Dtype = Dtype::Bf16;
 pub const I32: Dtype = Dtype::I32;
 pub const U8: Dtype = Dtype::U8;
+pub const FP8: Kept = Kept::Fp8;
+pub const Q8_0: Kept = Kept::Q8_0;
+pub const Q4_K: Kept = Kept::Q4_K;
 
 type Dims = &'static [u32];
 
@@ -71,7 +74,7 @@ pub const fn weight(
     shape: Dims,
     name: &'static str,
 ) -> Constant {
-    from_file(source, tensors, false, dtype, shape, name)
+    from_file(source, tensors, Layout::Plain, dtype, shape, name)
 }
 
 /// Tensors of a model file whose second axis is the last one here.
@@ -82,18 +85,30 @@ pub const fn filters(
     shape: Dims,
     name: &'static str,
 ) -> Constant {
-    from_file(source, tensors, true, dtype, shape, name)
+    from_file(source, tensors, Layout::ChannelsLast, dtype, shape, name)
+}
+
+/// Matrices of a model file whose rows stay encoded.
+pub const fn encoded(
+    source: Source,
+    tensors: &'static [(Text, u32)],
+    (kept, columns): (Kept, u32),
+    dtype: Dtype,
+    shape: Dims,
+    name: &'static str,
+) -> Constant {
+    from_file(source, tensors, Layout::Encoded { kept, columns }, dtype, shape, name)
 }
 
 const fn from_file(
     source: Source,
     tensors: &'static [(Text, u32)],
-    channels_last: bool,
+    layout: Layout,
     dtype: Dtype,
     shape: Dims,
     name: &'static str,
 ) -> Constant {
-    let origin = Origin::Weight { source, tensors: Cow::Borrowed(tensors), channels_last };
+    let origin = Origin::Weight { source, tensors: Cow::Borrowed(tensors), layout };
     Constant { name: Cow::Borrowed(name), dtype, shape: Cow::Borrowed(shape), origin }
 }
 

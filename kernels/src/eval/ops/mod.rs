@@ -4,6 +4,7 @@ pub(super) mod attention;
 mod blur;
 pub(super) mod conv;
 pub(super) mod conv_transpose;
+pub(super) mod decode;
 mod filter;
 mod gather;
 mod group_norm;
@@ -38,6 +39,7 @@ pub(super) fn prepare<'a>(setup: &Setup<'a, '_>) -> Prepared<'a> {
         Op::Snake {} => pointwise::snake(setup),
         Op::HeadScale { heads } => pointwise::head_scale(setup, heads),
         Op::MaskRows {} => pointwise::mask_rows(setup),
+        Op::Decode { kept, .. } => decode::prepare(setup, kept),
         Op::Linear {} => linear::prepare(setup),
         Op::RmsNorm { eps, offset, groups } => norm::rms(setup, eps, offset, groups),
         Op::LayerNorm { eps } => norm::layer(setup, eps),

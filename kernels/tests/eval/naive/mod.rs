@@ -1,5 +1,6 @@
 //! The ops in f64, one element at a time, written from their descriptions alone.
 
+mod encoded;
 mod spatial;
 
 use zoetrope_model_spec::lang::{BinaryFn, Dtype, Op, UnaryFn, infer};
@@ -11,12 +12,28 @@ pub struct Array {
     pub data: Vec<f64>,
     /// Set for integers.
     pub ints: bool,
+    /// Set for those that are bytes.
+    pub bytes: bool,
 }
 
 impl Array {
     pub fn new(shape: &[usize], data: Vec<f64>) -> Array {
         assert_eq!(shape.iter().product::<usize>(), data.len());
-        Array { shape: shape.to_vec(), data, ints: false }
+        Array { shape: shape.to_vec(), data, ints: false, bytes: false }
+    }
+
+    /// Rows of bytes.
+    pub fn rows_of_bytes(rows: usize, bytes: &[u8]) -> Array {
+        let data = bytes.iter().map(|byte| f64::from(*byte)).collect();
+        Array { ints: true, bytes: true, ..Array::new(&[rows, bytes.len() / rows], data) }
+    }
+
+    pub fn dtype(&self) -> Dtype {
+        match (self.ints, self.bytes) {
+            (false, _) => Dtype::F32,
+            (true, false) => Dtype::I32,
+            (true, true) => Dtype::U8,
+        }
     }
 
     pub fn cols(&self) -> usize {
@@ -49,8 +66,7 @@ fn each_row(x: &Array, f: impl Fn(usize, &[f64]) -> Vec<f64>) -> Vec<f64> {
 
 /// The result of an op.
 pub fn evaluate(op: &Op, inputs: &[Array]) -> Array {
-    let kinds: Vec<(Dtype, &[usize])> =
-        inputs.iter().map(|a| (if a.ints { Dtype::I32 } else { Dtype::F32 }, a.shape.as_slice())).collect();
+    let kinds: Vec<(Dtype, &[usize])> = inputs.iter().map(|a| (a.dtype(), a.shape.as_slice())).collect();
     let (dtype, shape) = infer(op, &kinds).expect("the case fits the op");
     let data = compute(op, inputs, &shape);
     Array { ints: !dtype.is_float(), ..Array::new(&shape, data) }
@@ -102,6 +118,10 @@ fn compute(op: &Op, inputs: &[Array], shape: &[usize]) -> Vec<f64> {
             let sum = |p: &[f64], q: &[f64]| p.iter().zip(q).map(|(p, q)| p + q).collect::<Vec<_>>();
             a.iter().flat_map(|p| b.iter().flat_map(move |q| sum(p, q))).collect()
         }
+        Op::Decode { kept, columns } => each_row(x, |_, row| {
+            let bytes: Vec<u8> = row.iter().map(|byte| *byte as u8).collect();
+            encoded::row(*kept, &bytes, *columns)
+        }),
         Op::Linear {} => each_row(x, |_, row| {
             let (w, bias) = (&inputs[1], inputs.get(2));
             let dot = |o: usize| (0..n).map(|i| row[i] * w.at(&[o, i])).sum::<f64>();
