@@ -180,6 +180,7 @@ fn every_command_of_the_page_makes_its_clip() {
         ("two-thirds.mp4", (384, 288), 25, 24.0),
         ("half-the-frames.mp4", (256, 192), 49, 24.0),
         ("longer.mp4", (256, 192), 49, 24.0),
+        ("long.mp4", (256, 192), 100, 25.0),
         ("after.mp4", (256, 256), 25, 24.0),
     ] {
         assert_eq!(of(name), (size, frames, fps), "{name}");
