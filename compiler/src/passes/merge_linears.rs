@@ -19,26 +19,35 @@ pub fn merge_linears(mut graph: Graph, catalog: &[Kernel]) -> Graph {
     graph
 }
 
+/// An op that reads a value, as its operand of this number.
+type Reader = (Op, usize);
+
 /// What kernels do to the result of a product of so many operands before it is written.
-type Epilogue = (usize, Op);
+type Epilogue = (usize, Reader);
 
 fn epilogues(catalog: &[Kernel]) -> Vec<Epilogue> {
     let mut found = Vec::new();
     for meaning in catalog.iter().map(|k| &k.meaning) {
         for (i, product) in meaning.ops.iter().enumerate().filter(|(_, op)| op.op == (Op::Linear {})) {
-            let after = meaning.ops.iter().filter(|op| op.inputs.contains(&Ref::Inner(i)));
-            found.extend(after.map(|op| (product.inputs.len(), op.op.clone())));
+            for op in &meaning.ops {
+                let places = (0..op.inputs.len()).filter(|place| op.inputs[*place] == Ref::Inner(i));
+                found.extend(places.map(|place| (product.inputs.len(), (op.op.clone(), place))));
+            }
         }
     }
     found
 }
 
 /// Every op that reads a value, bodies of loops included.
-fn readers(body: &[Stmt]) -> BTreeMap<Value, Vec<Op>> {
-    let mut out: BTreeMap<Value, Vec<Op>> = BTreeMap::new();
+fn readers(body: &[Stmt]) -> BTreeMap<Value, Vec<Reader>> {
+    let mut out: BTreeMap<Value, Vec<Reader>> = BTreeMap::new();
     for stmt in body {
         match stmt {
-            Stmt::Op(op) => op.inputs.iter().for_each(|v| out.entry(*v).or_default().push(op.op.clone())),
+            Stmt::Op(op) => {
+                for (place, value) in op.inputs.iter().enumerate() {
+                    out.entry(*value).or_default().push((op.op.clone(), place));
+                }
+            }
             Stmt::Loop(l) => {
                 for (value, ops) in readers(&l.body) {
                     out.entry(value).or_default().extend(ops);
@@ -56,7 +65,7 @@ type Key = (Value, usize, bool, Source, Dtype, Option<Kept>);
 fn merge_body(
     graph: &mut Graph,
     body: Vec<Stmt>,
-    readers: &BTreeMap<Value, Vec<Op>>,
+    readers: &BTreeMap<Value, Vec<Reader>>,
     epilogues: &[Epilogue],
 ) -> Vec<Stmt> {
     let mut groups: BTreeMap<Key, Vec<OpStmt>> = BTreeMap::new();
@@ -92,7 +101,7 @@ fn merge_body(
 fn key(
     graph: &Graph,
     op: &OpStmt,
-    readers: &BTreeMap<Value, Vec<Op>>,
+    readers: &BTreeMap<Value, Vec<Reader>>,
     epilogues: &[Epilogue],
 ) -> Option<Key> {
     if op.op != (Op::Linear {}) {
@@ -100,8 +109,11 @@ fn key(
     }
     let read = |v: Value| readers.get(&v).map_or(&[][..], Vec::as_slice);
     let arity = op.inputs.len();
-    let folds =
-        |reader: &Op| epilogues.iter().any(|(operands, e)| *operands == arity && e.stands_for(reader));
+    let folds = |(reader, place): &Reader| {
+        epilogues.iter().any(|(operands, (epilogue, at))| {
+            *operands == arity && epilogue.stands_for(reader) && (at == place || reader.commutes())
+        })
+    };
     let epilogue = matches!(read(op.output), [reader] if folds(reader));
     let mut weights = op.inputs[1..].iter().map(|w| match &graph.info(*w).def {
         Def::Weight { source, first, .. } if read(*w).len() == 1 => {
