@@ -188,9 +188,12 @@ fn role(role: &Role) -> TokenStream {
         Role::Frame { number } => quote!(Role::Frame { number: #number }),
         Role::Visible { number } => quote!(Role::Visible { number: #number }),
         Role::Strength { number } => quote!(Role::Strength { number: #number }),
-        Role::Reference { number, downscale, every } => {
-            quote!(Role::Reference { number: #number, downscale: #downscale, every: #every })
-        }
+        Role::Reference { number, downscale, temporal_scale, every } => quote!(Role::Reference {
+            number: #number,
+            downscale: #downscale,
+            temporal_scale: #temporal_scale,
+            every: #every
+        }),
         Role::ReferenceStrength { number } => quote!(Role::ReferenceStrength { number: #number }),
         Role::ReferenceAttention { number } => quote!(Role::ReferenceAttention { number: #number }),
         Role::RegionStart { stream } => quote!(Role::RegionStart { stream: Cow::Borrowed(#stream) }),

@@ -103,7 +103,9 @@ pub fn metadata_for(plan: &Plan) -> BTreeMap<&'static str, String> {
 /// The numbers of a plan's references, and their factors.
 fn of_plan(plan: &Plan) -> impl Iterator<Item = (u32, [u32; 2])> {
     plan.phases.iter().flat_map(|phase| phase.inputs.iter()).filter_map(|port| match port.role {
-        Role::Reference { number, downscale, every } => Some((number, [downscale, every])),
+        Role::Reference { number, downscale, temporal_scale, .. } => {
+            Some((number, [downscale, temporal_scale]))
+        }
         _ => None,
     })
 }

@@ -1,13 +1,18 @@
 //! How long a clip is: as long as the plan's, or longer, in windows.
 
 use clap::Args;
+use zoetrope_model_spec::ltx::sizes::TIME;
 use zoetrope_runtime::plan::Plan;
 
+use super::build::{Build, Shape};
 use crate::failure::Failure;
 use crate::windows::Windows;
 
 /// The longest clip: a day. What is longer is a mistake.
 const MOST_SECONDS: f64 = 86_400.0;
+
+/// How many frames longer than a plan's clip a window may be that is proposed instead.
+const MOST_LONGER: usize = 64;
 
 /// The length of a clip.
 #[derive(Args, Clone, Debug, Default)]
@@ -40,12 +45,13 @@ impl LengthArgs {
         Windows::covering(facts, frames).ok_or_else(|| {
             let one = Windows::one(facts);
             let (least, fps) = (one.size, facts.fps);
+            let own = format!("{:.2} s, {least} frames", one.seconds());
             let (want, help) = if facts.carried == 0 {
-                let own = format!("{:.2} s, {least} frames", one.seconds());
-                (own, "a target with carried = N makes longer clips, in windows: docs/long-clips.md")
+                let build = in_windows(plan).map_or(String::new(), |build| build.to_string());
+                (own, format!("a target with carried = N makes longer clips, in windows: docs/long-clips.md{build}"))
             } else {
-                let nearest = format!("at least {:.2} s, {least} frames: one window", one.seconds());
-                (nearest, "a plan of fewer frames has shorter windows")
+                let help = "a plan of fewer frames has shorter windows".to_string();
+                (format!("at least {own}: one window"), help)
             };
             Failure::usage(format!(
                 "plan {} makes no clip of {seconds} s\n  want  {want}\n  have  {frames} frames at {fps} fps\n  help  {help}",
@@ -53,6 +59,20 @@ impl LengthArgs {
             ))
         })
     }
+}
+
+/// The build of a plan like another one that makes clips in windows: of the next length at which windows fit, and as many
+/// frames carried over as that takes.
+fn in_windows(plan: &Plan) -> Option<Build> {
+    let of_plan = Shape::of_plan(&plan.facts);
+    let lengths = (of_plan.frames..=of_plan.frames + MOST_LONGER).step_by(TIME);
+    let of = |frames: usize| {
+        (TIME + 1..=frames / 2).step_by(TIME).map(move |carried| {
+            let build = Build::like(plan, &plan.facts.pipeline).sized(Some(Shape { frames, ..of_plan }));
+            build.with(format!("carried = {carried}"))
+        })
+    };
+    lengths.flat_map(of).find(|build| build.problems().is_empty())
 }
 
 #[cfg(test)]
@@ -70,7 +90,12 @@ mod tests {
         assert_eq!(asked(tiny, None).unwrap(), Windows::one(&tiny.facts));
         assert_eq!(asked(&with(0), Some(1.0)).unwrap().count, 1);
         let refused = asked(&with(0), Some(2.0)).unwrap_err().to_string();
-        assert!(refused.contains("want  1.00 s, 25 frames") && refused.contains("carried = N"), "{refused}");
+        assert!(refused.contains("want  1.00 s, 25 frames"), "{refused}");
+        // The demo's 24 frames a second.
+        let refused = asked(tiny, Some(2.0)).unwrap_err().to_string();
+        for words in ["carried = N", "'frames = 33'", "'carried = 9'", "res-custom"] {
+            assert!(refused.contains(words), "{refused}");
+        }
         assert_eq!(asked(&with(9), Some(30.0)).unwrap().frames, 750);
         let refused = asked(&with(9), Some(0.5)).unwrap_err().to_string();
         assert!(refused.contains("at least 1.00 s") && refused.contains("have  13 frames"), "{refused}");

@@ -56,7 +56,7 @@ fn what_no_plan_does_is_refused_with_the_build_that_does() {
     let (clip, image) = (text(&clip), "tests/demo/first.png");
     let footage = Role::Footage;
     let start = Role::RegionStart { stream: "v".into() };
-    let reference = |number| Role::Reference { number, downscale: 2, every: 1 };
+    let reference = |number| Role::Reference { number, downscale: 2, temporal_scale: 1, every: 1 };
     // A request, words that its refusal has, and what the built plan takes.
     let cases: [(&[&str], &[&str], Role); 11] = [
         (&["--audio", clip], &["takes no sound"], Role::Spectrogram),

@@ -104,9 +104,10 @@ fn role(role: &Role) -> plan::Role {
         Role::Visible { number } => plan::Role::Visible { number: *number as u32 },
         Role::Strength { number } => plan::Role::Strength { number: *number as u32 },
         Role::Footage => plan::Role::Footage,
-        Role::Reference { number, downscale, every } => plan::Role::Reference {
+        Role::Reference { number, downscale, temporal_scale, every } => plan::Role::Reference {
             number: *number as u32,
             downscale: *downscale as u32,
+            temporal_scale: *temporal_scale as u32,
             every: *every as u32,
         },
         Role::ReferenceStrength { number } => plan::Role::ReferenceStrength { number: *number as u32 },

@@ -28,9 +28,9 @@ pub enum Role {
     Visible { number: usize },
     /// The frames of the request's video, in -1..1, in the port's size.
     Footage,
-    /// The frames of a reference video, in -1..1, in the port's size, which is so many times smaller than its stage: the first
-    /// one, and one of every so many behind it.
-    Reference { number: usize, downscale: usize, every: usize },
+    /// The frames of a reference video, in -1..1, in the port's size, which is so many times smaller than its stage, which has
+    /// one of `temporal_scale` of the stage's frames: the first one, and one of every so many of the clip's behind it.
+    Reference { number: usize, downscale: usize, temporal_scale: usize, every: usize },
     /// How strongly a reference video holds its tokens: 0 to 1, which it is unless a request says another.
     ReferenceStrength { number: usize },
     /// How strongly the tokens of a reference video and the clip's attend to each other: 0 to 1, which it is unless a request

@@ -32,12 +32,12 @@ impl Recorder<'_> {
         reference: Reference,
         size: Size,
     ) -> Recorded {
-        let every = reference.temporal_scale * size.stride;
+        let Reference { downscale, temporal_scale, .. } = reference;
+        let every = temporal_scale * size.stride;
         let [frames, rows, cols] = reference.latent(size);
         let size =
             Size { width: SPACE * cols, height: SPACE * rows, frames: TIME * (frames - 1) + 1, ..size };
-        let downscale = reference.downscale;
-        self.encode(name, "video", Role::Reference { number, downscale, every }, size)
+        self.encode(name, "video", Role::Reference { number, downscale, temporal_scale, every }, size)
     }
 
     /// Port `mel` [1, left and right, 4T' − 3, mel bins] to port `a.latent` [1, channels, T', bins], normalised. The
