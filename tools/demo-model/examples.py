@@ -19,6 +19,8 @@ LEVELS = (1.0, 0.99375, 0.9875, 0.98125, 0.975, 0.909375, 0.725, 0.421875)
 SECOND_LEVELS = LEVELS[5:]
 HELD, UNCAPTIONED = 0.15, 0.1
 """Shares of samples whose first frame is given, and whose caption is one of defects."""
+CENTRAL = 0.5
+"""Scenes with offsets below it are central."""
 DEFECTS = (
     "blurry", "out of focus", "low quality", "compression artefacts", "noise", "flicker", "distorted", "overexposed",
     "underexposed", "jerky motion", "bad anatomy", "watermark", "text", "low contrast", "muffled sound",
@@ -55,33 +57,51 @@ class Batch:
             level = torch.where(self.first, self.timesteps[:, 1:, None], level)
         return (1 - level) * self.clean[stream] + level * self.noise[stream]
 
+    def begin(self, level):
+        """All samples get this noise level."""
+        self.timesteps = torch.where(self.timesteps > 0, level, 0.0)
+        self.sigma = torch.full_like(self.sigma, level)
+
+    def step(self, velocity, level):
+        """The video goes to a lower noise level as a sampler goes, with a `velocity` that may be wrong.
+
+        `noise` becomes what would have led there from the clean latents. So the velocity that is wanted there leads to
+        them still, and undoes the mistake.
+        """
+        at = self.noisy(0) + velocity * (level - self.sigma.unsqueeze(1))
+        self.noise = (at - (1 - level) * self.clean[0]) / level, self.noise[1]
+        self.begin(level)
+
 
 class Examples:
     """Batches of a dataset. `audio` is an array [clips, 26, 128] or None; `audio_used` [128] are its channels that are
     not always zero."""
 
     def __init__(self, folder, encoder, audio=None):
-        self.large, self.small, self.specs, _ = latents.read_dataset(Path(folder))
+        self.large, self.small, self.specs, scenes = latents.read_dataset(Path(folder))
+        offsets = np.abs([world.offsets(scene) for scene in scenes])
+        self.every, self.central = np.arange(len(scenes)), (offsets < CENTRAL).all(1).nonzero()[0]
         self.encoder, self.audio = encoder, audio
         self.audio_used = None if audio is None else torch.from_numpy((audio[:500] != 0).any((0, 1)))
 
-    def _captioned(self, rng, count, long):
-        """Numbers of random clips, and tokens of a caption of each that is of the wanted kind."""
+    def _captioned(self, rng, count, long, among):
+        """Numbers of random clips `among` these, and tokens of a caption of each that is of the wanted kind."""
         numbers, tokens = [], []
         while len(numbers) < count:
-            number = int(rng.integers(len(self.specs)))
+            number = int(among[rng.integers(len(among))])
             ids = self.encoder.tokenizer.encode(_caption(self.specs[number], rng)).ids
             if (len(ids) > LENGTHS[0]) == long:
                 numbers.append(number)
                 tokens.append(torch.tensor(ids[: LENGTHS[1]]))
         return np.array(numbers), tokens
 
-    def batch(self, seed, large, long, count):
-        """The batch of this seed, of the larger or the smaller size, with long or short captions."""
+    def batch(self, seed, large, long, count, central=False):
+        """The batch of this seed, of the larger or the smaller size, with long or short captions. With `central` all
+        clips have small offsets."""
         rng = np.random.default_rng(seed)
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         size, clips = (LARGE, self.large) if large else (SMALL, self.small)
-        chosen, tokens = self._captioned(rng, count, long)
+        chosen, tokens = self._captioned(rng, count, long, self.central if central else self.every)
         batch = Batch()
         batch.size, batch.count = size, count
         video = torch.from_numpy(clips[chosen].astype(np.float32)).flatten(1, 3)

@@ -17,17 +17,23 @@ from torch import nn
 
 import latents
 from connector import Text
-from examples import LONG_SHARE, Examples
+from examples import LONG_SHARE, SECOND_LEVELS, Examples
 from fitting import export
 from optimiser import Optimiser
 from text import TextEncoder
 from transformer import Transformer
 
 CONFIG = {"heads": 2, "layers": 3, "connector_layers": 1}
-SEED, SMALL_BATCH, LARGE_BATCH, LARGE_SHARE = 1, 64, 16, 0.65
-MATRIX_RATE, RATE, WARM, AVERAGE = 4e-3, 2e-3, 100, 0.9995
-STEPS, FALL = {"video": 16000, "audio": 2500}, 0.25
+SEED, SMALL_BATCH, LARGE_BATCH = 1, 64, 16
+MATRIX_RATE, RATE, WARM, AVERAGE = 4e-3, 2e-3, 100, 0.995
+STEPS, FALL = {"video": 13200, "audio": 2500}, 0.25
 """Steps of each stream, and the share of them in which the rate falls."""
+LATE, LARGE_SHARES, SAMPLED_SHARE = 11200, (0.65, 0.8), 0.6
+"""From its step `LATE` on the video learns from what the sampler of the second stage meets, too: the shares of large
+batches before and after it, and the share of the latter that the model has denoised itself up to a level of this stage.
+
+Their clips are central, because the sampler's first step sees little of where things are. Its guess is their mean, soft
+but in the middle, and the later steps learn to make sharp things of it there."""
 SAVE_SECONDS = 180
 
 
@@ -99,6 +105,14 @@ def loss_of(model, features, batch, audio_used=None):
     return of_video, (audio.float() - batch.noise[1] + batch.clean[1])[..., audio_used].square().mean()
 
 
+@torch.no_grad()
+def sample(model, features, batch, levels):
+    """Takes the large clips of a `Batch` along the first of these noise levels as the sampler does, up to the last."""
+    batch.begin(levels[0])
+    for level in levels[1:]:
+        batch.step(model(features, batch)[0].float(), level)
+
+
 class Training:
     """One of `ranks` processes that train together, each on its own part of a step.
 
@@ -155,10 +169,15 @@ class Training:
         """Gradients of one batch; returns whether it was of the larger size, and its loss."""
         seed = SEED, int(self.stream == "audio"), self.step
         kind = np.random.default_rng(seed)
-        large, long = kind.random() < LARGE_SHARE, kind.random() < LONG_SHARE
-        batch = self.examples.batch((*seed, self.rank), large, long, LARGE_BATCH if large else SMALL_BATCH)
+        late = self.stream == "video" and self.step >= LATE
+        large, long = kind.random() < LARGE_SHARES[late], kind.random() < LONG_SHARE
+        sampled = late and large and kind.random() < SAMPLED_SHARE
+        count = LARGE_BATCH if large else SMALL_BATCH
+        batch = self.examples.batch((*seed, self.rank), large, long, count, central=sampled)
         with torch.autocast("cpu", torch.bfloat16):
             features = self.encoder.features(batch.ids)
+            if sampled:
+                sample(self.model, features, batch, SECOND_LEVELS[: kind.integers(2, len(SECOND_LEVELS) + 1)])
             video, audio = loss_of(self.model, features, batch, self.examples.audio_used)
         loss = video if audio is None else audio
         loss.backward()

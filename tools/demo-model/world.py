@@ -132,10 +132,16 @@ def _path(motion, t, two):
     return x, y, radius, rolled
 
 
+def offsets(rng):
+    """What a scene differs in: how far things are right, below and larger, each from -1 to 1. These are the first three
+    numbers that are drawn of `rng` (a generator or a seed)."""
+    return np.random.default_rng(rng).uniform(-1, 1, 3)
+
+
 def tracks(spec, rng, times=None):
-    """The `Track` of each object at `times` (25 frames if None). Of `rng` (a generator or a seed) three numbers are
-    drawn, the first thing that `draw` does, too: the same seed gives the same tracks."""
-    dx, dy, grown = np.random.default_rng(rng).uniform(-1, 1, 3) * (0.02, 0.02, 0.04)
+    """The `Track` of each object at `times` (25 frames if None), with the `offsets` of `rng`. `draw` has the same: the
+    same seed gives the same tracks."""
+    dx, dy, grown = offsets(rng) * (0.02, 0.02, 0.04)
     t = np.linspace(0, 1, FRAMES) if times is None else np.asarray(times, dtype=float)
     two = len(spec.objects) == 2
     x, y, radius, rolled = _path(spec.motion, t, two)
