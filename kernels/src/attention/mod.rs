@@ -12,8 +12,9 @@ use cases::{of_few_queries, of_hidden, of_hidden_keys, of_long_window, of_masks,
 const ROTARY: Source =
     Source { name: "attention/rotary.cu", text: include_str!("rotary.cu"), includes: None };
 
+const SEEN: Source = Source { name: "attention/seen.cu", text: include_str!("seen.cu"), includes: None };
 const ATTENTION: Source =
-    Source { name: "attention/attention.cu", text: include_str!("attention.cu"), includes: None };
+    Source { name: "attention/attention.cu", text: include_str!("attention.cu"), includes: Some(&SEEN) };
 const HOPPER: Source =
     Source { name: "attention/hopper.cu", text: include_str!("hopper.cu"), includes: Some(&ATTENTION) };
 

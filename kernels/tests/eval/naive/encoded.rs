@@ -39,7 +39,7 @@ fn q4_k(block: &[u8]) -> Vec<f64> {
             _ => ((a[b + 4] & 15) + 16 * (a[b - 4] >> 6), (a[b + 4] >> 4) + 16 * (a[b] >> 6)),
         };
         let byte = block[16 + b / 2 * 32 + i % 32];
-        let code = if b % 2 == 0 { byte & 15 } else { byte >> 4 };
+        let code = if b.is_multiple_of(2) { byte & 15 } else { byte >> 4 };
         d * f64::from(scale) * f64::from(code) - least * f64::from(minimum)
     };
     (0..256).map(value).collect()
