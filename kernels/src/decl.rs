@@ -16,6 +16,8 @@ pub type Axes = &'static [&'static str];
 pub enum IntRange {
     /// Row numbers of the operand at this place.
     RowsOf(usize),
+    /// Places along an axis of an operand: the operand's place, and the axis.
+    Along(usize, usize),
     /// 0 up to but not including this.
     Below(i32),
     /// Nothing but this.
@@ -35,6 +37,7 @@ impl IntRange {
         let all = 0..count;
         match self {
             IntRange::RowsOf(of) => all.map(|_| below(shapes[of][0]) as i32).collect(),
+            IntRange::Along(of, axis) => all.map(|_| below(shapes[of][axis]) as i32).collect(),
             IntRange::Below(n) => all.map(|_| below(n as usize) as i32).collect(),
             IntRange::Just(n) => vec![n; count],
             IntRange::OnesFrom(place) => all.map(|i| i32::from(i >= place)).collect(),

@@ -77,6 +77,7 @@ impl Case {
             let encoding = meaning.encoding(i);
             let numbers = match ints {
                 Some(IntRange::RowsOf(of)) => Range::Ints(IntRange::Below(shapes[of][0] as i32)),
+                Some(IntRange::Along(of, axis)) => Range::Ints(IntRange::Below(shapes[of][axis] as i32)),
                 Some(ints) => Range::Ints(ints),
                 None if encoding.is_some() => {
                     encoding.map_or(real, |(kept, columns)| Range::Encoded(kept, columns))

@@ -53,7 +53,7 @@ pub fn declare() -> Vec<Kernel> {
             .or_in_place()
             .reads("y", &["1", "dim"])
             .reads_ints("entry", &["1"], IntRange::RowsOf(0))
-            .reads_ints("row", &["1"], IntRange::Below(3))
+            .reads_ints("row", &["1"], IntRange::Along(0, 1))
             .case(&[&[4, 3, 19], &[1, 19], &[1], &[1]])
             .means("z", &["entries", "rows", "dim"], |m, inputs: [Value; 4]| m.op(Op::PutRow {}, &inputs))
             .cuda(Cuda {

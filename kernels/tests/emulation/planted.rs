@@ -28,19 +28,19 @@ pub const FAULTS: [(&str, &str, &str, &str); 22] = [
     ),
     ("attention", "attention/attention.cu", "copy_async_wait<0>", "copy_async_wait<1>"),
     // A query that does not see itself.
-    ("attention_causal", "attention/attention.cu", "key <= query", "key < query"),
+    ("attention_causal", "attention/seen.cu", "key <= query", "key < query"),
     // A window with one key too many, one that begins too late, and keys that are padding.
-    ("attention_causal", "attention/attention.cu", "key > query - window", "key >= query - window"),
-    ("attention_causal", "attention/attention.cu", "query - window + 1;", "query - window + 65;"),
-    ("attention_causal", "attention/attention.cu", " && valid[key] != 0", ""),
+    ("attention_causal", "attention/seen.cu", "key > query - window", "key >= query - window"),
+    ("attention_causal", "attention/seen.cu", "query - window + 1;", "query - window + 65;"),
+    ("attention_causal", "attention/seen.cu", " && valid[key] != 0", ""),
     // Keys behind the last one are seen.
-    ("attention", "attention/attention.cu", "return key < keys;", "return true;"),
+    ("attention", "attention/seen.cu", "return key < keys;", "return true;"),
     // Biases of other units, of a query behind the last one, so low that nothing is seen, and weighed as small ones are.
-    ("attention_bias", "attention/attention.cu", ", one, product)", ", 1.0f, product)"),
-    ("attention_bias", "attention/attention.cu", " && query < part.q.extent[0]", ""),
-    ("attention_bias", "attention/attention.cu", "score < LEAST ? LEAST : score", "score"),
-    ("attention_key_bias", "attention/attention.cu", "part.bias.data[key]", "part.bias.data[0]"),
-    ("attention_low_rank_bias", "attention/attention.cu", "part.share.row(key)", "part.share.row(0)"),
+    ("attention_bias", "attention/seen.cu", ", one, product)", ", 1.0f, product)"),
+    ("attention_bias", "attention/seen.cu", " && query < part.q.extent[0]", ""),
+    ("attention_bias", "attention/seen.cu", "score < LEAST ? LEAST : score", "score"),
+    ("attention_key_bias", "attention/seen.cu", "part.bias.data[key]", "part.bias.data[0]"),
+    ("attention_low_rank_bias", "attention/seen.cu", "part.share.row(key)", "part.share.row(0)"),
     ("attention_bias", "attention/attention.cu", "Mask::adds ? (scores[i] - most) * scale : ", ""),
     // Offsets of 32 bits.
     ("affine", "tensor.cuh", "return data + i * stride;", "return data + (int)(i * stride);"),
@@ -114,7 +114,7 @@ pub const HOPPER_FAULTS: [(&str, &str, &str, &str); 20] = [
         "tile_bytes, PATTERN_BYTES, PATTERN",
     ),
     // Keys behind the last one are seen.
-    ("attention_gate", "attention/attention.cu", "return end <= keys;", "return true;"),
+    ("attention_gate", "attention/seen.cu", "return end <= keys;", "return true;"),
 ];
 
 /// Faults that change no result, only what a card does at memory that is not there or not aligned. The plain build does
