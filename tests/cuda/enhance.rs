@@ -3,9 +3,9 @@
 use zoetrope::enhance::written;
 use zoetrope::session::{Session, Unwatched};
 use zoetrope_runtime::Executor;
+use zoetrope_test_support::golden::rel_l2;
 
 use crate::phase::{Demo, plan_that_writes};
-use crate::run::distance;
 use crate::standin::StandIn;
 
 /// The logits of five tokens after a chat of thirty.
@@ -28,7 +28,7 @@ fn what_is_written_is_as_likely_as_on_the_cpu() {
     let Some(_stand_in) = StandIn::open() else { return };
     let mut session = Session::on(demo.cuda(&demo.plan, &demo.selected.code).unwrap());
     let have = logits(&mut session);
-    let apart = distance(&have, &logits(&mut Session::poisoned(&demo.plan, &demo.files).unwrap()));
+    let apart = rel_l2(&have, &logits(&mut Session::poisoned(&demo.plan, &demo.files).unwrap()));
     println!("logits {apart:.1e} apart");
     // Written so that a NaN fails.
     assert!(apart <= 3e-2, "{apart}");

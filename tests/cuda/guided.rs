@@ -11,9 +11,10 @@ use zoetrope_model_spec::lang::Dtype;
 use zoetrope_runtime::Cpu;
 use zoetrope_runtime::files::TensorFile;
 use zoetrope_test_support::asks_for_long;
+use zoetrope_test_support::golden::rel_l2;
 
 use crate::phase::{Demo, plan_by, plan_of};
-use crate::run::{distance, distances, errors_beside, from_image};
+use crate::run::{distances, errors_beside, from_image};
 use crate::standin::StandIn;
 
 /// The recipes that tests here run.
@@ -64,7 +65,7 @@ fn guided_stages_equal_the_cpu_executors_within_the_roundings_of_bf16() {
         let input = Named::from([("v.latent".to_string(), have.latents["stage1.v.latent"].clone())]);
         cpu.run("upscale", &input, &[], &mut Unwatched).unwrap();
         let upscaled = cpu.output("upscale", "v.latent").unwrap();
-        let apart = distance(&have.latents[UPSCALED].reals(), &upscaled.reals());
+        let apart = rel_l2(&have.latents[UPSCALED].reals(), &upscaled.reals());
         assert!(apart <= 2e-2, "{recipe}: the upscaler alone {apart}");
     }
 }

@@ -6,9 +6,10 @@ use std::time::Instant;
 use zoetrope::session::Session;
 use zoetrope_runtime::plan::{Code, Plan};
 use zoetrope_test_support::asks_for_long;
+use zoetrope_test_support::golden::rel_l2;
 
 use crate::phase::Demo;
-use crate::run::{clip, distance, errors_of};
+use crate::run::{clip, errors_of};
 use crate::standin::StandIn;
 
 /// The phases from the prompt to the last latents. The decoders are portable on every card.
@@ -24,11 +25,7 @@ fn a_step_on_hopper_equals_the_cpu_executors() {
     let demo = Demo::shared();
     let Some(stand_in) = StandIn::open() else { return };
     stand_in.set("capability", 90);
-    let step = [0.9, 0.4];
-    let have = demo.outputs(&demo.plan, &demo.hopper.code, PHASE, &step).unwrap();
-    let have: Vec<f32> = have.into_iter().map(f32::from_bits).collect();
-    let want = demo.on_cpu(&demo.plan, PHASE, &step);
-    let error = distance(&have, &want);
+    let error = demo.error(&demo.hopper.code, PHASE, &[0.9, 0.4]);
     // Written so that a NaN fails.
     assert!(error <= 1e-2, "{error}");
 }
@@ -50,7 +47,7 @@ fn latents_on_hopper_equal_the_cpu_executors() {
     let want = clip(&demo.files, &mut Session::new(&plan, &demo.files).unwrap()).latents;
     let all: Vec<(&str, f64)> = want
         .iter()
-        .map(|(name, tensor)| (name.as_str(), distance(&have[name].reals(), &tensor.reals())))
+        .map(|(name, tensor)| (name.as_str(), rel_l2(&have[name].reals(), &tensor.reals())))
         .collect();
     println!("{all:?}");
     assert!(!all.is_empty() && all.iter().all(|(_, error)| *error <= 3e-2), "{all:?}");

@@ -15,6 +15,7 @@ use zoetrope_model_spec::target::Target;
 use zoetrope_runtime::cuda::{Card, Cuda, Supply};
 use zoetrope_runtime::plan::{Code, Dtype, Phase, Plan};
 use zoetrope_runtime::{Result, Weights};
+use zoetrope_test_support::golden::rel_l2;
 
 use crate::run::ByName;
 
@@ -95,13 +96,17 @@ impl Demo {
         Ok(bits)
     }
 
-    /// All outputs of a phase of `plan` by the CPU executor.
-    pub fn on_cpu(&self, plan: &Plan, name: &str, sigmas: &[f32]) -> Vec<f32> {
-        let phase = plan.phase(name).expect("a phase of the demo");
-        let mut session = Session::new(plan, &self.files).unwrap();
+    /// How far the outputs of a phase on the card, by `code`, are from the CPU executor's: the relative L2 distance.
+    pub fn error(&self, code: &Code, name: &str, sigmas: &[f32]) -> f64 {
+        let have = self.outputs(&self.plan, code, name, sigmas).unwrap();
+        let have: Vec<f32> = have.into_iter().map(f32::from_bits).collect();
+        let phase = self.plan.phase(name).expect("a phase of the demo");
+        let mut session = Session::poisoned(&self.plan, &self.files).unwrap();
         session.run(name, &inputs(phase), sigmas, &mut Unwatched).unwrap();
         let outputs = phase.outputs.iter();
-        outputs.flat_map(|port| session.output(name, &port.name).unwrap().reals().to_vec()).collect()
+        let want: Vec<f32> =
+            outputs.flat_map(|port| session.output(name, &port.name).unwrap().reals().to_vec()).collect();
+        rel_l2(&have, &want)
     }
 }
 

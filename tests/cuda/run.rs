@@ -13,6 +13,7 @@ use zoetrope_runtime::cuda::{Card, Cuda, DeviceError, Images};
 use zoetrope_runtime::plan::{Arch, Code, Function, Plan};
 use zoetrope_runtime::{Cpu, Executor};
 use zoetrope_test_support::asks_for_long;
+use zoetrope_test_support::golden::rel_l2;
 
 use crate::launches::{Beside, LaunchError};
 use crate::phase::Demo;
@@ -65,17 +66,9 @@ pub fn distances(have: &Finished, want: &Finished) -> Vec<(String, f64)> {
     let both = named(have).into_iter().zip(named(want));
     let apart = both.map(|((name, have), (same, want))| {
         assert_eq!(name, same);
-        (name, distance(&have, &want))
+        (name, rel_l2(&have, &want))
     });
     apart.collect()
-}
-
-/// The relative L2 distance.
-pub fn distance(have: &[f32], want: &[f32]) -> f64 {
-    assert_eq!(have.len(), want.len());
-    let squares = |list: &mut dyn Iterator<Item = f32>| list.map(|x| f64::from(x).powi(2)).sum::<f64>();
-    let apart = squares(&mut have.iter().zip(want).map(|(a, b)| a - b));
-    (apart / squares(&mut want.iter().copied())).sqrt()
 }
 
 /// All steps. The run from an image, which is quick, has every kernel of this one.

@@ -9,7 +9,7 @@ use zoetrope_model_spec::lang::Kept;
 use zoetrope_runtime::Weights;
 use zoetrope_runtime::files::{FileDtype, NewTensor, TensorFile, write_tensors};
 use zoetrope_runtime::plan::Source;
-use zoetrope_test_support::golden::Case;
+use zoetrope_test_support::golden::{Case, rel_l2};
 
 use crate::model::{compiled, folder, target};
 use crate::transformer::{inputs, size};
@@ -113,12 +113,6 @@ fn as_kept(kept: Kept) -> (ModelFiles, usize) {
     (ModelFiles::of(vec![file], Vec::new(), Vec::new()), encoded)
 }
 
-/// Relative distance in the second norm.
-fn distance(a: &[f32], b: &[f32]) -> f64 {
-    let sum = |of: &dyn Fn(usize) -> f32| (0..b.len()).map(|i| f64::from(of(i)).powi(2)).sum::<f64>();
-    (sum(&|i| a[i] - b[i]) / sum(&|i| b[i])).sqrt()
-}
-
 /// In f32 not one bit differs. A bf16 plan with plain weights rounds them once more, which one that decodes does not; the
 /// plain model is as far away as codes are coarse.
 #[test]
@@ -143,9 +137,9 @@ fn weights_that_stay_encoded_are_what_they_mean() {
                 (run(&keeping, &original), run(&plain, &meant), run(&plain, &original));
             for stream in ["v.velocity", "a.velocity"] {
                 let [kept_in, means, exact] = [&kept_in, &means, &exact].map(|named| named[stream].reals());
-                let off = distance(&kept_in, &means);
+                let off = rel_l2(&kept_in, &means);
                 assert!(off <= near, "{kept} {dtype} {stream}: {off}");
-                let off = distance(&kept_in, &exact);
+                let off = rel_l2(&kept_in, &exact);
                 println!("{kept} {dtype} {stream}: {off:.5} from the plain model");
                 assert!(off > 0.0 && off < farthest, "{kept} {dtype} {stream}: {off}");
             }
