@@ -28,7 +28,8 @@ const MAX_BYTES: u64 = 1 << 20;
 /// Who writes the prompt.
 #[derive(Args, Clone, Debug, Default)]
 pub struct EnhanceArgs {
-    /// Let the text encoder write a better prompt first, with the seed; the clip is made from that one
+    /// Let the text encoder write a better prompt first, with the seed and before the eyes the first image; the clip is made
+    /// from that one
     #[arg(long, alias = "enhance")]
     enhance_prompt: bool,
     /// What it is asked to do, from a text file; otherwise a text of zoetrope's own

@@ -72,7 +72,9 @@ fn project(b: &Builder, gemma: &Gemma, cfg: &Vision, patches: Value) -> Value {
     let means = b.reshape(means, &[cfg.tokens(), width]);
     let norm = b.scope("mm_soft_emb_norm", || b.weight("weight", &[width]));
     let means = b.op(Op::RmsNorm { eps: cfg.norm_eps, offset: 1.0, groups: 1 }, &[means, norm]);
-    // In the file, its rows are what goes in.
+    // In the file its rows are what goes in, as in filters of transposed convolutions: with a single tap these are products.
     let weight = b.weight("mm_input_projection_weight", &[width, gemma.hidden]);
-    b.op(Op::Linear {}, &[means, b.permute(weight, &[1, 0])])
+    let filters = b.reshape(weight, &[width, gemma.hidden, 1]);
+    let no_bias = b.round(b.constant("no_bias", &[gemma.hidden], vec![0.0; gemma.hidden]));
+    b.op(Op::ConvTranspose { stride: 1, pad: 0 }, &[means, filters, no_bias])
 }
