@@ -126,7 +126,7 @@ impl Generate {
         plan.facts.notes.iter().for_each(terminal::note);
         note_cut(plan, &writer);
         let images = self.images.open(plan, &windows)?;
-        let given = self.given.open(plan, self.references.first())?;
+        let given = self.given.open(plan, &windows, self.references.first())?;
         let in_time = self.given.hears_reference(plan, self.references.first());
         let references = self.references.open(plan, in_time)?;
         let chosen = self.device.choose(plan)?;
@@ -146,10 +146,10 @@ impl Generate {
         let per_window = PerWindow {
             prompts: encoded.iter().map(|prompt| [prompt].into_iter().chain(&negative).collect()).collect(),
             images: &|window| images.of_window(window),
+            sound: &|window| given.spectrogram(&windows, window),
         };
         let request = Request {
             footage: given.footage(),
-            spectrogram: given.spectrogram(),
             references: references.of_request(),
             seed: self.seed,
             steps: self.guidance.steps(),
