@@ -127,7 +127,7 @@ impl OrderArgs {
                 "noise of a file is that of one window\n  help  --seed picks that of all",
             ));
         }
-        let asking = self.enhance.open(plan, self.images.any(), prompts.len())?;
+        let asking = self.enhance.open(plan, &self.images, prompts.len())?;
         let metadata = [
             ("comment".to_string(), prompts.join("\n")),
             (
@@ -172,7 +172,8 @@ impl OrderArgs {
     fn asks(&self) -> Vec<Ask<'_>> {
         let previews = self.preview.as_ref().map(|_| Ask::Previews);
         let images = self.images.asks(self.length.is_given());
-        let first = [Ask::Prompt].into_iter().chain(self.enhance.asks()).chain(previews).chain(images);
+        let first =
+            [Ask::Prompt].into_iter().chain(self.enhance.asks(&self.images)).chain(previews).chain(images);
         first.chain(self.given.asks()).chain(self.references.asks()).chain(self.guidance.asks()).collect()
     }
 
