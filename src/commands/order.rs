@@ -29,7 +29,7 @@ use crate::run::{Request, noise_slots};
 use crate::tensors::{self, Named};
 use crate::terminal;
 use crate::tokenize::{Encoded, Tokenizer};
-use crate::windows::{PerWindow, Windows};
+use crate::windows::{self, PerWindow, Windows};
 
 /// A clip, as it is asked for.
 #[derive(Args, Debug)]
@@ -151,7 +151,7 @@ impl OrderArgs {
         let images = self.images.open(plan, &windows)?;
         let given = self.given.open(plan, &windows, self.references.first())?;
         let in_time = self.given.hears_reference(plan, self.references.first());
-        let references = self.references.open(plan, in_time)?;
+        let references = self.references.open(plan, &windows, in_time)?;
         let noise = self.noise.as_deref().map_or_else(|| Ok(Named::new()), |path| load_noise(plan, path))?;
         Ok(Order {
             args: self,
@@ -236,20 +236,18 @@ impl Order<'_, '_> {
             self;
         let per_window = PerWindow {
             prompts: encoded.iter().map(|prompt| [prompt].into_iter().chain(&negative).collect()).collect(),
-            images: &|window| images.of_window(window),
-            sound: &|window| given.spectrogram(&windows, window),
+            given: &|window| windows::Given {
+                images: images.of_window(window),
+                sound: given.spectrogram(&windows, window),
+                references: references.of_window(&windows, window),
+                tensors: references.strengths(&windows, window),
+            },
         };
         let request = Request {
             footage: given.footage(),
-            references: references.of_request(),
             seed: args.seed,
             steps: args.guidance.steps(),
-            tensors: noise
-                .into_iter()
-                .chain(args.guidance.scales())
-                .chain(given.spans())
-                .chain(references.strengths())
-                .collect(),
+            tensors: noise.into_iter().chain(args.guidance.scales()).chain(given.spans()).collect(),
             ..Request::default()
         };
         let better = OnceCell::new();
