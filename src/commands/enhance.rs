@@ -28,7 +28,7 @@ const MAX_BYTES: u64 = 1 << 20;
 /// Who writes the prompt.
 #[derive(Args, Clone, Debug, Default)]
 pub struct EnhanceArgs {
-    /// Let the text encoder write a better prompt first, with the seed and before the eyes the first image; the clip is made
+    /// Let the text encoder write a better prompt first, with the seed and in view of the first image; the clip is made
     /// from that one
     #[arg(long, alias = "enhance")]
     enhance_prompt: bool,
@@ -223,5 +223,24 @@ mod tests {
         let asking = asks.open(&seeing, &images(&["tests/demo/first.png"]), 1).unwrap();
         let long = asking.chat(&seeing, &tokenizer, &"snow ".repeat(600)).map(|_| ()).unwrap_err().message;
         assert!(long.contains("enhance = { tokens = 2048, image = true } in"), "{long}");
+    }
+
+    /// The image stands between its own two tokens, and the tokenizer's start token in front of all alone.
+    #[test]
+    fn an_image_has_its_places_in_the_chat() {
+        let plan = plan(Some(Enhance { tokens: 2048, image: true }));
+        let asks = EnhanceArgs { enhance_prompt: true, ..EnhanceArgs::default() };
+        let tokenizer = Tokenizer::from_bytes(crate::demo::TOKENIZER.as_bytes()).unwrap();
+        let asking = asks.open(&plan, &images(&["tests/demo/first.png"]), 1).unwrap();
+        let Chat(Asked { ids, image }) = asking.chat(&plan, &tokenizer, "it rolls").unwrap().unwrap();
+        let (first, pixels) = image.unwrap();
+        assert_eq!(pixels.shape, [1, 3, 112, 112]);
+        let (before, behind) = (tokenizer.text(&ids[..first]), tokenizer.text(&ids[first + 16..]));
+        assert!(before.ends_with("\n\n\n\n<start_of_image>"), "{before}");
+        let prompt = "<end_of_image>\n\nUser Raw Input Prompt: it rolls.";
+        assert!(behind.starts_with(prompt), "{behind}");
+        assert_eq!(ids[first..first + 16], [0; 16]);
+        let starts: Vec<usize> = (0..ids.len()).filter(|i| ids[*i] == 2).collect();
+        assert_eq!(starts, [0, 1]);
     }
 }
