@@ -104,7 +104,7 @@ impl Generate {
                 "noise of a file is that of one window\n  help  --seed picks that of all",
             ));
         }
-        let asking = self.enhance.open(plan, &self.images, prompts.len())?;
+        let asking = self.enhance.open(plan, self.images.any(), prompts.len())?;
         let metadata = [
             ("comment".to_string(), prompts.join("\n")),
             (
@@ -125,7 +125,7 @@ impl Generate {
         }
         plan.facts.notes.iter().for_each(terminal::note);
         note_cut(plan, &writer);
-        let images = self.images.open(plan, &windows)?;
+        let images = self.images.open(plan, &windows, asking.is_any())?;
         let given = self.given.open(plan, &windows, self.references.first())?;
         let in_time = self.given.hears_reference(plan, self.references.first());
         let references = self.references.open(plan, in_time)?;
@@ -135,7 +135,8 @@ impl Generate {
         let adapters = self.adapters.open(plan, Merge::Exact)?;
         let weights = adapted(&adapters, &files, plan)?;
         let tokenizer = files.tokenizer()?;
-        let chat = asking.chat(plan, tokenizer, prompts.first().map_or("", String::as_str))?;
+        let chat =
+            asking.chat(plan, tokenizer, prompts.first().map_or("", String::as_str), images.shown())?;
         let encoded = prompts.iter().map(|prompt| tokenizer.encode(prompt)).collect::<Result<Vec<_>, _>>()?;
         let negative = self.guidance.negative(plan, tokenizer)?;
         for (tokens, limit) in encoded.iter().map(|prompt| (prompt.tokens, prompt.input_ids.len())) {
@@ -178,8 +179,11 @@ impl Generate {
     fn asks(&self) -> Vec<Ask<'_>> {
         let previews = self.preview.as_ref().map(|_| Ask::Previews);
         let images = self.images.asks(self.length.is_given());
-        let first =
-            [Ask::Prompt].into_iter().chain(self.enhance.asks(&self.images)).chain(previews).chain(images);
+        let first = [Ask::Prompt]
+            .into_iter()
+            .chain(self.enhance.asks(self.images.any()))
+            .chain(previews)
+            .chain(images);
         first.chain(self.given.asks()).chain(self.references.asks()).chain(self.guidance.asks()).collect()
     }
 
