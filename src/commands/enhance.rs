@@ -9,7 +9,6 @@ use zoetrope_runtime::files::given_text;
 use zoetrope_runtime::plan::Plan;
 
 use super::ask::{self, Ask};
-use super::images::ImageArgs;
 use super::previews::Previews;
 use crate::enhance::{
     Asked, END_OF_TURN, EOS, MOST_TOKENS, SYSTEM, SYSTEM_IMAGE, Sampler, asked, asked_of_image, cleaned,
@@ -28,7 +27,7 @@ const MAX_BYTES: u64 = 1 << 20;
 /// Who writes the prompt.
 #[derive(Args, Clone, Debug, Default)]
 pub struct EnhanceArgs {
-    /// Let the text encoder write a better prompt first, with the seed and before the eyes the first image; the clip is made
+    /// Let the text encoder write a better prompt first, with the seed and in view of the first image; the clip is made
     /// from that one
     #[arg(long, alias = "enhance")]
     enhance_prompt: bool,
@@ -37,8 +36,8 @@ pub struct EnhanceArgs {
     enhance_system: Option<PathBuf>,
 }
 
-/// What the text encoder is asked, where it is asked at all: a system text, and the image that it is shown.
-pub struct Asking(Option<(String, Option<Image>)>);
+/// What the text encoder is asked: a system text, where it is asked at all.
+pub struct Asking(Option<String>);
 
 /// What is asked, in tokens.
 pub struct Chat(Asked);
@@ -50,16 +49,16 @@ impl EnhanceArgs {
     }
 
     /// What it asks of a plan, for a clip that is made from images or not.
-    pub fn asks(&self, images: &ImageArgs) -> Option<Ask<'static>> {
-        self.enhance_prompt.then_some(Ask::Enhancement { image: images.any() })
+    pub fn asks(&self, image: bool) -> Option<Ask<'static>> {
+        self.enhance_prompt.then_some(Ask::Enhancement { image })
     }
 
-    /// Checks that a plan can do it, for a clip that is made from these images and has so many prompts, and reads the system
-    /// text and the image.
+    /// Checks that a plan can do it, for a clip that is made from an image or not and has so many prompts, and reads the system
+    /// text.
     ///
     /// # Errors
-    /// The plan has no room for it; there are several prompts; the text or the image cannot be read.
-    pub fn open(&self, plan: &Plan, images: &ImageArgs, prompts: usize) -> Result<Asking, Failure> {
+    /// The plan has no room for it; there are several prompts; the text cannot be read.
+    pub fn open(&self, plan: &Plan, image: bool, prompts: usize) -> Result<Asking, Failure> {
         if !self.enhance_prompt {
             return Ok(Asking(None));
         }
@@ -68,26 +67,36 @@ impl EnhanceArgs {
                 "--enhance-prompt writes one prompt for the whole clip\n  have  {prompts} prompts, of windows"
             )));
         }
-        ask::check(plan, self.asks(images).as_slice())?;
-        let image = images.first_as_it_is()?;
-        let usual = if image.is_some() { SYSTEM_IMAGE } else { SYSTEM };
-        let Some(path) = &self.enhance_system else { return Ok(Asking(Some((usual.to_string(), image)))) };
+        ask::check(plan, self.asks(image).as_slice())?;
+        let usual = if image { SYSTEM_IMAGE } else { SYSTEM };
+        let Some(path) = &self.enhance_system else { return Ok(Asking(Some(usual.to_string()))) };
         let text = given_text(path, MAX_BYTES);
         let text = text.map_err(|e| {
             Failure::usage(format!("cannot read the system text from {}: {e}", path.display()))
         })?;
-        Ok(Asking(Some((text, image))))
+        Ok(Asking(Some(text)))
     }
 }
 
 impl Asking {
-    /// What is asked for a prompt; `None` where nothing is.
+    /// Whether it is asked at all.
+    pub fn is_any(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// What is asked for a prompt and, where there is one, an image; `None` where nothing is.
     ///
     /// # Errors
     /// The plan has no room for so many tokens, or they cannot be told.
-    pub fn chat(&self, plan: &Plan, tokenizer: &Tokenizer, prompt: &str) -> Result<Option<Chat>, Failure> {
-        let Some((system, image)) = &self.0 else { return Ok(None) };
-        let asked = match image.as_ref().zip(sight(plan)) {
+    pub fn chat(
+        &self,
+        plan: &Plan,
+        tokenizer: &Tokenizer,
+        prompt: &str,
+        image: Option<&Image>,
+    ) -> Result<Option<Chat>, Failure> {
+        let Some(system) = &self.0 else { return Ok(None) };
+        let asked = match image.zip(sight(plan)) {
             None => Asked { ids: tokenizer.ids(&asked(system, prompt))?, image: None },
             Some((image, sight)) => {
                 let [before, behind] = asked_of_image(system, prompt);
@@ -186,42 +195,53 @@ mod tests {
         compile_target(&Target { enhance, ..Target::preset("res-tiny").unwrap() }, "".as_ref()).unwrap()
     }
 
-    fn images(paths: &[&str]) -> ImageArgs {
-        #[derive(clap::Parser)]
-        struct Command {
-            #[command(flatten)]
-            images: ImageArgs,
-        }
-        let given = paths.iter().flat_map(|path| ["--image", *path]);
-        <Command as clap::Parser>::parse_from(["x"].into_iter().chain(given)).images
-    }
-
     #[test]
     fn what_cannot_be_enhanced_is_refused_before_anything_is_loaded() {
         let plain = zoetrope_generated::PLANS[0];
         let usual = EnhanceArgs::default();
         let asks = EnhanceArgs { enhance_prompt: true, ..usual.clone() };
-        let (none, one) = (images(&[]), images(&["no/such.png"]));
-        assert!(usual.open(plain, &one, 1).is_ok_and(|asking| asking.0.is_none()));
+        assert!(usual.open(plain, true, 1).is_ok_and(|asking| asking.0.is_none()));
         let said =
             |args: &EnhanceArgs, plan, images| args.open(plan, images, 1).map(|_| ()).unwrap_err().message;
-        assert!(said(&asks, plain, &none).contains("no phases that enhance a prompt"));
-        assert!(said(&asks, plain, &one).contains("ZOETROPE_ENHANCE=image cargo build"));
+        assert!(said(&asks, plain, false).contains("no phases that enhance a prompt"));
+        assert!(said(&asks, plain, true).contains("ZOETROPE_ENHANCE=image cargo build"));
         let text = plan(Some(Enhance { tokens: 512, image: false }));
         let missing = EnhanceArgs { enhance_system: Some("no/such.txt".into()), ..asks.clone() };
-        assert!(said(&missing, &text, &none).starts_with("cannot read the system text from no/such.txt"));
-        let blind = said(&asks, &text, &one);
+        assert!(said(&missing, &text, false).starts_with("cannot read the system text from no/such.txt"));
+        let blind = said(&asks, &text, true);
         assert!(blind.contains("no phase that shows an image to the text encoder"), "{blind}");
         assert!(blind.contains("ZOETROPE_ENHANCE=image"), "{blind}");
-        let seeing = plan(Some(Enhance { tokens: 512, image: true }));
-        assert!(said(&asks, &seeing, &one).contains("no/such.png"));
 
         let tokenizer = Tokenizer::from_bytes(crate::demo::TOKENIZER.as_bytes()).unwrap();
-        let asking = asks.open(&text, &none, 1).unwrap();
-        let long = asking.chat(&text, &tokenizer, &"snow ".repeat(600)).map(|_| ()).unwrap_err().message;
-        assert!(long.contains("fewer than 512 tokens") && long.contains("enhance = 2048 in"), "{long}");
-        let asking = asks.open(&seeing, &images(&["tests/demo/first.png"]), 1).unwrap();
-        let long = asking.chat(&seeing, &tokenizer, &"snow ".repeat(600)).map(|_| ()).unwrap_err().message;
-        assert!(long.contains("enhance = { tokens = 2048, image = true } in"), "{long}");
+        let image = Image::open("tests/demo/first.png".as_ref(), 0).unwrap();
+        let long = |plan: &Plan, image: Option<&Image>| {
+            let asking = asks.open(plan, image.is_some(), 1).unwrap();
+            asking.chat(plan, &tokenizer, &"snow ".repeat(600), image).map(|_| ()).unwrap_err().message
+        };
+        let said = long(&text, None);
+        assert!(said.contains("fewer than 512 tokens") && said.contains("enhance = 2048 in"), "{said}");
+        let said = long(&plan(Some(Enhance { tokens: 512, image: true })), Some(&image));
+        assert!(said.contains("enhance = { tokens = 2048, image = true } in"), "{said}");
+    }
+
+    /// The image stands between its own two tokens, and the tokenizer's start token in front of all alone.
+    #[test]
+    fn an_image_has_its_places_in_the_chat() {
+        let plan = plan(Some(Enhance { tokens: 2048, image: true }));
+        let asks = EnhanceArgs { enhance_prompt: true, ..EnhanceArgs::default() };
+        let tokenizer = Tokenizer::from_bytes(crate::demo::TOKENIZER.as_bytes()).unwrap();
+        let asking = asks.open(&plan, true, 1).unwrap();
+        let image = Image::open("tests/demo/first.png".as_ref(), 0).unwrap();
+        let chat = asking.chat(&plan, &tokenizer, "it rolls", Some(&image)).unwrap();
+        let Chat(Asked { ids, image }) = chat.unwrap();
+        let (first, pixels) = image.unwrap();
+        assert_eq!(pixels.shape, [1, 3, 112, 112]);
+        let (before, behind) = (tokenizer.text(&ids[..first]), tokenizer.text(&ids[first + 16..]));
+        assert!(before.ends_with("\n\n\n\n<start_of_image>"), "{before}");
+        let prompt = "<end_of_image>\n\nUser Raw Input Prompt: it rolls.";
+        assert!(behind.starts_with(prompt), "{behind}");
+        assert_eq!(ids[first..first + 16], [0; 16]);
+        let starts: Vec<usize> = (0..ids.len()).filter(|i| ids[*i] == 2).collect();
+        assert_eq!(starts, [0, 1]);
     }
 }

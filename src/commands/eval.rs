@@ -285,7 +285,7 @@ impl Eval {
             prompts.push(self.encoded(tokenizer)?);
             prompts.extend(self.guidance.negative(&plan, tokenizer)?);
         }
-        let images = self.images.open(&plan, &windows)?;
+        let images = self.images.open(&plan, &windows, false)?;
         let request = Request {
             images: images.of_window(0),
             footage: sources.footage(),

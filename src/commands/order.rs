@@ -24,6 +24,7 @@ use super::prompt::PromptArgs;
 use super::references::{ReferenceArgs, References};
 use crate::engine::Engine;
 use crate::failure::Failure;
+use crate::media::Image;
 use crate::output::{Inputs, STREAM};
 use crate::run::{Request, noise_slots};
 use crate::tensors::{self, Named};
@@ -97,6 +98,8 @@ pub struct Order<'o, 'p> {
 pub struct Text {
     prompts: Vec<String>,
     asking: Asking,
+    /// The image that it is shown for that.
+    shown: Option<Image>,
 }
 
 /// The same in tokens.
@@ -127,7 +130,7 @@ impl OrderArgs {
                 "noise of a file is that of one window\n  help  --seed picks that of all",
             ));
         }
-        let asking = self.enhance.open(plan, &self.images, prompts.len())?;
+        let asking = self.enhance.open(plan, self.images.any(), prompts.len())?;
         let metadata = [
             ("comment".to_string(), prompts.join("\n")),
             (
@@ -148,7 +151,7 @@ impl OrderArgs {
         }
         plan.facts.notes.iter().for_each(terminal::note);
         note_cut(plan, &writer);
-        let images = self.images.open(plan, &windows)?;
+        let mut images = self.images.open(plan, &windows, asking.is_any())?;
         let given = self.given.open(plan, &windows, self.references.first())?;
         let in_time = self.given.hears_reference(plan, self.references.first());
         let references = self.references.open(plan, &windows, in_time)?;
@@ -158,7 +161,7 @@ impl OrderArgs {
             start,
             plan,
             windows,
-            text: Text { prompts, asking },
+            text: Text { prompts, asking, shown: images.take_shown() },
             outputs,
             writer,
             images,
@@ -172,8 +175,8 @@ impl OrderArgs {
     fn asks(&self) -> Vec<Ask<'_>> {
         let previews = self.preview.as_ref().map(|_| Ask::Previews);
         let images = self.images.asks(self.length.is_given());
-        let first =
-            [Ask::Prompt].into_iter().chain(self.enhance.asks(&self.images)).chain(previews).chain(images);
+        let enhanced = self.enhance.asks(self.images.any());
+        let first = [Ask::Prompt].into_iter().chain(enhanced).chain(previews).chain(images);
         first.chain(self.given.asks()).chain(self.references.asks()).chain(self.guidance.asks()).collect()
     }
 
@@ -200,7 +203,8 @@ impl Text {
     /// A text without tokens, or too long a one.
     pub fn said(&self, args: &OrderArgs, plan: &Plan, tokenizer: &Tokenizer) -> Result<Said, Failure> {
         let prompts = &self.prompts;
-        let chat = self.asking.chat(plan, tokenizer, prompts.first().map_or("", String::as_str))?;
+        let first = prompts.first().map_or("", String::as_str);
+        let chat = self.asking.chat(plan, tokenizer, first, self.shown.as_ref())?;
         let encoded = prompts.iter().map(|prompt| tokenizer.encode(prompt)).collect::<Result<Vec<_>, _>>()?;
         let negative = args.guidance.negative(plan, tokenizer)?;
         for (tokens, limit) in encoded.iter().map(|prompt| (prompt.tokens, prompt.input_ids.len())) {
