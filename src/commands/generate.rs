@@ -11,6 +11,7 @@ use zoetrope_runtime::plan::Plan;
 use super::adapters::adapted;
 use super::ask::Ask;
 use super::clip::ClipWriter;
+use super::decoder::DecoderArgs;
 use super::device_run::{Work, deliver, note_cut};
 use super::enhance::{EnhanceArgs, Writing};
 use super::given::GivenArgs;
@@ -47,6 +48,8 @@ pub struct Generate {
     plan: PlanArgs,
     #[command(flatten)]
     length: LengthArgs,
+    #[command(flatten)]
+    decoder: DecoderArgs,
     /// Picks the initial noise; the same seed makes the same clip, and -1 picks a seed at random
     #[arg(long, value_name = "N", default_value = "10", allow_negative_numbers = true, value_parser = seed)]
     seed: u64,
@@ -179,6 +182,7 @@ impl Generate {
         let previews = self.preview.as_ref().map(|_| Ask::Previews);
         let images = self.images.asks(self.length.is_given());
         let first = [Ask::Prompt].into_iter().chain(self.enhance.asks()).chain(previews).chain(images);
+        let first = first.chain(self.decoder.asks()).chain(self.length.asks());
         first.chain(self.given.asks()).chain(self.references.asks()).chain(self.guidance.asks()).collect()
     }
 
