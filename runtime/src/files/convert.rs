@@ -135,13 +135,29 @@ pub(super) fn store(dtype: FileDtype, values: &[f32], out: &mut [u8]) {
     }
 }
 
+/// As [`store`], as bf16, of finite values; whether they all are. What it writes of others means nothing.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx512dq+avx2", "x86_64+avx2"))]
+pub(super) fn store_finite(values: &[f32], out: &mut [u8]) -> bool {
+    let mut most = 0;
+    for (bytes, value) in out.as_chunks_mut::<2>().0.iter_mut().zip(values) {
+        most = most.max(value.to_bits() & 0x7fff_ffff);
+        *bytes = nearest(value.to_bits()).to_le_bytes();
+    }
+    most < f32::INFINITY.to_bits()
+}
+
 /// The bits of the nearest bf16, without a branch.
 #[inline(always)]
 fn rounded(value: f32) -> u16 {
     let bits = value.to_bits();
-    let nearest = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
-    let quiet = bits >> 16 | 0x40;
-    (if bits & 0x7fff_ffff > 0x7f80_0000 { quiet } else { nearest }) as u16
+    let quiet = (bits >> 16) as u16 | 0x40;
+    if bits & 0x7fff_ffff > 0x7f80_0000 { quiet } else { nearest(bits) }
+}
+
+/// The same of a number, by its bits.
+#[inline(always)]
+fn nearest(bits: u32) -> u16 {
+    (bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16) as u16
 }
 
 /// Whether all of them are finite.
