@@ -11,8 +11,8 @@ use std::fmt::Write;
 use proc_macro2::{Literal, TokenStream};
 use quote::{ToTokens, format_ident, quote};
 use zoetrope_runtime::plan::{
-    Adapter, Base, Dtype, Item, Launch, Layout, Levels, Loop, Number, Operand, Origin, Part, Phase, Plan,
-    Port, Role, Schedule, Segment, Solver,
+    Adapter, Base, Dtype, Footprint, Item, Launch, Layout, Levels, Loop, Number, Operand, Origin, Part,
+    Phase, Plan, Port, Role, Schedule, Segment, Solver,
 };
 
 use crate::error::{Error, Result};
@@ -60,7 +60,7 @@ pub fn emit(plan: &Plan, tables_file: &str) -> Result<Emitted> {
         use zoetrope_runtime::plan::rows::*;
         #[allow(unused_imports, reason = "not every plan has all of them")]
         use zoetrope_runtime::plan::{
-            Buffer, Constant, Facts, Fetch, Item, Kernel, Launch, Levels, Lifetime, Loop, Number, Phase, Plan, Repeat, Role,
+            Buffer, Constant, Facts, Fetch, Footprint, Item, Kept, Kernel, Launch, Levels, Lifetime, Loop, Number, Phase, Plan, Repeat, Role,
             Schedule, Segment, Solver, Source,
         };
     };
@@ -84,9 +84,11 @@ fn facts(plan: &Plan) -> TokenStream {
     let (pipeline, model, version) = (&*f.pipeline, &*f.model, &*f.model_version);
     let dtype = format_ident!("{}", dtype(f.dtype));
     let notes = f.notes.iter().map(|note| quote!(Cow::Borrowed(#note)));
+    let decoder = f.decoder.as_ref().map_or(quote!(None), |name| quote!(Some(Cow::Borrowed(#name))));
     let decode_chunk = f.decode_chunk.map_or(quote!(None), |frames| quote!(Some(#frames)));
     let vram = f.vram.map_or(quote!(None), |bytes| quote!(Some(#bytes)));
     let reserve_bytes = f.reserve_bytes;
+    let footprints = f.footprints.iter().map(footprint);
     quote! {
         Facts {
             width: #width,
@@ -99,11 +101,22 @@ fn facts(plan: &Plan) -> TokenStream {
             model: Cow::Borrowed(#model),
             model_version: Cow::Borrowed(#version),
             notes: Cow::Borrowed(&[#(#notes),*]),
+            decoder: #decoder,
             decode_chunk: #decode_chunk,
             vram: #vram,
             reserve_bytes: #reserve_bytes,
+            footprints: Cow::Borrowed(&[#(#footprints),*]),
         }
     }
+}
+
+fn footprint(footprint: &Footprint) -> TokenStream {
+    let weights = match footprint.weights.map(|kept| format_ident!("{kept:?}")) {
+        Some(kept) => quote!(Some(Kept::#kept)),
+        None => quote!(None),
+    };
+    let (peak_bytes, least_vram) = (footprint.peak_bytes, footprint.least_vram);
+    quote!(Footprint { weights: #weights, peak_bytes: #peak_bytes, least_vram: #least_vram })
 }
 
 fn phase(rows: &mut String, number: usize, phase: &Phase) -> TokenStream {

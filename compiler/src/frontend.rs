@@ -1,11 +1,13 @@
 //! From a target to its plan: where the dimensions come from, and which phases are wanted.
 
 use std::borrow::Cow;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use thiserror::Error as ThisError;
 use zoetrope_kernels::catalog;
-use zoetrope_model_spec::lang::{Dtype, ShapeError};
+use zoetrope_model_spec::lang::{Dtype, Kept, ShapeError};
 use zoetrope_model_spec::ltx::builtin::{self, ltx_2_3_22b};
 use zoetrope_model_spec::ltx::config::{Enlarges, ModelConfig};
 use zoetrope_model_spec::ltx::decode::Pixels;
@@ -16,15 +18,17 @@ use zoetrope_model_spec::ltx::recorder::Recorder;
 use zoetrope_model_spec::program::Program;
 use zoetrope_model_spec::target::{Model, Target, TargetError};
 use zoetrope_runtime::files::{FileError, TensorSet, given_text, read_text};
-use zoetrope_runtime::plan::{self, ALIGN, Facts, Plan};
+use zoetrope_runtime::plan::{self, ALIGN, Facts, Footprint, Plan};
 
 use crate::file_config::{MAX_CONFIG_BYTES, config_of};
-use crate::{FusedPhase, Levels, Options, fuse_phase, levels, plan_phases};
+use crate::{Error, FusedPhase, Levels, Options, fuse_phase, levels, plan_phases};
 
 /// Memory of a card, as it is sold, that no plan takes: 1.75 GiB. Drivers show up to 0.7 GiB less than the box says
 /// (31.3 of 32), and 1 GiB of that is for the driver's context, the code of the kernels and a desktop. An assumption
 /// from what others report, not measured here.
 pub const RESERVE_BYTES: u64 = 1792 << 20;
+
+const GIB: u64 = 1 << 30;
 
 /// A target file has a dozen lines.
 const MAX_TARGET_BYTES: u64 = 1_000_000;
@@ -117,16 +121,67 @@ pub fn compile_target(target: &Target, folder: &Path) -> Result<Plan, CompileErr
 /// # Errors
 /// See [`compile_levels`].
 pub fn compile_run(target: &Target, model: &ModelConfig) -> Result<Levels, CompileError> {
-    let (run, chunked) = chunked(target, model)?;
+    let run = whole(target, model)?;
+    let chunked = chunked(&run.plan, target, model)?;
     if chunked.is_empty() && target.vram.is_none() {
         return Ok(run);
     }
+    replaced(run.phases, chunked, target, model)
+}
+
+/// A run without a budget whose video decoder and encoders take all frames at once.
+fn whole(target: &Target, model: &ModelConfig) -> Result<Levels, CompileError> {
+    let free = Target { vram: None, ..target.clone() };
+    compile_levels(&free, model, Scope::Run(Pixels::Yuv420), &[], Options::default())
+}
+
+/// The plan of phases of which some make way for others.
+fn replaced(
+    mut phases: Vec<FusedPhase>,
+    chunked: Vec<Chunked>,
+    target: &Target,
+    model: &ModelConfig,
+) -> Result<Levels, CompileError> {
     let options = Options { decode_chunk: decoded_together(&chunked), ..Options::default() };
-    let mut phases = run.phases;
     for Chunked { at, phase, .. } in chunked {
         phases[at] = phase;
     }
     Ok(plan_phases(phases, &catalog(), &target.name, facts(target, model, options), options)?)
+}
+
+/// What the plans of a target take, without a budget and at least, with its weights in everything that they can stay in.
+///
+/// # Errors
+/// See [`compile_levels`].
+pub fn footprints(target: &Target, folder: &Path) -> Result<Vec<Footprint>, CompileError> {
+    let model = &dimensions(target, folder)?;
+    let stored = [None].into_iter().chain(Kept::ALL.map(Some));
+    // None waits for another.
+    thread::scope(|scope| {
+        let made: Vec<_> =
+            stored.map(|weights| scope.spawn(move || footprint(target, model, weights))).collect();
+        let made = made.into_iter().map(|one| one.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        made.collect()
+    })
+}
+
+fn footprint(target: &Target, model: &ModelConfig, weights: Option<Kept>) -> Result<Footprint, CompileError> {
+    let of = |vram| Target { weights, vram, ..target.clone() };
+    let (free, tight) = (of(None), of(Some(GIB)));
+    let run = whole(&free, model)?;
+    // What makes way in the plan without a budget does so in the smallest one, too.
+    let [usual, least] = [&free, &tight].map(|target| chunked(&run.plan, target, model));
+    let run = match usual? {
+        none if none.is_empty() => run,
+        usual => replaced(run.phases, usual, &free, model)?,
+    };
+    let peak_bytes = run.plan.peak_bytes;
+    let least_vram = match replaced(run.phases, least?, &tight, model) {
+        Ok(_) => GIB,
+        Err(CompileError::Compiler(Error::Budget { smallest_gib, .. })) => smallest_gib.saturating_mul(GIB),
+        Err(other) => return Err(other),
+    };
+    Ok(Footprint { weights, peak_bytes, least_vram })
 }
 
 /// How many latent frames of a run go through the video decoder together, and those of a given video through its
@@ -136,7 +191,7 @@ pub fn compile_run(target: &Target, model: &ModelConfig) -> Result<Levels, Compi
 /// # Errors
 /// See [`compile_levels`].
 pub fn decode_chunk(target: &Target, model: &ModelConfig) -> Result<Option<usize>, CompileError> {
-    Ok(decoded_together(&chunked(target, model)?.1))
+    Ok(decoded_together(&chunked(&whole(target, model)?.plan, target, model)?))
 }
 
 /// A video decoder or encoder that takes a few latent frames at a time.
@@ -152,11 +207,9 @@ fn decoded_together(chunked: &[Chunked]) -> Option<usize> {
     chunked.iter().find(|one| one.decodes).map(|one| one.frames)
 }
 
-/// A run without a budget whose video decoder and encoders take all frames at once, and those that it should have instead.
-fn chunked(target: &Target, model: &ModelConfig) -> Result<(Levels, Vec<Chunked>), CompileError> {
+/// The video decoder and the encoders that a run should have in place of those that take all frames at once.
+fn chunked(run: &Plan, target: &Target, model: &ModelConfig) -> Result<Vec<Chunked>, CompileError> {
     let free = Target { vram: None, ..target.clone() };
-    let levels = compile_levels(&free, model, Scope::Run(Pixels::Yuv420), &[], Options::default())?;
-    let run = &levels.plan;
     let decodes = |p: &plan::Phase| p.outputs.iter().any(|o| o.role == plan::Role::Video);
     let encodes = |p: &plan::Phase| {
         p.inputs.iter().any(|i| matches!(i.role, plan::Role::Footage | plan::Role::Reference { .. }))
@@ -184,7 +237,7 @@ fn chunked(target: &Target, model: &ModelConfig) -> Result<(Levels, Vec<Chunked>
         }
         chunked.extend(best);
     }
-    Ok((levels, chunked))
+    Ok(chunked)
 }
 
 /// Phase `at` of a run, so many latent frames at a time, and the memory that it takes alone, in bytes.
@@ -246,7 +299,8 @@ pub fn compile_levels(
 
 fn facts(target: &Target, model: &ModelConfig, options: Options) -> Facts {
     let size = &target.size;
-    let [width, height] = if target.recipe.streams().video { [size.width, size.height] } else { [0, 0] };
+    let video = target.recipe.streams().video;
+    let [width, height] = if video { [size.width, size.height] } else { [0, 0] };
     Facts {
         width: width as u32,
         height: height as u32,
@@ -258,8 +312,10 @@ fn facts(target: &Target, model: &ModelConfig, options: Options) -> Facts {
         model: model.name.clone().into(),
         model_version: "2.3 up to but not including 2.4".into(),
         notes: target.warnings(&model.transformer).into_iter().map(Cow::Owned).collect(),
+        decoder: video.then(|| target.decoder.name().into()),
         decode_chunk: options.decode_chunk.map(|frames| frames as u32),
         vram: target.vram,
         reserve_bytes: RESERVE_BYTES,
+        footprints: plan::List::default(),
     }
 }

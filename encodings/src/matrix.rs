@@ -103,7 +103,9 @@ fn granules(matrix: &Matrix<'_>, first: usize, out: &mut [f32]) {
         Encoding::Scaled { code, blocks } => matrix.scaled(code, blocks, first, out),
         Encoding::Rotated { blocks, group } => {
             matrix.scaled(Code::I8, blocks, first, out);
-            out.chunks_exact_mut(group).for_each(rotate);
+            for group in out.chunks_exact_mut(group) {
+                rotate(group);
+            }
         }
         Encoding::Mxfp8 => matrix.mxfp8(first, out),
         Encoding::Nvfp4 => matrix.nvfp4(first, out),

@@ -9,34 +9,38 @@ pub const fn is_group(columns: usize) -> bool {
 /// sums are made in f64 and rounded once.
 #[inline(always)]
 pub fn rotate(group: &mut [f32]) {
-    debug_assert!(is_group(group.len()));
-    let mut sums = [0f64; 256];
-    let sums = &mut sums[..group.len()];
-    sums.iter_mut().zip(group.iter()).for_each(|(sum, value)| *sum = f64::from(*value));
-    for four in sums.as_chunks_mut::<4>().0 {
-        *four = turned(*four);
+    match group.len() {
+        256 => rotated::<256>(group),
+        64 => rotated::<64>(group),
+        16 => rotated::<16>(group),
+        _ => rotated::<4>(group),
     }
-    if sums.len() > 4 {
-        apart::<4>(sums);
-    }
-    if sums.len() > 16 {
-        apart::<16>(sums);
-    }
-    if sums.len() > 64 {
-        apart::<64>(sums);
-    }
-    // One over a power of two: no other rounding than that of the quotient.
-    let root = 1.0 / (sums.len() as f64).sqrt();
-    group.iter_mut().zip(sums).for_each(|(value, sum)| *value = (*sum * root) as f32);
 }
 
-/// Turns every four values that lie so far apart.
 #[inline(always)]
-fn apart<const STRIDE: usize>(sums: &mut [f64]) {
-    for [a, b, c, d] in sums.as_chunks_mut::<STRIDE>().0.as_chunks_mut::<4>().0 {
-        for i in 0..STRIDE {
-            [a[i], b[i], c[i], d[i]] = turned([a[i], b[i], c[i], d[i]]);
+fn rotated<const COUNT: usize>(group: &mut [f32]) {
+    debug_assert!(is_group(COUNT) && group.len() == COUNT);
+    let (mut sums, mut next) = ([0f64; COUNT], [0f64; COUNT]);
+    for (sum, value) in sums.iter_mut().zip(group.iter()) {
+        *sum = f64::from(*value);
+    }
+    // Every turn is that of one digit of the places in base 4, which becomes the first one: after the last turn all places are
+    // what they were.
+    let mut digits = COUNT;
+    while digits > 1 {
+        let (a, rest) = next.split_at_mut(COUNT / 4);
+        let (b, rest) = rest.split_at_mut(COUNT / 4);
+        let (c, d) = rest.split_at_mut(COUNT / 4);
+        for (i, four) in sums.as_chunks::<4>().0.iter().enumerate() {
+            [a[i], b[i], c[i], d[i]] = turned(*four);
         }
+        sums = next;
+        digits /= 4;
+    }
+    // One over a power of two: no other rounding than that of the quotient.
+    let root = 1.0 / (COUNT as f64).sqrt();
+    for (value, sum) in group.iter_mut().zip(&sums) {
+        *value = (*sum * root) as f32;
     }
 }
 

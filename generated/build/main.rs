@@ -21,10 +21,13 @@ use std::{env, fs};
 
 use machine_code::MachineCode;
 
-use zoetrope_compiler::frontend::{compile_target, load_target};
+use zoetrope_compiler::frontend::{compile_target, footprints, load_target};
 use zoetrope_model_spec::ltx::decode::VideoDecoder;
 use zoetrope_model_spec::ltx::enhance::Enhance;
 use zoetrope_model_spec::target::{MAX_KEYFRAMES, PRESETS, Target, parse_vram, parse_weights};
+
+/// The memory of a small card, in bytes: 12 GiB.
+const SMALL_CARD: u64 = 12 << 30;
 
 fn main() {
     println!("cargo::rerun-if-env-changed=ZOETROPE_TARGET");
@@ -90,7 +93,11 @@ fn run(out: &Path) -> Result<(), String> {
     for (target, folder) in &targets {
         let name = target.name.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
         let (module, tables) = (format!("{name}.rs"), format!("{name}.tables"));
-        let plan = compile_target(target, folder).map_err(|e| e.to_string())?;
+        let mut plan = compile_target(target, folder).map_err(|e| e.to_string())?;
+        // Where all of it fits on the smallest cards, nobody asks what weights in another encoding would take.
+        if plan.peak_bytes + plan.facts.reserve_bytes > SMALL_CARD {
+            plan.facts.footprints = footprints(target, folder).map_err(|e| e.to_string())?.into();
+        }
         let emitted = zoetrope_compiler::emit::emit(&plan, &tables).map_err(|e| e.to_string())?;
         for folder in [Some(out.to_path_buf()), env::var_os("ZOETROPE_EMIT_DIR").map(PathBuf::from)]
             .into_iter()

@@ -1,9 +1,14 @@
 //! How long weights take to load, beside plain reading of the same bytes:
-//! `cargo bench -p zoetrope-runtime --no-default-features --bench loading [-- --mib 256] [--rounds 5] [--dir DIR]`.
+//! `cargo bench -p zoetrope-runtime --no-default-features --bench loading [-- --mib 256] [--rounds 5] [--dir DIR] [--only WORDS]`.
 //!
-//! Plain reading fills fresh memory of the same kind from the file, on all cores. Loading makes what a plan in bf16 reads: where the file has
-//! it already, all of it is read where it is mapped; elsewhere it is converted or decoded into fresh memory. The two
-//! alternate; every figure is a median. Cold means that the system was told to drop the file from its cache first.
+//! There are two tables. In the first one everything is made in fresh memory, as the CPU executor does, and read as bf16; what the
+//! file has so is read where it is mapped. In the second one it is made in a ring of four buffers of 16 MiB over and over, as the
+//! CUDA executor fills pinned memory, also as rows that stay encoded. Plain reading fills memory of the same kind from the file,
+//! on all cores. The least time is that of a program that touches all bytes of the file and writes as many as are made, and
+//! computes nothing.
+//!
+//! The three alternate, and every figure is that of the fastest round. Cold means that the system was told to drop the file from
+//! its cache first.
 
 use std::fs::File;
 use std::io::Write;
@@ -14,15 +19,19 @@ use std::time::Instant;
 use std::{env, fs};
 
 use rayon::prelude::*;
-use zoetrope_encodings::{Blocks, Code, Encoding, GgufBlock, Number};
+use zoetrope_encodings::{Blocks, Code, Encoding, GgufBlock, Kept, Number};
 use zoetrope_runtime::Arena;
-use zoetrope_runtime::files::write_tensors;
-use zoetrope_runtime::files::{Beside, Decoded, FileDtype, NewTensor, TensorFile, TensorSet, View, Viewed};
+use zoetrope_runtime::files::{
+    Beside, Decoded, FileDtype, NewTensor, TensorFile, TensorSet, View, Viewed, write_tensors,
+};
 
 /// Columns of every matrix: those of the transformer's widest video layer.
 const COLUMNS: usize = 4096;
 /// What one thread reads at a time.
-const SHARE: usize = 4 << 20;
+const SHARE: usize = 2 << 20;
+/// A buffer of the ring, and how many there are.
+const BUFFER: usize = 16 << 20;
+const BUFFERS: usize = 4;
 const CODES: &str = "codes";
 const SCALES: &str = "scales";
 
@@ -33,27 +42,51 @@ fn main() {
     let (mib, rounds) = (number("--mib", 256), number("--rounds", 5));
     let dir = value("--dir").map_or_else(env::temp_dir, PathBuf::from);
     let folder = tempfile::tempdir_in(dir).expect("a folder for the files");
-    println!("{mib} MiB of codes each, {} threads, medians of {rounds}", rayon::current_num_threads());
-    println!(
-        "{:<28} {:>11} {:>11} {:>7} {:>11} {:>11} {:>7}",
-        "stored as", "read, warm", "load, warm", "ratio", "read, cold", "load, cold", "ratio"
-    );
-    for stored in all() {
-        let path = folder.path().join("model.safetensors");
-        write(&path, stored, mib << 20);
-        let row = [false, true].map(|cold| measured(&path, stored, rounds, cold));
-        let cells = row.map(|[read, load]| {
-            let bytes = fs::metadata(&path).map_or(0, |m| m.len()) as f64 / 1e9;
-            format!("{:>6.2} GB/s {:>6.2} GB/s {:>7.2}", bytes / read, bytes / load, load / read)
-        });
-        println!("{:<28} {}", name(stored), cells.join(" "));
-        fs::remove_file(&path).expect("the file can be removed");
+    let only = value("--only").map_or("", String::as_str);
+    println!("{mib} MiB of codes each, {} threads, the fastest of {rounds}", rayon::current_num_threads());
+    for (title, rows) in [("fresh memory", in_fresh_memory()), ("the ring", in_the_ring())] {
+        println!(
+            "\n| stored as, made in {title} | written per byte | read, warm, GB/s | made, warm | ratio | least | read, cold | made, cold | ratio | least |"
+        );
+        println!("|---|---|---|---|---|---|---|---|---|---|");
+        for row in rows.into_iter().filter(|row| row.to_string().contains(only)) {
+            let path = folder.path().join("model.safetensors");
+            write(&path, row.stored, mib << 20);
+            let bytes = fs::metadata(&path).map_or(0, |m| m.len()) as f64;
+            let cells = [false, true].map(|cold| {
+                let [read, made, least] = row.measured(&path, rounds, cold);
+                let rate = |seconds: f64| bytes / 1e9 / seconds;
+                format!("{:.2} | {:.2} | {:.2} | {:.2}", rate(read), rate(made), made / read, least / read)
+            });
+            println!("| {row} | {:.2} | {} |", row.written(&path) as f64 / bytes, cells.join(" | "));
+            fs::remove_file(&path).expect("the file can be removed");
+        }
     }
 }
 
-/// How a tensor is stored, and what it is read as.
-fn all() -> Vec<Encoding> {
-    let scaled = |code, blocks| Encoding::Scaled { code, blocks };
+/// How a matrix is stored, what it is read as, and where.
+struct Row {
+    stored: Encoding,
+    /// What its rows stay in; else it is bf16.
+    kept: Option<Kept>,
+    ring: bool,
+}
+
+impl std::fmt::Display for Row {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.kept, self.in_place()) {
+            (Some(kept), _) => write!(f, "{}, as {kept}", self.stored),
+            (None, true) => write!(f, "{}, where it is mapped", self.stored),
+            (None, false) => write!(f, "{}", self.stored),
+        }
+    }
+}
+
+fn scaled(code: Code, blocks: Blocks) -> Encoding {
+    Encoding::Scaled { code, blocks }
+}
+
+fn in_fresh_memory() -> Vec<Row> {
     let mut all = vec![
         Encoding::Plain(Number::Bf16),
         Encoding::Plain(Number::F16),
@@ -67,14 +100,31 @@ fn all() -> Vec<Encoding> {
         Encoding::Nvfp4,
     ];
     all.extend(GgufBlock::ALL.iter().map(|block| Encoding::Gguf(*block)));
-    all
+    all.into_iter().map(|stored| Row { stored, kept: None, ring: false }).collect()
 }
 
-fn name(stored: Encoding) -> String {
-    match stored {
-        Encoding::Plain(Number::Bf16) => "bf16, where it is mapped".to_string(),
-        other => other.to_string(),
-    }
+fn in_the_ring() -> Vec<Row> {
+    let bf16 = Encoding::Plain(Number::Bf16);
+    let as_bf16 = [
+        bf16,
+        Encoding::Plain(Number::F32),
+        scaled(Code::E4m3, Blocks::Tensor),
+        Encoding::Rotated { blocks: Blocks::Row, group: 256 },
+        Encoding::Nvfp4,
+        Encoding::Gguf(GgufBlock::Q8_0),
+        Encoding::Gguf(GgufBlock::Q4_K),
+        Encoding::Gguf(GgufBlock::Q2_K),
+    ];
+    let kept = [
+        (scaled(Code::E4m3, Blocks::Tensor), Kept::Fp8),
+        (Encoding::Gguf(GgufBlock::Q8_0), Kept::Q8_0),
+        (Encoding::Gguf(GgufBlock::Q4_K), Kept::Q4_K),
+        (bf16, Kept::Fp8),
+        (bf16, Kept::Q8_0),
+        (bf16, Kept::Q4_K),
+    ];
+    let as_bf16 = as_bf16.into_iter().map(|stored| Row { stored, kept: None, ring: true });
+    as_bf16.chain(kept.map(|(stored, kept)| Row { stored, kept: Some(kept), ring: true })).collect()
 }
 
 /// The plain types of a file, which need no decoder.
@@ -114,38 +164,114 @@ fn write(path: &Path, stored: Encoding, bytes: usize) {
     file.sync_all().expect("the file is on the disk");
 }
 
-/// Seconds of plain reading and of loading.
-fn measured(path: &Path, stored: Encoding, rounds: usize, cold: bool) -> [f64; 2] {
-    let mut times = [Vec::new(), Vec::new()];
-    for _ in 0..=rounds {
-        let steps: [&dyn Fn(); 2] = [&|| read(path), &|| load(path, stored)];
-        for (step, times) in steps.iter().zip(&mut times) {
-            if cold {
-                drop_from_cache(path);
-            }
-            let start = Instant::now();
-            step();
-            times.push(start.elapsed().as_secs_f64());
-        }
+impl Row {
+    fn in_place(&self) -> bool {
+        self.stored == Encoding::Plain(Number::Bf16) && self.kept.is_none() && !self.ring
     }
-    times.map(|mut times| {
-        // The first one fills the cache.
-        times.remove(0);
-        times.sort_by(f64::total_cmp);
-        times[times.len() / 2]
-    })
+
+    /// Bytes that are made of a file.
+    fn written(&self, path: &Path) -> usize {
+        let rows = opened(path, self.stored).get("w").expect("the tensor").elements() / COLUMNS;
+        if self.in_place() { 0 } else { rows * self.row_bytes() }
+    }
+
+    fn row_bytes(&self) -> usize {
+        self.kept.map_or(2 * COLUMNS, |kept| kept.row_bytes(COLUMNS).expect("whole granules"))
+    }
+
+    /// Seconds of plain reading, of loading, and of what loading takes at least.
+    fn measured(&self, path: &Path, rounds: usize, cold: bool) -> [f64; 3] {
+        let mut fastest = [f64::INFINITY; 3];
+        let mut ring = Arena::new((BUFFERS * BUFFER) as u64).expect("memory");
+        ring.bytes_mut().fill(1);
+        // The first round fills the cache.
+        for round in 0..=rounds {
+            for (step, fastest) in fastest.iter_mut().enumerate() {
+                if cold {
+                    drop_from_cache(path);
+                }
+                let start = Instant::now();
+                let memory = self.ring.then_some(&mut ring);
+                match step {
+                    0 => read(path, memory),
+                    1 => self.load(path, memory),
+                    _ => self.least(path, memory),
+                }
+                if round > 0 {
+                    *fastest = fastest.min(start.elapsed().as_secs_f64());
+                }
+            }
+        }
+        fastest
+    }
+
+    /// Makes what a plan reads.
+    fn load(&self, path: &Path, ring: Option<&mut Arena>) {
+        let set = opened(path, self.stored);
+        let tensor = set.get("w").expect("the tensor");
+        tensor.soon();
+        if self.in_place() {
+            return touch(tensor.in_place(FileDtype::Bf16, 2).expect("it is there"));
+        }
+        let row = self.row_bytes();
+        let make = |row_number: usize, out: &mut [u8]| match self.kept {
+            Some(kept) => tensor.read_kept(kept, row_number, out),
+            None => tensor.read_range(FileDtype::Bf16, row_number * COLUMNS, out),
+        };
+        let length = tensor.elements() / COLUMNS * row;
+        pieces(length, row, ring, |at, out| make(at / row, out).expect("all of it is read"));
+    }
+
+    /// Touches all bytes of the file, and writes as many as are made.
+    fn least(&self, path: &Path, ring: Option<&mut Arena>) {
+        let set = opened(path, self.stored);
+        let tensor = set.get("w").expect("the tensor");
+        if self.in_place() {
+            return touch(tensor.bytes);
+        }
+        let row = self.row_bytes();
+        let length = tensor.elements() / COLUMNS * row;
+        let there = |at: usize| (tensor.bytes.len() as u128 * at as u128 / length as u128) as usize;
+        let some = vec![7; 16 << 10];
+        pieces(length, row, ring, |at, out| {
+            out.chunks_mut(SHARE).enumerate().par_bridge().for_each(|(i, out)| {
+                let from = at + i * SHARE;
+                sum(&tensor.bytes[there(from)..there(from + out.len())]);
+                out.chunks_mut(some.len()).for_each(|out| out.copy_from_slice(&some[..out.len()]));
+            });
+        });
+    }
 }
 
-fn read(path: &Path) {
+/// Calls `make` with memory for so many bytes, in whole rows: fresh memory for all of them, or a buffer of a ring at a time.
+fn pieces(length: usize, row: usize, ring: Option<&mut Arena>, make: impl Fn(usize, &mut [u8])) {
+    let Some(ring) = ring else {
+        let mut memory = Arena::new(length as u64).expect("memory");
+        make(0, &mut memory.bytes_mut()[..length]);
+        std::hint::black_box(memory.bytes());
+        return;
+    };
+    let whole = BUFFER / row * row;
+    for (i, at) in (0..length).step_by(whole).enumerate() {
+        let buffer = &mut ring.bytes_mut()[i % BUFFERS * BUFFER..][..whole.min(length - at)];
+        make(at, buffer);
+        std::hint::black_box(buffer);
+    }
+}
+
+fn read(path: &Path, ring: Option<&mut Arena>) {
     let file = File::open(path).expect("the file is there");
     let length = file.metadata().expect("its length").len() as usize;
-    let mut memory = Arena::new(length as u64).expect("memory");
-    let shares = memory.bytes_mut()[..length].par_chunks_mut(SHARE).enumerate();
-    shares.for_each(|(i, out)| file.read_exact_at(out, (i * SHARE) as u64).expect("all of it is read"));
-    std::hint::black_box(memory.bytes());
+    pieces(length, 1, ring, |at, out| {
+        let shares = out.chunks_mut(SHARE).enumerate().par_bridge();
+        shares.for_each(|(i, out)| {
+            file.read_exact_at(out, (at + i * SHARE) as u64).expect("all of it is read")
+        });
+    });
 }
 
-fn load(path: &Path, stored: Encoding) {
+/// The file, with its matrix under the name `w`.
+fn opened(path: &Path, stored: Encoding) -> TensorSet {
     let file = Arc::new(TensorFile::open(path).expect("a whole file"));
     let bytes = file.get(CODES).expect("the codes").bytes.len();
     let rows = bytes / stored.code_bytes(1, COLUMNS).expect("whole rows");
@@ -156,21 +282,16 @@ fn load(path: &Path, stored: Encoding) {
         Decoded::new(&file, CODES, stored, shape, shape.to_vec(), beside).expect("bytes that fit")
     });
     let viewed = Viewed { name: "w".to_string(), stored: CODES.to_string(), decoded };
-    let set = TensorSet::of(vec![View { file, tensors: vec![viewed] }]);
-    let tensor = set.get("w").expect("the tensor");
-    tensor.soon();
-    if let Some(there) = tensor.in_place(FileDtype::Bf16, 2) {
-        let (words, _) = there.as_chunks::<8>();
-        let sum = words
-            .par_chunks(SHARE / 8)
-            .map(|words| words.iter().fold(0u64, |sum, word| sum.wrapping_add(u64::from_ne_bytes(*word))));
-        std::hint::black_box(sum.reduce(|| 0, u64::wrapping_add));
-        return;
-    }
-    let length = 2 * tensor.elements();
-    let mut memory = Arena::new(length as u64).expect("memory");
-    tensor.read_into(FileDtype::Bf16, &mut memory.bytes_mut()[..length]).expect("all of it is read");
-    std::hint::black_box(memory.bytes());
+    TensorSet::of(vec![View { file, tensors: vec![viewed] }])
+}
+
+fn touch(bytes: &[u8]) {
+    bytes.par_chunks(SHARE).for_each(sum);
+}
+
+fn sum(bytes: &[u8]) {
+    let words = bytes.as_chunks::<8>().0.iter();
+    std::hint::black_box(words.fold(0u64, |sum, word| sum.wrapping_add(u64::from_ne_bytes(*word))));
 }
 
 fn drop_from_cache(path: &Path) {

@@ -143,6 +143,7 @@ impl<'a> Store<'a> {
                 return Err(fail(constant, "is no weight and cannot be streamed".to_string()));
             };
             fill(self.files, constant, *source, tensors, &mut self.shared.bytes_mut()[at..at + len])?;
+            give_back(self.files, constant);
             self.held[*i as usize] = Some(Held::Streamed(at, len));
         }
         Ok(())
@@ -216,11 +217,7 @@ impl<'a> Store<'a> {
                 let bring = || {
                     let mut own = Arena::new(len as u64)?;
                     fill(self.files, constant, *source, tensors, &mut own.bytes_mut()[..len])?;
-                    // No second copy: what was converted is not wanted as it is stored.
-                    tensors
-                        .iter()
-                        .filter_map(|(name, _)| self.files.tensor(*source, name))
-                        .for_each(|t| t.done());
+                    give_back(self.files, constant);
                     Ok(own)
                 };
                 let own = match &self.pool {
@@ -262,6 +259,13 @@ fn fill(
         out = rest;
     }
     Ok(())
+}
+
+/// Gives back the memory that the stored tensors of a weight take which has been made: no second copy of what is not wanted as
+/// it is stored.
+pub(crate) fn give_back(files: &dyn Weights, constant: &Constant) {
+    let Origin::Weight { source, tensors, .. } = &constant.origin else { return };
+    tensors.iter().filter_map(|(name, _)| files.tensor(*source, name)).for_each(|tensor| tensor.done());
 }
 
 /// A tensor of a weight, as the plan wants it.

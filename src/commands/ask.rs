@@ -6,11 +6,13 @@ use std::path::Path;
 use zoetrope_runtime::plan::{Levels, Phase, Plan, Port, Role};
 
 use super::build::{Build, Shape};
+use super::decoder::Decoder;
+use super::length;
 use crate::enhance;
 use crate::failure::Failure;
 
 /// Something that a request asks for, and that not every plan does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Ask<'a> {
     /// A clip from a prompt.
     Prompt,
@@ -34,6 +36,10 @@ pub enum Ask<'a> {
     ReferenceMask,
     /// A frame after every step.
     Previews,
+    /// Frames that this kind of decoder makes.
+    Decoder(Decoder),
+    /// A clip of so many seconds.
+    Length(f64),
     /// What only guided steps have, by its option.
     Guidance(&'static str),
 }
@@ -119,18 +125,32 @@ impl Ask<'_> {
             Ask::AttentionStrength => takes(plan, |role| matches!(role, Role::ReferenceAttention { .. })),
             Ask::ReferenceMask => has_mask(plan),
             Ask::Previews => plan.results().contains(&Role::Preview),
+            Ask::Decoder(decoder) => Decoder::of(plan) == Some(decoder),
+            Ask::Length(seconds) => !length::is_longer(plan, seconds) || plan.facts.carried > 0,
             Ask::Guidance(_) => plan.phases.iter().any(has_open_steps),
         }
     }
 
-    /// What the plan does instead, in words, and the build of one that does it.
-    fn refused(self, plan: &Plan) -> (String, Build) {
+    /// What the plan does instead, in words, and the build of one that does it, where there is one.
+    fn refused(self, plan: &Plan) -> (String, Option<Build>) {
         let guided = plan.phases.iter().any(has_open_steps);
         let of = |distilled: &'static str, dev: &'static str| {
             Build::like(plan, if guided { dev } else { distilled })
         };
         let has = |what: &str| format!("{} {what}", named(plan));
-        match self {
+        let (what, build) = match self {
+            Ask::Length(seconds) => return (length::too_long(plan, seconds), length::in_windows(plan)),
+            Ask::Decoder(decoder) => {
+                let build = match Decoder::of(plan) {
+                    Some(_) => Build::same(plan, Shape::of_plan(&plan.facts)),
+                    None => of("distilled", "two-stage"),
+                };
+                let what = match decoder {
+                    Decoder::Tiny => has("has no tiny decoder"),
+                    Decoder::Full => has("has no full decoder"),
+                };
+                (what, build.with(decoder.line()))
+            }
             Ask::Prompt => (has("takes no prompt"), of("distilled", "two-stage")),
             Ask::Enhancement { image } => {
                 let what = match enhance::room(plan) {
@@ -176,7 +196,8 @@ impl Ask<'_> {
                 let what = format!("{option} is for guided plans, and {} is not guided", named(plan));
                 (what, Build::like(plan, "two-stage"))
             }
-        }
+        };
+        (what, Some(build))
     }
 }
 
@@ -214,12 +235,16 @@ pub fn meets(plan: &Plan, asks: &[Ask<'_>]) -> bool {
     asks.iter().all(|ask| ask.is_met(plan))
 }
 
-/// Whether a plan wants something that a request does not bring.
+/// Whether a plan wants something that a request does not bring, or was made for what it does not ask.
 pub fn wants_more(plan: &Plan, asks: &[Ask<'_>]) -> bool {
     let video = asks.iter().any(|ask| matches!(ask, Ask::Video { .. } | Ask::Upscaling(_)));
     let brought =
         asks.iter().map(|ask| if let Ask::References(count) = ask { *count } else { 0 }).sum::<usize>();
+    let longer = asks.iter().any(|ask| matches!(ask, Ask::Length(s) if length::is_longer(plan, *s)));
+    let tiny = Decoder::of(plan) == Some(Decoder::Tiny);
     (hears(plan, 0) && !asks.contains(&Ask::Prompt))
+        || (tiny && !asks.contains(&Ask::Decoder(Decoder::Tiny)))
+        || (plan.facts.carried > 0 && !longer)
         || (footage(plan).is_some() && !video)
         || (sound(plan) && !video && !asks.contains(&Ask::Sound))
         || (has_mask(plan) && !asks.contains(&Ask::ReferenceMask))
@@ -236,7 +261,7 @@ pub fn check(plan: &Plan, asks: &[Ask<'_>]) -> Result<(), Failure> {
         None => Ok(()),
         Some(ask) => {
             let (what, build) = ask.refused(plan);
-            Err(Failure::usage(format!("{what}{build}")))
+            Err(Failure::usage(build.map_or(what.clone(), |build| format!("{what}{build}"))))
         }
     }
 }

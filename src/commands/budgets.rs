@@ -10,10 +10,8 @@ use zoetrope_model_spec::target::{Model, PRESETS, Target};
 use zoetrope_runtime::plan::{Fetch, Plan, Repeat, bytes_text};
 
 use crate::failure::Failure;
+use crate::report::cards::SIZES;
 use crate::report::{Report, seconds_text};
-
-/// Memory of cards, in GiB.
-const CARDS: [u64; 6] = [80, 48, 32, 24, 16, 12];
 
 /// One row for every preset of the published model and every budget that changes its plan.
 ///
@@ -36,7 +34,7 @@ pub fn table() -> Result<String, Failure> {
 fn rows(preset: &str) -> Result<String, Failure> {
     let whole = plan(preset, None, None)?;
     let holds = |gib: &u64| whole.peak_bytes + RESERVE_BYTES <= gib << 30;
-    let (large, small): (Vec<u64>, Vec<u64>) = CARDS.iter().partition(|gib| holds(gib));
+    let (large, small): (Vec<u64>, Vec<u64>) = SIZES.iter().rev().partition(|gib| holds(gib));
     let large: Vec<_> = large.iter().map(|gib| format!("{gib} GiB")).collect();
     let mut out = row(&format!("`{preset}`"), &format!("no budget, {}", large.join(", ")), &whole);
     for gib in small {
@@ -80,7 +78,7 @@ pub fn comparison() -> Result<String, Failure> {
 fn compared(preset: &str, kept: Option<Kept>) -> Result<String, Failure> {
     let whole = plan(preset, kept, None)?;
     let holds = |gib: &&u64| whole.peak_bytes + RESERVE_BYTES <= *gib << 30;
-    let smallest = CARDS.iter().filter(holds).min().map_or("-".to_string(), |gib| format!("{gib} GiB"));
+    let smallest = SIZES.iter().find(holds).map_or("-".to_string(), |gib| format!("{gib} GiB"));
     let name = kept.map_or("bf16", Kept::name);
     let name_of = if kept.is_none() { format!("`{preset}`") } else { String::new() };
     let mut out = format!("| {name_of} | {name} | {} | {smallest} |", bytes_text(whole.peak_bytes));

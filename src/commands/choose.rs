@@ -134,8 +134,11 @@ fn size(plan: &Plan) -> ClipSize {
 #[cfg(test)]
 mod tests {
     use zoetrope_compiler::frontend::compile_target;
+    use zoetrope_generated::PLANS;
     use zoetrope_model_spec::target::Target;
+    use zoetrope_runtime::plan::Facts;
 
+    use super::super::decoder::Decoder;
     use super::*;
 
     /// Plans that differ in name and size only.
@@ -171,6 +174,29 @@ mod tests {
         assert!(!which.contains("res-tiny"), "{which}");
         let odds = chosen(&all, Some("tall"), Some("256x192x25")).unwrap_err();
         assert!(odds.contains("called tall of size 256x192x25"), "{odds}");
+    }
+
+    #[test]
+    fn of_several_plans_one_that_does_what_is_asked_and_nothing_else() {
+        let tiny = PLANS[0];
+        let plan = |name: &'static str, carried, decoder: &'static str| {
+            let facts = Facts { carried, decoder: Some(decoder.into()), ..tiny.facts.clone() };
+            Plan { name: name.into(), facts, ..tiny.clone() }
+        };
+        let plans = [plan("plain", 0, "vae"), plan("windows", 9, "vae"), plan("look", 0, "tiny-wide")];
+        let among: Vec<_> = plans.iter().collect();
+        for (asked, name) in [
+            (None, "plain"),
+            (Some(Ask::Length(4.0)), "windows"),
+            (Some(Ask::Length(1.04)), "plain"),
+            (Some(Ask::Decoder(Decoder::Tiny)), "look"),
+            (Some(Ask::Decoder(Decoder::Full)), "plain"),
+        ] {
+            let asks: Vec<_> = [Ask::Prompt].into_iter().chain(asked).collect();
+            assert_eq!(PlanArgs::default().plan_for(&among, &asks).unwrap().name, name, "{asked:?}");
+        }
+        let both = [Ask::Prompt, Ask::Decoder(Decoder::Tiny), Ask::Length(4.0)];
+        assert!(PlanArgs::default().plan_for(&among, &both).is_err());
     }
 
     #[test]

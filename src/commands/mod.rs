@@ -10,6 +10,7 @@ mod build;
 mod choose;
 mod cli;
 pub mod clip;
+mod decoder;
 pub mod demo_model;
 mod device_run;
 mod enhance;

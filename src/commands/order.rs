@@ -13,6 +13,7 @@ use super::adapters::AdapterArgs;
 use super::ask::Ask;
 use super::choose::PlanArgs;
 use super::clip::ClipWriter;
+use super::decoder::DecoderArgs;
 use super::device_run::{Shown, Work, deliver, note_cut};
 use super::enhance::{Asking, Chat, EnhanceArgs, Writing};
 use super::given::{Given, GivenArgs};
@@ -46,6 +47,8 @@ pub struct OrderArgs {
     plan: PlanArgs,
     #[command(flatten)]
     length: LengthArgs,
+    #[command(flatten)]
+    decoder: DecoderArgs,
     /// Picks the initial noise; the same seed makes the same clip, and -1 picks a seed at random
     #[arg(long, value_name = "N", default_value = "10", allow_negative_numbers = true, value_parser = seed)]
     seed: u64,
@@ -177,6 +180,7 @@ impl OrderArgs {
         let images = self.images.asks(self.length.is_given());
         let enhanced = self.enhance.asks(self.images.any());
         let first = [Ask::Prompt].into_iter().chain(enhanced).chain(previews).chain(images);
+        let first = first.chain(self.decoder.asks()).chain(self.length.asks());
         first.chain(self.given.asks()).chain(self.references.asks()).chain(self.guidance.asks()).collect()
     }
 

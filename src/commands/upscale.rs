@@ -8,6 +8,7 @@ use zoetrope_runtime::plan::Plan;
 
 use super::ask::Ask;
 use super::clip::ClipWriter;
+use super::decoder::DecoderArgs;
 use super::device_run::{Shown, Work, deliver, note_cut};
 use super::given::GivenArgs;
 use super::outputs::Outputs;
@@ -33,6 +34,8 @@ pub struct Upscale {
     model: ModelArgs,
     #[command(flatten)]
     plan: PlanArgs,
+    #[command(flatten)]
+    decoder: DecoderArgs,
     /// Write the enlarged latents into this folder, which holds none yet
     #[arg(long, value_name = "DIR")]
     dump: Option<PathBuf>,
@@ -51,7 +54,7 @@ impl Upscale {
     /// Everything that can be known is checked before the first phase runs.
     pub fn run(self, plans: &[&Plan]) -> Result<(), Failure> {
         let start = Instant::now();
-        let plan = self.plan.plan_for(plans, &[Ask::Upscaling(&self.clip)])?;
+        let plan = self.plan.plan_for(plans, &self.asks())?;
         let encoder = format!("zoetrope {}, plan {}", env!("CARGO_PKG_VERSION"), plan.name);
         let windows = Windows::one(&plan.facts);
         let writer = ClipWriter::new(plan, windows, &[("encoder".to_string(), encoder)])?;
@@ -74,5 +77,10 @@ impl Upscale {
         let work = Work { plan, windows: &windows, request, per_window, writing: None, shown: &shown };
         let made = work.done(&mut Engine::new(vec![(plan, chosen)]), &files, (outputs, writer))?;
         deliver((plan, &self.output, "", start), made, given.kept_sound().as_ref(), &shown)
+    }
+
+    /// What it asks of a plan.
+    fn asks(&self) -> Vec<Ask<'_>> {
+        [Ask::Upscaling(&self.clip)].into_iter().chain(self.decoder.asks()).collect()
     }
 }

@@ -95,6 +95,9 @@ pub const CARDS: [Card; 7] = [
     },
 ];
 
+/// Sizes of memory that cards come with, in GiB, the smallest first.
+pub const SIZES: [u64; 6] = [12, 16, 24, 32, 48, 80];
+
 /// What the name of a card that is not quite one of these has in it: other models, other boards, slices.
 const OTHERS: [&str; 9] = ["MIG", "PCIe", "NVL", "Ti", "SUPER", "Super", "D", "Laptop", "Max-Q"];
 

@@ -1,10 +1,11 @@
 //! From a plan to its figures.
 
 use zoetrope_compiler::plan_hash;
-use zoetrope_runtime::plan::{Item, Launch, Loop, Phase, Plan, Repeat, Segment};
+use zoetrope_runtime::plan::{Footprint, Item, Kept, Launch, Loop, Phase, Plan, Repeat, Segment};
 
-use super::cards::{CARDS, Card};
+use super::cards::{CARDS, Card, SIZES};
 use super::data::{BufferReport, CardReport, LaunchReport, LoopReport, PhaseReport, Report, VERSION};
+use super::data::{Fits, FootprintReport, SizeReport};
 use super::floor;
 use super::live::Live;
 use crate::steps::{Steps, turns, work};
@@ -43,13 +44,34 @@ impl Report {
             model: f.model.to_string(),
             notes: f.notes.iter().map(ToString::to_string).collect(),
             vram_bytes: f.vram,
+            decoder: f.decoder.as_ref().map(ToString::to_string),
             decode_chunk: f.decode_chunk,
             peak_bytes: plan.peak_bytes,
             arena_bytes: plan.arena_bytes,
             reserve_bytes: f.reserve_bytes,
             cards: CARDS.iter().enumerate().map(card).collect(),
+            footprints: f.footprints.iter().map(|footprint| footprint_report(plan, footprint)).collect(),
             phases,
         }
+    }
+}
+
+fn footprint_report(plan: &Plan, footprint: &Footprint) -> FootprintReport {
+    let size = |memory_bytes: u64| {
+        let whole = footprint.peak_bytes + plan.facts.reserve_bytes <= memory_bytes;
+        let fits = match footprint.least_vram <= memory_bytes {
+            _ if whole => Fits::Whole,
+            true => Fits::Streamed,
+            false => Fits::No,
+        };
+        SizeReport { memory_bytes, fits }
+    };
+    FootprintReport {
+        weights: footprint.weights.map_or(plan.facts.dtype.name(), Kept::name).to_string(),
+        chosen: plan.kept().into_iter().eq(footprint.weights),
+        peak_bytes: footprint.peak_bytes,
+        least_memory_bytes: footprint.least_vram,
+        sizes: SIZES.iter().map(|gib| size(gib << 30)).collect(),
     }
 }
 

@@ -34,6 +34,9 @@ pub struct Report {
     /// The memory of a card that the plan was made for, where it has a budget.
     #[serde(default)]
     pub vram_bytes: Option<u64>,
+    /// What makes the clip's frames; `None` where there are none.
+    #[serde(default)]
+    pub decoder: Option<String>,
     /// Latent frames that the video decoder takes together, where not all.
     #[serde(default)]
     pub decode_chunk: Option<u32>,
@@ -41,6 +44,9 @@ pub struct Report {
     pub arena_bytes: u64,
     pub reserve_bytes: u64,
     pub cards: Vec<CardReport>,
+    /// With the weights in everything that they can stay in; empty where nobody asked.
+    #[serde(default)]
+    pub footprints: Vec<FootprintReport>,
     pub phases: Vec<PhaseReport>,
 }
 
@@ -58,6 +64,47 @@ pub struct CardReport {
     pub fits: bool,
     /// The floor of a run without images.
     pub seconds: f64,
+}
+
+/// What the plan would take with its weights in some encoding.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FootprintReport {
+    /// What the weights stay in: the plan's dtype, or an encoding.
+    pub weights: String,
+    /// Whether it is what the plan's own weights are in.
+    pub chosen: bool,
+    pub peak_bytes: u64,
+    /// The smallest memory of a card for which there is a plan.
+    pub least_memory_bytes: u64,
+    pub sizes: Vec<SizeReport>,
+}
+
+/// Cards with so much memory, and a plan on them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SizeReport {
+    pub memory_bytes: u64,
+    pub fits: Fits,
+}
+
+/// How a plan fits on a card.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fits {
+    /// All of it.
+    Whole,
+    /// With weights that are streamed.
+    Streamed,
+    No,
+}
+
+impl Fits {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Fits::Whole => "whole",
+            Fits::Streamed => "streamed",
+            Fits::No => "no",
+        }
+    }
 }
 
 /// A phase of a run.

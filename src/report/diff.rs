@@ -40,6 +40,7 @@ fn write_diff(old: &Report, new: &Report, out: &mut String) -> fmt::Result {
             ("model", r.model.clone()),
             ("made by", r.made_by.clone()),
             ("made for", r.vram_bytes.map_or("any memory".to_string(), gib_text)),
+            ("decoder", r.decoder.clone().unwrap_or_else(|| "none".to_string())),
             ("frames decoded together", chunk),
             ("notes", r.notes.join(" ")),
         ]

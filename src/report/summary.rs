@@ -52,6 +52,7 @@ fn write_summary(r: &Report, out: &mut String) -> std::fmt::Result {
     ];
     let without: String = without.into_iter().filter(|(is, _)| *is).map(|(_, text)| text).collect();
     writeln!(out, "(computed from vendors' figures, weights loaded{without}; nothing was measured)\n")?;
+    write_footprints(r, out)?;
     let streams = r.phases.iter().any(|p| p.streamed_bytes > 0);
     let titles = ["launches", "work", "weights", "tables", "arena"];
     let wide = r.phases.iter().map(|p| p.name.len()).fold(14, usize::max);
@@ -79,4 +80,19 @@ fn write_summary(r: &Report, out: &mut String) -> std::fmt::Result {
         r.peak_bytes,
         bytes_text(r.peak_bytes)
     )
+}
+
+/// The same plan with its weights in everything that they can stay in, and how it fits on cards.
+fn write_footprints(r: &Report, out: &mut String) -> std::fmt::Result {
+    let Some(first) = r.footprints.first() else { return Ok(()) };
+    write!(out, "{:<10} {:>10}  ", "weights in", "peak")?;
+    first.sizes.iter().try_for_each(|size| write!(out, " {:>9}", gib_text(size.memory_bytes)))?;
+    writeln!(out)?;
+    for footprint in &r.footprints {
+        write!(out, "{:<10} {:>10}  ", footprint.weights, bytes_text(footprint.peak_bytes))?;
+        footprint.sizes.iter().try_for_each(|size| write!(out, " {:>9}", size.fits.name()))?;
+        writeln!(out, "{}", if footprint.chosen { "   this plan" } else { "" })?;
+    }
+    let how = "ZOETROPE_WEIGHTS and ZOETROPE_VRAM build the others";
+    writeln!(out, "(whole, or with weights that are streamed; {how}: docs/budgets.md)\n")
 }

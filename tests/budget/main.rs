@@ -5,7 +5,7 @@ mod plans;
 mod pooled;
 
 use zoetrope::adapters::{Adapters, Given, Merge};
-use zoetrope::commands::budgets::table;
+use zoetrope::commands::budgets::{comparison, table};
 use zoetrope::demo::adapters::{DISTILLED, STYLE};
 use zoetrope::demo::demo_in_memory;
 use zoetrope::device::Device;
@@ -16,9 +16,10 @@ use zoetrope::session::{Session, Unwatched};
 use zoetrope::tensors::{Named, Tensor};
 use zoetrope::tokenize::Encoded;
 use zoetrope_compiler::Options;
+use zoetrope_compiler::frontend::{compile_target, footprints};
 use zoetrope_model_spec::lang::Kept;
 use zoetrope_model_spec::target::Target;
-use zoetrope_runtime::plan::Plan;
+use zoetrope_runtime::plan::{Footprint, Plan};
 use zoetrope_test_support::asks_for_long;
 
 use plans::{assert_streams, least, model, resident_and_streamed};
@@ -121,13 +122,45 @@ fn a_transformer_that_is_streamed_has_the_same_velocities_with_adapters() {
 }
 
 #[test]
-fn the_table_of_the_document_is_fresh() {
+fn the_tables_of_the_document_are_fresh() {
     if !asks_for_long("all presets with all budgets") {
         return;
     }
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/budgets.md")).unwrap();
-    let (_, rest) = page.split_once("<!-- zoetropec budgets -->\n").expect("the page has the mark");
-    let (block, _) = rest.split_once("<!-- end -->").expect("the page has the second mark");
-    let table = table().unwrap();
-    assert!(block == table, "zoetropec budgets prints another table than docs/budgets.md shows:\n{table}");
+    for (command, table) in [("zoetropec budgets", table()), ("zoetropec budgets --weights", comparison())] {
+        let (_, rest) = page.split_once(&format!("<!-- {command} -->\n")).expect("the page has the mark");
+        let (block, _) = rest.split_once("<!-- end -->").expect("the page has the second mark");
+        let table = table.unwrap();
+        assert!(block == table, "{command} prints another table than docs/budgets.md shows:\n{table}");
+    }
+}
+
+/// What a plan says of other encodings is what their own plans take, and whether there are some.
+fn footprints_are_those_of_plans(target: &Target) {
+    let compile = |weights, vram| compile_target(&Target { weights, vram, ..target.clone() }, "".as_ref());
+    let footprints = footprints(target, "".as_ref()).unwrap();
+    let stored: Vec<_> = footprints.iter().map(|footprint| footprint.weights).collect();
+    assert_eq!(stored, [None, Some(Kept::Fp8), Some(Kept::Q8_0), Some(Kept::Q4_K)]);
+    for Footprint { weights, peak_bytes, least_vram } in footprints {
+        assert_eq!(compile(weights, None).unwrap().peak_bytes, peak_bytes, "{weights:?}");
+        compile(weights, Some(least_vram)).unwrap();
+        if least_vram > 1 << 30 {
+            assert!(compile(weights, Some(least_vram - (1 << 30))).is_err(), "{weights:?}");
+        }
+    }
+}
+
+#[test]
+fn footprints_of_a_small_plan() {
+    footprints_are_those_of_plans(&Target::preset("res-tiny").unwrap());
+}
+
+#[test]
+fn footprints_of_presets() {
+    if !asks_for_long("presets with weights in every encoding") {
+        return;
+    }
+    for name in ["res-768x512", "res-4k"] {
+        footprints_are_those_of_plans(&Target::preset(name).unwrap());
+    }
 }

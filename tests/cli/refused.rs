@@ -110,6 +110,16 @@ fn what_no_plan_does_is_refused_with_the_build_that_does() {
     let plan = compile_target(&built(&stderr(&output), folder.path()), "".as_ref()).unwrap();
     assert!(plan.name == "res-tiny" && plan.results().contains(&Role::Preview));
 
+    let output = zoetrope(&["generate", "x", "-o", "-", "--decoder", "tiny"]);
+    refused(&output, 2, &["plan res-tiny (distilled) has no tiny decoder", "'decoder = \"tiny\"'"]);
+    let plan = compile_target(&built(&stderr(&output), folder.path()), "".as_ref()).unwrap();
+    assert_eq!(plan.facts.decoder.as_deref(), Some("tiny"));
+
+    let output = zoetrope(&["generate", "x", "-o", "-", "--seconds", "2"]);
+    refused(&output, 2, &["plan res-tiny makes no clip of 2 s", "have  48 frames", "'carried = 9'"]);
+    let plan = compile_target(&built(&stderr(&output), folder.path()), "".as_ref()).unwrap();
+    assert_eq!((plan.facts.frames, plan.facts.carried, plan.facts.fps), (33, 9, 24.0));
+
     let output = zoetrope(&["upscale", clip, "-o", "-"]);
     refused(&output, 2, &["plan res-tiny (distilled) upscales no clip"]);
     let plan = compile_target(&built(&stderr(&output), folder.path()), "".as_ref()).unwrap();

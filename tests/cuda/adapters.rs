@@ -1,6 +1,9 @@
 //! Adapters that are merged while weights go to the card, those that stay and those that are fetched: the bits of files
 //! that hold the merged weights.
 
+use std::fs;
+use std::path::Path;
+
 use zoetrope::adapters::{Adapters, Given, Merge};
 use zoetrope::demo::adapters::{DISTILLED, STYLE};
 use zoetrope::model_files::{ModelFiles, tensors_of};
@@ -19,8 +22,8 @@ const PHASE: &str = "denoise-1";
 /// One step, after which the weights for the next one are fetched.
 const SIGMAS: [f32; 2] = [0.9, 0.6];
 
-/// The checkpoint of `files` as `weights` have it, in bf16.
-fn written(files: &ModelFiles, weights: &dyn Weights) -> ModelFiles {
+/// The checkpoint of `files` as `weights` have it, in bf16, in a file.
+fn written(files: &ModelFiles, weights: &dyn Weights, path: &Path) -> ModelFiles {
     let read = |(name, tensor): (&str, zoetrope_runtime::files::Tensor<'_>)| {
         let mut bytes = vec![0; 2 * tensor.elements()];
         let merged = weights.tensor(Source::Checkpoint, name).unwrap();
@@ -32,8 +35,15 @@ fn written(files: &ModelFiles, weights: &dyn Weights) -> ModelFiles {
         .iter()
         .map(|(name, shape, bytes)| NewTensor { name, dtype: FileDtype::Bf16, shape, bytes })
         .collect();
-    let file = TensorFile::from_bytes("merged", write_tensors(&[], &tensors)).unwrap();
-    ModelFiles::of(vec![file], Vec::new(), Vec::new())
+    fs::write(path, write_tensors(&[], &tensors)).unwrap();
+    ModelFiles::of(vec![TensorFile::open(path).unwrap()], Vec::new(), Vec::new())
+}
+
+/// How many KiB of a mapped file are in this process's memory, as Linux says.
+fn resident(path: &Path) -> Option<u64> {
+    let maps = fs::read_to_string("/proc/self/smaps").ok()?;
+    let (_, map) = maps.split_once(path.to_str()?)?;
+    map.lines().find_map(|line| line.strip_prefix("Rss:"))?.trim().trim_end_matches(" kB").parse().ok()
 }
 
 #[test]
@@ -45,7 +55,7 @@ fn merged_weights_on_the_card_are_those_of_a_merged_file() {
     let folder = tempfile::tempdir().unwrap();
     let given = [(DISTILLED, 1.0), (STYLE, -0.5)].map(|(adapter, strength)| {
         let path = folder.path().join(adapter.file);
-        std::fs::write(&path, adapter.bytes(&tensors_of(plan)).unwrap()).unwrap();
+        fs::write(&path, adapter.bytes(&tensors_of(plan)).unwrap()).unwrap();
         Given { path, strength }
     });
     let adapters = Adapters::open(&given, Merge::Exact).unwrap();
@@ -59,5 +69,12 @@ fn merged_weights_on_the_card_are_those_of_a_merged_file() {
         let outputs = phase.outputs.iter();
         outputs.flat_map(|p| session.output(PHASE, &p.name).unwrap().reals()).map(f32::to_bits).collect()
     };
-    assert!(bits(&merged) == bits(&written(&demo.files, &merged)));
+    let path = folder.path().join("merged.safetensors");
+    let written = written(&demo.files, &merged, &path);
+    assert!(bits(&merged) == bits(&written));
+    // What is on the card does not lie in the host's memory, too.
+    if let Some(resident) = resident(&path) {
+        let all = fs::metadata(&path).unwrap().len() / 1024;
+        assert!(resident < all / 8, "{resident} of {all} KiB");
+    }
 }

@@ -9,6 +9,8 @@ use std::fs;
 use std::process::{Command, Output};
 
 use serde_json::Value;
+use zoetrope::report::{Report, summary};
+use zoetrope_runtime::plan::{Facts, Footprint, Kept, Plan};
 
 fn plan(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_zoetrope")).arg("plan").args(args).output().expect("the binary runs")
@@ -27,6 +29,36 @@ fn number(value: &Value, field: &str) -> u64 {
 
 fn list<'a>(value: &'a Value, field: &str) -> &'a [Value] {
     value[field].as_array().unwrap_or_else(|| panic!("{field} is no list"))
+}
+
+/// What a build would say of a plan of 20 GB in bf16.
+const FOOTPRINTS: [Footprint; 2] = [
+    Footprint { weights: None, peak_bytes: 20_000_000_000, least_vram: 16 << 30 },
+    Footprint { weights: Some(Kept::Q4_K), peak_bytes: 11_000_000_000, least_vram: 10 << 30 },
+];
+
+/// 12 GiB are 12.88 GB, of which 1.88 GB are the driver's.
+#[test]
+fn encodings_stand_side_by_side() {
+    let plan = zoetrope_generated::PLANS[0];
+    assert!(!summary(&Report::of(plan)).contains("weights in"));
+    let facts = Facts { footprints: (&FOOTPRINTS).into(), ..plan.facts.clone() };
+    let report = Report::of(&Plan { facts, ..plan.clone() });
+    let text = summary(&report);
+    let table: Vec<_> = text.lines().skip_while(|line| !line.starts_with("weights in")).collect();
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(words(table[1]), "bf16 20.00 GB no streamed whole whole whole whole this plan");
+    assert_eq!(words(table[2]), "q4_k 11.00 GB whole whole whole whole whole whole");
+    let json = serde_json::to_value(&report).unwrap();
+    let [first, second] = list(&json, "footprints") else { panic!("{json}") };
+    assert_eq!((&first["weights"], &first["chosen"]), (&"bf16".into(), &true.into()));
+    assert_eq!(
+        (number(first, "peak_bytes"), number(second, "least_memory_bytes")),
+        (20_000_000_000, 10 << 30)
+    );
+    let sizes: Vec<_> =
+        list(first, "sizes").iter().map(|s| (number(s, "memory_bytes") >> 30, &s["fits"])).collect();
+    assert_eq!(sizes[..3], [(12, &"no".into()), (16, &"streamed".into()), (24, &"whole".into())]);
 }
 
 #[test]

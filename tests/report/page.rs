@@ -73,6 +73,7 @@ fn the_page_shows_answers_and_filters() {
     assert!(own, "the page names something outside of itself");
 
     let Some(mut browser) = open(&path) else { return };
+    assert_eq!(browser.ask("$('footprints').hidden"), "true");
     let phases = &zoetrope_generated::PLANS[0].phases;
     for phase in 0..phases.len() {
         browser.ask(&format!("setPhase({phase})"));
@@ -129,7 +130,8 @@ fn long(plan: &Plan, launches: u32) -> Plan {
 
 #[test]
 fn ten_thousand_launches_stay_usable() {
-    let plan = long(zoetrope_generated::PLANS[0], 10_000);
+    let mut plan = long(zoetrope_generated::PLANS[0], 10_000);
+    plan.facts.footprints = (&super::FOOTPRINTS).into();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("long.html");
     let began = Instant::now();
@@ -141,6 +143,8 @@ fn ten_thousand_launches_stay_usable() {
     let rows: usize = browser.ask("phase().rows.length").parse().unwrap();
     println!("opened with {rows} launches in {:.2?}", began.elapsed());
     assert!(rows > 9_000);
+    let shown = browser.ask("$('footprints').innerText");
+    assert!(shown.contains("q4_k") && shown.contains("streamed") && shown.contains("12.0 GiB"), "{shown}");
     let mut times = Vec::new();
     for expression in ["(drawMemory(), drawBars())", "($('search').value = 'attn1', $('search').oninput())"] {
         let timed = format!(

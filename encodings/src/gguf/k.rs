@@ -1,144 +1,91 @@
 //! Blocks of 256 whose scales are codes themselves.
 
-use super::{half, part};
-
-/// Elements that share a scale in Q2_K, Q3_K and Q6_K.
-const RUN: usize = 16;
+use super::half;
+use super::parts::Parts;
 
 /// 16 bytes of scales and minima, 64 bytes of codes, d, the minima's d.
 #[inline(always)]
-pub fn q2(block: &[u8; 84], out: &mut [f32; 256]) {
+pub fn q2(block: &[u8; 84], parts: &mut Parts<'_, 256, 16>) {
     let (d, d_least) = (half(block, 80), half(block, 82));
-    quarters(out, Two { block, d, d_least });
-}
-
-struct Two<'a> {
-    block: &'a [u8; 84],
-    d: f32,
-    d_least: f32,
-}
-
-impl Quarters for Two<'_> {
-    #[inline(always)]
-    fn run<const J: usize>(&self, n: usize, half: usize, out: &mut [f32; RUN]) {
-        let scale = self.block[8 * n + 2 * J + half];
-        let (scale, least) = (self.d * f32::from(scale & 15), self.d_least * f32::from(scale >> 4));
-        let codes = part::<RUN>(self.block, 16 + 32 * n + RUN * half);
-        for (out, byte) in out.iter_mut().zip(codes) {
-            *out = scale * f32::from(byte >> (2 * J) & 3) - least;
-        }
+    for (run, scale) in block[..16].iter().enumerate() {
+        parts.scales[run] = d * f32::from(scale & 15);
+        parts.minima[run] = d_least * f32::from(scale >> 4);
+    }
+    for quarter in 0..8 {
+        let (n, j) = (quarter / 4, quarter % 4);
+        parts.codes(32 * quarter, &block[16 + 32 * n..][..32], 2 * j, 3);
     }
 }
 
 /// 32 bytes of upper bits, 64 bytes of codes, 12 bytes of scales, d.
 #[inline(always)]
-pub fn q3(block: &[u8; 110], out: &mut [f32; 256]) {
-    quarters(out, Three { block, d: half(block, 108) });
-}
-
-struct Three<'a> {
-    block: &'a [u8; 110],
-    d: f32,
-}
-
-impl Quarters for Three<'_> {
-    #[inline(always)]
-    fn run<const J: usize>(&self, n: usize, half: usize, out: &mut [f32; RUN]) {
-        let (run, scales) = (8 * n + 2 * J + half, part::<12>(self.block, 96));
-        let low = scales[run % 8] >> (4 * n) & 15;
+pub fn q3(block: &[u8; 110], parts: &mut Parts<'_, 256, 16>) {
+    let (d, scales) = (half(block, 108), &block[96..108]);
+    for run in 0..16 {
+        let low = scales[run % 8] >> (4 * (run / 8)) & 15;
         let high = scales[8 + run % 4] >> (2 * (run / 4)) & 3;
-        let scale = self.d * f32::from((low | high << 4) as i8 - 32);
-        let codes = part::<RUN>(self.block, 32 + 32 * n + RUN * half);
-        let uppers = part::<RUN>(self.block, RUN * half);
-        for ((out, byte), upper) in out.iter_mut().zip(codes).zip(uppers) {
-            let code = byte >> (2 * J) & 3 | (upper >> (4 * n) >> J & 1) << 2;
-            *out = scale * f32::from(code as i8 - 4);
-        }
+        parts.scales[run] = d * f32::from((low | high << 4) as i8 - 32);
+    }
+    for quarter in 0..8 {
+        let (n, j) = (quarter / 4, quarter % 4);
+        let sources = [&block[32 + 32 * n..][..32], &block[..32]];
+        parts.codes_with(32 * quarter, sources, [2 * j, quarter], [3, 1], 2);
     }
 }
 
 /// d, the minima's d, 12 bytes of scales and minima, 128 bytes of codes.
 #[inline(always)]
-pub fn q4(block: &[u8; 144], out: &mut [f32; 256]) {
-    let (d, d_least) = (half(block, 0), half(block, 2));
-    for (b, out) in out.as_chunks_mut::<32>().0.iter_mut().enumerate() {
-        let (scale, least) = scale_and_least(part(block, 4), b);
-        let (scale, least) = (d * f32::from(scale), d_least * f32::from(least));
-        let (codes, shift) = four(&block[16..], b);
-        for (out, byte) in out.iter_mut().zip(codes) {
-            *out = scale * f32::from(byte >> shift & 15) - least;
-        }
+pub fn q4(block: &[u8; 144], parts: &mut Parts<'_, 256, 8>) {
+    scales_and_minima(block, parts);
+    for b in 0..8 {
+        parts.codes(32 * b, four(&block[16..], b), 4 * (b % 2), 15);
     }
 }
 
 /// As [`q4`], with 32 bytes of upper bits before the codes.
 #[inline(always)]
-pub fn q5(block: &[u8; 176], out: &mut [f32; 256]) {
-    let (d, d_least) = (half(block, 0), half(block, 2));
-    for (b, out) in out.as_chunks_mut::<32>().0.iter_mut().enumerate() {
-        let (scale, least) = scale_and_least(part(block, 4), b);
-        let (scale, least) = (d * f32::from(scale), d_least * f32::from(least));
-        let ((codes, shift), uppers) = (four(&block[48..], b), part::<32>(block, 16));
-        for ((out, byte), upper) in out.iter_mut().zip(codes).zip(uppers) {
-            let code = byte >> shift & 15 | (upper >> b & 1) << 4;
-            *out = scale * f32::from(code) - least;
-        }
+pub fn q5(block: &[u8; 176], parts: &mut Parts<'_, 256, 8>) {
+    scales_and_minima(block, parts);
+    for b in 0..8 {
+        let sources = [four(&block[48..], b), &block[16..48]];
+        parts.codes_with(32 * b, sources, [4 * (b % 2), b], [15, 1], 4);
     }
 }
 
 /// 128 bytes of lower halves, 64 bytes of upper bits, 16 int8 scales, d.
 #[inline(always)]
-pub fn q6(block: &[u8; 210], out: &mut [f32; 256]) {
-    quarters(out, Six { block, d: half(block, 208) });
-}
-
-struct Six<'a> {
-    block: &'a [u8; 210],
-    d: f32,
-}
-
-impl Quarters for Six<'_> {
-    #[inline(always)]
-    fn run<const J: usize>(&self, n: usize, half: usize, out: &mut [f32; RUN]) {
-        let scale = self.d * f32::from(self.block[192 + 8 * n + 2 * J + half] as i8);
-        let lows = part::<RUN>(self.block, 64 * n + 32 * (J % 2) + RUN * half);
-        let highs = part::<RUN>(self.block, 128 + 32 * n + RUN * half);
-        for ((out, low), high) in out.iter_mut().zip(lows).zip(highs) {
-            let code = low >> (4 * (J / 2)) & 15 | (high >> (2 * J) & 3) << 4;
-            *out = scale * f32::from(code as i8 - 32);
-        }
+pub fn q6(block: &[u8; 210], parts: &mut Parts<'_, 256, 16>) {
+    let d = half(block, 208);
+    for (run, scale) in block[192..208].iter().enumerate() {
+        parts.scales[run] = d * f32::from(*scale as i8);
+    }
+    for quarter in 0..8 {
+        let (n, j) = (quarter / 4, quarter % 4);
+        let sources = [&block[64 * n + 32 * (j % 2)..][..32], &block[128 + 32 * n..][..32]];
+        parts.codes_with(32 * quarter, sources, [4 * (j / 2), 2 * j], [15, 3], 4);
     }
 }
 
-/// Makes a block whose halves hold four times 32 codes in the same bytes: number J of these four, so that the compiler knows
-/// by how many bits it shifts.
-trait Quarters {
-    /// Half (0 or 1) of the 32 codes of quarter J of half `n` of the block.
-    fn run<const J: usize>(&self, n: usize, half: usize, out: &mut [f32; RUN]);
+/// The bytes with the four bits of a sub-block: two sub-blocks in each 32 bytes.
+#[inline(always)]
+fn four(bytes: &[u8], b: usize) -> &[u8] {
+    &bytes[32 * (b / 2)..][..32]
 }
 
+/// Those of Q4_K and Q5_K, which begin with them.
 #[inline(always)]
-fn quarters(out: &mut [f32; 256], make: impl Quarters) {
-    for (i, run) in out.as_chunks_mut::<RUN>().0.iter_mut().enumerate() {
-        let (n, half) = (i / 8, i % 2);
-        match i / 2 % 4 {
-            0 => make.run::<0>(n, half, run),
-            1 => make.run::<1>(n, half, run),
-            2 => make.run::<2>(n, half, run),
-            _ => make.run::<3>(n, half, run),
-        }
+fn scales_and_minima(block: &[u8], parts: &mut Parts<'_, 256, 8>) {
+    let (d, d_least, codes) = (half(block, 0), half(block, 2), &block[4..16]);
+    for b in 0..8 {
+        let (scale, least) = scale_and_least(codes, b);
+        parts.scales[b] = d * f32::from(scale);
+        parts.minima[b] = d_least * f32::from(least);
     }
-}
-
-/// The bytes with the four bits of a sub-block, and where these stand: two sub-blocks in each 32 bytes.
-#[inline(always)]
-fn four(bytes: &[u8], b: usize) -> (&[u8; 32], usize) {
-    (part(bytes, 32 * (b / 2)), 4 * (b % 2))
 }
 
 /// The 6-bit scale and minimum of sub-block `b` of 8.
 #[inline(always)]
-fn scale_and_least(bytes: &[u8; 12], b: usize) -> (u8, u8) {
+fn scale_and_least(bytes: &[u8], b: usize) -> (u8, u8) {
     match b {
         0..4 => (bytes[b] & 63, bytes[b + 4] & 63),
         _ => (bytes[b + 4] & 15 | bytes[b - 4] >> 6 << 4, bytes[b + 4] >> 4 | bytes[b] >> 6 << 4),

@@ -14,6 +14,7 @@
 mod round;
 
 use half::f16;
+use multiversion::multiversion;
 
 use crate::number::TOP_E4M3;
 use crate::{Blocks, Code, Encoding, GgufBlock, Matrix, Number};
@@ -178,21 +179,7 @@ impl Kept {
     pub fn encode(self, values: &[f32], row: &mut [u8]) {
         let columns = values.len();
         assert_eq!(self.row_bytes(columns), Some(row.len()), "a row of {columns} columns in {}", self.name());
-        match self {
-            Kept::Fp8 => {
-                let mut codes = vec![0; columns];
-                let scale = round::fp8(values, &mut codes);
-                fp8(row, &codes, scale);
-            }
-            Kept::Q8_0 => {
-                let blocks: Vec<_> = values.as_chunks::<Q8>().0.iter().map(round::q8_0).collect();
-                q8_0(row, columns, blocks.iter());
-            }
-            Kept::Q4_K => {
-                let blocks = values.as_chunks::<Q4>().0.iter().zip(row.as_chunks_mut::<Q4_BYTES>().0);
-                blocks.for_each(|(values, block)| *block = round::q4_k(values));
-            }
-        }
+        encode(self, values, row);
     }
 
     /// Whether all values of a row of so many columns are finite.
@@ -203,7 +190,7 @@ impl Kept {
                 let (codes, scale) = row.split_at(columns);
                 let scale = f32::from_le_bytes([scale[0], scale[1], scale[2], scale[3]]);
                 // A code times a scale may overflow where the scale is near the largest number.
-                codes.iter().all(|code| code & 0x7f != 0x7f) && (scale * TOP_E4M3).is_finite()
+                !has_nan(codes) && (scale * TOP_E4M3).is_finite()
             }
             Kept::Q8_0 => row[columns..].as_chunks::<HALF>().0.iter().all(half),
             Kept::Q4_K => {
@@ -212,6 +199,44 @@ impl Kept {
             }
         }
     }
+}
+
+/// Numbers as a row. What this calls is inlined, so that it has the instructions of the machine.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx512dq+avx2", "x86_64+avx2"))]
+fn encode(kept: Kept, values: &[f32], row: &mut [u8]) {
+    match kept {
+        Kept::Fp8 => {
+            let (codes, behind) = row.split_at_mut(values.len());
+            behind.fill(0);
+            behind[..size_of::<f32>()].copy_from_slice(&round::fp8(values, codes).to_le_bytes());
+        }
+        Kept::Q8_0 => {
+            let (codes, scales) = row.split_at_mut(values.len());
+            scales.fill(0);
+            let places = codes.as_chunks_mut().0.iter_mut().zip(scales.as_chunks_mut().0);
+            for (values, (codes, scale)) in values.as_chunks().0.iter().zip(places) {
+                apart(&round::q8_0(values), codes, scale);
+            }
+        }
+        Kept::Q4_K => {
+            for (values, block) in values.as_chunks().0.iter().zip(row.as_chunks_mut().0) {
+                *block = round::q4_k(values);
+            }
+        }
+    }
+}
+
+/// Whether one of E4M3 codes stands for no number.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx512dq+avx2", "x86_64+avx2"))]
+fn has_nan(codes: &[u8]) -> bool {
+    codes.iter().fold(0, |any, code| any | u8::from(code & 0x7f == 0x7f)) != 0
+}
+
+/// A block of Q8_0 as a row has it: its codes among codes, its scale among scales.
+#[inline(always)]
+fn apart(block: &[u8; Q8_BYTES], codes: &mut [u8; Q8], scale: &mut [u8; HALF]) {
+    scale.copy_from_slice(&block[..HALF]);
+    codes.copy_from_slice(&block[HALF..]);
 }
 
 /// A row of fp8.
@@ -227,10 +252,7 @@ fn q8_0<'b>(row: &mut [u8], columns: usize, blocks: impl Iterator<Item = &'b [u8
     let (codes, scales) = row.split_at_mut(columns);
     scales.fill(0);
     let places = codes.as_chunks_mut::<Q8>().0.iter_mut().zip(scales.as_chunks_mut::<HALF>().0);
-    for (block, (codes, scale)) in blocks.zip(places) {
-        scale.copy_from_slice(&block[..HALF]);
-        codes.copy_from_slice(&block[HALF..]);
-    }
+    blocks.zip(places).for_each(|(block, (codes, scale))| apart(block, codes, scale));
 }
 
 impl std::fmt::Display for Kept {

@@ -7,18 +7,14 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use rayon::prelude::*;
-
 use super::driver::{Event, Pinned, Stream};
-use crate::constants::{Weights, fail, file_dtype, find};
+use crate::constants::{Weights, fail, file_dtype, find, give_back};
 use crate::error::Result;
 use crate::plan::{Constant, Layout, Origin, Phase, Plan, Source, Text};
 
 /// Bytes of a pinned buffer: long enough for the copy engine to be at full speed, short enough to begin early.
 const PINNED_BYTES: usize = 16 << 20;
 const PINNED_BUFFERS: usize = 4;
-/// What one thread fills at a time.
-const SHARE_BYTES: usize = 1 << 20;
 /// Constants in a buffer are as far apart as alignment wants.
 const ALIGN: usize = 256;
 
@@ -155,6 +151,9 @@ impl<'a> Loader<'a> {
                 }
                 let issued = from + self.piece(constant, place, from)?;
                 if issued == self.plan.constants[constant as usize].bytes() as usize {
+                    if let Stock::Files(files) = &self.stock {
+                        give_back(*files, &self.plan.constants[constant as usize]);
+                    }
                     self.resident[constant as usize] = Some(place);
                     self.at = (index + 1, 0);
                 } else {
@@ -234,22 +233,12 @@ impl<'a> Loader<'a> {
         let (dtype, size) = (file_dtype(constant.dtype), constant.dtype.bytes() as usize);
         let first = (from - begin) / size;
         let out = self.ring[self.current].memory.bytes_mut(self.used, bytes);
-        if let Layout::Encoded { kept, .. } = constant.layout() {
-            tensor.read_kept(kept, first / row, out).map_err(|e| fail(constant, e.to_string()))?;
-            return Ok(bytes);
-        }
-        // What is computed is shared out by those who compute it.
-        let share = if tensor.computed.is_some() { bytes } else { (SHARE_BYTES / whole).max(1) * whole };
-        let shares = out.par_chunks_mut(share).enumerate();
-        shares
-            .try_for_each(|(i, out)| {
-                let at = first + i * share / size;
-                match constant.layout() {
-                    Layout::ChannelsLast => tensor.read_channels_last(dtype, at * size / row, out),
-                    _ => tensor.read_range(dtype, at, out),
-                }
-            })
-            .map_err(|e| fail(constant, e.to_string()))?;
+        let read = match constant.layout() {
+            Layout::Plain => tensor.read_range(dtype, first, out),
+            Layout::ChannelsLast => tensor.read_channels_last(dtype, first * size / row, out),
+            Layout::Encoded { kept, .. } => tensor.read_kept(kept, first / row, out),
+        };
+        read.map_err(|e| fail(constant, e.to_string()))?;
         Ok(bytes)
     }
 

@@ -3,10 +3,10 @@
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use multiversion::multiversion;
-use rayon::prelude::*;
 use zoetrope_encodings::{Encoding, Matrix, Number};
 
 use super::header::shown;
+use super::pieces::in_pieces;
 use super::{FileDtype, FileError, Tensor};
 
 impl<'a> Tensor<'a> {
@@ -65,15 +65,19 @@ impl<'a> Tensor<'a> {
         let bytes = if same { Some(out.len()) } else { stored(out.len() / (dtype.bits() / 8).max(1)) };
         let range = from.zip(bytes).and_then(|(from, bytes)| self.bytes.get(from..from.checked_add(bytes)?));
         let range = range.ok_or_else(|| self.place_error(dtype, self.bytes.len(), out.len()))?;
-        match (self.dtype, dtype) {
-            _ if same => copy(range, out),
-            // What is read as another type is a real number.
-            (from, to) if range.len() / (from.bits() / 8) == out.len() / (to.bits() / 8) => {
-                convert(from, range, to, out);
-            }
-            _ => return Err(self.place_error(dtype, range.len(), out.len())),
+        // What is read as another type is a real number.
+        let [stored, wanted] = [self.dtype, dtype].map(|dtype| if same { 1 } else { dtype.bits() / 8 });
+        if range.len() / stored != out.len() / wanted {
+            return Err(self.place_error(dtype, range.len(), out.len()));
         }
-        Ok(())
+        in_pieces(out, wanted, |at, out| {
+            let from = &range[at / wanted * stored..][..out.len() / wanted * stored];
+            match same {
+                true => out.copy_from_slice(from),
+                false => convert(self.dtype, from, dtype, out),
+            }
+            Ok(())
+        })
     }
 
     pub(super) fn place_error(&self, dtype: FileDtype, wanted: usize, given: usize) -> FileError {
@@ -83,35 +87,16 @@ impl<'a> Tensor<'a> {
 
 /// Elements that are converted through f32 at a time: they stay in a core's first cache.
 pub(super) const PIECE: usize = 2048;
-/// Elements that a thread converts at a time. Fewer are converted by the thread that asks.
-pub(super) const SHARE: usize = 1 << 16;
 
-/// Real numbers of one type as those of another, on all cores.
+/// Real numbers of one type as those of another.
 fn convert(from: FileDtype, bytes: &[u8], to: FileDtype, out: &mut [u8]) {
     let [from_size, to_size] = [from, to].map(|dtype| dtype.bits() / 8);
-    let share = |(bytes, out): (&[u8], &mut [u8])| {
-        let mut values = [0f32; PIECE];
-        for (bytes, out) in bytes.chunks(PIECE * from_size).zip(out.chunks_mut(PIECE * to_size)) {
-            let values = &mut values[..bytes.len() / from_size];
-            load(from, bytes, values);
-            store(to, values, out);
-        }
-    };
-    if out.len() <= SHARE * to_size {
-        return share((bytes, out));
+    let mut values = [0f32; PIECE];
+    for (bytes, out) in bytes.chunks(PIECE * from_size).zip(out.chunks_mut(PIECE * to_size)) {
+        let values = &mut values[..bytes.len() / from_size];
+        load(from, bytes, values);
+        store(to, values, out);
     }
-    bytes.par_chunks(SHARE * from_size).zip(out.par_chunks_mut(SHARE * to_size)).for_each(share);
-}
-
-/// The bytes themselves, on all cores.
-fn copy(bytes: &[u8], out: &mut [u8]) {
-    const BYTES: usize = 1 << 20;
-    if out.len() <= BYTES {
-        return out.copy_from_slice(bytes);
-    }
-    out.par_chunks_mut(BYTES)
-        .zip(bytes.par_chunks(BYTES))
-        .for_each(|(out, bytes)| out.copy_from_slice(bytes));
 }
 
 /// Real numbers as f32, exactly. Those of any other type are none.
@@ -150,13 +135,29 @@ pub(super) fn store(dtype: FileDtype, values: &[f32], out: &mut [u8]) {
     }
 }
 
+/// As [`store`], as bf16, of finite values; whether they all are. What it writes of others means nothing.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx512dq+avx2", "x86_64+avx2"))]
+pub(super) fn store_finite(values: &[f32], out: &mut [u8]) -> bool {
+    let mut most = 0;
+    for (bytes, value) in out.as_chunks_mut::<2>().0.iter_mut().zip(values) {
+        most = most.max(value.to_bits() & 0x7fff_ffff);
+        *bytes = nearest(value.to_bits()).to_le_bytes();
+    }
+    most < f32::INFINITY.to_bits()
+}
+
 /// The bits of the nearest bf16, without a branch.
 #[inline(always)]
 fn rounded(value: f32) -> u16 {
     let bits = value.to_bits();
-    let nearest = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
-    let quiet = bits >> 16 | 0x40;
-    (if bits & 0x7fff_ffff > 0x7f80_0000 { quiet } else { nearest }) as u16
+    let quiet = (bits >> 16) as u16 | 0x40;
+    if bits & 0x7fff_ffff > 0x7f80_0000 { quiet } else { nearest(bits) }
+}
+
+/// The same of a number, by its bits.
+#[inline(always)]
+fn nearest(bits: u32) -> u16 {
+    (bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16) as u16
 }
 
 /// Whether all of them are finite.

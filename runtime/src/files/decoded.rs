@@ -5,8 +5,9 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use zoetrope_encodings::{Encoding, Matrix};
 
-use super::convert::{PIECE, SHARE, finite, store};
+use super::convert::{PIECE, finite, store, store_finite};
 use super::header::shown;
+use super::pieces::in_pieces;
 use super::{Computed, FileDtype, FileError, TensorFile};
 
 /// What stands beside the codes of a tensor, and what becomes of its values.
@@ -86,7 +87,7 @@ impl Decoded {
     }
 
     /// Elements from `first` on, rounded to `dtype`.
-    fn share(
+    fn piece(
         &self,
         matrix: &Matrix<'_>,
         dtype: FileDtype,
@@ -102,14 +103,22 @@ impl Decoded {
             let (there, beyond) = values.split_at_mut(stored.saturating_sub(at).min(values.len()));
             matrix.decode(at.min(stored), there);
             beyond.fill(0.0);
-            if !finite(there)
-                && let Some(element) = there.iter().position(|value| !value.is_finite())
-            {
+            let plain = self.beside.column_factors.is_none() && self.beside.add == 0.0;
+            let whole = plain && dtype == FileDtype::Bf16 && beyond.is_empty();
+            let good = if whole { store_finite(there, out) } else { finite(there) };
+            if !good && let Some(element) = there.iter().position(|value| !value.is_finite()) {
                 return Err(self.error(at + element, there[element]));
             }
+            if whole {
+                continue;
+            }
             if let Some(factors) = &self.beside.column_factors {
-                let factors = factors.iter().cycle().skip(at % columns);
-                there.iter_mut().zip(factors).for_each(|(value, factor)| *value *= factor);
+                let (mut column, mut left) = (at % columns, &mut there[..]);
+                while !left.is_empty() {
+                    let (row, behind) = left.split_at_mut((columns - column).min(left.len()));
+                    row.iter_mut().zip(&factors[column..]).for_each(|(value, factor)| *value *= factor);
+                    (column, left) = (0, behind);
+                }
             }
             if self.beside.add != 0.0 {
                 there.iter_mut().for_each(|value| *value += self.beside.add);
@@ -123,6 +132,7 @@ impl Decoded {
     pub fn not_finite(&self) -> [u64; 2] {
         let Some(matrix) = self.matrix() else { return [0; 2] };
         let all = self.stored[0] * self.stored[1];
+        const SHARE: usize = 1 << 16;
         let starts = (0..all.div_ceil(SHARE)).into_par_iter().map(|share| share * SHARE);
         let counts = starts.map(|first| {
             let mut values = [0f32; PIECE];
@@ -166,12 +176,8 @@ impl Computed for Decoded {
                 wanted: dtype,
             });
         };
-        let bytes = SHARE * (dtype.bits() / 8);
-        if out.len() <= bytes {
-            return self.share(&matrix, dtype, first, out);
-        }
-        let shares = out.par_chunks_mut(bytes).enumerate();
-        shares.try_for_each(|(i, out)| self.share(&matrix, dtype, first + i * SHARE, out))
+        let size = dtype.bits() / 8;
+        in_pieces(out, size, |at, out| self.piece(&matrix, dtype, first + at / size, out))
     }
 }
 

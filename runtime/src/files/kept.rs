@@ -1,13 +1,11 @@
 //! Tensors as rows that stay encoded.
 
-use rayon::prelude::*;
 use zoetrope_encodings::Kept;
 
+use super::convert::finite;
 use super::header::shown;
+use super::pieces::in_pieces;
 use super::{FileDtype, FileError, Tensor};
-
-/// Numbers that a thread encodes at a time.
-const SHARE: usize = 1 << 17;
 
 impl Tensor<'_> {
     /// Writes rows of a matrix, from row `first` on, as they are kept, on all cores. What is stored so is copied; all else
@@ -26,13 +24,10 @@ impl Tensor<'_> {
             let wanted = row.unwrap_or(0).saturating_mul(rows_here);
             return Err(self.place_error(FileDtype::U8, wanted, out.len()));
         };
-        let share = (SHARE / columns).max(1);
-        out.par_chunks_mut(share * row)
-            .enumerate()
-            .try_for_each(|(i, out)| self.share_of_rows(kept, columns, first + i * share, out))
+        in_pieces(out, row, |at, out| self.piece_of_rows(kept, columns, first + at / row, out))
     }
 
-    fn share_of_rows(
+    fn piece_of_rows(
         &self,
         kept: Kept,
         columns: usize,
@@ -48,16 +43,17 @@ impl Tensor<'_> {
             }
         }
         if !taken {
-            let mut bytes = vec![0; out.len() / row * columns * size_of::<f32>()];
-            self.read_range(FileDtype::F32, first * columns, &mut bytes)?;
-            let values: Vec<f32> =
-                bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-            for (values, row) in values.chunks_exact(columns).zip(out.chunks_exact_mut(row)) {
-                kept.encode(values, row);
-            }
-            // Encoding makes a large code of what is no number.
-            if let Some(element) = values.iter().position(|value| !value.is_finite()) {
-                return Err(self.not_finite(first * columns + element, values[element], kept));
+            let mut values = vec![0f32; columns];
+            for (i, row) in out.chunks_exact_mut(row).enumerate() {
+                let at = (first + i) * columns;
+                self.read_range(FileDtype::F32, at, bytemuck::cast_slice_mut(&mut values))?;
+                // Encoding makes a large code of what is no number.
+                if !finite(&values)
+                    && let Some(element) = values.iter().position(|value| !value.is_finite())
+                {
+                    return Err(self.not_finite(at + element, values[element], kept));
+                }
+                kept.encode(&values, row);
             }
         }
         let odd = out.chunks_exact(row).position(|row| !kept.is_finite(row, columns));

@@ -15,6 +15,7 @@ mod gguf;
 mod header;
 mod instead;
 mod kept;
+mod pieces;
 mod quantised;
 mod tensor_file;
 mod tensor_set;

@@ -185,6 +185,12 @@ function tables() {
   fill($('cards'), [['card'], n('memory'), ['fits'], n('a run takes at least')],
     report.cards.map(c => [[c.name], n(gibText(c.memory_bytes)), [c.fits ? 'yes' : 'no'], n(timeText(c.seconds))]),
     chosen('card', view.card, setCard));
+  const [first] = report.footprints;
+  $('footprints').hidden = !first;
+  if (!first) return;
+  fill($('footprints'), [['weights in'], n('peak'), ...first.sizes.map(s => [gibText(s.memory_bytes)])],
+    report.footprints.map(f => [[f.weights], n(bytesText(f.peak_bytes)), ...f.sizes.map(s => [s.fits])]),
+    (made, i) => made.classList.toggle('chosen', report.footprints[i].chosen));
 }
 
 function lists() {

@@ -1,5 +1,7 @@
 //! Every encoding against values that other programs computed (tests/fixtures/encodings).
 
+mod formulas;
+
 use safetensors::SafeTensors;
 use zoetrope_encodings::{Blocks, Code, Encoding, GgufBlock, Kept, Matrix, Number, ROW_ALIGN};
 use zoetrope_encodings::{e2m1, e4m3, e5m2, e8m0, rotate, tile_place, tiled};
@@ -316,6 +318,20 @@ fn fp8_rounds_to_the_nearest_code() {
         assert_eq!(code_of(middle.next_down()), code);
         assert_eq!(code_of(middle), code + (code & 1));
         assert_eq!(code_of(middle.next_up()), code + 1);
+    }
+}
+
+#[test]
+fn q8_0_rounds_halves_away_from_zero() {
+    for eighths in -1012i16..=1012 {
+        let value = f32::from(eighths) / 8.0;
+        for value in [value.next_down(), value, value.next_up()] {
+            // The largest number makes the scale 1.
+            let (mut values, mut row) = ([0.0; 32], vec![0; Kept::Q8_0.row_bytes(32).unwrap()]);
+            (values[0], values[1]) = (127.0, value);
+            Kept::Q8_0.encode(&values, &mut row);
+            assert_eq!(f32::from(row[1] as i8), value.round(), "{value}");
+        }
     }
 }
 
