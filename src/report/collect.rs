@@ -1,10 +1,12 @@
 //! From a plan to its figures.
 
 use zoetrope_compiler::plan_hash;
-use zoetrope_runtime::plan::{Item, Launch, Loop, Phase, Plan, Repeat, Segment};
+use zoetrope_runtime::plan::{Item, Launch, Loop, Phase, Plan, Repeat, Segment, Suite};
 
 use super::cards::{CARDS, Card};
-use super::data::{BufferReport, CardReport, LaunchReport, LoopReport, PhaseReport, Report, VERSION};
+use super::data::{
+    BufferReport, CardReport, LaunchReport, LoopReport, PhaseReport, Report, TogetherReport, VERSION,
+};
 use super::floor;
 use super::live::Live;
 use crate::steps::{Steps, turns, work};
@@ -49,7 +51,24 @@ impl Report {
             reserve_bytes: f.reserve_bytes,
             cards: CARDS.iter().enumerate().map(card).collect(),
             phases,
+            together: None,
         }
+    }
+
+    /// The same with what `plan` and the others of its suite take together.
+    pub fn in_suite(self, suite: &Suite, plan: &Plan, plans: &[&Plan]) -> Report {
+        let together = suite.position(plan).map(|at| {
+            let (weight_bytes, shared_weight_bytes) = suite.weight_bytes(plans);
+            TogetherReport {
+                plans: suite.members.iter().map(|member| member.plan.to_string()).collect(),
+                vram_bytes: suite.vram,
+                peak_bytes: suite.peak_bytes,
+                weight_bytes,
+                shared_weight_bytes,
+                brought_bytes: (0..suite.members.len()).map(|from| suite.brought_bytes(from, at)).collect(),
+            }
+        });
+        Report { together, ..self }
     }
 }
 

@@ -17,7 +17,8 @@ mod words;
 
 pub use cards::{CARDS, Card};
 pub use data::{
-    BufferReport, CardReport, LaunchReport, LoopReport, PhaseReport, ReadError, Report, VERSION, read,
+    BufferReport, CardReport, LaunchReport, LoopReport, PhaseReport, ReadError, Report, TogetherReport,
+    VERSION, read,
 };
 pub use diff::diff;
 pub use graph::graph;
