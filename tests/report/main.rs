@@ -256,9 +256,9 @@ fn plans_of_one_model_say_what_they_take_together() {
         "{brought:?} of {all}"
     );
     let text = summary(&report);
-    let said = format!("of which {} are shared", bytes_text(sum(2)));
+    let shared = format!("of which {} are shared", bytes_text(sum(2)));
     assert!(
-        text.contains("together: ") && text.contains(&said) && text.contains("wide brings at most"),
+        text.contains("together: ") && text.contains(&shared) && text.contains("wide brings at most"),
         "{text}"
     );
     let alone = said(&["--json"]);
