@@ -277,18 +277,19 @@ impl Eval {
         self.references.check(&plan)?;
         let in_time = self.given.hears_reference(&plan, self.references.first());
         let references = self.references.open(&plan, in_time)?;
-        let sources = self.given.open(&plan, self.references.first())?;
+        let windows = Windows::one(&plan.facts);
+        let sources = self.given.open(&plan, &windows, self.references.first())?;
         let mut prompts = Vec::new();
         if hears(&plan, 0) {
             let tokenizer = files.tokenizer()?;
             prompts.push(self.encoded(tokenizer)?);
             prompts.extend(self.guidance.negative(&plan, tokenizer)?);
         }
-        let images = self.images.open(&plan, &Windows::one(&plan.facts))?;
+        let images = self.images.open(&plan, &windows)?;
         let request = Request {
             images: images.of_window(0),
             footage: sources.footage(),
-            spectrogram: sources.spectrogram(),
+            spectrogram: sources.spectrogram(&windows, 0),
             references: references.of_request(),
             prompts: prompts.iter().collect(),
             steps: self.guidance.steps(),

@@ -127,7 +127,7 @@ impl OrderArgs {
                 "noise of a file is that of one window\n  help  --seed picks that of all",
             ));
         }
-        let asking = self.enhance.open(plan, self.images.any(), prompts.len())?;
+        let asking = self.enhance.open(plan, &self.images, prompts.len())?;
         let metadata = [
             ("comment".to_string(), prompts.join("\n")),
             (
@@ -149,7 +149,7 @@ impl OrderArgs {
         plan.facts.notes.iter().for_each(terminal::note);
         note_cut(plan, &writer);
         let images = self.images.open(plan, &windows)?;
-        let given = self.given.open(plan, self.references.first())?;
+        let given = self.given.open(plan, &windows, self.references.first())?;
         let in_time = self.given.hears_reference(plan, self.references.first());
         let references = self.references.open(plan, in_time)?;
         let noise = self.noise.as_deref().map_or_else(|| Ok(Named::new()), |path| load_noise(plan, path))?;
@@ -172,7 +172,8 @@ impl OrderArgs {
     fn asks(&self) -> Vec<Ask<'_>> {
         let previews = self.preview.as_ref().map(|_| Ask::Previews);
         let images = self.images.asks(self.length.is_given());
-        let first = [Ask::Prompt].into_iter().chain(self.enhance.asks()).chain(previews).chain(images);
+        let first =
+            [Ask::Prompt].into_iter().chain(self.enhance.asks(&self.images)).chain(previews).chain(images);
         first.chain(self.given.asks()).chain(self.references.asks()).chain(self.guidance.asks()).collect()
     }
 
@@ -236,10 +237,10 @@ impl Order<'_, '_> {
         let per_window = PerWindow {
             prompts: encoded.iter().map(|prompt| [prompt].into_iter().chain(&negative).collect()).collect(),
             images: &|window| images.of_window(window),
+            sound: &|window| given.spectrogram(&windows, window),
         };
         let request = Request {
             footage: given.footage(),
-            spectrogram: given.spectrogram(),
             references: references.of_request(),
             seed: args.seed,
             steps: args.guidance.steps(),

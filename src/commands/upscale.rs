@@ -65,12 +65,12 @@ impl Upscale {
         )?;
         plan.facts.notes.iter().for_each(terminal::note);
         note_cut(plan, &writer);
-        let given = GivenArgs::of_video(&self.clip).open(plan, None)?;
+        let given = GivenArgs::of_video(&self.clip).open(plan, &windows, None)?;
         let chosen = self.device.choose(plan)?;
         let files = self.model.open_for(&[plan])?;
         let request = Request { footage: given.footage(), ..Request::default() };
         // There is no prompt, and no image.
-        let per_window = PerWindow { prompts: Vec::new(), images: &|_| BTreeMap::new() };
+        let per_window = PerWindow { prompts: Vec::new(), images: &|_| BTreeMap::new(), sound: &|_| None };
         let shown = Shown { quiet: self.quiet, ..Shown::default() };
         let work = Work { plan, windows: &windows, request, per_window, writing: None, shown: &shown };
         let made = work.done(&mut Engine::new(vec![(plan, chosen)]), &files, (outputs, writer))?;

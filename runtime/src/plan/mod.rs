@@ -394,7 +394,7 @@ impl Phase {
 
     /// Whether it is one of those in which the text encoder writes a better prompt.
     pub fn writes(&self) -> bool {
-        self.inputs.iter().any(|port| matches!(port.role, Role::Chat | Role::Token))
+        self.inputs.iter().any(|port| matches!(port.role, Role::Chat | Role::ChatImage | Role::Token))
     }
 
     /// Where a constant that it reads lies.
