@@ -223,7 +223,7 @@ impl Eval {
         phase.check(&inputs)?;
         let files = self.model.open(&phase.plan, Some(&model))?;
         let adapters = self.adapters.open(&phase.plan, Merge::Official)?;
-        let weights = adapted(&adapters, &files, &phase.plan)?;
+        let weights = adapted(&adapters, (&files, &files.checkpoint), &phase.plan)?;
         let done = phase.run(self.device, &weights, &inputs, self.repeat)?;
         done.notes.iter().for_each(terminal::note);
         if self.repeat > 1 {
@@ -271,7 +271,7 @@ impl Eval {
         }
         let files = self.model.open(&plan, Some(&model))?;
         let adapters = self.adapters.open(&plan, Merge::Official)?;
-        let weights = adapted(&adapters, &files, &plan)?;
+        let weights = adapted(&adapters, (&files, &files.checkpoint), &plan)?;
         self.guidance.check(&plan)?;
         self.given.check(&plan, self.references.first())?;
         self.references.check(&plan)?;

@@ -2,6 +2,7 @@
 
 mod adapters;
 mod ask;
+pub mod batch;
 #[cfg(feature = "cuda")]
 pub mod bench;
 pub mod budgets;
@@ -18,7 +19,9 @@ mod given;
 mod guidance;
 mod images;
 mod length;
+mod lines;
 mod model;
+mod order;
 mod outputs;
 mod parse;
 pub mod plan;

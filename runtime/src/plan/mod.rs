@@ -16,7 +16,7 @@ mod source;
 pub use code::{
     ARGUMENT_HEADER, ARGUMENT_OPERAND, ARGUMENT_PARTS, Arch, Call, Code, Function, MAP_ALIGN, MAP_BYTES, Map,
 };
-pub use constant::{Constant, Layout, Origin};
+pub use constant::{Constant, Identity, Layout, Origin};
 pub use facts::Facts;
 pub use print::{Detail, bytes_text, flops_text, memory_text};
 pub use role::{Adapter, Levels, Role, Schedule, Solver};
