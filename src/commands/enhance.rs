@@ -11,8 +11,8 @@ use zoetrope_runtime::plan::Plan;
 use super::ask::{self, Ask};
 use super::previews::Previews;
 use crate::enhance::{
-    Asked, END_OF_TURN, EOS, MOST_TOKENS, SYSTEM, SYSTEM_IMAGE, Sampler, asked, asked_of_image, cleaned,
-    room, sight, written,
+    Asked, END_OF_TURN, EOS, MOST_TOKENS, SYSTEM, SYSTEM_IMAGE, Sampler, Sight, asked, asked_of_image,
+    cleaned, room, sight, written,
 };
 use crate::failure::Failure;
 use crate::media::Image;
@@ -36,11 +36,15 @@ pub struct EnhanceArgs {
     enhance_system: Option<PathBuf>,
 }
 
-/// What the text encoder is asked: a system text, where it is asked at all.
-pub struct Asking(Option<String>);
+/// What the text encoder is asked, where it is asked at all: a system text, and whether it is shown an image.
+pub struct Asking(Option<(String, bool)>);
 
 /// What is asked, in tokens.
-pub struct Chat(Asked);
+pub struct Chat {
+    ids: Vec<i32>,
+    /// Where the image's tokens begin, and how it is shown.
+    image: Option<(usize, Sight)>,
+}
 
 impl EnhanceArgs {
     /// The files that are given.
@@ -69,12 +73,12 @@ impl EnhanceArgs {
         }
         ask::check(plan, self.asks(image).as_slice())?;
         let usual = if image { SYSTEM_IMAGE } else { SYSTEM };
-        let Some(path) = &self.enhance_system else { return Ok(Asking(Some(usual.to_string()))) };
+        let Some(path) = &self.enhance_system else { return Ok(Asking(Some((usual.to_string(), image)))) };
         let text = given_text(path, MAX_BYTES);
         let text = text.map_err(|e| {
             Failure::usage(format!("cannot read the system text from {}: {e}", path.display()))
         })?;
-        Ok(Asking(Some(text)))
+        Ok(Asking(Some((text, image))))
     }
 }
 
@@ -84,42 +88,34 @@ impl Asking {
         self.0.is_some()
     }
 
-    /// What is asked for a prompt and, where there is one, an image; `None` where nothing is.
+    /// What is asked for a prompt; `None` where nothing is.
     ///
     /// # Errors
     /// The plan has no room for so many tokens, or they cannot be told.
-    pub fn chat(
-        &self,
-        plan: &Plan,
-        tokenizer: &Tokenizer,
-        prompt: &str,
-        image: Option<&Image>,
-    ) -> Result<Option<Chat>, Failure> {
-        let Some(system) = &self.0 else { return Ok(None) };
-        let asked = match image.zip(sight(plan)) {
-            None => Asked { ids: tokenizer.ids(&asked(system, prompt))?, image: None },
-            Some((image, sight)) => {
+    pub fn chat(&self, plan: &Plan, tokenizer: &Tokenizer, prompt: &str) -> Result<Option<Chat>, Failure> {
+        let Some((system, image)) = &self.0 else { return Ok(None) };
+        let chat = match sight(plan).filter(|_| *image) {
+            None => Chat { ids: tokenizer.ids(&asked(system, prompt))?, image: None },
+            Some(sight) => {
                 let [before, behind] = asked_of_image(system, prompt);
                 let mut ids = tokenizer.ids(&before)?;
                 let first = ids.len();
                 ids.resize(first + sight.tokens, 0);
                 // The tokenizer puts its start token in front of either.
                 ids.extend(tokenizer.ids(&behind)?.into_iter().skip(1));
-                let pixels = image.stretched(sight.width, sight.height);
-                let pixels = Tensor::real(&[1, 3, sight.height, sight.width], pixels);
-                Asked { ids, image: Some((first, pixels)) }
+                Chat { ids, image: Some((first, sight)) }
             }
         };
-        let (ids, room) = (&asked.ids, room(plan).unwrap_or(0));
+        let (ids, room) = (&chat.ids, room(plan).unwrap_or(0));
         if ids.len() >= room {
             return Err(Failure::usage(format!(
                 "the prompt to enhance is too long\n  want  fewer than {room} tokens with the system text, so that some \
                  can follow\n  have  {}\n  help  enhance = {} in a target file (docs/enhancement.md)",
                 ids.len(),
-                enough(ids.len(), asked.image.is_some())
+                enough(ids.len(), *image)
             )));
         }
-        Ok(Some(Chat(asked)))
+        Ok(Some(chat))
     }
 }
 
@@ -130,29 +126,18 @@ fn enough(tokens: usize, image: bool) -> String {
 }
 
 impl Chat {
-    /// The prompt that is written; `None` where nothing is.
-    ///
-    /// # Errors
-    /// Whatever stops a phase.
-    fn answer<'a, E: Executor<'a>>(
-        &self,
-        session: &mut Session<E>,
-        tokenizer: &Tokenizer,
-        seed: u64,
-        watch: &mut dyn Watch,
-    ) -> Result<Option<String>, Failure> {
-        let mut sampler = Sampler::new(seed);
-        let mut choose =
-            |logits: &[f32]| Some(sampler.draw(logits)).filter(|token| ![EOS, END_OF_TURN].contains(token));
-        let ids = written(session, &self.0, &mut choose, watch)?;
-        let text = cleaned(&tokenizer.text(&ids));
-        Ok(Some(text.trim().to_string()).filter(|text| !text.is_empty()))
+    /// The same with the image that it has places for.
+    pub fn showing(self, image: Option<&Image>) -> Asked {
+        let shown = self.image.zip(image).map(|((first, Sight { width, height, .. }), image)| {
+            (first, Tensor::real(&[1, 3, height, width], image.stretched(width, height)))
+        });
+        Asked { ids: self.ids, image: shown }
     }
 }
 
 /// A prompt that is written before a run.
 pub struct Writing<'r> {
-    pub chat: Chat,
+    pub asked: Asked,
     pub tokenizer: &'r Tokenizer,
     /// Where it is left.
     pub better: &'r OnceCell<(String, Encoded)>,
@@ -161,6 +146,21 @@ pub struct Writing<'r> {
 }
 
 impl<'r> Writing<'r> {
+    /// The prompt; `None` where there is no text.
+    fn answer<'a, E: Executor<'a>>(
+        &self,
+        session: &mut Session<E>,
+        seed: u64,
+        watch: &mut dyn Watch,
+    ) -> Result<Option<String>, Failure> {
+        let mut sampler = Sampler::new(seed);
+        let mut choose =
+            |logits: &[f32]| Some(sampler.draw(logits)).filter(|token| ![EOS, END_OF_TURN].contains(token));
+        let ids = written(session, &self.asked, &mut choose, watch)?;
+        let text = cleaned(&self.tokenizer.text(&ids));
+        Ok(Some(text.trim().to_string()).filter(|text| !text.is_empty()))
+    }
+
     /// Has it written, and says what it is; `None` where nothing is written.
     ///
     /// # Errors
@@ -171,7 +171,7 @@ impl<'r> Writing<'r> {
         seed: u64,
         watch: &mut Previews<'_>,
     ) -> Result<Option<&'r Encoded>, Failure> {
-        let Some(text) = self.chat.answer(session, self.tokenizer, seed, watch)? else {
+        let Some(text) = self.answer(session, seed, watch)? else {
             let nothing = || terminal::note("the text encoder wrote nothing: the prompt stays as it is");
             watch.progress.aside(nothing);
             return Ok(None);
@@ -213,14 +213,13 @@ mod tests {
         assert!(blind.contains("ZOETROPE_ENHANCE=image"), "{blind}");
 
         let tokenizer = Tokenizer::from_bytes(crate::demo::TOKENIZER.as_bytes()).unwrap();
-        let image = Image::open("tests/demo/first.png".as_ref(), 0).unwrap();
-        let long = |plan: &Plan, image: Option<&Image>| {
-            let asking = asks.open(plan, image.is_some(), 1).unwrap();
-            asking.chat(plan, &tokenizer, &"snow ".repeat(600), image).map(|_| ()).unwrap_err().message
+        let long = |plan: &Plan, image| {
+            let asking = asks.open(plan, image, 1).unwrap();
+            asking.chat(plan, &tokenizer, &"snow ".repeat(600)).map(|_| ()).unwrap_err().message
         };
-        let said = long(&text, None);
+        let said = long(&text, false);
         assert!(said.contains("fewer than 512 tokens") && said.contains("enhance = 2048 in"), "{said}");
-        let said = long(&plan(Some(Enhance { tokens: 512, image: true })), Some(&image));
+        let said = long(&plan(Some(Enhance { tokens: 512, image: true })), true);
         assert!(said.contains("enhance = { tokens = 2048, image = true } in"), "{said}");
     }
 
@@ -232,8 +231,8 @@ mod tests {
         let tokenizer = Tokenizer::from_bytes(crate::demo::TOKENIZER.as_bytes()).unwrap();
         let asking = asks.open(&plan, true, 1).unwrap();
         let image = Image::open("tests/demo/first.png".as_ref(), 0).unwrap();
-        let chat = asking.chat(&plan, &tokenizer, "it rolls", Some(&image)).unwrap();
-        let Chat(Asked { ids, image }) = chat.unwrap();
+        let chat = asking.chat(&plan, &tokenizer, "it rolls").unwrap().unwrap();
+        let Asked { ids, image } = chat.showing(Some(&image));
         let (first, pixels) = image.unwrap();
         assert_eq!(pixels.shape, [1, 3, 112, 112]);
         let (before, behind) = (tokenizer.text(&ids[..first]), tokenizer.text(&ids[first + 16..]));
