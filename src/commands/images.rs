@@ -181,9 +181,9 @@ impl ImageArgs {
 }
 
 impl Images {
-    /// The one that the text encoder is shown, which runs do not take.
-    pub fn take_shown(&mut self) -> Option<Image> {
-        self.shown.take()
+    /// The one that the text encoder is shown.
+    pub fn shown(&self) -> Option<&Image> {
+        self.shown.as_ref()
     }
 
     /// Those of a window, as a run takes them.

@@ -25,7 +25,6 @@ use super::prompt::PromptArgs;
 use super::references::{ReferenceArgs, References};
 use crate::engine::Engine;
 use crate::failure::Failure;
-use crate::media::Image;
 use crate::output::{Inputs, STREAM};
 use crate::run::{Request, noise_slots};
 use crate::tensors::{self, Named};
@@ -101,8 +100,6 @@ pub struct Order<'o, 'p> {
 pub struct Text {
     prompts: Vec<String>,
     asking: Asking,
-    /// The image that it is shown for that.
-    shown: Option<Image>,
 }
 
 /// The same in tokens.
@@ -154,7 +151,7 @@ impl OrderArgs {
         }
         plan.facts.notes.iter().for_each(terminal::note);
         note_cut(plan, &writer);
-        let mut images = self.images.open(plan, &windows, asking.is_any())?;
+        let images = self.images.open(plan, &windows, asking.is_any())?;
         let given = self.given.open(plan, &windows, self.references.first())?;
         let in_time = self.given.hears_reference(plan, self.references.first());
         let references = self.references.open(plan, &windows, in_time)?;
@@ -164,7 +161,7 @@ impl OrderArgs {
             start,
             plan,
             windows,
-            text: Text { prompts, asking, shown: images.take_shown() },
+            text: Text { prompts, asking },
             outputs,
             writer,
             images,
@@ -207,8 +204,7 @@ impl Text {
     /// A text without tokens, or too long a one.
     pub fn said(&self, args: &OrderArgs, plan: &Plan, tokenizer: &Tokenizer) -> Result<Said, Failure> {
         let prompts = &self.prompts;
-        let first = prompts.first().map_or("", String::as_str);
-        let chat = self.asking.chat(plan, tokenizer, first, self.shown.as_ref())?;
+        let chat = self.asking.chat(plan, tokenizer, prompts.first().map_or("", String::as_str))?;
         let encoded = prompts.iter().map(|prompt| tokenizer.encode(prompt)).collect::<Result<Vec<_>, _>>()?;
         let negative = args.guidance.negative(plan, tokenizer)?;
         for (tokens, limit) in encoded.iter().map(|prompt| (prompt.tokens, prompt.input_ids.len())) {
@@ -260,7 +256,8 @@ impl Order<'_, '_> {
         };
         let better = OnceCell::new();
         let say = outputs.say();
-        let writing = chat.map(|chat| Writing { chat, tokenizer, better: &better, say });
+        let asked = chat.map(|chat| chat.showing(images.shown()));
+        let writing = asked.map(|asked| Writing { asked, tokenizer, better: &better, say });
         let work = Work { plan, windows: &windows, request, per_window, writing, shown };
         let (outputs, mut writer) = work.done(engine, weights, (outputs, writer))?;
         if let Some((written, _)) = better.get() {

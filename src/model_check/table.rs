@@ -8,6 +8,7 @@ use zoetrope_runtime::files::TensorFile;
 use zoetrope_runtime::plan::{Kept, Source};
 
 use super::components::component;
+use super::text::tensors_text;
 use crate::model_files::{INPUT_SCALES, ModelFiles, Wanted};
 
 /// A component in a file.
@@ -78,13 +79,13 @@ fn line(component: &str, file: Option<&Path>, row: &Row) -> [String; 4] {
     let all = row.stored.values().sum::<usize>();
     let stored: Vec<String> = row.stored.iter().map(|(name, count)| format!("{count} {name}")).collect();
     let usage = match (file, row.wanted) {
-        (None, missing) => format!("missing: {missing} tensors"),
+        (None, missing) => format!("missing: {}", tensors_text(missing)),
         (_, 0) => "ignored: this plan does not read it".to_string(),
         (_, _) => used(row),
     };
     let rest = all.saturating_sub(row.wanted);
     let usage = match file.is_some() && row.wanted > 0 && rest > 0 {
-        true => format!("{usage}; {rest} tensors ignored"),
+        true => format!("{usage}; {} ignored", tensors_text(rest)),
         false => usage,
     };
     let file =

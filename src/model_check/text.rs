@@ -58,9 +58,14 @@ fn write(out: &mut String, report: &Report, all: bool) -> std::fmt::Result {
     for unneeded in &report.unneeded {
         let (tensors, bytes) = (unneeded.tensors, bytes_text(unneeded.bytes));
         let (source, component) = (unneeded.source.name(), unneeded.component);
-        writeln!(out, "  not needed: {component} in the {source}, {tensors} tensors, {bytes}")?;
+        writeln!(out, "  not needed: {component} in the {source}, {}, {bytes}", tensors_text(tensors))?;
     }
     Ok(())
+}
+
+/// So many tensors, in words.
+pub fn tensors_text(tensors: usize) -> String {
+    format!("{tensors} tensor{}", if tensors == 1 { "" } else { "s" })
 }
 
 /// What neighbouring problems are counted together by.
@@ -158,11 +163,27 @@ pub fn line(problem: &Problem) -> String {
     }
 }
 
+/// Components of the checkpoint of which nothing is there, while all of another is: such parts are often files of their own.
+fn apart(problems: &[Problem], files: &ModelFiles) -> BTreeSet<&'static str> {
+    let of = |name: &str| component(Source::Checkpoint, name);
+    let there: BTreeSet<_> = files.checkpoint.iter().map(|(name, _)| of(name)).collect();
+    let missing: BTreeSet<_> = problems
+        .iter()
+        .filter_map(|problem| match problem {
+            Problem::Missing { wanted } if wanted.source == Source::Checkpoint => Some(of(&wanted.tensor)),
+            _ => None,
+        })
+        .collect();
+    let whole = there.difference(&missing).next().is_some();
+    if whole { missing.difference(&there).copied().collect() } else { BTreeSet::new() }
+}
+
 /// What to do, as far as the files show what they are instead.
 pub fn help(problems: &[Problem], files: &ModelFiles) -> Vec<String> {
     // A set: one hint for any number of tensors.
     let mut help = BTreeSet::new();
     let loras = files.checkpoint.files().any(is_lora);
+    let apart = apart(problems, files);
     for problem in problems {
         match problem {
             Problem::LanguageModel { wanted, .. } if wanted.name() == Some("Gemma 3 12B") => {
@@ -171,6 +192,9 @@ pub fn help(problems: &[Problem], files: &ModelFiles) -> Vec<String> {
             Problem::Missing { wanted } if wanted.source == Source::Checkpoint => {
                 help.insert(match () {
                     () if loras => "this is a LoRA, which comes on top of a checkpoint: --lora FILE",
+                    () if apart.contains(component(wanted.source, &wanted.tensor)) => {
+                        "other files have what is missing: give each with --checkpoint, too, or let --model DIR find them"
+                    }
                     () => "give the whole checkpoint, or every file that it was split into",
                 });
             }

@@ -154,7 +154,7 @@ fn groups(folder: &Path, notes: &mut Vec<String>) -> Vec<Group> {
 /// What a file is of a model; or why it is nothing of one.
 fn source_of(file: &TensorFile) -> Result<Source, &'static str> {
     if is_lora(file) {
-        return Err("it is a LoRA, which is given with --lora");
+        return Err("it is a LoRA; --lora FILE adds it");
     }
     if let Some(gguf) = file.gguf() {
         let said = gguf.value("general.architecture").and_then(|value| value.text());

@@ -72,7 +72,7 @@ fn what_a_plan_does_not_read_is_counted_by_component() {
     assert!(report.is_good(), "{report}");
     let text = report.to_string();
     assert!(text.contains("  not needed: audio encoder in the checkpoint, 2 tensors, 20.75 kB\n"), "{text}");
-    assert!(text.contains("  not needed: vision tower in the text encoder, 1 tensors, 8 B\n"), "{text}");
+    assert!(text.contains("  not needed: vision tower in the text encoder, 1 tensor, 8 B\n"), "{text}");
 }
 
 #[test]
@@ -97,6 +97,18 @@ fn every_missing_and_misshapen_tensor_is_listed() {
     assert!(few.contains("patchify_proj.weight has shape [256, 128], [256, 64] wanted"), "{few}");
     assert!(few.contains("help: give the whole checkpoint, or every file"), "{few}");
     assert_eq!(all.lines().filter(|line| line.contains("audio_attn1")).count(), missing);
+}
+
+#[test]
+fn a_component_that_has_a_file_of_its_own_is_asked_for() {
+    let want = wanted();
+    let there: Vec<Wanted> = want.iter().filter(|w| !w.tensor.starts_with("vae.")).cloned().collect();
+    let text = verify(&want, &demo_in_memory(&there).unwrap(), Some(&demo())).to_string();
+    assert!(
+        text.contains("help: other files have what is missing") && text.contains("--model DIR"),
+        "{text}"
+    );
+    assert!(!text.contains("split into"), "{text}");
 }
 
 #[test]
