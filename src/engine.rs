@@ -40,7 +40,7 @@ struct Current<'a> {
 
 /// A session on the device of its plan.
 pub enum Ready<'a> {
-    Cpu(Session<Cpu<'a>>),
+    Cpu(Box<Session<Cpu<'a>>>),
     #[cfg(feature = "cuda")]
     Card(Box<Session<Cuda<'a>>>),
 }
@@ -119,10 +119,10 @@ impl<'a> Engine<'a> {
             Chosen::Cpu => {
                 // Its memory is given back first.
                 self.current = None;
-                Ok(Ready::Cpu(match self.kept {
+                Ok(Ready::Cpu(Box::new(match self.kept {
                     Some(_) => Session::pooled(plan, weights, &self.pool)?,
                     None => Session::new(plan, weights)?,
-                }))
+                })))
             }
             #[cfg(feature = "cuda")]
             Chosen::Card(card, code) => {

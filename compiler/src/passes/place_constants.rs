@@ -33,7 +33,7 @@ pub fn place_constants(
     };
     let mut lots = lots(constants, phases, &streams);
     let arenas: Vec<u64> = phases.iter().map(|phase| phase.arena_bytes).collect();
-    keep(&mut lots, &arenas, limit);
+    keep(&mut lots, &arenas, limit, |_, _| true);
     let (depths, peak) = stack(&lots, &arenas);
     phases.iter_mut().for_each(|p| p.places = vec![0; p.constants.len()].into());
     for (lot, depths) in lots.iter().zip(&depths) {

@@ -49,9 +49,10 @@ pub fn place_suite(plans: &[&Plan], vram: Option<u64>) -> Suite {
     if stack(&all, &arenas).1 > limit {
         // What plans keep for themselves may leave other gaps here than in the plans alone.
         all = lots(&moments, &numbers, &held, false);
+        keep(&mut all, &arenas, Some(limit), |first, second| moments[first].member == moments[second].member);
     }
     keep_throughout(&mut all, &arenas, limit);
-    keep(&mut all, &arenas, Some(limit));
+    keep(&mut all, &arenas, Some(limit), |_, _| true);
     keep_always(&mut all, &arenas, limit);
     let (depths, peak_bytes) = stack(&all, &arenas);
 
@@ -179,8 +180,8 @@ fn lots(moments: &[Moment<'_>], numbers: &[Vec<u32>], held: &[Held], as_alone: b
             }
         }
     }
-    /// First and last phase, and the place in the plan.
-    type Stay = ((usize, usize), u64);
+    /// First and last phase, the place in the plan, and the phases that read it.
+    type Stay = ((usize, usize), u64, Vec<usize>);
     let mut stays: BTreeMap<u32, Vec<Stay>> = BTreeMap::new();
     for (t, moment) in moments.iter().enumerate() {
         for (c, place) in moment.resident() {
@@ -189,27 +190,31 @@ fn lots(moments: &[Moment<'_>], numbers: &[Vec<u32>], held: &[Held], as_alone: b
                 between.member == moment.member && between.phase.kept.binary_search(&c).is_ok()
             };
             match list.last_mut() {
-                Some(((_, last), at))
+                Some(((_, last), at, readers))
                     if as_alone
                         && *at == place
                         && moments[*last].member == moment.member
                         && moments[*last + 1..t].iter().all(keeps) =>
                 {
                     *last = t;
+                    readers.push(t);
                 }
-                _ => list.push(((t, t), place)),
+                _ => list.push(((t, t), place, vec![t])),
             }
         }
     }
-    let mut together: BTreeMap<(Vec<(usize, usize)>, Option<usize>), Vec<u32>> = BTreeMap::new();
+    // By readers, too, as in a plan alone: so lots stack as there.
+    type Together = (Vec<usize>, Option<usize>, Vec<(usize, usize)>);
+    let mut together: BTreeMap<Together, Vec<u32>> = BTreeMap::new();
     for (number, stays) in stays {
         let alone = if streamed.contains(&number) { 1 } else { stays.len() };
-        let spans: Vec<(usize, usize)> = stays.into_iter().map(|(span, _)| span).collect();
-        for spans in spans.chunks(alone) {
-            together.entry((spans.to_vec(), iterations.get(&number).copied())).or_default().push(number);
+        for stays in stays.chunks(alone) {
+            let readers = stays.iter().flat_map(|(.., readers)| readers.iter().copied()).collect();
+            let spans = stays.iter().map(|(span, ..)| *span).collect();
+            together.entry((readers, iterations.get(&number).copied(), spans)).or_default().push(number);
         }
     }
-    let resident = together.into_iter().map(|((stays, _), constants)| Lot {
+    let resident = together.into_iter().map(|((.., stays), constants)| Lot {
         bytes: constants.iter().map(|number| held[*number as usize].bytes).sum(),
         may_stay: constants.iter().all(|number| !streamed.contains(number)),
         constants,

@@ -20,13 +20,15 @@ pub struct Lot {
 }
 
 /// Joins stays, the largest lots first, where memory then does not exceed `limit` bytes; without one, what it takes with all
-/// stays apart. `arenas` are what lies at the bottom of memory in each phase.
-pub fn keep(lots: &mut [Lot], arenas: &[u64], limit: Option<u64>) {
+/// stays apart. `arenas` are what lies at the bottom of memory in each phase; `may` says of two phases whether stays that end
+/// and begin there may be one.
+pub fn keep(lots: &mut [Lot], arenas: &[u64], limit: Option<u64>, may: impl Fn(usize, usize) -> bool) {
     let limit = limit.unwrap_or_else(|| stack(lots, arenas).1);
     for lot in by_size(lots) {
         let mut stay = 0;
         while stay + 1 < lots[lot].stays.len() {
-            if !joined(lots, arenas, limit, lot, (stay, stay + 1)) {
+            let [first, second] = [stay, stay + 1].map(|stay| lots[lot].stays[stay]);
+            if !may(first.1, second.0) || !joined(lots, arenas, limit, lot, (stay, stay + 1)) {
                 stay += 1;
             }
         }

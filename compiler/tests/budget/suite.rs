@@ -142,6 +142,13 @@ fn weights_stay_from_plan_to_plan() {
     // A run of the small one behind the large one brings less than alone; what that is at most, runs in bytes say above.
     let alone = run(&mut Memory::of(suite), &placed(suite, &[small, large])[0]);
     assert!(suite.brought_bytes(1, 0) < alone, "{} of {alone}", suite.brought_bytes(1, 0));
+    // Nor does it cost a plan what it keeps for itself.
+    for (i, plan) in [small, large].into_iter().enumerate() {
+        let (mut memory, own) =
+            (Memory(vec![0; plan.peak_bytes as usize], BTreeMap::new()), Placed::alone(plan));
+        run(&mut memory, &own);
+        assert!(suite.brought_bytes(i, i) <= run(&mut memory, &own));
+    }
     // On a card that has room for all of it, nothing is brought twice.
     let roomy = zoetrope_compiler::suite(&[small, large], Some(4 * large.peak_bytes)).unwrap();
     let tables = |plan: &Plan| {
