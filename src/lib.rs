@@ -5,6 +5,7 @@ pub mod commands;
 pub mod demo;
 mod detokenize;
 pub mod device;
+pub mod engine;
 pub mod enhance;
 pub mod eval;
 pub mod failure;

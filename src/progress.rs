@@ -22,6 +22,8 @@ pub struct Progress {
     optional: BTreeMap<String, u64>,
     /// Those of them that have begun in this window.
     begun: BTreeSet<String>,
+    /// Which clip of how many it is, where there are several.
+    label: String,
     /// Which window of how many it is, where there are several.
     window: String,
 }
@@ -53,8 +55,14 @@ impl Progress {
             said: String::new(),
             optional: optional.collect(),
             begun: BTreeSet::new(),
+            label: String::new(),
             window: String::new(),
         }
+    }
+
+    /// The same with words before every line.
+    pub fn labelled(self, label: &str) -> Progress {
+        Progress { label: label.to_string(), ..self }
     }
 
     /// The bar is for so many windows, with so many prompts that differ.
@@ -100,7 +108,7 @@ impl Watch for Progress {
         let step = if turns > 1 { format!(" {segment} {} of {turns}", turn + 1) } else { String::new() };
         let left = self.bar.eta().as_secs();
         let eta = if self.lines && left > 0 { format!(", about {left} s left") } else { String::new() };
-        self.say(format!("{}{phase}{step}{eta}", self.window));
+        self.say(format!("{}{}{phase}{step}{eta}", self.label, self.window));
         Ok(())
     }
 

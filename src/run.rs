@@ -28,8 +28,8 @@ pub struct Request<'a> {
     pub footage: Option<Box<dyn Fn(usize, usize) -> Tensor + 'a>>,
     /// Reference videos, by their numbers in the plan.
     pub references: BTreeMap<u32, Frames<'a>>,
-    /// So many rows of the log-mel spectrogram of a sound: [left and right, rows, bins].
-    pub spectrogram: Option<Box<dyn Fn(usize) -> Tensor + 'a>>,
+    /// The log-mel spectrogram of a sound.
+    pub spectrogram: Option<Rows<'a>>,
     /// What the window before left for this one; empty for the first window of a clip.
     pub carried: Carried,
     /// Tensors instead of what ports and slots would hold, by their names: scales of guidance; initial noise
@@ -39,6 +39,9 @@ pub struct Request<'a> {
 
 /// What phases leave for the next window of a clip, by the phase's name and the port's.
 pub type Carried = BTreeMap<(String, String), Tensor>;
+
+/// So many rows of a spectrogram: [left and right, rows, bins].
+pub type Rows<'a> = Box<dyn Fn(usize) -> Tensor + 'a>;
 
 /// So many frames of a video in a width and a height: [3, frames, height, width] in -1..1.
 pub type Frames<'a> = Box<dyn Fn(usize, usize, usize) -> Tensor + 'a>;

@@ -66,8 +66,8 @@ impl<'a> Session<Cpu<'a>> {
     ///
     /// # Errors
     /// As [`Session::new`].
-    pub fn pooled(plan: &'a Plan, pool: &'a Pool<'a>) -> Result<Self> {
-        Ok(Session::on(Cpu::pooled(plan, pool)?))
+    pub fn pooled(plan: &'a Plan, files: &'a dyn Weights, pool: &Pool) -> Result<Self> {
+        Ok(Session::on(Cpu::pooled(plan, files, pool)?))
     }
 
     /// As [`Session::new`], with dead memory filled with NaN.
@@ -121,9 +121,11 @@ impl<'a, E: Executor<'a>> Session<E> {
     /// # Errors
     /// Whatever stops the replay.
     pub fn replay(&mut self, phase: &'a Phase, observer: &mut impl Observer<E>) -> Result<()> {
-        let first = self.loaded.as_deref() != Some(&*phase.name);
+        // What a replay that stops has made of its weights is not known.
+        let first = self.loaded.take().as_deref() != Some(&*phase.name);
+        replay(&mut self.executor, phase, first, observer)?;
         self.loaded = Some(phase.name.to_string());
-        replay(&mut self.executor, phase, first, observer)
+        Ok(())
     }
 
     /// Makes a phase's weights resident, so that the next run of it reads no file.

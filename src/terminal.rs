@@ -1,5 +1,6 @@
 //! All that the commands print. A reader that goes away, or a full disk behind standard error, never ends a run.
 
+use std::cell::RefCell;
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, ErrorKind, IsTerminal, Write};
@@ -27,9 +28,31 @@ pub fn line(text: &str) {
     let _ = io::stderr().lock().write_all(format!("{text}\n").as_bytes());
 }
 
+thread_local! {
+    /// Notes that somebody collects.
+    static COLLECTED: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
+}
+
 /// A note: what a user should know about a run that goes on.
 pub fn note(text: impl Display) {
-    line(&format!("note: {text}"));
+    let text = text.to_string();
+    let printed = COLLECTED.with_borrow_mut(|collected| match collected {
+        Some(notes) => {
+            notes.push(text);
+            None
+        }
+        None => Some(text),
+    });
+    if let Some(text) = printed {
+        line(&format!("note: {text}"));
+    }
+}
+
+/// What `work` leaves, and the notes that it makes in this thread, which are not printed.
+pub fn noted<T>(work: impl FnOnce() -> T) -> (T, Vec<String>) {
+    let before = COLLECTED.replace(Some(Vec::new()));
+    let left = work();
+    (left, COLLECTED.replace(before).unwrap_or_default())
 }
 
 /// Whether standard error is a terminal that can draw over what it shows, and may.
@@ -45,6 +68,20 @@ fn may_draw(variable: impl Fn(&'static str) -> Option<OsString>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn notes_are_handed_back_where_somebody_collects_them() {
+        let (inner, notes) = noted(|| {
+            note("first");
+            let (_, inner) = noted(|| note("inner"));
+            note("second");
+            inner
+        });
+        assert_eq!(
+            (inner, notes),
+            (vec!["inner".to_string()], vec!["first".to_string(), "second".to_string()])
+        );
+    }
 
     #[test]
     fn a_dumb_terminal_gets_lines() {

@@ -6,7 +6,7 @@
 //! `ZOETROPE_VRAM` is the memory of the card, such as 24GiB, of every target that names none.
 //! `ZOETROPE_WEIGHTS` is what matrices stay in, such as q8_0, in every target that says nothing of it.
 //! `ZOETROPE_PREVIEW=1` gives all of them previews.
-//! `ZOETROPE_ENHANCE=1` gives all of them room to enhance a prompt.
+//! `ZOETROPE_ENHANCE=1` gives all of them room to enhance a prompt, `ZOETROPE_ENHANCE=image` one that has an image, too.
 //! `ZOETROPE_KEYFRAMES` gives all of them room for so many keyframes.
 //! `ZOETROPE_EMIT_DIR` names a folder that gets a readable copy.
 
@@ -23,7 +23,7 @@ use machine_code::MachineCode;
 
 use zoetrope_compiler::frontend::{compile_target, footprints, load_target};
 use zoetrope_model_spec::ltx::decode::VideoDecoder;
-use zoetrope_model_spec::ltx::enhance::CHAT_TOKENS;
+use zoetrope_model_spec::ltx::enhance::Enhance;
 use zoetrope_model_spec::target::{MAX_KEYFRAMES, PRESETS, Target, parse_vram, parse_weights};
 
 /// The memory of a small card, in bytes: 12 GiB.
@@ -72,8 +72,15 @@ fn run(out: &Path) -> Result<(), String> {
             targets.iter_mut().for_each(|(target, _)| target.preview = Some(decoder));
         }
     }
-    if switched_on("ZOETROPE_ENHANCE")? {
-        targets.iter_mut().for_each(|(target, _)| target.enhance = target.enhance.or(Some(CHAT_TOKENS)));
+    match env::var("ZOETROPE_ENHANCE").as_deref() {
+        Ok("" | "0") | Err(_) => {}
+        Ok(text @ ("1" | "image")) => {
+            for (target, _) in &mut targets {
+                let room = target.enhance.unwrap_or_default();
+                target.enhance = Some(Enhance { image: room.image || text == "image", ..room });
+            }
+        }
+        Ok(other) => return Err(format!("ZOETROPE_ENHANCE is {other:?}; wanted 1, image, or nothing")),
     }
     if let Ok(text) = env::var("ZOETROPE_KEYFRAMES") {
         let count: usize = text.parse().ok().filter(|count| *count <= MAX_KEYFRAMES).ok_or_else(|| {
@@ -123,14 +130,6 @@ fn run(out: &Path) -> Result<(), String> {
 }
 
 /// Whether a variable of the environment is 1.
-fn switched_on(name: &str) -> Result<bool, String> {
-    match env::var(name).as_deref() {
-        Ok("1") => Ok(true),
-        Ok("" | "0") | Err(_) => Ok(false),
-        Ok(other) => Err(format!("{name} is {other:?}; wanted 1, or nothing")),
-    }
-}
-
 fn enabled(feature: &str) -> bool {
     env::var_os(format!("CARGO_FEATURE_{}", feature.to_uppercase().replace('-', "_"))).is_some()
 }

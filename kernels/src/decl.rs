@@ -24,6 +24,9 @@ pub enum IntRange {
     Just(i32),
     /// Zeros before this place, ones from there on: what a mask of tokens behind padding looks like.
     OnesFrom(usize),
+    /// The place of each, but in a span of this first place and this many that of its last: how far the tokens of a text with
+    /// an image see.
+    Until(usize, usize),
 }
 
 impl IntRange {
@@ -41,6 +44,10 @@ impl IntRange {
             IntRange::Below(n) => all.map(|_| below(n as usize) as i32).collect(),
             IntRange::Just(n) => vec![n; count],
             IntRange::OnesFrom(place) => all.map(|i| i32::from(i >= place)).collect(),
+            IntRange::Until(first, span) => {
+                let spanned = first..first + span;
+                all.map(|i| if spanned.contains(&i) { spanned.end - 1 } else { i } as i32).collect()
+            }
         }
     }
 }

@@ -19,6 +19,12 @@ pub trait Weights {
     /// A tensor under its official name.
     fn tensor(&self, source: Source, name: &str) -> Option<Tensor<'_>>;
 
+    /// Which edition of a tensor it is: of those that one process reads from the files of one model, tensors of the same
+    /// name and edition have the same values. 0 is the edition of the files.
+    fn edition(&self, _source: Source, _name: &str) -> u64 {
+        0
+    }
+
     /// Checks that the files still are what they were when they were opened. Whoever reads tensors asks before and after:
     /// [`crate::files::TensorFile::unchanged`] says what that finds. Allocates nothing where all is well.
     ///
@@ -53,7 +59,7 @@ pub struct Store<'a> {
     plan: &'a Plan,
     files: &'a dyn Weights,
     /// Where weights are that other plans have, too.
-    pool: Option<&'a Pool<'a>>,
+    pool: Option<Pool>,
     held: Vec<Option<Held<'a>>>,
     /// The places of streamed constants, and the address in the plan where it begins.
     shared: Arena,
@@ -67,8 +73,8 @@ impl<'a> Store<'a> {
     }
 
     /// One whose weights stay in `pool`, except those that are streamed.
-    pub fn pooled(pool: &'a Pool<'a>, plan: &'a Plan) -> Store<'a> {
-        Store { pool: Some(pool), ..Store::new(pool.files(), plan) }
+    pub fn pooled(files: &'a dyn Weights, plan: &'a Plan, pool: &Pool) -> Store<'a> {
+        Store { pool: Some(pool.clone()), ..Store::new(files, plan) }
     }
 
     /// Makes the constants of `phase` resident that are not streamed, and room for those that are. Of others, those
@@ -214,8 +220,8 @@ impl<'a> Store<'a> {
                     give_back(self.files, constant);
                     Ok(own)
                 };
-                let own = match self.pool {
-                    Some(pool) => pool.weight(constant, bring)?,
+                let own = match &self.pool {
+                    Some(pool) => pool.weight(self.files, constant, bring)?,
                     None => Rc::new(bring()?),
                 };
                 Ok(Held::Own(own, len))
@@ -277,6 +283,16 @@ pub(crate) fn find<'f>(
         Ok(found)
     } else {
         Err(fail(of, format!("{name} has shape {:?}, the plan wants {shape:?}", found.shape)))
+    }
+}
+
+/// The editions of the tensors of a weight: with them, it is the same bytes wherever it is brought from.
+pub(crate) fn editions(files: &dyn Weights, constant: &Constant) -> Vec<u64> {
+    match &constant.origin {
+        Origin::Weight { source, tensors, .. } => {
+            tensors.iter().map(|(name, _)| files.edition(*source, name)).collect()
+        }
+        Origin::Table { .. } => Vec::new(),
     }
 }
 

@@ -57,8 +57,8 @@ impl<'a> Cpu<'a> {
     ///
     /// # Errors
     /// As [`Cpu::new`].
-    pub fn pooled(plan: &'a Plan, pool: &'a Pool<'a>) -> Result<Cpu<'a>> {
-        Cpu::with(plan, Store::pooled(pool, plan))
+    pub fn pooled(plan: &'a Plan, files: &'a dyn Weights, pool: &Pool) -> Result<Cpu<'a>> {
+        Cpu::with(plan, Store::pooled(files, plan, pool))
     }
 
     fn with(plan: &'a Plan, store: Store<'a>) -> Result<Cpu<'a>> {

@@ -5,60 +5,57 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::arena::Arena;
-use crate::constants::Weights;
+use crate::constants::{Weights, editions};
 use crate::error::Result;
-use crate::plan::{Constant, Dtype, Layout, Origin, Source, Text};
+use crate::plan::{Constant, Identity};
 
-/// What two constants of any plans have in common that are the same bytes: type, shape, layout, and the tensors that they are
-/// made of, in this order.
-type Key = (Dtype, Vec<u32>, Source, Vec<(Text, u32)>, Layout);
-
-/// The weights of one model as plans want them, each once, for as long as this lives: what one plan has brought, another
-/// one of the same process finds.
+/// The weights of one model as plans want them, each once, for as long as one of its handles lives: what one plan has
+/// brought, another one of the same process finds.
 ///
-/// A plan's peak does not count it. It takes as much as the weights of all plans that were run with it; those that lie in
-/// a mapped file as a plan wants them take nothing.
-pub struct Pool<'f> {
-    files: &'f dyn Weights,
-    held: RefCell<HashMap<Key, Rc<Arena>>>,
+/// A plan's peak does not count it. It takes at most as much as the weights of all plans that were run with it, each once:
+/// another edition of a weight takes the place of the one that was there. Weights that lie in a mapped file as a plan wants
+/// them take nothing.
+#[derive(Clone, Default)]
+pub struct Pool(Rc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    held: RefCell<HashMap<Identity, Held>>,
     brought: Cell<u64>,
 }
 
-impl<'f> Pool<'f> {
-    /// An empty one.
-    pub fn new(files: &'f dyn Weights) -> Pool<'f> {
-        Pool { files, held: RefCell::default(), brought: Cell::new(0) }
-    }
+struct Held {
+    /// Of its tensors, in their order.
+    editions: Vec<u64>,
+    bytes: Rc<Arena>,
+}
 
-    /// Where the weights are found.
-    pub fn files(&self) -> &'f dyn Weights {
-        self.files
-    }
-
+impl Pool {
     /// Bytes of all weights that were brought here so far.
     pub fn brought_bytes(&self) -> u64 {
-        self.brought.get()
+        self.0.brought.get()
     }
 
-    /// A weight, which `bring` makes where it is not here.
+    /// A weight of `files`, which `bring` makes where it is not here.
     ///
     /// # Errors
     /// Those of `bring`.
     pub(crate) fn weight(
         &self,
+        files: &dyn Weights,
         constant: &Constant,
         bring: impl FnOnce() -> Result<Arena>,
     ) -> Result<Rc<Arena>> {
-        let Origin::Weight { source, tensors, layout } = &constant.origin else {
-            return Ok(Rc::new(bring()?));
-        };
-        let key = (constant.dtype, constant.shape.to_vec(), *source, tensors.to_vec(), *layout);
-        if let Some(known) = self.held.borrow().get(&key) {
-            return Ok(Rc::clone(known));
+        let Some(identity) = constant.identity() else { return Ok(Rc::new(bring()?)) };
+        let editions = editions(files, constant);
+        if let Some(known) = self.0.held.borrow().get(&identity).filter(|held| held.editions == editions) {
+            return Ok(Rc::clone(&known.bytes));
         }
-        let weight = Rc::new(bring()?);
-        self.brought.set(self.brought.get() + constant.bytes());
-        self.held.borrow_mut().insert(key, Rc::clone(&weight));
-        Ok(weight)
+        // What it replaces is given back first.
+        self.0.held.borrow_mut().remove(&identity);
+        let bytes = Rc::new(bring()?);
+        self.0.brought.set(self.0.brought.get() + constant.bytes());
+        self.0.held.borrow_mut().insert(identity, Held { editions, bytes: Rc::clone(&bytes) });
+        Ok(bytes)
     }
 }

@@ -40,7 +40,7 @@ impl<'a> Change<'a> {
 }
 
 /// How changes are added to a weight.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, clap::ValueEnum)]
 pub enum Merge {
     /// In f32, rounded once, to what the plan stores; DoRA by the norms of the original weights, as in ComfyUI
     #[default]

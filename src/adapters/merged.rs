@@ -1,6 +1,7 @@
 //! Weights with adapters merged into them: a changed tensor is computed in f32 when it is read, and rounded once.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -29,6 +30,7 @@ pub struct Adapted<'a> {
     files: &'a [Opened],
     /// By their source and the names of the checkpoint's tensors.
     merged: BTreeMap<(Source, String), Merged<'a>>,
+    merge: Merge,
     /// By the number of the slot and the names of the plan's tensors.
     slots: BTreeMap<u8, BTreeMap<String, SlotTensor<'a>>>,
     changed: Vec<(PathBuf, usize)>,
@@ -124,7 +126,7 @@ impl<'a> Adapted<'a> {
             Some((key, Merged { base, changes, merge, lengths: OnceLock::new(), kept }))
         });
         let merged = merged.collect();
-        Ok(Adapted { weights, files, merged, slots: filled, changed, notes })
+        Ok(Adapted { weights, files, merged, merge, slots: filled, changed, notes })
     }
 
     /// A line for each adapter: how many parameters it changes.
@@ -217,6 +219,29 @@ impl Weights for Adapted<'_> {
         let found = self.weights.tensor(source, name)?;
         let merged = self.merged.get(&(source, name.to_string())).map(|merged| merged as &dyn Computed);
         Some(Tensor { computed: merged.or(found.computed), ..found })
+    }
+
+    /// What adapters change says which ones they are: their files, how strong they are, and how they are merged.
+    fn edition(&self, source: Source, name: &str) -> u64 {
+        let (merges, slot) = match source {
+            Source::Adapter(slot) => (false, Some(slot)),
+            _ if !self.merged.contains_key(&(source, name.to_string())) => {
+                return self.weights.edition(source, name);
+            }
+            Source::Merged(slot) => (true, Some(slot)),
+            _ => (true, None),
+        };
+        let counts = |opened: &&Opened| match opened.used {
+            Use::Merged => merges,
+            Use::Slot(number) => slot == Some(number),
+        };
+        let mut hasher = DefaultHasher::new();
+        self.merge.hash(&mut hasher);
+        for Opened { file, strength, used } in self.files.iter().filter(counts) {
+            (file.path(), strength.to_bits(), used).hash(&mut hasher);
+        }
+        // 0 is that of the files.
+        hasher.finish().max(1)
     }
 
     fn unchanged(&self) -> Result<(), FileError> {

@@ -60,7 +60,7 @@ pub struct Adapters {
 }
 
 /// What an adapter is used for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Use {
     /// It is merged into the weights of all stages.
     Merged,

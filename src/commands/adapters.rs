@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use clap::Args;
-use zoetrope_runtime::files::TensorFile;
+use zoetrope_runtime::Weights;
+use zoetrope_runtime::files::{TensorFile, TensorSet};
 use zoetrope_runtime::plan::{Adapter, Plan};
 
 use crate::adapters::{Adapted, Adapters, Given, Merge};
 use crate::demo::adapters::DISTILLED;
 use crate::failure::Failure;
-use crate::model_files::ModelFiles;
 use crate::terminal;
 
 /// Options whose value is an adapter.
@@ -19,7 +19,7 @@ pub const ADAPTERS: [&str; 3] = ["--lora", "--distilled-lora", "--ic-lora"];
 const MADE_UP: f32 = 0.03;
 
 /// Adapters (LoRA) on top of the checkpoint. The official command line's form, PATH STRENGTH, is accepted too.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Debug, Default, PartialEq)]
 pub struct AdapterArgs {
     /// A LoRA on top of the checkpoint, at this strength (1 unless said); several times for several
     #[arg(long, value_name = "PATH[:STRENGTH]")]
@@ -68,16 +68,17 @@ impl AdapterArgs {
     }
 }
 
-/// A model's weights as `plan` reads them, with adapters merged into them. Says what of the adapters is left out.
+/// A model's weights as `plan` reads them, with adapters merged into those of its checkpoint. Says what of the adapters is
+/// left out.
 ///
 /// # Errors
 /// Whatever of the adapters cannot be used.
 pub fn adapted<'a>(
     adapters: &'a Adapters,
-    files: &'a ModelFiles,
+    (weights, checkpoint): (&'a dyn Weights, &'a TensorSet),
     plan: &Plan,
 ) -> Result<Adapted<'a>, Failure> {
-    let adapted = adapters.over(files, &files.checkpoint, plan)?;
+    let adapted = adapters.over(weights, checkpoint, plan)?;
     adapted.notes().iter().for_each(terminal::note);
     Ok(adapted)
 }

@@ -16,8 +16,8 @@ use crate::failure::Failure;
 pub enum Ask<'a> {
     /// A clip from a prompt.
     Prompt,
-    /// A better prompt, which the text encoder writes.
-    Enhancement,
+    /// A better prompt, which the text encoder writes, and whether it is shown an image.
+    Enhancement { image: bool },
     /// This clip, larger or with more frames.
     Upscaling(&'a Path),
     /// Whether there is an image for the first frame, and how many there are for others.
@@ -108,7 +108,9 @@ impl Ask<'_> {
     fn is_met(self, plan: &Plan) -> bool {
         match self {
             Ask::Prompt => hears(plan, 0),
-            Ask::Enhancement => enhance::room(plan).is_some(),
+            Ask::Enhancement { image } => {
+                enhance::room(plan).is_some() && (!image || enhance::sight(plan).is_some())
+            }
             Ask::Upscaling(_) => footage(plan).is_some() && !hears(plan, 0),
             Ask::Images { first, others } => {
                 let room = images(plan);
@@ -150,8 +152,12 @@ impl Ask<'_> {
                 (what, build.with(decoder.line()))
             }
             Ask::Prompt => (has("takes no prompt"), of("distilled", "two-stage")),
-            Ask::Enhancement => {
-                (has("has no phases that enhance a prompt"), Build::again(plan, "ZOETROPE_ENHANCE", "1"))
+            Ask::Enhancement { image } => {
+                let what = match enhance::room(plan) {
+                    None => has("has no phases that enhance a prompt"),
+                    Some(_) => has("has no phase that shows an image to the text encoder"),
+                };
+                (what, Build::again(plan, "ZOETROPE_ENHANCE", if image { "image" } else { "1" }))
             }
             Ask::Upscaling(path) => {
                 let build = Build::like(plan, "upscale");

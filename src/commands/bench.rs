@@ -129,6 +129,7 @@ fn inputs(phase: &Phase) -> Vec<(&Port, Vec<u8>)> {
             Role::Tokens { .. } | Role::TokenMask { .. } | Role::Chat | Role::ChatMask => {
                 Tensor::int(&[count], vec![1; count])
             }
+            Role::ChatRows | Role::ChatUntil => Tensor::int(&[count], (0..count as i32).collect()),
             Role::Seed => Tensor::int(&[2], vec![10, 0]),
             Role::NoiseScale => {
                 let scale = noise_scale(phase, &sigmas(phase, Steps::default()), &BTreeSet::new());

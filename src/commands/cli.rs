@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 use zoetrope_runtime::plan::Plan;
 
+use super::batch::Batch;
 #[cfg(feature = "cuda")]
 use super::bench::Bench;
 use super::demo_model::DemoModel;
@@ -23,6 +24,7 @@ pub struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Generate(Box<Generate>),
+    Batch(Batch),
     Upscale(Upscale),
     Plan(ShowPlan),
     #[cfg(feature = "cuda")]
@@ -39,6 +41,7 @@ impl Cli {
     pub fn run(self, plans: &[&Plan]) -> Result<(), Failure> {
         match self.command {
             Command::Generate(command) => command.run(plans),
+            Command::Batch(command) => command.run(plans),
             Command::Upscale(command) => command.run(plans),
             Command::Plan(command) => command.run(plans),
             #[cfg(feature = "cuda")]

@@ -30,9 +30,11 @@ impl DemoModel {
         let target =
             Target::preset("res-tiny").ok_or_else(|| Failure::usage("there is no preset res-tiny"))?;
         let mut tensors = tensors_of(&compile_target(&target, &PathBuf::new())?);
-        // What only a run from images reads.
-        let encode = compile_levels(&target, &demo(), Scope::Phase("video-encode"), &[], Options::default())?;
-        tensors.extend(tensors_of(&encode.plan));
+        // What only a run from images reads, and one that shows an image to the text encoder.
+        for phase in ["video-encode", "enhance-see"] {
+            let levels = compile_levels(&target, &demo(), Scope::Phase(phase), &[], Options::default())?;
+            tensors.extend(tensors_of(&levels.plan));
+        }
         let paths = write_demo_model(&self.dir, &tensors)?;
         for path in paths.checkpoint.iter().chain([&paths.text_encoder]).chain(&paths.upscaler) {
             terminal::info(&path.display().to_string());

@@ -3,8 +3,6 @@
 use std::path::Path;
 use std::time::Instant;
 
-#[cfg(feature = "cuda")]
-use zoetrope_runtime::cuda::{Cuda, Supply};
 use zoetrope_runtime::plan::Plan;
 use zoetrope_runtime::{Executor, Result as RuntimeResult, Weights};
 
@@ -12,9 +10,7 @@ use super::clip::ClipWriter;
 use super::enhance::Writing;
 use super::outputs::Outputs;
 use super::previews::Previews;
-use crate::device::Chosen;
-#[cfg(feature = "cuda")]
-use crate::device::{embedded::Embedded, mode};
+use crate::engine::{Engine, Ready};
 use crate::failure::Failure;
 use crate::media::Sound;
 use crate::progress::Progress;
@@ -25,44 +21,52 @@ use crate::tensors::Named;
 use crate::terminal;
 use crate::windows::{PerWindow, Windows, make};
 
+/// How runs show themselves, and what may end them.
+#[derive(Default)]
+pub struct Shown<'s> {
+    /// No progress.
+    pub quiet: bool,
+    /// Which clip of several it is, in words before every line.
+    pub label: String,
+    /// What ends the runs of all of them. Where there is none, Ctrl-C ends the program, or the windows of a long clip.
+    pub stop: Option<&'s Stop>,
+}
+
 /// The runs that make a clip.
-pub struct Work<'a, 'r> {
+pub struct Work<'a, 'w, 'r> {
     pub plan: &'a Plan,
-    pub windows: &'a Windows,
+    pub windows: &'w Windows,
     /// What all windows share.
     pub request: Request<'r>,
     pub per_window: PerWindow<'r>,
     /// A better prompt, which takes the place of the first one.
     pub writing: Option<Writing<'r>>,
-    /// No progress.
-    pub quiet: bool,
+    pub shown: &'w Shown<'w>,
 }
 
-impl Work<'_, '_> {
+impl<'a> Work<'a, '_, '_> {
     /// Runs them. Previews and latents go to the outputs on the way, and finished windows to the writer.
     ///
     /// # Errors
     /// Whatever stops a run; then the windows before it are kept ([`Outputs::keep_windows`]).
     pub fn done(
         self,
-        chosen: Chosen,
-        weights: &dyn Weights,
+        engine: &mut Engine<'a>,
+        weights: &'a dyn Weights,
         (mut outputs, mut writer): (Outputs, ClipWriter),
     ) -> Result<(Outputs, ClipWriter), Failure> {
         let (plan, steps, count) = (self.plan, self.request.steps, self.windows.count);
-        let mut progress = Progress::new(plan, steps, self.quiet);
+        let Shown { quiet, label, stop } = self.shown;
+        let mut progress = Progress::new(plan, steps, *quiet).labelled(label);
         progress.repeat(plan, steps, count, self.per_window.prompts.len());
-        let stop = (count > 1).then(Stop::listen);
+        let own = (count > 1 && stop.is_none()).then(Stop::listen);
+        let stop = stop.or(own.as_ref());
         let mut watch = Previews { progress: &mut progress, file: outputs.preview.take(), stop };
-        let made = match chosen {
-            Chosen::Cpu => self.on(&mut Session::new(plan, weights)?, &mut watch, &mut outputs, &mut writer),
+        let made = engine.session(plan, weights).and_then(|ready| match ready {
+            Ready::Cpu(session) => self.on(session, &mut watch, &mut outputs, &mut writer),
             #[cfg(feature = "cuda")]
-            Chosen::Card(card, code) => {
-                let mut cuda = Cuda::new(card, plan, code, &Embedded, Supply::Files(weights))?;
-                cuda.set_mode(mode());
-                self.on(&mut Session::on(cuda), &mut watch, &mut outputs, &mut writer)
-            }
-        };
+            Ready::Card(session) => self.on(session, &mut watch, &mut outputs, &mut writer),
+        });
         progress.done();
         match made {
             Ok(()) => Ok((outputs, writer)),
@@ -112,6 +116,7 @@ pub fn deliver(
     (plan, path, how, start): (&Plan, &Path, &str, Instant),
     (outputs, writer): (Outputs, ClipWriter),
     sound: Option<&Sound>,
+    shown: &Shown<'_>,
 ) -> Result<(), Failure> {
     let contents = writer.contents();
     let clip = writer.finish(sound)?;
@@ -124,6 +129,6 @@ pub fn deliver(
         );
     }
     let (name, seconds) = (path.display(), start.elapsed().as_secs_f64());
-    say(&format!("{name}: {contents}, {how}{seconds:.1} s"));
+    say(&format!("{}{name}: {contents}, {how}{seconds:.1} s", shown.label));
     outputs.close()
 }

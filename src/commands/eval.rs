@@ -223,7 +223,7 @@ impl Eval {
         phase.check(&inputs)?;
         let files = self.model.open(&phase.plan, Some(&model))?;
         let adapters = self.adapters.open(&phase.plan, Merge::Official)?;
-        let weights = adapted(&adapters, &files, &phase.plan)?;
+        let weights = adapted(&adapters, (&files, &files.checkpoint), &phase.plan)?;
         let done = phase.run(self.device, &weights, &inputs, self.repeat)?;
         done.notes.iter().for_each(terminal::note);
         if self.repeat > 1 {
@@ -271,24 +271,25 @@ impl Eval {
         }
         let files = self.model.open(&plan, Some(&model))?;
         let adapters = self.adapters.open(&plan, Merge::Official)?;
-        let weights = adapted(&adapters, &files, &plan)?;
+        let weights = adapted(&adapters, (&files, &files.checkpoint), &plan)?;
         self.guidance.check(&plan)?;
         self.given.check(&plan, self.references.first())?;
         self.references.check(&plan)?;
         let in_time = self.given.hears_reference(&plan, self.references.first());
         let references = self.references.open(&plan, in_time)?;
-        let sources = self.given.open(&plan, self.references.first())?;
+        let windows = Windows::one(&plan.facts);
+        let sources = self.given.open(&plan, &windows, self.references.first())?;
         let mut prompts = Vec::new();
         if hears(&plan, 0) {
             let tokenizer = files.tokenizer()?;
             prompts.push(self.encoded(tokenizer)?);
             prompts.extend(self.guidance.negative(&plan, tokenizer)?);
         }
-        let images = self.images.open(&plan, &Windows::one(&plan.facts))?;
+        let images = self.images.open(&plan, &windows)?;
         let request = Request {
             images: images.of_window(0),
             footage: sources.footage(),
-            spectrogram: sources.spectrogram(),
+            spectrogram: sources.spectrogram(&windows, 0),
             references: references.of_request(),
             prompts: prompts.iter().collect(),
             steps: self.guidance.steps(),

@@ -105,6 +105,14 @@ impl ImageArgs {
         !self.image.is_empty()
     }
 
+    /// The first image that is given, uncompressed and whole; `None` where there is none.
+    ///
+    /// # Errors
+    /// It cannot be used.
+    pub fn first_as_it_is(&self) -> Result<Option<Image>, Failure> {
+        Ok(self.image.first().map(|given| Image::open(&given.path, 0)).transpose()?)
+    }
+
     /// The one image that is given, as a clip of one frame: [1, 3, 1, height, width] in -1..1.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 mod adapters;
 mod ask;
+pub mod batch;
 #[cfg(feature = "cuda")]
 pub mod bench;
 pub mod budgets;
@@ -19,7 +20,9 @@ mod given;
 mod guidance;
 mod images;
 mod length;
+mod lines;
 mod model;
+mod order;
 mod outputs;
 mod parse;
 pub mod plan;

@@ -1,5 +1,6 @@
 //! Which model files a command uses.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -12,7 +13,7 @@ use crate::demo::demo_in_memory;
 use crate::failure::{Failure, Kind};
 use crate::model_check::{Report, verify};
 use crate::model_files::upscaler::{enlarges, read_by};
-use crate::model_files::{Found, ModelFiles, search, tensors_of};
+use crate::model_files::{Found, ModelFiles, SharedFiles, Wanted, search, tensors_of};
 use crate::terminal;
 
 /// Where the model's files are. The official command line's names are accepted too.
@@ -101,29 +102,71 @@ impl ModelArgs {
         built_for: Option<&ModelConfig>,
     ) -> Result<(ModelFiles, Report), Failure> {
         let tensors = tensors_of(plan);
-        let files = if !self.given() && plan.facts.model == "demo" {
-            demo_in_memory(&tensors)?
-        } else {
-            let upscaler = read_by(plan);
-            let Found { paths, notes } = self.found(upscaler)?;
-            let mut files = ModelFiles::open(&paths);
-            // What cannot be read was meant as what is read.
-            let unknown = files.unreadable.iter_mut().filter(|file| file.source.is_upscaler());
-            unknown.for_each(|file| file.source = upscaler.unwrap_or(file.source));
-            files.notes.extend(notes);
-            // What was not given is said as that, not as a file that cannot be read.
-            let given = |source| match source {
-                Source::Checkpoint => !paths.checkpoint.is_empty(),
-                Source::TextEncoder => !paths.text_encoder.as_os_str().is_empty(),
-                upscaler => upscaler.is_upscaler() && paths.upscaler.is_some(),
-            };
-            let reads = |source| tensors.iter().any(|t| t.source == source);
-            files.unreadable.retain(|file| given(file.source) && reads(file.source));
-            files.fit(&tensors);
-            files
-        };
+        let files = self.files(plan.facts.model == "demo", &tensors, read_by(plan))?;
         let report = verify(&tensors, &files, built_for);
         Ok((files, report))
+    }
+
+    /// The files given that have these tensors, of upscalers the one that is read; or the demo model where `demo` says that
+    /// it is meant.
+    fn files(&self, demo: bool, tensors: &[Wanted], upscaler: Option<Source>) -> Result<ModelFiles, Failure> {
+        if !self.given() && demo {
+            return Ok(demo_in_memory(tensors)?);
+        }
+        let Found { paths, notes } = self.found(upscaler)?;
+        let mut files = ModelFiles::open(&paths);
+        // What cannot be read was meant as what is read.
+        let unknown = files.unreadable.iter_mut().filter(|file| file.source.is_upscaler());
+        unknown.for_each(|file| file.source = upscaler.unwrap_or(file.source));
+        files.notes.extend(notes);
+        // What was not given is said as that, not as a file that cannot be read.
+        let given = |source| match source {
+            Source::Checkpoint => !paths.checkpoint.is_empty(),
+            Source::TextEncoder => !paths.text_encoder.as_os_str().is_empty(),
+            upscaler => upscaler.is_upscaler() && paths.upscaler.is_some(),
+        };
+        let reads = |source| tensors.iter().any(|t| t.source == source);
+        files.unreadable.retain(|file| given(file.source) && reads(file.source));
+        files.fit(tensors);
+        Ok(files)
+    }
+
+    /// The files of several plans, each opened once, and compared with what every plan reads. Says what of them is not read.
+    ///
+    /// # Errors
+    /// Plans of two models; everything that keeps one of the plans from running on the files.
+    pub fn open_for(&self, plans: &[&Plan]) -> Result<SharedFiles, Failure> {
+        let first = plans.first().ok_or_else(|| Failure::usage("there is no plan to open files for"))?;
+        let model = &first.facts.model;
+        if let Some(other) = plans.iter().find(|plan| plan.facts.model != *model) {
+            return Err(Failure::usage(format!(
+                "the plans are for two models, and files are given once\n  have  {} for {model}, {} for {}\n  help  a run \
+                 for each model",
+                first.name, other.name, other.facts.model
+            )));
+        }
+        let mut opened = Vec::new();
+        for upscaler in SharedFiles::upscalers(plans) {
+            let with = |plan: &&&Plan| read_by(plan).is_none_or(|read| Some(read) == upscaler);
+            let tensors: BTreeSet<Wanted> =
+                plans.iter().filter(with).flat_map(|plan| tensors_of(plan)).collect();
+            let tensors: Vec<Wanted> = tensors.into_iter().collect();
+            let files = self.files(model == "demo", &tensors, upscaler)?;
+            let mut said: Vec<String> = Vec::new();
+            for plan in plans.iter().filter(with) {
+                let report = verify(&tensors_of(plan), &files, built_in(plan).as_ref());
+                if !report.is_good() {
+                    return Err(Failure::new(Kind::ModelFiles, report.text(false).trim_end()));
+                }
+                let new: Vec<String> = report.notes.into_iter().filter(|note| !said.contains(note)).collect();
+                said.extend(new);
+            }
+            said.iter().for_each(terminal::note);
+            opened.push((upscaler, files));
+        }
+        let mut opened = opened.into_iter();
+        let first = opened.next().ok_or_else(|| Failure::usage("there are no files to open"))?;
+        Ok(SharedFiles::of(first, opened.collect()))
     }
 
     /// As [`ModelArgs::check`], refusing files that do not fit and saying what of them is not read.

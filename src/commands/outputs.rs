@@ -1,6 +1,7 @@
 //! What `zoetrope generate` writes: the clip, and on the way to it previews and latents.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use zoetrope_runtime::plan::{Plan, Port, Role};
 
@@ -19,6 +20,8 @@ pub struct Outputs {
     dump: Option<OutputFolder>,
     /// Of how many windows.
     windows: usize,
+    /// Folders, and about how many bytes will stay in each.
+    room: Vec<(PathBuf, u64)>,
     /// Why latents could not be written. The run goes on: its clip is worth more.
     lost: Option<OutputError>,
 }
@@ -52,15 +55,30 @@ impl Outputs {
         let latents = latents.map(|port| 4 * port.shape.iter().map(|n| u64::from(*n)).product::<u64>());
         let dump_bytes = latents.sum::<u64>() * windows as u64;
         let dump = dump.map(|path| OutputFolder::open_new(path, "safetensors")).transpose()?;
-        let wanted = [
-            (file.folder(), clip_bytes + scratch_bytes),
+        let stays = [
+            (file.folder(), clip_bytes),
             (preview.as_ref().and_then(OutputFile::folder), preview_bytes),
             (dump.as_ref().map(OutputFolder::path), dump_bytes),
         ];
-        let wanted: Vec<_> =
-            wanted.into_iter().filter_map(|(folder, bytes)| Some((folder?, bytes))).collect();
-        check_room(&wanted)?;
-        Ok(Outputs { clip: file, preview, dump, windows, lost: None })
+        let stays = stays.into_iter().filter_map(|(folder, bytes)| Some((folder?, bytes)));
+        let scratch = file.folder().map(|folder| (folder, scratch_bytes));
+        check_room(&stays.clone().chain(scratch).collect::<Vec<_>>())?;
+        let room = stays.map(|(folder, bytes)| (folder.to_path_buf(), bytes)).collect();
+        Ok(Outputs { clip: file, preview, dump, windows, room, lost: None })
+    }
+
+    /// The files, and the folder for latents, as the system calls them; none for standard output.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        let files =
+            [Some(&self.clip), self.preview.as_ref()].into_iter().flatten().filter_map(OutputFile::path);
+        let folder = self.dump.as_ref().map(OutputFolder::path);
+        let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+        files.chain(folder).map(real).collect()
+    }
+
+    /// Folders, and about how many bytes will stay in each.
+    pub fn room(&self) -> &[(PathBuf, u64)] {
+        &self.room
     }
 
     /// Writes the latents that a phase left of a window, where that is wanted.

@@ -14,7 +14,7 @@ pub struct Previews<'a> {
     pub progress: &'a mut Progress,
     pub file: Option<OutputFile>,
     /// What may end the run.
-    pub stop: Option<Stop>,
+    pub stop: Option<&'a Stop>,
 }
 
 /// An 8-bit PNG of RGB in 0..1, [height, width, 3].
@@ -34,7 +34,7 @@ fn png(frame: &Tensor) -> std::result::Result<Vec<u8>, png::EncodingError> {
 
 impl Watch for Previews<'_> {
     fn boundary(&mut self, phase: &str, segment: &str, turn: u32, turns: u32) -> Result<()> {
-        self.stop.as_ref().map_or(Ok(()), Stop::check)?;
+        self.stop.map_or(Ok(()), Stop::check)?;
         self.progress.boundary(phase, segment, turn, turns)
     }
 

@@ -74,19 +74,25 @@ impl PromptArgs {
 }
 
 fn read(path: &Path) -> Result<String, Failure> {
-    let text = if path.as_os_str() == STREAM { piped() } else { given_text(path, MAX_BYTES) };
-    let text = text.and_then(|text| match text.trim() {
+    let text = text_of(path, MAX_BYTES).and_then(|text| match text.trim() {
         "" => Err(io::Error::new(ErrorKind::InvalidData, "it holds no text")),
         text => Ok(text.to_string()),
     });
     text.map_err(|e| Failure::usage(format!("cannot read the prompt from {}: {e}", path.display())))
 }
 
-fn piped() -> io::Result<String> {
+/// A text of at most `limit` bytes: of a file, or of standard input where the path is `-`.
+///
+/// # Errors
+/// What the system says, a longer text, or none.
+pub fn text_of(path: &Path, limit: u64) -> io::Result<String> {
+    if path.as_os_str() != STREAM {
+        return given_text(path, limit);
+    }
     let mut bytes = Vec::new();
-    io::stdin().lock().take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(io::Error::new(ErrorKind::InvalidData, format!("longer than {MAX_BYTES} bytes")));
+    io::stdin().lock().take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(io::Error::new(ErrorKind::InvalidData, format!("longer than {limit} bytes")));
     }
     decode(bytes).map_err(|problem| io::Error::new(ErrorKind::InvalidData, problem))
 }

@@ -8,7 +8,7 @@ use zoetrope_compiler::frontend::{Scope, compile_levels, compile_run, dimensions
 use zoetrope_compiler::{Class, Levels, Options, select};
 use zoetrope_model_spec::lang::Kept;
 use zoetrope_model_spec::ltx::decode::{Pixels, VideoDecoder};
-use zoetrope_model_spec::ltx::enhance::CHAT_TOKENS;
+use zoetrope_model_spec::ltx::enhance::Enhance;
 use zoetrope_model_spec::target::{Target, parse_vram, parse_weights};
 use zoetrope_runtime::plan::Detail;
 
@@ -48,6 +48,9 @@ pub struct Show {
     /// With room to enhance a prompt, whatever the target says
     #[arg(long)]
     enhance: bool,
+    /// With room to enhance a prompt that has an image, whatever the target says
+    #[arg(long)]
+    enhance_image: bool,
     /// Write every level into this folder instead
     #[arg(long, value_name = "DIR")]
     dump: Option<PathBuf>,
@@ -89,7 +92,10 @@ impl Show {
         if self.preview {
             target.preview = target.preview.or(Some(VideoDecoder::Vae));
         }
-        target.enhance = target.enhance.or(self.enhance.then_some(CHAT_TOKENS));
+        target.enhance = target.enhance.or(self.enhance.then(Enhance::default));
+        if self.enhance_image {
+            target.enhance = Some(Enhance { image: true, ..target.enhance.unwrap_or_default() });
+        }
         let model = dimensions(&target, &folder)?;
         let part = self.phase.as_deref().map_or(Scope::Run(Pixels::Yuv420), Scope::Phase);
         let options = Options { decode_chunk: self.chunk.map(NonZeroUsize::get), ..Options::default() };

@@ -10,12 +10,12 @@ use zoetrope_runtime::plan::Plan;
 use super::ask::Ask;
 use super::clip::ClipWriter;
 use super::decoder::DecoderArgs;
-use super::device_run::{Work, deliver, note_cut};
+use super::device_run::{Shown, Work, deliver, note_cut};
 use super::given::GivenArgs;
-use super::model::built_in;
 use super::outputs::Outputs;
 use super::{ModelArgs, PlanArgs};
 use crate::device::Device;
+use crate::engine::Engine;
 use crate::failure::Failure;
 use crate::output::Inputs;
 use crate::run::Request;
@@ -68,15 +68,16 @@ impl Upscale {
         )?;
         plan.facts.notes.iter().for_each(terminal::note);
         note_cut(plan, &writer);
-        let given = GivenArgs::of_video(&self.clip).open(plan, None)?;
+        let given = GivenArgs::of_video(&self.clip).open(plan, &windows, None)?;
         let chosen = self.device.choose(plan)?;
-        let files = self.model.open(plan, built_in(plan).as_ref())?;
+        let files = self.model.open_for(&[plan])?;
         let request = Request { footage: given.footage(), ..Request::default() };
         // There is no prompt, and no image.
-        let per_window = PerWindow { prompts: Vec::new(), images: &|_| BTreeMap::new() };
-        let work = Work { plan, windows: &windows, request, per_window, writing: None, quiet: self.quiet };
-        let made = work.done(chosen, &files, (outputs, writer))?;
-        deliver((plan, &self.output, "", start), made, given.kept_sound().as_ref())
+        let per_window = PerWindow { prompts: Vec::new(), images: &|_| BTreeMap::new(), sound: &|_| None };
+        let shown = Shown { quiet: self.quiet, ..Shown::default() };
+        let work = Work { plan, windows: &windows, request, per_window, writing: None, shown: &shown };
+        let made = work.done(&mut Engine::new(vec![(plan, chosen)]), &files, (outputs, writer))?;
+        deliver((plan, &self.output, "", start), made, given.kept_sound().as_ref(), &shown)
     }
 
     /// What it asks of a plan.

@@ -64,7 +64,7 @@ impl Verify {
             return Err(Failure::new(Kind::ModelFiles, text.trim_end()));
         }
         let adapters = self.adapters.open(plan, Merge::Exact)?;
-        let changed = adapted(&adapters, &files, plan)?.summary();
+        let changed = adapted(&adapters, (&files, &files.checkpoint), plan)?.summary();
         say(&[table, text, changed].concat())
     }
 }

@@ -91,7 +91,7 @@ fn inputs(name: &str, shape: &[usize]) -> usize {
 fn rule(source: Source, name: &str, shape: &[usize]) -> Option<Rule> {
     match source {
         Source::Checkpoint => checkpoint(name, shape),
-        Source::TextEncoder => text_encoder(name),
+        Source::TextEncoder => text_encoder(name, shape),
         Source::SpatialUpscaler | Source::SpatialUpscalerX1_5 | Source::TemporalUpscaler => upscaler(name),
         Source::Adapter(_) | Source::Merged(_) => None,
     }
@@ -158,12 +158,21 @@ fn vocoder(name: &str, shape: &[usize]) -> Option<Rule> {
     })
 }
 
-fn text_encoder(name: &str) -> Option<Rule> {
+fn text_encoder(name: &str, shape: &[usize]) -> Option<Rule> {
     Some(match name {
         // Times the square root of the width, as the model does, an embedding has size 1.
         _ if name.ends_with(".embed_tokens.weight") => Rule::Weight(1.0),
+        _ if name.contains("layer_norm") || name.ends_with(".post_layernorm.weight") => match plain(name)? {
+            Rule::Weight(_) => Rule::Random(1.0, 0.1),
+            bias => bias,
+        },
         // Added to 1 by the model.
         _ if name.ends_with("norm.weight") => Rule::Random(0.0, 0.1),
+        // Its rows are what goes in.
+        "multi_modal_projector.mm_input_projection_weight" => {
+            Rule::Random(0.0, 1.0 / (*shape.first()? as f64).sqrt())
+        }
+        _ if name.ends_with(".position_embedding.weight") => Rule::Random(0.0, 0.3),
         _ => return plain(name),
     })
 }

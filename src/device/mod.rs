@@ -35,6 +35,7 @@ pub fn mode() -> zoetrope_runtime::cuda::Mode {
 }
 
 /// What a device turned out to be.
+#[derive(Clone)]
 pub enum Chosen {
     Cpu,
     #[cfg(feature = "cuda")]

@@ -2,6 +2,8 @@
 
 /// What it is asked to do, unless a request brings a text of its own.
 pub const SYSTEM: &str = include_str!("system.txt");
+/// The same for a clip from an image, which it is shown.
+pub const SYSTEM_IMAGE: &str = include_str!("system-image.txt");
 
 /// The tokens with which an answer ends: `<eos>` and `<end_of_turn>`.
 pub const EOS: i32 = 1;
@@ -14,6 +16,15 @@ pub fn asked(system: &str, prompt: &str) -> String {
     format!(
         "<bos><start_of_turn>user\n{system}\n\nuser prompt: {prompt}<end_of_turn>\n<start_of_turn>model\n"
     )
+}
+
+/// The text of a chat with an image: what stands before the image's tokens, and what behind them.
+pub fn asked_of_image(system: &str, prompt: &str) -> [String; 2] {
+    let (system, prompt) = (system.trim(), prompt.trim());
+    [
+        format!("<bos><start_of_turn>user\n{system}\n\n\n\n<start_of_image>"),
+        format!("<end_of_image>\n\nUser Raw Input Prompt: {prompt}.<end_of_turn>\n<start_of_turn>model\n"),
+    ]
 }
 
 /// An answer as a prompt: typographic signs as their ASCII ones, and nothing before the first letter.

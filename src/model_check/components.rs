@@ -37,11 +37,16 @@ const CHECKPOINT: [(&str, &str); 15] = [
     ("vocoder.mel_stft.", "spectrogram of the bandwidth extension"),
 ];
 
-const TEXT_ENCODER: [(&str, &str); 3] = [
-    ("language_model.", "language model"),
-    ("vision_tower.", "image tower"),
-    ("multi_modal_projector.", "image projector"),
-];
+/// What the text encoder sees images with.
+const VISION: [(&str, &str); 2] =
+    [("vision_tower.", "vision tower"), ("multi_modal_projector.", "vision projector")];
+
+const TEXT_ENCODER: [(&str, &str); 3] = [("language_model.", "language model"), VISION[0], VISION[1]];
+
+/// Whether the text encoder sees images with a tensor.
+pub fn is_of_vision(source: Source, tensor: &str) -> bool {
+    source == Source::TextEncoder && VISION.iter().any(|(prefix, _)| tensor.starts_with(prefix))
+}
 
 /// The component of the model that a tensor belongs to.
 pub fn component(source: Source, tensor: &str) -> &'static str {

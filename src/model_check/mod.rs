@@ -54,6 +54,8 @@ pub enum Problem {
         /// Path and reason.
         message: String,
     },
+    /// The plan shows images to the text encoder, whose files hold its language model alone.
+    NoVision,
     /// The files describe a model that the plan is not for.
     Config {
         /// Key, value, and what was wanted.
@@ -175,7 +177,8 @@ pub fn verify(wanted: &[Wanted], files: &ModelFiles, built_for: Option<&ModelCon
     }
     problems.extend(doubles::loras(files));
     problems.extend(doubles::twice(wanted, files));
-    problems.extend(config_problems(files, built_for));
+    let sees = wanted.iter().any(|wanted| components::is_of_vision(wanted.source, &wanted.tensor));
+    problems.extend(config_problems(files, built_for, sees));
     let searchable = |source| given(source) && !unreadable(source);
     problems.extend(generation::others(wanted, files, searchable));
     if searchable(Source::TextEncoder) && reads(Source::TextEncoder) {
@@ -186,13 +189,20 @@ pub fn verify(wanted: &[Wanted], files: &ModelFiles, built_for: Option<&ModelCon
             problems.push(Problem::LanguageModel { found, wanted });
         }
     }
+    let mut stored = files.text_encoder.iter();
+    let blind = sees
+        && searchable(Source::TextEncoder)
+        && !stored.any(|(name, _)| components::is_of_vision(Source::TextEncoder, name));
+    problems.extend(blind.then_some(Problem::NoVision));
     if let (Some(tokenizer), Some(rows)) = (&files.tokenizer, language_model::rows(wanted)) {
         let largest = tokenizer.largest_id();
         if largest as usize >= rows {
             problems.push(Problem::Vocabulary { largest, rows });
         }
     }
-    for wanted in wanted {
+    // Hundreds of tensors that are said to be missing together.
+    let said = |wanted: &&Wanted| blind && components::is_of_vision(wanted.source, &wanted.tensor);
+    for wanted in wanted.iter().filter(|wanted| !said(wanted)) {
         match files.tensor(wanted.source, &wanted.tensor) {
             None if searchable(wanted.source) => problems.push(Problem::Missing { wanted: wanted.clone() }),
             None => {}
@@ -212,15 +222,18 @@ pub fn verify(wanted: &[Wanted], files: &ModelFiles, built_for: Option<&ModelCon
     Report { wanted: wanted.len(), problems, unneeded, notes, read_bytes: 0, help }
 }
 
-/// What the texts in the files say that the plan is not for.
-fn config_problems(files: &ModelFiles, built_for: Option<&ModelConfig>) -> Vec<Problem> {
+/// What the texts in the files say that the plan is not for. What they say of images is no matter of a plan that shows none.
+fn config_problems(files: &ModelFiles, built_for: Option<&ModelConfig>, sees: bool) -> Vec<Problem> {
     let published = ltx_2_3_22b();
     let message = |message| Problem::Config { message };
-    let found = match files.config(built_for.unwrap_or(&published)) {
+    let mut found = match files.config(built_for.unwrap_or(&published)) {
         Ok(found) => found,
         Err(error) => return error.problems.into_iter().map(message).collect(),
     };
     let Some(wanted) = built_for else { return Vec::new() };
+    if !sees {
+        found.gemma.vision = wanted.gemma.vision.clone();
+    }
     let said = |line: String| message(format!("{line} (this plan is for {})", wanted.name));
     differences(&found, wanted).into_iter().map(said).collect()
 }

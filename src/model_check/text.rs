@@ -73,6 +73,7 @@ fn kind(problem: &Problem) -> (&'static str, Option<Source>) {
     match problem {
         Problem::NotGiven { .. } => ("sources without files", None),
         Problem::Unreadable { .. } => ("unusable files", None),
+        Problem::NoVision => ("text encoders that see nothing", None),
         Problem::Config { .. } => ("wrong settings", None),
         Problem::LanguageModel { .. } => ("wrong language models", None),
         Problem::Missing { wanted } => ("missing tensors", Some(wanted.source)),
@@ -91,6 +92,9 @@ pub fn line(problem: &Problem) -> String {
     match problem {
         Problem::NotGiven { source } => format!("no {} was given", source.name()),
         Problem::Unreadable { source, message } => format!("{}: {message}", source.name()),
+        Problem::NoVision => {
+            "the text encoder has no vision tower, and this plan shows it images".to_string()
+        }
         Problem::Config { message } => message.clone(),
         Problem::LanguageModel { found, wanted } => {
             // text_embedding_projection takes what the embedding and every layer give.
@@ -196,6 +200,12 @@ pub fn help(problems: &[Problem], files: &ModelFiles) -> Vec<String> {
             }
             Problem::Missing { wanted } if wanted.source == Source::TextEncoder => {
                 help.insert("give the whole folder of the text encoder, with every model-*.safetensors");
+            }
+            Problem::NoVision => {
+                help.insert(
+                    "give Gemma's folder as it was published: GGUF files of the language model, and some single files, \
+                     have no vision tower",
+                );
             }
             Problem::Twice { .. } => {
                 help.insert("give one of the two files, or remove the one that is not meant from its folder");

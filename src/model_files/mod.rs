@@ -7,6 +7,7 @@ mod names;
 mod places;
 mod quantised;
 mod search;
+mod shared;
 pub mod upscaler;
 mod view;
 
@@ -26,6 +27,7 @@ use crate::tokenize::{TokenizeError, Tokenizer};
 use beside::Beside;
 use places::places;
 pub use search::{Found, search};
+pub use shared::SharedFiles;
 pub use view::INPUT_SCALES;
 use view::{Names, Seen, see};
 

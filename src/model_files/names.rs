@@ -55,7 +55,7 @@ pub const CHECKPOINT: &[Rename] = &[
     ),
 ];
 
-/// Newer writers put `model.` in front, and a language model without its image tower has fewer levels.
+/// Newer writers put `model.` in front, and a language model without its vision tower has fewer levels.
 pub const TEXT_ENCODER: &[Rename] = &[
     rename("model.language_model.", "model.language_model.", "language_model.model."),
     rename("model.vision_tower.", "model.vision_tower.", "vision_tower."),

@@ -82,6 +82,14 @@ impl OutputFile {
         matches!(self.to, To::Stream)
     }
 
+    /// Where the file will lie, links followed; nowhere for standard output.
+    pub fn path(&self) -> Option<&Path> {
+        match &self.to {
+            To::Stream => None,
+            To::File(place) => Some(&place.path),
+        }
+    }
+
     /// The folder that takes the file, where there is one.
     pub fn folder(&self) -> Option<&Path> {
         match &self.to {

@@ -6,7 +6,7 @@ use zoetrope_runtime::{Error, Executor, Result};
 
 use super::Windows;
 use crate::media::Image;
-use crate::run::{Carried, Finished, Image as RunImage, Request, contexts, run};
+use crate::run::{Carried, Finished, Image as RunImage, Request, Rows, contexts, run};
 use crate::session::{Session, Watch};
 use crate::tensors::{Named, Tensor, Values};
 use crate::tokenize::Encoded;
@@ -22,6 +22,8 @@ pub struct PerWindow<'a> {
     pub prompts: Vec<Vec<&'a Encoded>>,
     /// Images of the request, by their numbers in the plan.
     pub images: &'a dyn Fn(usize) -> BTreeMap<u32, RunImage<'a>>,
+    /// What is heard of a given sound.
+    pub sound: &'a dyn Fn(usize) -> Option<Rows<'a>>,
 }
 
 impl<'a> PerWindow<'a> {
@@ -58,6 +60,7 @@ pub fn make<'a, 'r, E: Executor<'a>, F: From<Error>>(
     for window in 0..windows.count {
         request.images = (per_window.images)(window);
         request.images.extend(begins_with.take().map(|image| (0, first_frame(image))));
+        request.spectrogram = (per_window.sound)(window);
         request.prompts = per_window.prompts(window).to_vec();
         request.seed = seed.wrapping_add(SEEDS_APART.wrapping_mul(window as u64));
         request.carried = std::mem::take(&mut carried);

@@ -160,5 +160,7 @@ fn footprints_of_presets() {
     if !asks_for_long("presets with weights in every encoding") {
         return;
     }
-    ["res-768x512", "res-4k"].map(|name| footprints_are_those_of_plans(&Target::preset(name).unwrap()));
+    for name in ["res-768x512", "res-4k"] {
+        footprints_are_those_of_plans(&Target::preset(name).unwrap());
+    }
 }

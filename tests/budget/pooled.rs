@@ -2,7 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use zoetrope::adapters::{Adapters, Given, Merge};
+use zoetrope::demo::adapters::STYLE;
 use zoetrope::demo::demo_in_memory;
+use zoetrope::device::Chosen;
+use zoetrope::engine::{Engine, Ready};
 use zoetrope::model_files::tensors_of;
 use zoetrope::run::{Finished, Request, run};
 use zoetrope::session::{Session, Unwatched};
@@ -11,7 +15,7 @@ use zoetrope_model_spec::ltx::recipe::{Recipe, StageLevels};
 use zoetrope_model_spec::ltx::sizes::Size;
 use zoetrope_model_spec::target::Target;
 use zoetrope_runtime::plan::{Constant, Origin, Plan};
-use zoetrope_runtime::{Cpu, Pool};
+use zoetrope_runtime::{Cpu, Pool, Weights};
 
 use crate::bits;
 
@@ -33,9 +37,9 @@ fn plans_of_one_process_bring_a_weight_once() {
     let all = [&first, &larger, &between, &anew];
     let tensors: BTreeSet<_> = all.into_iter().flat_map(tensors_of).collect();
     let files = demo_in_memory(&tensors.into_iter().collect::<Vec<_>>()).unwrap();
-    let pool = Pool::new(&files);
+    let pool = Pool::default();
     let brought = |plan: &Plan| {
-        let (before, mut session) = (pool.brought_bytes(), Session::pooled(plan, &pool).unwrap());
+        let (before, mut session) = (pool.brought_bytes(), Session::pooled(plan, &files, &pool).unwrap());
         plan.phases.iter().for_each(|phase| session.load(&phase.name).unwrap());
         pool.brought_bytes() - before
     };
@@ -60,5 +64,48 @@ fn plans_of_one_process_bring_a_weight_once() {
     };
     let made = |done: &Finished| bits(done.latents.values().chain(&done.video).chain(&done.waveform));
     let alone = clip(Session::new(&first, &files).unwrap());
-    assert!(made(&clip(Session::pooled(&first, &pool).unwrap())) == made(&alone));
+    assert!(made(&clip(Session::pooled(&first, &files, &pool).unwrap())) == made(&alone));
+}
+
+/// Weights with other adapters are other weights: those that they change take each other's places, all others stay.
+#[test]
+fn an_engine_brings_anew_what_other_adapters_change() {
+    let (first, larger) = (plan("distilled", 64, 1, 0), plan("distilled", 128, 9, 0));
+    let files = demo_in_memory(&tensors_of(&first)).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("style.safetensors");
+    std::fs::write(&path, STYLE.for_plan(&first).unwrap()).unwrap();
+    let adapters = [0.5, 0.5, 1.0]
+        .map(|strength| Adapters::open(&[Given { path: path.clone(), strength }], Merge::Exact).unwrap());
+    let plain = Adapters::default();
+    let over = |adapters| Adapters::over(adapters, &files, &files.checkpoint, &first).unwrap();
+    let [half, same, whole, none] = [&adapters[0], &adapters[1], &adapters[2], &plain].map(over);
+
+    let mut engine = Engine::new(vec![(&first, Chosen::Cpu), (&larger, Chosen::Cpu)]).keeping();
+    let mut brought = |plan, weights: &'static str| {
+        let weights: &dyn Weights = match weights {
+            "none" => &none,
+            "half" => &half,
+            "same" => &same,
+            _ => &whole,
+        };
+        let before = engine.brought_bytes();
+        #[cfg_attr(
+            not(feature = "cuda"),
+            expect(irrefutable_let_patterns, reason = "there is no other device")
+        )]
+        let Ready::Cpu(session) = engine.session(plan, weights).unwrap() else { panic!("on the CPU") };
+        plan.phases.iter().for_each(|phase| session.load(&phase.name).unwrap());
+        engine.brought_bytes() - before
+    };
+    let all = brought(&first, "none");
+    let changed = brought(&first, "half");
+    assert!(0 < changed && changed < all, "{changed} of {all}");
+    // The same adapters by another name, and another plan with them.
+    assert_eq!((brought(&first, "same"), brought(&larger, "half")), (0, 0));
+    assert_eq!(brought(&first, "whole"), changed, "another strength");
+    // Without adapters: what of it does not lie in the file as the plan wants it.
+    let plain = brought(&larger, "none");
+    assert!(0 < plain && plain <= changed, "{plain} of {changed}");
+    assert_eq!(brought(&first, "none"), 0);
 }

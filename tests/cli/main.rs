@@ -1,5 +1,6 @@
 //! The commands as a user runs them: what they print, which exit code they end with, what they leave behind.
 
+mod batch;
 mod given;
 mod outputs;
 mod printing;

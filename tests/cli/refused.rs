@@ -6,7 +6,7 @@ use std::process::Command;
 
 use zoetrope_compiler::frontend::{compile_target, load_target};
 use zoetrope_model_spec::ltx::decode::VideoDecoder;
-use zoetrope_model_spec::ltx::enhance::CHAT_TOKENS;
+use zoetrope_model_spec::ltx::enhance::Enhance;
 use zoetrope_model_spec::target::Target;
 use zoetrope_runtime::plan::{Plan, Role};
 
@@ -37,8 +37,8 @@ fn built(said: &str, folder: &Path) -> Target {
     if value("ZOETROPE_PREVIEW") == Some("1") {
         target.preview = Some(VideoDecoder::Vae);
     }
-    if value("ZOETROPE_ENHANCE") == Some("1") {
-        target.enhance = Some(CHAT_TOKENS);
+    if let Some(said) = value("ZOETROPE_ENHANCE") {
+        target.enhance = Some(Enhance { image: said == "image", ..Enhance::default() });
     }
     target
 }
@@ -58,7 +58,7 @@ fn what_no_plan_does_is_refused_with_the_build_that_does() {
     let start = Role::RegionStart { stream: "v".into() };
     let reference = |number| Role::Reference { number, downscale: 2, temporal_scale: 1, every: 1 };
     // A request, words that its refusal has, and what the built plan takes.
-    let cases: [(&[&str], &[&str], Role); 11] = [
+    let cases: [(&[&str], &[&str], Role); 12] = [
         (&["--audio", clip], &["takes no sound"], Role::Spectrogram),
         // The size is that of the video: 13 frames of 64x48, 25 a second.
         (
@@ -73,6 +73,11 @@ fn what_no_plan_does_is_refused_with_the_build_that_does() {
         ),
         (&["--start", "0.1", "--end", "0.2"], &["takes no part of a clip"], start),
         (&["--enhance-prompt"], &["no phases that enhance a prompt"], Role::Chat),
+        (
+            &["--enhance-prompt", "--image", image],
+            &["no phases that enhance a prompt", "ZOETROPE_ENHANCE=image"],
+            Role::ChatImage,
+        ),
         (&["--reference", clip], &["takes no reference"], reference(1)),
         (&["--reference", clip, "--reference", clip], &["takes no reference"], reference(2)),
         (

@@ -1,23 +1,27 @@
 //! What the text encoder writes: turns that the host ends early, with a cache that stays on the card.
 
-use zoetrope::enhance::written;
+use zoetrope::enhance::{Asked, Sight, sight, written};
 use zoetrope::session::{Session, Unwatched};
+use zoetrope::tensors::Tensor;
 use zoetrope_runtime::Executor;
 use zoetrope_test_support::golden::rel_l2;
 
 use crate::phase::{Demo, plan_that_writes};
 use crate::standin::StandIn;
 
-/// The logits of five tokens after a chat of thirty.
+/// The logits of five tokens after a chat of thirty, of which some are those of an image.
 fn logits<'a, E: Executor<'a>>(session: &mut Session<E>) -> Vec<f32> {
-    let chat: Vec<i32> = (0..30).map(|i| 3 + i * 41 % 200).collect();
+    let Sight { width, height, .. } = sight(session.plan()).expect("it is shown images");
+    let pixels = (0..3 * width * height).map(|i| (i as f32 * 0.013).sin()).collect();
+    let image = Some((9, Tensor::real(&[1, 3, height, width], pixels)));
+    let asked = Asked { ids: (0..30).map(|i| 3 + i * 41 % 200).collect(), image };
     let mut all = Vec::new();
     let mut choose = |logits: &[f32]| {
         all.extend(logits);
         let number = (all.len() / logits.len()) as i32;
         (number < 6).then_some(7 * number)
     };
-    let ids = written(session, &chat, &mut choose, &mut Unwatched).expect("it writes");
+    let ids = written(session, &asked, &mut choose, &mut Unwatched).expect("it writes");
     assert_eq!(ids, [7, 14, 21, 28, 35]);
     all
 }

@@ -50,8 +50,8 @@ impl Watch for EndAt {
 
 #[test]
 fn a_phase_that_is_ended_at_a_boundary_can_be_run_again() {
-    let demo = Demo::shared();
     let Some(_stand_in) = StandIn::open() else { return };
+    let demo = Demo::shared();
     let (plan, code) = (&demo.plan, &demo.selected.code);
     let inputs = inputs(plan.phase("denoise-2").unwrap());
     let sigmas = [0.9, 0.6, 0.4];

@@ -34,8 +34,8 @@ fn changed(plan: &Plan, change: &dyn Fn(&mut Launch)) -> Plan {
 
 #[test]
 fn wrong_waits_and_operands_show() {
-    let demo = Demo::shared();
     let Some(stand_in) = StandIn::open() else { return };
+    let demo = Demo::shared();
     let (plan, code) = (&demo.plan, &demo.selected.code);
     let step = [0.9, 0.4];
     let right = demo.outputs(plan, code, "denoise-2", &step).unwrap();

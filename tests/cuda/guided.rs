@@ -44,10 +44,10 @@ fn guided_stages_equal_the_cpu_executors_within_the_roundings_of_bf16() {
     if !asks_for_long("guided runs in two stages") {
         return;
     }
+    let Some(_stand_in) = StandIn::apart() else { return };
     for recipe in GUIDED {
         let demo = Demo::of(plan_by(recipe));
         let exact = plan_of(recipe, Dtype::F32);
-        let Some(_stand_in) = StandIn::open() else { return };
         let adapters = adapters(&demo);
         let weights = adapters.over(&demo.files, &demo.files.checkpoint, &demo.plan).unwrap();
         let mut cpu = Session::on(Cpu::new(&demo.plan, &weights).unwrap());
@@ -77,8 +77,8 @@ fn every_launch_of_two_evaluations_a_step_equals_the_cpu_executors() {
     if !asks_for_long("every launch of a guided run with two evaluations a step") {
         return;
     }
+    let Some(_stand_in) = StandIn::apart() else { return };
     let demo = Demo::of(plan_by(GUIDED[1]));
-    let Some(_stand_in) = StandIn::open() else { return };
     let adapters = adapters(&demo);
     let weights = adapters.over(&demo.files, &demo.files.checkpoint, &demo.plan).unwrap();
     let (cpu, cuda) = (Cpu::new(&demo.plan, &weights).unwrap(), demo.cuda_with(&weights).unwrap());

@@ -22,8 +22,8 @@ fn without_decoders(plan: &Plan) -> Plan {
 #[test]
 fn a_step_on_hopper_equals_the_cpu_executors() {
     const PHASE: &str = "denoise-2";
-    let demo = Demo::shared();
     let Some(stand_in) = StandIn::open() else { return };
+    let demo = Demo::shared();
     stand_in.set("capability", 90);
     let error = demo.error(&demo.hopper.code, PHASE, &[0.9, 0.4]);
     // Written so that a NaN fails.
@@ -36,9 +36,9 @@ fn latents_on_hopper_equal_the_cpu_executors() {
     if !asks_for_long("all stages on Hopper") {
         return;
     }
+    let Some(stand_in) = StandIn::apart() else { return };
     let demo = Demo::shared();
     let plan = without_decoders(&demo.plan);
-    let Some(stand_in) = StandIn::open() else { return };
     stand_in.set("capability", 90);
     let start = Instant::now();
     let cuda = demo.cuda(&plan, &demo.hopper.code).unwrap();
@@ -58,9 +58,9 @@ fn every_launch_on_hopper_equals_the_cpu_executors() {
     if !asks_for_long("every launch for itself on Hopper") {
         return;
     }
+    let Some(stand_in) = StandIn::apart() else { return };
     let demo = Demo::shared();
     let plan = without_decoders(&demo.plan);
-    let Some(stand_in) = StandIn::open() else { return };
     stand_in.set("capability", 90);
     let start = Instant::now();
     let code = &demo.hopper.code;

@@ -10,6 +10,7 @@ use zoetrope::tensors::{Named, Tensor};
 use zoetrope_compiler::frontend::{compile_target, load_target};
 use zoetrope_compiler::{Class, Selected, select};
 use zoetrope_model_spec::lang::Kept;
+use zoetrope_model_spec::ltx::enhance::Enhance;
 use zoetrope_model_spec::ltx::recipe::Recipe;
 use zoetrope_model_spec::target::Target;
 use zoetrope_runtime::cuda::{Card, Cuda, Supply};
@@ -54,9 +55,10 @@ pub fn plan() -> Plan {
     compile_target(&target(), "".as_ref()).unwrap()
 }
 
-/// The same with phases that enhance a prompt, in a chat of few tokens.
+/// The same with phases that enhance a prompt, in a chat of few tokens and an image.
 pub fn plan_that_writes() -> Plan {
-    compile_target(&Target { enhance: Some(64), ..target() }, "".as_ref()).unwrap()
+    compile_target(&Target { enhance: Some(Enhance { tokens: 64, image: true }), ..target() }, "".as_ref())
+        .unwrap()
 }
 
 impl Demo {

@@ -71,17 +71,15 @@ pub fn distances(have: &Finished, want: &Finished) -> Vec<(String, f64)> {
     apart.collect()
 }
 
-/// All steps. The run from an image, which is quick, has every kernel of this one.
+/// All steps.
 #[test]
 fn a_whole_run_equals_the_cpu_executors() {
     if !asks_for_long("a whole run") {
         return;
     }
+    let Some(_stand_in) = StandIn::apart() else { return };
     let demo = Demo::shared();
     let (plan, files) = (&demo.plan, &demo.files);
-    let start = Instant::now();
-    let Some(_stand_in) = StandIn::open() else { return };
-    println!("stand-in built in {:.1?}", start.elapsed());
     let start = Instant::now();
     let cuda = demo.cuda(plan, &demo.selected.code).unwrap();
     let have = clip(files, &mut Session::on(cuda));
@@ -96,8 +94,11 @@ fn a_whole_run_equals_the_cpu_executors() {
 /// Image to video: the distilled stages begin with an image.
 #[test]
 fn a_run_from_an_image_equals_the_cpu_executors() {
+    if !asks_for_long("a whole run from an image") {
+        return;
+    }
+    let Some(_stand_in) = StandIn::apart() else { return };
     let demo = Demo::shared();
-    let Some(_stand_in) = StandIn::open() else { return };
     let start = Instant::now();
     let have = from_image(&demo.files, &mut Session::on(demo.cuda(&demo.plan, &demo.selected.code).unwrap()));
     println!("run in {:.1?}", start.elapsed());
@@ -134,8 +135,8 @@ fn every_launch_equals_the_cpu_executors() {
     if !asks_for_long("every launch for itself") {
         return;
     }
+    let Some(_stand_in) = StandIn::apart() else { return };
     let demo = Demo::shared();
-    let Some(_stand_in) = StandIn::open() else { return };
     let errors = errors_of(demo, &demo.plan, &demo.selected.code);
     assert!(errors.len() > 200, "only {} launches were compared", errors.len());
 }

@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::thread;
@@ -23,18 +24,28 @@ pub struct StandIn {
 
 static ALONE: Mutex<()> = Mutex::new(());
 
+/// In the environment of a process that is there for one test: the path of the library.
+const APART: &str = "ZOETROPE_STAND_IN";
+
+/// The library, built once; nothing, and words that say so, where no compiler is.
+fn built() -> Option<&'static PathBuf> {
+    static BUILT: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let path = BUILT.get_or_init(|| match std::env::var_os(APART) {
+        Some(path) => Some(path.into()),
+        None => HostCompiler::find().map(|compiler| build(&compiler, &variants())),
+    });
+    if path.is_none() {
+        println!("skipped: no C++ compiler to build the stand-in driver with");
+    }
+    path.as_ref()
+}
+
 impl StandIn {
     /// The stand-in with the functions of all tests, as a card of capability 8.0; nothing where no compiler is, and then
     /// the test says that it is skipped.
     pub fn open() -> Option<StandIn> {
-        static BUILT: OnceLock<Option<PathBuf>> = OnceLock::new();
         let alone = ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let Some(path) =
-            BUILT.get_or_init(|| HostCompiler::find().map(|compiler| build(&compiler, &variants())))
-        else {
-            println!("skipped: no C++ compiler to build the stand-in driver with");
-            return None;
-        };
+        let path = built()?;
         // SAFETY: the library was just built from our sources; its initializers fill a table.
         let library = unsafe { Library::new(path) }.expect("the stand-in is a library");
         let stand_in = StandIn { library, _alone: alone };
@@ -48,6 +59,23 @@ impl StandIn {
         ];
         fresh.into_iter().chain([("launches_left", -1), ("seed", 1)]).for_each(|(n, v)| stand_in.set(n, v));
         Some(stand_in)
+    }
+
+    /// As [`StandIn::open`], for a test that takes long: it runs in a process of its own, beside others, and nothing is
+    /// returned here. Whoever calls has done no work before.
+    pub fn apart() -> Option<StandIn> {
+        let thread = thread::current();
+        // Of a single thread, tests run on the main one, and one after the other.
+        let test = thread.name().filter(|name| *name != "main" && std::env::var_os(APART).is_none());
+        let Some(test) = test else { return StandIn::open() };
+        let path = built()?;
+        let mut child = Command::new(std::env::current_exe().expect("this program's path"));
+        let child = child.args(["--exact", test, "--nocapture"]).env(APART, path);
+        let output = child.output().expect("this program can be started");
+        print!("{}", String::from_utf8_lossy(&output.stdout));
+        eprint!("{}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{test} failed in its own process");
+        None
     }
 
     /// Sets what kind of card and driver it is, and how it behaves.
@@ -87,9 +115,10 @@ fn build(compiler: &HostCompiler, variants: &[Variant]) -> PathBuf {
     let compile_all = || {
         while let Some((name, text)) = units.get(next.fetch_add(1, Ordering::Relaxed)) {
             let made_of = format!("{common}{text}");
-            if !fs::read_to_string(stamp(name)).is_ok_and(|old| old == made_of) {
-                write(&folder.join(format!("{name}.cpp")), text);
-                let (from, to) = (format!("{name}.cpp"), format!("{name}.o"));
+            let (from, to) = (format!("{name}.cpp"), format!("{name}.o"));
+            let kept = fs::read_to_string(stamp(name)).is_ok_and(|old| old == made_of);
+            if !kept || !folder.join(&to).exists() {
+                write(&folder.join(&from), text);
                 run(compiler, &folder, &["-O1", "-fPIC", "-c", &from, "-o", &to]);
                 write(&stamp(name), &made_of);
             }

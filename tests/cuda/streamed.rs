@@ -47,7 +47,7 @@ fn streamed_weights_give_the_bits_of_resident_ones() {
     if !asks_for_long("streamed weights") {
         return;
     }
-    let Some(stand_in) = StandIn::open() else { return };
+    let Some(stand_in) = StandIn::apart() else { return };
     let [resident, streamed] = resident_and_streamed().map(Demo::of);
     let plan = &streamed.plan;
     assert_streams(plan, PHASE, "transformer_blocks");

@@ -6,6 +6,7 @@ use zoetrope::selftest;
 use zoetrope_compiler::{Class, select};
 use zoetrope_kernels::cuda::Variant;
 use zoetrope_runtime::plan::Plan;
+use zoetrope_test_support::asks_for_long;
 
 use crate::budget::resident_and_streamed;
 use crate::encode;
@@ -17,7 +18,8 @@ use crate::selftest::cases;
 /// Those of the demo, with a better prompt too, of the demo in guided stages with adapters, with streamed weights and with
 /// encoded ones, of encoders, and of the self-test, for cards of either class.
 pub fn variants() -> Vec<Variant> {
-    let guided = GUIDED.map(phase::plan_by);
+    // These run in long tests alone.
+    let guided = GUIDED.into_iter().filter(|_| asks_for_long("guided plans")).map(phase::plan_by);
     let others =
         [phase::plan(), phase::plan_that_writes(), phase::plan_keeping(KEPT), selftest::plan(&cases())];
     let plans: Vec<Plan> =

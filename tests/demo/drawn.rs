@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use zoetrope_test_support::asks_for_long;
 use zoetrope_test_support::mp4::Read;
 use zoetrope_test_support::seen::{Film, Scenery, Seen};
 
@@ -61,9 +62,12 @@ fn what_was_drawn_is_seen() {
         }
         (line.shows, have)
     };
-    let clips: Vec<(Seen, Seen)> = lines("drawn.tsv").into_iter().map(look).collect();
+    let lines = lines("drawn.tsv");
+    assert!(lines.len() > 50);
+    let every = if asks_for_long("three of four drawn clips") { 1 } else { 4 };
+    let clips: Vec<(Seen, Seen)> = lines.into_iter().step_by(every).map(look).collect();
     let shares = right(&clips);
-    assert!(clips.len() > 50 && shares.iter().all(|share| *share >= 0.98), "{shares:?}");
+    assert!(shares.iter().all(|share| *share >= 0.98), "{shares:?}");
 }
 
 #[cfg(feature = "aac-fdk")]

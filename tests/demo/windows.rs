@@ -58,6 +58,7 @@ impl Model {
         let per_window = PerWindow {
             prompts: encoded.iter().map(|prompt| vec![prompt]).collect(),
             images: &|_| BTreeMap::new(),
+            sound: &|_| None,
         };
         let request = Request { seed: 10, ..Request::default() };
         let mut writer = ClipWriter::new(&self.plan, windows, &[]).unwrap();

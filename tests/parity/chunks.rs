@@ -14,6 +14,7 @@ use zoetrope_model_spec::program::Program;
 use zoetrope_model_spec::target::Target;
 use zoetrope_runtime::Weights;
 use zoetrope_runtime::plan::Plan;
+use zoetrope_test_support::asks_for_long;
 
 use crate::model::{Model, folder, target};
 
@@ -84,6 +85,9 @@ fn small_model() {
 
 #[test]
 fn demo_model() {
+    if !asks_for_long("chunks of the demo model") {
+        return;
+    }
     for dtype in ["f32", "bf16"] {
         let target = Target::parse("demo", &format!("{}\nmodel = \"demo\"", clip(dtype))).unwrap();
         same_bits(&target, &|plan| Box::new(demo_in_memory(&tensors_of(plan)).unwrap()));

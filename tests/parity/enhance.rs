@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use zoetrope::enhance::{asked, room, written};
+use zoetrope::enhance::{Asked, asked, room, written};
 use zoetrope::session::{Session, Unwatched};
 use zoetrope::tokenize::Tokenizer;
 use zoetrope_compiler::Options;
@@ -23,29 +23,39 @@ const SYSTEM: &str = "You turn short ideas into long descriptions of one shot.\n
 const PROMPT: &str = "A red fox runs through deep snow, the camera follows.";
 /// The official library's text of the written tokens.
 const TEXT: &str = "\nhre\u{fffd}urry,ickerhreTT\u{fffd}\u{fffd}\u{fffd}\u{fffd}212121ice.";
-const RANKS: usize = 5;
+pub const RANKS: usize = 5;
 
-fn golden() -> BTreeMap<String, Tensor> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/enhancement/written.safetensors");
-    load_tensors(&path).unwrap()
+/// What a file of values says that were computed without a cache.
+pub fn computed(file: &str) -> BTreeMap<String, Tensor> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/enhancement");
+    load_tensors(&folder.join(file)).unwrap()
 }
 
-fn ids(tensor: &Tensor) -> Vec<i32> {
+fn golden() -> BTreeMap<String, Tensor> {
+    computed("written.safetensors")
+}
+
+pub fn ids(tensor: &Tensor) -> Vec<i32> {
     tensor.as_i64().iter().map(|id| *id as i32).collect()
 }
 
-/// A plan with room for so many tokens of a chat.
-fn plan(dtype: &str, rows: usize, share: bool) -> Plan {
-    let target = target(&format!("{TARGET}\ndtype = \"{dtype}\"\nenhance = {rows}"));
+/// A plan with this room for a chat.
+pub fn plan(dtype: &str, room: &str, share: bool) -> Plan {
+    let target = target(&format!("{TARGET}\ndtype = \"{dtype}\"\nenhance = {room}"));
     let model = dimensions(&target, &folder()).expect("the files describe a model");
     let options = Options { share, ..Options::default() };
     compile_levels(&target, &model, Scope::Run(Pixels::Yuv420), &[], options).expect("it compiles").plan
 }
 
+/// What is asked without an image.
+fn text(ids: &[i32]) -> Asked {
+    Asked { ids: ids.to_vec(), image: None }
+}
+
 /// What is written by `next`, which gets the number of the token and its logits, and all logits.
-fn write(
+pub fn write(
     plan: &Plan,
-    chat: &[i32],
+    asked: &Asked,
     mut next: impl FnMut(usize, &[f32]) -> Option<i32>,
 ) -> (Vec<i32>, Vec<f32>) {
     let model = Model::open();
@@ -56,11 +66,11 @@ fn write(
         number += 1;
         next(number - 1, logits)
     };
-    let ids = written(&mut session, chat, &mut choose, &mut Unwatched).unwrap();
+    let ids = written(&mut session, asked, &mut choose, &mut Unwatched).unwrap();
     (ids, all)
 }
 
-fn of_rank(logits: &[f32], rank: usize) -> i32 {
+pub fn of_rank(logits: &[f32], rank: usize) -> i32 {
     let mut order: Vec<usize> = (0..logits.len()).collect();
     order.sort_by(|a, b| logits[*b].total_cmp(&logits[*a]));
     order[rank] as i32
@@ -72,9 +82,9 @@ fn a_cache_changes_no_logits() {
     let golden = golden();
     let (chat, want) = (ids(&golden["chat_ids"]), ids(&golden["new_ids"]));
     for share in [true, false] {
-        let plan = plan("f32", 192, share);
+        let plan = plan("f32", "192", share);
         assert_eq!(room(&plan), Some(192));
-        let (have, logits) = write(&plan, &chat, |number, logits| {
+        let (have, logits) = write(&plan, &text(&chat), |number, logits| {
             (number < want.len()).then(|| of_rank(logits, number % RANKS))
         });
         assert_eq!(have, want);
@@ -90,7 +100,7 @@ fn a_cache_changes_no_logits() {
 fn logits_in_bf16_are_near() {
     let golden = golden();
     let (chat, want) = (ids(&golden["chat_ids"]), ids(&golden["new_ids"]));
-    let (_, logits) = write(&plan("bf16", 192, true), &chat, |number, _| want.get(number).copied());
+    let (_, logits) = write(&plan("bf16", "192", true), &text(&chat), |number, _| want.get(number).copied());
     let error = rel_l2(&logits[..golden["logits"].as_f32().len()], golden["logits"].as_f32());
     println!("relative error of the logits {error:.1e}");
     assert!(error < 3e-2, "{error}");
@@ -99,16 +109,16 @@ fn logits_in_bf16_are_near() {
 #[test]
 fn turns_end_when_the_answer_does_or_the_room() {
     let chat = ids(&golden()["chat_ids"]);
-    let plan = plan("f32", 128, true);
-    let (have, _) = write(&plan, &chat, |number, _| (number < 3).then_some(500 + number as i32));
+    let plan = plan("f32", "128", true);
+    let (have, _) = write(&plan, &text(&chat), |number, _| (number < 3).then_some(500 + number as i32));
     assert_eq!(have, [500, 501, 502]);
-    let (have, logits) = write(&plan, &chat, |_, _| Some(600));
+    let (have, logits) = write(&plan, &text(&chat), |_, _| Some(600));
     // The first of them takes the row behind the chat, and the last one none.
     assert_eq!(have.len(), 128 - chat.len() + 1);
     assert_eq!(logits.len() % have.len(), 0);
     let model = Model::open();
     let mut session = Session::new(&plan, &model).unwrap();
-    let long = vec![2; 129];
+    let long = text(&[2; 129]);
     assert!(written(&mut session, &long, &mut |_| None, &mut Unwatched).is_err());
 }
 
@@ -124,7 +134,7 @@ fn the_chat_has_the_official_tokens() {
 /// A turn writes its rows into the cache where it lies, and copies nothing of it.
 #[test]
 fn the_cache_stays_where_it_is() {
-    let plan = plan("bf16", 192, true);
+    let plan = plan("bf16", "192", true);
     let takes_tokens = |phase: &&Phase| phase.inputs.iter().any(|port| port.role == Role::Token);
     let phase = plan.phases.iter().find(takes_tokens).expect("it writes");
     let turn = phase.segments.iter().find(|segment| segment.repeat == Repeat::Steps).expect("it has turns");

@@ -10,6 +10,7 @@ mod model;
 mod parts;
 mod quantised;
 mod run;
+mod sight;
 mod slots;
 mod solver;
 mod stepped;

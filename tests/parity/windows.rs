@@ -7,7 +7,7 @@ use zoetrope::demo::{TOKENIZER, demo_in_memory, made_up_in_memory};
 use zoetrope::device::Device;
 use zoetrope::eval::Phase;
 use zoetrope::model_files::tensors_of;
-use zoetrope::run::{Finished, Request, run};
+use zoetrope::run::{Finished, Request, Rows, run};
 use zoetrope::session::{Session, Unwatched};
 use zoetrope::steps::Steps;
 use zoetrope::tensors::{Named, Tensor};
@@ -31,6 +31,8 @@ const CARRIED: usize = 9;
 fn target(recipe: &str, carried: usize) -> Target {
     let mut recipe = Recipe::named(recipe).unwrap();
     recipe.with_carried(carried);
+    // What windows hold has nothing to do with adapters.
+    recipe.stages.iter_mut().for_each(|stage| stage.adapter = None);
     Target { recipe, size: SIZE, dtype: Dtype::F32, ..Target::preset("res-tiny").unwrap() }
 }
 
@@ -50,19 +52,25 @@ fn part(latent: &Tensor, first: usize, count: usize) -> Vec<u32> {
 
 #[test]
 fn a_window_holds_the_last_latents_of_the_one_before() {
-    let guided = asks_for_long("windows of a guided plan");
-    for recipe in ["distilled"].into_iter().chain(guided.then_some("one-stage")) {
+    let recipes = ["distilled", "one-stage", "audio-to-video"];
+    let count = if asks_for_long("windows of guided plans") { recipes.len() } else { 1 };
+    let tokenizer = Tokenizer::from_bytes(TOKENIZER.as_bytes()).unwrap();
+    let [first, second] = ["a red ball", "a blue ball"].map(|prompt| tokenizer.encode(prompt).unwrap());
+    // Another sound for every window, where a plan takes one.
+    let sound = |window: usize| -> Option<Rows<'_>> {
+        let wave = move |i: usize| ((i * (window + 3)) as f32 * 0.01).sin();
+        Some(Box::new(move |rows| Tensor::real(&[2, rows, 64], (0..2 * rows * 64).map(wave).collect())))
+    };
+    for recipe in &recipes[..count] {
         let (plain, long) = (plan(&target(recipe, 0)), plan(&target(recipe, CARRIED)));
         let files = demo_in_memory(&tensors_of(&long)).unwrap();
-        let tokenizer = Tokenizer::from_bytes(TOKENIZER.as_bytes()).unwrap();
-        let [first, second] = ["a red ball", "a blue ball"].map(|prompt| tokenizer.encode(prompt).unwrap());
         let steps = Steps { count: Some(2), skip: 0 };
         let shared = || Request { seed: 7, steps, ..Request::default() };
 
         let windows = Windows::covering(&long.facts, 40).unwrap();
         assert_eq!(windows.count, 2);
         let prompts = [&first, &second].map(|prompt| vec![prompt, &first]).to_vec();
-        let per_window = PerWindow { prompts, images: &|_| BTreeMap::new() };
+        let per_window = PerWindow { prompts, images: &|_| BTreeMap::new(), sound: &sound };
         let mut latents = [Named::new(), Named::new()];
         let mut done: Vec<Finished> = Vec::new();
         let mut session = Session::poisoned(&long, &files).unwrap();
@@ -84,7 +92,7 @@ fn a_window_holds_the_last_latents_of_the_one_before() {
         .unwrap();
 
         // The first one is the clip that a plan without windows makes.
-        let request = Request { prompts: vec![&first, &first], ..shared() };
+        let request = Request { prompts: vec![&first, &first], spectrogram: sound(0), ..shared() };
         let mut session = Session::new(&plain, &files).unwrap();
         let alone = run(&mut session, &request, &mut Unwatched, &mut |_, _| Ok(())).unwrap();
         assert_eq!(alone.latents, latents[0], "{recipe}");

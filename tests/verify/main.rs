@@ -16,6 +16,7 @@ use zoetrope::demo::{demo_in_memory, write_demo_model};
 use zoetrope::model_check::{EXIT_MODEL_FILES, LanguageModel, Problem, verify};
 use zoetrope::model_files::{ModelFiles, ModelPaths, Wanted};
 use zoetrope_model_spec::ltx::builtin::ltx_2_3_22b;
+use zoetrope_model_spec::ltx::config::Vision;
 use zoetrope_model_spec::ltx::demo::{TEXTS, demo};
 use zoetrope_runtime::files::{FileDtype, NewTensor, TensorFile, write_tensors};
 use zoetrope_runtime::plan::Source;
@@ -71,7 +72,7 @@ fn what_a_plan_does_not_read_is_counted_by_component() {
     assert!(report.is_good(), "{report}");
     let text = report.to_string();
     assert!(text.contains("  not needed: audio encoder in the checkpoint, 2 tensors, 20.75 kB\n"), "{text}");
-    assert!(text.contains("  not needed: image tower in the text encoder, 1 tensor, 8 B\n"), "{text}");
+    assert!(text.contains("  not needed: vision tower in the text encoder, 1 tensor, 8 B\n"), "{text}");
 }
 
 #[test]
@@ -155,6 +156,66 @@ fn another_size_of_gemma_is_called_by_its_name() {
     let said = "the text encoder is Gemma 3 4B (width 2560, 34 layers), this plan is for Gemma 3 12B (width 3840, 48 layers)";
     assert!(text.contains(said), "{text}");
     assert!(text.contains("help: use the folder of google/gemma-3-12b-it-qat-q4_0-unquantized"), "{text}");
+}
+
+/// A tensor of each part of a text encoder, as three kinds of files call them.
+const PARTS: [[&str; 3]; 3] = [
+    [
+        "language_model.model.embed_tokens.weight",
+        "vision_tower.vision_model.post_layernorm.bias",
+        "multi_modal_projector.mm_soft_emb_norm.weight",
+    ],
+    [
+        "model.language_model.embed_tokens.weight",
+        "model.vision_tower.vision_model.post_layernorm.bias",
+        "model.multi_modal_projector.mm_soft_emb_norm.weight",
+    ],
+    [
+        "model.embed_tokens.weight",
+        "vision_model.post_layernorm.bias",
+        "multi_modal_projector.mm_soft_emb_norm.weight",
+    ],
+];
+
+#[test]
+fn a_text_encoder_that_sees_nothing_is_one_problem() {
+    let want = PARTS[0].map(|name| tensor(Source::TextEncoder, name, &[2, 2]));
+    for names in PARTS {
+        let there = names.map(|name| (name, FileDtype::Bf16, [2usize, 2]));
+        let of = |count: usize| {
+            let there: Vec<_> =
+                there[..count].iter().map(|(name, dtype, shape)| (*name, *dtype, &shape[..])).collect();
+            verify(&want, &named(Source::TextEncoder, &there), None)
+        };
+        assert!(of(3).is_good(), "{names:?}: {}", of(3));
+        let report = of(1);
+        assert_eq!(report.problems, [Problem::NoVision], "{names:?}");
+        let text = report.to_string();
+        assert!(
+            text.contains("the text encoder has no vision tower, and this plan shows it images"),
+            "{text}"
+        );
+        assert!(text.contains("help: give Gemma's folder as it was published"), "{text}");
+        // A part of it is a broken download.
+        assert!(matches!(of(2).problems[..], [Problem::Missing { .. }]), "{}", of(2));
+    }
+}
+
+/// What a config says of images is a matter of plans that show some.
+#[test]
+fn the_vision_towers_settings_count_where_it_is_read() {
+    let mut other = demo();
+    other.gemma.vision = demo().gemma.vision.map(|vision| Vision { norm_eps: 0.5, ..vision });
+    let tower = tensor(Source::TextEncoder, "vision_tower.vision_model.post_layernorm.bias", &[144]);
+    let seeing = [wanted(), vec![tower]].concat();
+    let files = demo_in_memory(&seeing).unwrap();
+    assert!(verify(&wanted(), &files, Some(&other)).is_good());
+    let message =
+        "Gemma's config.json: vision_config.layer_norm_eps is 1e-6, 0.5 wanted (this plan is for demo)";
+    assert_eq!(
+        verify(&seeing, &files, Some(&other)).problems,
+        [Problem::Config { message: message.to_string() }]
+    );
 }
 
 #[test]

@@ -83,17 +83,19 @@ template <class K> struct TensorAttention {
     // With eight warps the scores of one become weights while another one multiplies; wide heads leave no room for them.
     static constexpr int threads = head > 128 ? 128 : 256, queries = threads / 2;
     static constexpr int keys = head > 128 ? 32 : head > 64 ? 48 : 64;
+    // Whole sixteens: what a head lacks of the last one is zeros.
+    static constexpr int wide = over(head, 16) * 16;
     // Rows lie an odd number of eights apart: eight of them are in all banks.
-    static constexpr int pitch = head + EIGHT;
+    static constexpr int pitch = wide + EIGHT;
     static constexpr int stage = 2 * keys * pitch;
     static constexpr int shared = (queries * pitch + 2 * stage) * 2;
     static constexpr int groups = K::attention::heads / K::attention::kv_heads;
-    static constexpr int score_tiles = keys / 8, head_tiles = head / 8;
+    static constexpr int score_tiles = keys / 8, head_tiles = wide / 8;
     // Wide heads leave no registers for products that are prepared ahead.
-    static constexpr int unrolled = head > 128 ? 4 : head / 16;
+    static constexpr int unrolled = head > 128 ? 4 : wide / 16;
     static constexpr bool takes = IS_BF16<typename decltype(K::Part::q)::Element> &&
                                   IS_BF16<typename decltype(K::Part::k)::Element> &&
-                                  IS_BF16<typename decltype(K::Part::v)::Element> && head % 16 == 0 && head <= 256;
+                                  IS_BF16<typename decltype(K::Part::v)::Element> && head % EIGHT == 0 && head <= 256;
 
     const typename K::Part& part;
     int first_key;
@@ -106,9 +108,9 @@ template <class K> struct TensorAttention {
         int first = first_key + tile * keys;
         bf16* to = memory + tile % 2 * stage;
         bf16* behind = to + keys * pitch;
-        bring<keys, head, threads>(Keys(part.k, first, kv_column, head), 0,
+        bring<keys, wide, threads>(Keys(part.k, first, kv_column, head), 0,
                                       [&](int row, int eight) { return to + row * pitch + eight * EIGHT; });
-        bring<keys, head, threads>(Held(part.v, first, kv_column, head), 0,
+        bring<keys, wide, threads>(Held(part.v, first, kv_column, head), 0,
                                       [&](int row, int eight) { return behind + row * pitch + eight * EIGHT; });
     }
 
@@ -124,7 +126,7 @@ template <class K> struct TensorAttention {
 
         bf16* q_memory = (bf16*)shared_memory();
         bf16* memory = q_memory + queries * pitch;
-        bring<queries, head, threads>(
+        bring<queries, wide, threads>(
             Rows<decltype(part.q)>(part.q, first_query, head_number * head, head), 0,
             [&](int row, int eight) { return q_memory + row * pitch + eight * EIGHT; });
         if (tiles > 0) {
@@ -146,7 +148,7 @@ template <class K> struct TensorAttention {
             const bf16* k_tile = memory + tile % 2 * stage;
             float scores[score_tiles][4] = {};
 #pragma unroll unrolled
-            for (int eight = 0; eight < head / EIGHT; eight += 2) {
+            for (int eight = 0; eight < wide / EIGHT; eight += 2) {
                 unsigned a[4];
                 load_matrix(a, q_memory + (warp_row + lane % 16) * pitch + (eight + lane / 16) * EIGHT);
 #pragma unroll
@@ -186,7 +188,7 @@ template <class K> struct TensorAttention {
 #pragma unroll
         for (int half = 0; half < 2; half++) {
 #pragma unroll
-            for (int j = 0; j < head_tiles; j++) {
+            for (int j = 0; j < head / EIGHT; j++) {
                 float pair[2] = {sums[j][half * 2], sums[j][half * 2 + 1]};
                 if (query + half * 8 < all_queries) {
                     finish(pair, query + half * 8, head_number, j * 8 + lane % 4 * 2);
@@ -326,5 +328,10 @@ DEVICE void attention_low_rank_bias_gate(const typename K::Part& part, const Blo
 
 template <class K, class Block> DEVICE void attention_causal(const typename K::Part& part, const Block& block) {
     Windowed mask{(int)part.k.rows(), part.valid.data, part.window.data[0]};
+    attend<K>(part, block, mask, [](auto&, long long, int) {});
+}
+
+template <class K, class Block> DEVICE void attention_causal_until(const typename K::Part& part, const Block& block) {
+    Spanned mask{{(int)part.k.rows(), part.valid.data, part.window.data[0]}, part.until.data};
     attend<K>(part, block, mask, [](auto&, long long, int) {});
 }

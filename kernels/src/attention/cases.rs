@@ -2,7 +2,7 @@
 
 use crate::{IntRange, Kernel};
 
-/// Widths that all ways of computing attention meet: tiles of 64 and of 32 keys, heads of some sixteens up to the widest
+/// Widths that all ways of computing attention meet: tiles of 64 and of 32 keys, heads of some sixteens, up to the widest
 /// one that tensor cores take, and two that they do not take.
 const WIDTHS: [usize; 9] = [16, 48, 80, 112, 144, 208, 256, 20, 272];
 
@@ -50,6 +50,25 @@ pub(super) fn of_long_window(kernel: Kernel) -> Kernel {
         .cuda_case("1 1 0.125 1", &[&[1100, 64], &[1100, 64], &[1100, 64], &[1100], &[1]])
         .with("valid", IntRange::OnesFrom(30))
         .with("window", IntRange::Just(1024))
+}
+
+/// Spans whose tokens see all of it, with how far back a query sees: the first token and how many, across tiles of any kind,
+/// at both ends, of one token, beyond the window.
+const SPANS: [(usize, usize, i32); 5] =
+    [(100, 256, 1024), (0, 70, 90), (393, 7, 1024), (200, 1, i32::MAX), (130, 200, 40)];
+
+/// Adds a case for every span, with heads that both classes of kernels take.
+pub(super) fn of_spans(kernel: Kernel) -> Kernel {
+    let tokens = TOKENS;
+    SPANS.into_iter().fold(kernel, |kernel, (first, span, window)| {
+        let shapes: [&[usize]; 6] =
+            [&[tokens, 128], &[tokens, 64], &[tokens, 64], &[tokens], &[1], &[tokens]];
+        kernel
+            .cuda_case("2 1 0.125 1", &shapes)
+            .with("valid", IntRange::OnesFrom(20))
+            .with("window", IntRange::Just(window))
+            .with("until", IntRange::Until(first, span))
+    })
 }
 
 /// Blocks of a bias that hide keys: of one number, and, two side by side, wider than any tile.

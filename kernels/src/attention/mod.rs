@@ -6,8 +6,9 @@ use crate::cuda::{Cuda, EXACT, Grid, Hopper, MappedOperand, Part, ROUNDED, Sourc
 use crate::{IntRange, Kernel, Meaning, MeaningOp};
 
 mod cases;
+mod causal;
 
-use cases::{of_few_queries, of_hidden, of_hidden_keys, of_long_window, of_masks, of_widths};
+use cases::{of_hidden, of_hidden_keys, of_widths};
 
 const ROTARY: Source =
     Source { name: "attention/rotary.cu", text: include_str!("rotary.cu"), includes: None };
@@ -17,9 +18,6 @@ const ATTENTION: Source =
     Source { name: "attention/attention.cu", text: include_str!("attention.cu"), includes: Some(&SEEN) };
 const HOPPER: Source =
     Source { name: "attention/hopper.cu", text: include_str!("hopper.cu"), includes: Some(&ATTENTION) };
-
-const PLACED: Source =
-    Source { name: "attention/placed.cu", text: include_str!("placed.cu"), includes: Some(&ATTENTION) };
 
 /// Blocks of queries of every head on tensor cores, or a warp for a query of a head.
 fn attend(entry: &'static str) -> Cuda {
@@ -66,10 +64,10 @@ fn head_width(meaning: &Meaning, part: &Part) -> usize {
     part.reads[0].width() / heads(meaning)
 }
 
-/// `TensorAttention::takes`: heads of whole sixteens, of which a block's sums stay in registers.
+/// `TensorAttention::takes`: heads of whole eights, of which a block's sums stay in registers.
 fn on_tensor_cores(meaning: &Meaning, part: &Part) -> bool {
     let head = head_width(meaning, part);
-    part.starts_with_bf16(3) && head.is_multiple_of(16) && head <= 256
+    part.starts_with_bf16(3) && head.is_multiple_of(8) && head <= 256
 }
 
 /// The numbers of `TensorAttention` and `PlainAttention`.
@@ -81,7 +79,7 @@ fn attention_grid(meaning: &Meaning, part: &Part) -> Grid {
             65..=128 => (256, 48),
             _ => (128, 32),
         };
-        let (queries, pitch) = (threads / 2, head + 8);
+        let (queries, pitch) = (threads / 2, head.next_multiple_of(16) + 8);
         let blocks = q.rows().div_ceil(queries) * heads;
         return Grid { blocks, threads, shared: (queries + 4 * keys) * pitch * 2 };
     }
@@ -99,13 +97,6 @@ fn warpgroup_grid(meaning: &Meaning, part: &Part) -> Grid {
     let blocks = part.reads[0].rows().div_ceil(128) * heads(meaning);
     let barriers = 64 * (256 / warpgroup_keys(meaning));
     Grid { blocks, threads: 3 * 128, shared: 5 * 128 * head_width(meaning, part) * 2 + barriers }
-}
-
-/// The numbers of `attention_causal_at`: a block for every query of every head, whose warps meet in shared memory.
-fn placed_grid(meaning: &Meaning, part: &Part) -> Grid {
-    let (threads, warps) = (256, 256 / 32);
-    let blocks = part.reads[0].rows() * heads(meaning);
-    Grid { blocks, threads, shared: warps * (2 + head_width(meaning, part)) * 4 }
 }
 
 /// A thread for every few pairs of every head.
@@ -146,7 +137,7 @@ fn low_rank(m: &Builder, own: Value, share: Value, bias: Value) -> Value {
 
 /// Attention, its gates, and rotary positions.
 pub fn declare() -> Vec<Kernel> {
-    vec![
+    let mut kernels = vec![
         of_widths(
             Kernel::named("attention", "softmax(scale·q·kᵀ)·v per head")
                 .reads("q", &["queries", "width"])
@@ -161,6 +152,8 @@ pub fn declare() -> Vec<Kernel> {
                 kernel.cuda_case("1 1 0.1 0", &[&[queries, head], &[keys, head], &[keys, head]])
             },
         )
+        // Half of a last sixteen.
+        .cuda_case("2 2 0.11785113 0", &[&[130, 144], &[100, 144], &[100, 144]])
         .cuda_case("2 2 0.125 0", &[&[70, 128], &[130, 128], &[130, 128]]),
         of_widths(
             Kernel::named(
@@ -307,54 +300,6 @@ pub fn declare() -> Vec<Kernel> {
             &[&[90, 256], &[210, 256], &[210, 256], &[90, 1], &[210, 1], &[210], &[90, 2]],
         )
         .hides("bias", 1, 100),
-        of_long_window(of_masks(of_widths(
-            Kernel::named("attention_causal", "causal attention in a window, to valid keys, heads in groups")
-                .reads("q", &["tokens", "width"])
-                .or_in_place()
-                .reads("k", &["tokens", "inner"])
-                .reads("v", &["tokens", "inner"])
-                .reads_ints("valid", &["tokens"], IntRange::Below(2))
-                .reads_ints("window", &["1"], IntRange::Below(9))
-                .case(&[&[19, 64], &[19, 32], &[19, 32], &[19], &[1]])
-                .means("y", &["tokens", "width"], |m, [q, k, v, valid, window]| {
-                    let op = Op::Attention { heads: 4, kv_heads: 2, scale: 0.25, causal: true };
-                    m.op(op, &[q, k, v, valid, window])
-                })
-                .cuda(attend("attention_causal"))
-                .hopper(warpgroups_attend("attention_causal")),
-            |kernel, head, (_, tokens)| {
-                let (q, kv) = ([tokens, 2 * head], [tokens, head]);
-                kernel
-                    .cuda_case("2 1 0.1 1", &[&q, &kv, &kv, &[tokens], &[1]])
-                    .with("window", IntRange::Just(40))
-            },
-        )))
-        .cuda_case("2 1 0.0625 1", &[&[80, 512], &[80, 256], &[80, 256], &[80], &[1]])
-        .cuda_case("4 2 0.125 1", &[&[290, 256], &[290, 128], &[290, 128], &[290], &[1]])
-        .cuda_case("4 2 0.25 1", &[&[150, 64], &[150, 32], &[150, 32], &[150], &[1]]),
-        of_few_queries(
-            Kernel::named("attention_causal_at", "attention_causal of queries that stand from a place on among the keys")
-                .reads("q", &["queries", "width"])
-                .or_in_place()
-                .reads("k", &["keys", "inner"])
-                .reads("v", &["keys", "inner"])
-                .reads_ints("valid", &["keys"], IntRange::Below(2))
-                .reads_ints("window", &["1"], IntRange::Below(9))
-                .reads_ints("place", &["1"], IntRange::RowsOf(1))
-                .case(&[&[2, 64], &[19, 32], &[19, 32], &[19], &[1], &[1]])
-                .means("y", &["queries", "width"], |m, inputs: [Value; 6]| {
-                    let op = Op::Attention { heads: 4, kv_heads: 2, scale: 0.25, causal: true };
-                    m.op(op, &inputs)
-                })
-                .cuda(Cuda {
-                    source: PLACED,
-                    entry: "attention_causal_at",
-                    tolerance: EXACT,
-                    bakes: &[],
-                    multiplies: never,
-                    launch: placed_grid,
-                }),
-        ),
         Kernel::named("head_gate", "each head of each token scaled by factor·sigmoid(logit)")
             .reads("x", &["tokens", "width"])
             .or_in_place()
@@ -400,5 +345,7 @@ pub fn declare() -> Vec<Kernel> {
             })
             .cuda_case("1e-6 1.0 4 4 1", &[&[6, 64], &[16], &[7, 8], &[7, 8], &[6, 1]])
             .cuda_case("1e-6 0.0 1 32 0", &[&[3, 2048], &[2048], &[7, 341], &[7, 341], &[3, 3]]),
-    ]
+    ];
+    kernels.extend(causal::declare());
+    kernels
 }

@@ -52,6 +52,20 @@ struct Windowed {
     }
 };
 
+// The same up to key until[i] instead of i, for as many queries as keys. `until` never falls, so the last query of several
+// sees as far as any of them.
+struct Spanned : Windowed {
+    const int* until;
+
+    DEVICE int last(int query) const {
+        return until[query] < keys ? until[query] : keys - 1;
+    }
+    // A tile may have more queries than there are, and those see nothing.
+    DEVICE bool sees(int query, int key) const {
+        return key < keys && query < keys && key <= until[query] && key > query - window && valid[key] != 0;
+    }
+};
+
 constexpr float LOG2_E = 1.44269504f;
 
 // By its bits: compilers leave a division by zero to the machine.

@@ -90,6 +90,16 @@ pub fn declare() -> Vec<Kernel> {
             .means("y", &["..", "dim"], |m, [x]| m.op(Op::LayerNorm { eps: 1e-6 }, &[x]))
             .cuda(norm("layer_norm"))
             .cuda_case("1e-6", &[&[3, 1100]]),
+        Kernel::named("layer_norm_affine", "layer norm, times weight plus bias")
+            .reads("x", &["..", "dim"])
+            .reads("weight", &["dim"])
+            .reads("bias", &["dim"])
+            .case(&[&[5, 64], &[64], &[64]])
+            .means("y", &["..", "dim"], |m, [x, weight, bias]| {
+                m.add(m.mul(m.op(Op::LayerNorm { eps: 1e-6 }, &[x]), weight), bias)
+            })
+            .cuda(norm("layer_norm_affine"))
+            .cuda_case("1e-6 2 0", &[&[3, 1152], &[1152], &[1152]]),
         Kernel::named("modulate", "x times (1 + scale) plus shift, one row for all")
             .reads("x", &["tokens", "dim"])
             .reads("scale", &["1", "dim"])

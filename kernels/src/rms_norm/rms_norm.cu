@@ -91,6 +91,18 @@ template <class K> DEVICE void layer_norm(const typename K::Part& part, int bloc
     standardized<K>(part, block, [](float (&)[UNIT], long long, int, int) {});
 }
 
+template <class K> DEVICE void layer_norm_affine(const typename K::Part& part, int block) {
+    standardized<K>(part, block, [&](float (&values)[UNIT], long long, int column, int count) {
+        float weight[UNIT], bias[UNIT];
+        load(weight, part.weight.data + column, count);
+        load(bias, part.bias.data + column, count);
+#pragma unroll
+        for (int i = 0; i < UNIT; i++) {
+            values[i] = values[i] * weight[i] + bias[i];
+        }
+    });
+}
+
 template <class K> DEVICE void layer_norm_modulate(const typename K::Part& part, int block) {
     standardized<K>(part, block, [&](float (&values)[UNIT], long long row, int column, int count) {
         modulated<K>(part, values, part.class_.data[row], column, count);

@@ -1,7 +1,7 @@
 //! Faults, each of them a piece of a source and what is planted in its place.
 
 /// Kernel, file, what stands there, and the fault in its place.
-pub const FAULTS: [(&str, &str, &str, &str); 22] = [
+pub const FAULTS: [(&str, &str, &str, &str); 24] = [
     // One row too many.
     ("affine", "tensor.cuh", "if (row < rows)", "if (row <= rows)"),
     // Arguments exchanged.
@@ -33,6 +33,9 @@ pub const FAULTS: [(&str, &str, &str, &str); 22] = [
     ("attention_causal", "attention/seen.cu", "key > query - window", "key >= query - window"),
     ("attention_causal", "attention/seen.cu", "query - window + 1;", "query - window + 65;"),
     ("attention_causal", "attention/seen.cu", " && valid[key] != 0", ""),
+    // Tokens of an image that do not see those behind them, and tiles that end before these.
+    ("attention_causal_until", "attention/seen.cu", "key <= until[query]", "key <= query"),
+    ("attention_causal_until", "attention/seen.cu", "until[query] < keys ? until[query] : keys - 1", "query"),
     // Keys behind the last one are seen.
     ("attention", "attention/seen.cu", "return key < keys;", "return true;"),
     // Biases of other units, of a query behind the last one, so low that nothing is seen, and weighed as small ones are.

@@ -129,6 +129,13 @@ fn attention(random: &mut Random) {
     causal.push(random.ints(&[tk], 3));
     causal.push(Array { ints: true, ..Array::new(&[1], vec![window as f64]) });
     check(&Op::Attention { heads, kv_heads, scale, causal: true }, &causal, CLOSE);
+    // Each up to a key of its own.
+    let mut spanned = causal.clone();
+    let (first, span) = (random.below(tk), 1 + random.below(tk));
+    let last = |i: usize| if (first..first + span).contains(&i) { (first + span).min(tk) - 1 } else { i };
+    let until = (0..tk).map(|i| last(i) as f64).collect();
+    spanned.push(Array { ints: true, ..Array::new(&[tk], until) });
+    check(&Op::Attention { heads, kv_heads, scale, causal: true }, &spanned, CLOSE);
     // Fewer queries than keys, from some place on.
     let place = Array { ints: true, ..Array::new(&[1], vec![place as f64]) };
     placed.extend([causal[3].clone(), causal[4].clone(), place]);

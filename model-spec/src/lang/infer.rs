@@ -312,7 +312,8 @@ fn attention(s: &[&[usize]], heads: usize, kv_heads: usize) -> Result<Shape, Sha
         })?,
         [valid, window, place] => {
             let fits = *valid == [k[0]] && *window == [1] && *place == [1] && q[0] <= k[0];
-            want(fits, || format!("mask {valid:?} and place {place:?} do not fit {q:?} and {k:?}"))?;
+            let until = *valid == [k[0]] && *window == [1] && *place == [q[0]] && q[0] == k[0];
+            want(fits || until, || format!("mask {valid:?} and place {place:?} do not fit {q:?} and {k:?}"))?;
         }
         _ => {}
     }

@@ -233,7 +233,8 @@ ops! {
     /// h·kv_heads/heads. A bias `[1, tk]` is that of all queries. A bias of −∞ counts as the lowest finite number: a
     /// query with nothing but those weighs all keys alike. Causal: key j is seen by query i when i − window < j ≤ i and `valid[j]` ≠ 0; a query that sees
     /// nothing gives zeros. There are as many queries as keys, or `(.., window, place [1] i32)` says where the first one
-    /// stands among the keys: query i then counts as `place` + i.
+    /// stands among the keys: query i then counts as `place` + i. Or `(.., window, until [tq] i32)`, of more than one query, has
+    /// the last key that each sees in place of itself, i − window < j ≤ `until[i]`; `until` never falls.
     Attention "attention" { heads: usize, kv_heads: usize, scale: f32, causal: bool }
     /// `(t [n])` → `[n, 2·half]`: cos then sin of t·exp(−ln(10000)·i/half), exponents
     /// and angles as f32 numbers (docs/model/transformer.md 5).

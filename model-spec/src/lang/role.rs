@@ -14,6 +14,12 @@ pub enum Role {
     Chat,
     /// 1 where the ids of a chat are tokens, 0 where they are padding.
     ChatMask,
+    /// The image that the text encoder is shown, in -1..1, in the port's size.
+    ChatImage,
+    /// Of which row each token of a chat is: of the ids' own, in order, and behind those of the image's.
+    ChatRows,
+    /// The last token of a chat that each one sees: itself, or in an image the image's last.
+    ChatUntil,
     /// The two words of the request's seed.
     Seed,
     /// An image of the request, in -1..1, in the port's size.

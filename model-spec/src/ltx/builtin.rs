@@ -2,7 +2,7 @@
 
 use super::config::{
     AudioVae, Connector, DecoderBlock, EncoderBlock, Enlarges, Gemma, Generator, Heads, ModelConfig,
-    Transformer, Upscaler, VideoEncoder, VideoVae, Vocoder,
+    Transformer, Upscaler, VideoEncoder, VideoVae, Vision, Vocoder,
 };
 
 /// LTX-2.3 with 22 billion parameters, Gemma 3 12B and the spatial ×2 upscaler.
@@ -63,6 +63,15 @@ fn gemma_3_12b() -> Gemma {
         rope_theta: 1_000_000.0,
         rope_factor: 8.0,
         rope_local_theta: 10_000.0,
+        vision: Ok(Vision {
+            image_side: 896,
+            patch: 14,
+            layers: 27,
+            heads: Heads { heads: 16, head_dim: 72 },
+            intermediate: 4304,
+            norm_eps: 1e-6,
+            tokens_side: 16,
+        }),
     }
 }
 

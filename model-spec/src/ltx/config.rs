@@ -63,6 +63,35 @@ pub struct Gemma {
     /// Linear scaling factor of the global layers' frequencies.
     pub rope_factor: f64,
     pub rope_local_theta: f64,
+    /// What it sees images with, or why its files describe nothing of that kind.
+    pub vision: Result<Vision, String>,
+}
+
+/// Gemma 3's vision tower, SigLIP, and its projector (docs/model/text.md 5).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Vision {
+    /// Pixels of an image in a row, and rows.
+    pub image_side: usize,
+    /// The same of a patch.
+    pub patch: usize,
+    pub layers: usize,
+    pub heads: Heads,
+    pub intermediate: usize,
+    pub norm_eps: f32,
+    /// Tokens of an image in a row, and rows.
+    pub tokens_side: usize,
+}
+
+impl Vision {
+    /// Patches in a row, and rows of them.
+    pub fn patches(&self) -> usize {
+        self.image_side / self.patch
+    }
+
+    /// Tokens that an image becomes.
+    pub fn tokens(&self) -> usize {
+        self.tokens_side * self.tokens_side
+    }
 }
 
 /// One block of the video decoder, in the order of application (docs/model/video-vae.md 6).

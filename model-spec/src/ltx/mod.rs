@@ -44,4 +44,5 @@ pub mod transformer;
 pub mod upscaler;
 pub mod video_encoder;
 pub mod video_vae;
+pub mod vision_encoder;
 pub mod vocoder;

@@ -17,7 +17,8 @@ use crate::lang::{Dtype, Op, Role, ShapeError};
 use crate::program::{Phase, Program};
 
 /// The phases that can be compiled alone, in the order of a run.
-pub const PHASES: [&str; 15] = [
+pub const PHASES: [&str; 16] = [
+    enhance::SEE,
     enhance::READ,
     enhance::WRITE,
     "text-encode",
@@ -65,6 +66,7 @@ impl Recorder<'_> {
     pub fn phase(&self, name: &str) -> Option<Result<Phase, ShapeError>> {
         let size = self.target.size;
         let graph = match name {
+            enhance::SEE => self.enhance_see(),
             enhance::READ => self.enhance_read(),
             enhance::WRITE => self.enhance_write(),
             "text-encode" => self.text_encode(&PROMPTS[0]),
@@ -131,9 +133,7 @@ impl Recorder<'_> {
         let prompts = &PROMPTS[..heard];
         let there = recipe.streams();
         let mut phases = Vec::new();
-        if self.target.enhance.is_some() {
-            phases.extend(self.enhance()?);
-        }
+        phases.extend(self.enhance()?);
         // One prompt after the other, so that no more than one set of hidden states is in memory.
         for prompt in prompts {
             let hidden = prompt.slot("hidden");

@@ -37,18 +37,39 @@ impl Cache {
     }
 }
 
+/// An image among the tokens of a text.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown {
+    /// What stands for it, [tokens, hidden].
+    pub image: Value,
+    /// The row of every token, i32 \[rows\]: of the ids' own, and behind those of the image's.
+    pub rows: Value,
+    /// The last token that each one sees, i32 \[rows\]: itself, or in the image its last. It never falls.
+    pub until: Value,
+}
+
 /// The cache of a text with a row for each of its ids. `input_ids` and `attention_mask` are i32 \[rows\], padding
 /// behind: the rows of padding mean nothing.
-pub fn read(b: &Builder, cfg: &Gemma, input_ids: Value, attention_mask: Value) -> Cache {
+pub fn read(
+    b: &Builder,
+    cfg: &Gemma,
+    input_ids: Value,
+    attention_mask: Value,
+    shown: Option<Shown>,
+) -> Cache {
     b.component(Source::TextEncoder, PREFIX, || {
-        let x = embedding(b, cfg, table(b, cfg), input_ids);
+        let ids = embedding(b, cfg, table(b, cfg), input_ids);
+        // The embedding scale is that of ids alone.
+        let x = shown.map_or(ids, |shown| b.gather(b.concat(&[ids, shown.image]), shown.rows));
         let reaches = Reach::of_layers(b, cfg, b.dim(x, 0));
         let mut cache = Cache { keys: x, values: x };
         sequence(b, "layers", cfg.layers, x, |x| {
             let reach = Reach::of_iteration(b, &reaches);
             layer(b, cfg, &reach, x, |[q, k, v]| {
                 cache = Cache { keys: b.collect("keys", k), values: b.collect("values", v) };
-                attention(b, cfg, &[q, k, v, attention_mask, reach.window])
+                let until = shown.map(|shown| shown.until);
+                let inputs = [q, k, v, attention_mask, reach.window].into_iter().chain(until);
+                attention(b, cfg, &inputs.collect::<Vec<_>>())
             })
         });
         cache

@@ -87,7 +87,8 @@ impl Target {
         if self.text_tokens == 0 || self.text_tokens > 1 << 16 {
             out.push(format!("text_tokens is {}; wanted 1 to 65536", self.text_tokens));
         }
-        if let Some(tokens) = self.enhance.filter(|tokens| !ENHANCE.contains(tokens)) {
+        if let Some(tokens) = self.enhance.map(|room| room.tokens).filter(|tokens| !ENHANCE.contains(tokens))
+        {
             let (least, most) = (ENHANCE.start(), ENHANCE.end());
             out.push(format!("enhance is {tokens}; wanted true, or {least} to {most} tokens"));
         }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::Model;
-use crate::ltx::enhance::CHAT_TOKENS;
+use crate::ltx::enhance::Enhance;
 
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -15,19 +15,32 @@ pub(super) enum ModelField {
     Files(BTreeMap<String, Paths>),
 }
 
-/// Whether there is room for a better prompt, or for how many tokens.
+/// Whether there is room for a better prompt, for how many tokens, and for an image.
 #[derive(Deserialize)]
 #[serde(untagged)]
 pub(super) enum EnhanceField {
     Said(bool),
     Tokens(usize),
+    Room(EnhanceRoom),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EnhanceRoom {
+    tokens: Option<usize>,
+    #[serde(default)]
+    image: bool,
 }
 
 impl EnhanceField {
-    pub fn tokens(self) -> Option<usize> {
+    pub fn room(self) -> Option<Enhance> {
+        let usual = Enhance::default();
         match self {
-            EnhanceField::Said(said) => said.then_some(CHAT_TOKENS),
-            EnhanceField::Tokens(tokens) => Some(tokens),
+            EnhanceField::Said(said) => said.then_some(usual),
+            EnhanceField::Tokens(tokens) => Some(Enhance { tokens, ..usual }),
+            EnhanceField::Room(EnhanceRoom { tokens, image }) => {
+                Some(Enhance { tokens: tokens.unwrap_or(usual.tokens), image })
+            }
         }
     }
 }

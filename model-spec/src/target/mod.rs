@@ -15,6 +15,7 @@ use thiserror::Error as ThisError;
 use crate::lang::{Dtype, Kept};
 use crate::ltx::config::{Enlarges, TEXT_TOKENS, Transformer};
 use crate::ltx::decode::VideoDecoder;
+use crate::ltx::enhance::Enhance;
 use crate::ltx::recipe::Recipe;
 use crate::ltx::sizes::Size;
 use crate::ltx::skip::Skip;
@@ -57,8 +58,8 @@ pub struct Target {
     pub decoder: VideoDecoder,
     /// What makes a frame after every denoising step that shows how far the clip is, if anything does.
     pub preview: Option<VideoDecoder>,
-    /// Tokens of the chat in which the text encoder writes a better prompt, where a run can have one.
-    pub enhance: Option<usize>,
+    /// The room in which the text encoder writes a better prompt, where a run can have one.
+    pub enhance: Option<Enhance>,
     /// Whether `velocity` takes weights of the video's self-attention.
     pub attention_mask: bool,
     /// What the pass of `velocity` skips.
@@ -220,7 +221,7 @@ impl Target {
             vram,
             decoder,
             preview,
-            enhance: file.enhance.and_then(EnhanceField::tokens),
+            enhance: file.enhance.and_then(EnhanceField::room),
             attention_mask: file.attention_mask.unwrap_or(false),
             skip: file.skip,
         };
@@ -370,10 +371,14 @@ mod tests {
     fn room_to_enhance_a_prompt_is_said_or_counted() {
         let parsed = |value: &str| Target::parse("my", &text(&[("enhance", value)])).map(|t| t.enhance);
         assert_eq!(Target::parse("my", &text(&[])).map(|t| t.enhance), Ok(None));
+        let room = |tokens, image| Ok(Some(Enhance { tokens, image }));
         assert_eq!(
             (parsed("true"), parsed("false"), parsed("300")),
-            (Ok(Some(2048)), Ok(None), Ok(Some(300)))
+            (room(2048, false), Ok(None), room(300, false))
         );
+        assert_eq!(parsed("{ image = true }"), room(2048, true));
+        assert_eq!(parsed("{ tokens = 700, image = true }"), room(700, true));
+        assert!(parsed("{ picture = true }").is_err());
         assert!(parsed("63").unwrap_err().to_string().contains("enhance is 63; wanted true, or 64 to 32768"));
         assert!(parsed("-1").is_err() && parsed("\"yes\"").is_err());
     }

@@ -2,6 +2,7 @@
 
 use super::Target;
 use crate::ltx::config::Enlarges;
+use crate::ltx::pass_input::PerStream;
 use crate::ltx::recipe::{Item, Stage, StreamRole};
 use crate::ltx::sizes::{Size, TIME};
 
@@ -18,13 +19,18 @@ impl Target {
         if carried == 0 {
             return None;
         }
+        let makes = |role: StreamRole| role == StreamRole::Denoised;
         let takes = |stage: &Stage| {
-            let made = stage.roles.both().iter().all(|role| *role != StreamRole::Frozen);
-            made && stage.items.contains(&Item::FirstFrame) && stage.references().next().is_none()
+            let PerStream { video, audio } = stage.roles;
+            makes(video)
+                && (makes(audio) || audio == StreamRole::Frozen)
+                && stage.items.contains(&Item::FirstFrame)
+                && stage.references().next().is_none()
         };
         if !self.recipe.stages.iter().all(takes) {
             return Some(format!(
-                "carried is for pipelines that make both streams and take an image for the first frame; {} is none",
+                "carried is for pipelines that make a video, with its sound or for a given one, and take an image for the first \
+                 frame; {} is none",
                 self.recipe.name
             ));
         }
@@ -36,7 +42,8 @@ impl Target {
         }
         // A frame is in two windows at most.
         let most = (size.frames / 2).saturating_sub(1) / TIME * TIME + 1;
-        let sound = self.recipe.streams().audio;
+        // A given sound is cut anew for every window, wherever that begins.
+        let sound = self.recipe.stages.iter().any(|stage| makes(stage.roles.audio));
         let fits = |carried: usize| !sound || size.windows_keep_time(carried);
         let legal: Vec<usize> = (LEAST..=most).step_by(TIME).filter(|carried| fits(*carried)).collect();
         if legal.contains(&carried) {
@@ -113,11 +120,21 @@ mod tests {
 
     #[test]
     fn windows_are_for_clips_that_may_begin_with_an_image() {
-        for pipeline in ["distilled", "distilled-single-stage", "one-stage", "two-stage", "two-stage-hq"] {
+        for pipeline in [
+            "distilled",
+            "distilled-single-stage",
+            "one-stage",
+            "two-stage",
+            "two-stage-hq",
+            "audio-to-video",
+        ] {
             assert_eq!(problem(pipeline, 97, 24.0, 25), None, "{pipeline}");
         }
-        for pipeline in ["retake", "text-to-audio", "audio-to-video", "keyframe-interpolation", "ic-lora"] {
+        for pipeline in
+            ["retake", "text-to-audio", "retake-video", "keyframe-interpolation", "ic-lora", "dub"]
+        {
             assert!(problem(pipeline, 97, 24.0, 25).unwrap().contains(pipeline), "{pipeline}");
         }
+        assert_eq!(problem("audio-to-video", 97, 24.0, 9), None, "a given sound can be cut anywhere");
     }
 }

@@ -11,7 +11,8 @@ use zoetrope_model_spec::lang::{Builder, Dtype, Graph, Source, Value};
 use zoetrope_model_spec::ltx::config::ModelConfig;
 use zoetrope_model_spec::ltx::pass_input::PerStream;
 use zoetrope_model_spec::ltx::{
-    audio_encoder, audio_vae, connector, text_encoder, upscaler, video_encoder, video_vae, vocoder,
+    audio_encoder, audio_vae, connector, text_encoder, upscaler, video_encoder, video_vae, vision_encoder,
+    vocoder,
 };
 
 /// A bf16 phase whose results are `out.0`, `out.1`, ..
@@ -40,6 +41,14 @@ fn text_writer_of(cfg: &ModelConfig, rows: usize) -> Graph {
         let cache = text_encoder::Cache { keys, values };
         let (cache, logits) = text_encoder::write(b, &cfg.gemma, cache, token, place);
         vec![cache.keys, cache.values, logits]
+    })
+}
+
+fn vision_encoder_of(cfg: &ModelConfig) -> Graph {
+    record(|b| {
+        let vision = cfg.gemma.vision.as_ref().expect("it has a vision tower");
+        let image = b.input("image", Dtype::Bf16, &vision_encoder::image_shape(vision));
+        vec![vision_encoder::see(b, &cfg.gemma, vision, image)]
     })
 }
 

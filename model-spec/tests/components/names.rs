@@ -22,6 +22,13 @@ fn text_writer() {
 }
 
 #[test]
+fn vision_encoder() {
+    let graph = crate::vision_encoder_of(&ltx_2_3_22b());
+    let components = ["gemma_vision", "gemma_projector"];
+    assert_same(&tensors_of(&graph, Source::TextEncoder), &published(&components));
+}
+
+#[test]
 fn connectors() {
     let graph = crate::connectors_of(&ltx_2_3_22b(), TEXT_TOKENS);
     let components = ["text_projections", "video_connector", "audio_connector"];

@@ -4,7 +4,7 @@
 use zoetrope_model_spec::ltx::builtin::ltx_2_3_22b;
 use zoetrope_model_spec::ltx::config::{
     AudioVae, Connector, DecoderBlock, EncoderBlock, Enlarges, Gemma, Generator, Heads, ModelConfig,
-    Upscaler, VideoEncoder, VideoVae, Vocoder,
+    Upscaler, VideoEncoder, VideoVae, Vision, Vocoder,
 };
 
 pub fn odd() -> ModelConfig {
@@ -40,6 +40,15 @@ fn gemma() -> Gemma {
         query_pre_attn_scalar: 5.0,
         sliding_window: 3,
         sliding_window_pattern: 3,
+        vision: Ok(Vision {
+            image_side: 84,
+            patch: 7,
+            layers: 3,
+            heads: Heads { heads: 3, head_dim: 5 },
+            intermediate: 11,
+            norm_eps: 1e-5,
+            tokens_side: 3,
+        }),
         ..ltx_2_3_22b().gemma
     }
 }

@@ -26,6 +26,12 @@ fn text_encoder() {
 }
 
 #[test]
+fn vision_encoder() {
+    assert_eq!(results(&crate::vision_encoder_of(&ltx_2_3_22b())), [bf16(&[256, 3840])]);
+    assert_eq!(results(&crate::vision_encoder_of(&odd())), [bf16(&[9, 101])]);
+}
+
+#[test]
 fn connectors() {
     let (v, a) = (bf16(&[1024, 4096]), bf16(&[1024, 2048]));
     assert_eq!(results(&crate::connectors_of(&ltx_2_3_22b(), 1024)), [v.clone(), a.clone(), v, a]);

@@ -111,14 +111,18 @@ fn missing_texts_are_the_fallbacks() {
 
 #[test]
 fn gemma_may_leave_out_its_defaults_or_group_them() {
-    let stock = json!({ "model_type": "gemma3", "text_config": {
+    let vision = json!({
+        "hidden_size": 1152, "image_size": 896, "intermediate_size": 4304, "num_attention_heads": 16,
+        "num_hidden_layers": 27, "patch_size": 14,
+    });
+    let stock = json!({ "model_type": "gemma3", "vision_config": vision, "text_config": {
         "hidden_size": 3840, "intermediate_size": 15360, "num_hidden_layers": 48, "sliding_window": 1024,
         "rope_scaling": { "factor": 8.0, "rope_type": "linear" },
     }});
     assert_eq!(read(CHECKPOINT, &stock.to_string(), UPSCALER), Ok(ltx_2_3_22b()));
     let kinds: Vec<&str> =
         (1..=48).map(|n| if n % 6 == 0 { "full_attention" } else { "sliding_attention" }).collect();
-    let newer = json!({ "model_type": "gemma3", "text_config": {
+    let newer = json!({ "model_type": "gemma3", "vision_config": vision, "text_config": {
         "hidden_size": 3840, "intermediate_size": 15360, "num_hidden_layers": 48, "sliding_window": 1024,
         "layer_types": kinds,
         "rope_parameters": {
@@ -291,6 +295,40 @@ fn every_wrong_value_of_a_checkpoint_is_named() {
         ("/vocoder/bwe/apply_final_activation", json!("no"), "true or false wanted"),
     ];
     check_broken(CHECKPOINT, &cases, |text| read(text, GEMMA, UPSCALER));
+}
+
+/// Most plans read prompts alone: what is wrong with the vision tower is kept for those who show it images.
+#[test]
+fn a_vision_tower_that_is_none_is_no_matter_until_it_is_wanted() {
+    let cases = [
+        ("/vision_config", Value::Null, "vision_config is missing"),
+        (
+            "/vision_config/hidden_size",
+            json!(1150),
+            "hidden_size is 1150, a multiple of num_attention_heads (16)",
+        ),
+        ("/vision_config/patch_size", json!(15), "image_size is 896, a multiple of patch_size (15) wanted"),
+        ("/vision_config/image_size", json!(100_000), "image_size is 100000, at most 8192 wanted"),
+        ("/vision_config/hidden_act", json!("relu"), "vision_config.hidden_act is \"relu\""),
+        (
+            "/mm_tokens_per_image",
+            json!(255),
+            "is 255, the square of a divisor of 64 (patches in a row) wanted",
+        ),
+        ("/mm_tokens_per_image", json!(9), "is 9, the square of a divisor of 64"),
+    ];
+    let published = ltx_2_3_22b();
+    for (at, value, said) in cases {
+        let mut config: Value = serde_json::from_str(GEMMA).unwrap();
+        match config.pointer_mut(at) {
+            Some(place) => *place = value,
+            None => config[&at[1..]] = value,
+        }
+        let model = read(CHECKPOINT, &config.to_string(), UPSCALER).unwrap();
+        let why = model.gemma.vision.as_ref().unwrap_err();
+        assert!(why.starts_with("Gemma's config.json: ") && why.contains(said), "{why}");
+        assert_eq!(differences(&model, &published), [why.clone()]);
+    }
 }
 
 #[test]

@@ -34,7 +34,25 @@ pub struct Constant {
     pub origin: Origin,
 }
 
+/// What two weights of any plans of one model have in common that are the same bytes: type, shape, layout, and the
+/// tensors that they are made of, in this order.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Identity {
+    dtype: Dtype,
+    shape: List<u32>,
+    source: Source,
+    tensors: List<(Text, u32)>,
+    layout: Layout,
+}
+
 impl Constant {
+    /// What it shares with the same weight of another plan; a table is its plan's own.
+    pub fn identity(&self) -> Option<Identity> {
+        let Origin::Weight { source, tensors, layout } = &self.origin else { return None };
+        let (shape, tensors) = (self.shape.clone(), tensors.clone());
+        Some(Identity { dtype: self.dtype, shape, source: *source, tensors, layout: *layout })
+    }
+
     /// How its tensors lie; a table lies as it is.
     pub fn layout(&self) -> Layout {
         match self.origin {

@@ -16,7 +16,7 @@ mod source;
 pub use code::{
     ARGUMENT_HEADER, ARGUMENT_OPERAND, ARGUMENT_PARTS, Arch, Call, Code, Function, MAP_ALIGN, MAP_BYTES, Map,
 };
-pub use constant::{Constant, Layout, Origin};
+pub use constant::{Constant, Identity, Layout, Origin};
 pub use facts::{Facts, Footprint};
 pub use print::{Detail, bytes_text, flops_text, memory_text};
 pub use role::{Adapter, Levels, Role, Schedule, Solver};
@@ -392,7 +392,7 @@ impl Phase {
 
     /// Whether it is one of those in which the text encoder writes a better prompt.
     pub fn writes(&self) -> bool {
-        self.inputs.iter().any(|port| matches!(port.role, Role::Chat | Role::Token))
+        self.inputs.iter().any(|port| matches!(port.role, Role::Chat | Role::ChatImage | Role::Token))
     }
 
     /// Where a constant that it reads lies.

@@ -18,6 +18,12 @@ pub enum Role {
     Chat,
     /// 1 where the ids of a chat are tokens, 0 where they are padding.
     ChatMask,
+    /// The image that the text encoder is shown, in -1..1, in the port's size.
+    ChatImage,
+    /// Of which row each token of a chat is: of the ids' own, in order, and behind those of the image's.
+    ChatRows,
+    /// The last token of a chat that each one sees: itself, or in an image the image's last.
+    ChatUntil,
     /// The two words of the request's seed.
     Seed,
     /// An image of the request, in -1..1, in the port's size.
@@ -117,6 +123,9 @@ impl fmt::Display for Role {
             Role::TokenMask { prompt } => write!(f, "token mask of prompt {prompt}"),
             Role::Chat => f.write_str("tokens of a chat"),
             Role::ChatMask => f.write_str("token mask of a chat"),
+            Role::ChatImage => f.write_str("image of a chat"),
+            Role::ChatRows => f.write_str("rows of the tokens of a chat"),
+            Role::ChatUntil => f.write_str("last tokens that those of a chat see"),
             Role::Seed => f.write_str("seed"),
             Role::Image { number } => write!(f, "image {number}"),
             Role::ImageLatent { number } => write!(f, "latents of image {number}"),

@@ -15,8 +15,10 @@ pub(in crate::commands) use footage::same_rate;
 
 use crate::failure::Failure;
 use crate::media::{AUDIO_RATES, Footage, SAMPLE_RATE, Sound, SourceError};
+use crate::run::Rows;
 use crate::tensors::{Named, Tensor};
 use crate::terminal;
+use crate::windows::Windows;
 
 /// Options of plans that are given sound or video.
 #[derive(Args, Clone, Debug, Default)]
@@ -61,7 +63,7 @@ pub struct Given {
     footage: Option<(Footage, usize)>,
     /// As many frames as the plan takes.
     frames: usize,
-    /// From the clip's beginning on.
+    /// From the clip's beginning to its end.
     sound: Option<Sound>,
     /// What is made anew, by the port that says where it begins or ends.
     spans: Vec<(String, f64)>,
@@ -187,13 +189,14 @@ impl GivenArgs {
         }
     }
 
-    /// Reads what a run of `plan` takes, which [`GivenArgs::check`] has seen. Says how it was read.
+    /// Reads what runs of `plan` take that make a clip in these windows, which [`GivenArgs::check`] has seen. Says how it
+    /// was read.
     ///
     /// # Errors
-    /// A file that cannot be used, or is of another rate, size or length than the plan's clip.
-    pub fn open(&self, plan: &Plan, reference: Option<&Path>) -> Result<Given, Failure> {
+    /// A file that cannot be used, or is of another rate, size or length than the clip.
+    pub fn open(&self, plan: &Plan, windows: &Windows, reference: Option<&Path>) -> Result<Given, Failure> {
         let (wants, facts) = (Wants::of(plan), &plan.facts);
-        let clip = f64::from(facts.frames) / facts.fps;
+        let clip = windows.seconds();
         let Shape { frames, fps, .. } = wants.footage.unwrap_or_else(|| Shape::of_plan(facts));
         let mut given = Given { frames, ..Given::default() };
         let mut span = [self.start.unwrap_or(0.0), self.end.unwrap_or(clip)];
@@ -214,8 +217,9 @@ impl GivenArgs {
             given.footage = Some((footage, first));
         }
         if wants.sound || (wants.keeps_sound && given.footage.is_some()) {
-            given.sound =
-                self.sound(&wants, plan, reference)?.map(|sound| sound.delayed(silence).part(0.0, clip));
+            given.sound = self
+                .sound(&wants, (plan, clip), reference)?
+                .map(|sound| sound.delayed(silence).part(0.0, clip));
         }
         for (stream, ports) in &wants.spans {
             // A sound that is not there is made from its beginning to its end.
@@ -227,9 +231,13 @@ impl GivenArgs {
     }
 
     /// The sound, from where the clip begins; `None` where there is none, and all of it is made.
-    fn sound(&self, wants: &Wants, plan: &Plan, reference: Option<&Path>) -> Result<Option<Sound>, Failure> {
+    fn sound(
+        &self,
+        wants: &Wants,
+        (plan, clip): (&Plan, f64),
+        reference: Option<&Path>,
+    ) -> Result<Option<Sound>, Failure> {
         let facts = &plan.facts;
-        let clip = f64::from(facts.frames) / facts.fps;
         if let (None, Some(video)) = (&self.audio, &self.video) {
             return match opened_sound(video) {
                 Ok(sound) => Ok(Some(sound)),
@@ -250,14 +258,19 @@ impl GivenArgs {
         // The last latent is complete a little before the clip's end.
         let short = clip - part.seconds() > 1.0 / f64::from(LATENTS_OF_SECOND);
         if short && !wants.spans.contains_key("a") {
-            let frames = footage::legal_frames((part.seconds() * facts.fps) as usize)[0];
-            let build = Build::same(plan, Shape { frames, ..Shape::of_plan(facts) });
+            let have = part.seconds();
+            let help = if have > Windows::one(facts).seconds() {
+                // Down, so that it is long enough.
+                format!("add silence, or --seconds {}", (have * 100.0).floor() / 100.0)
+            } else {
+                let frames = footage::legal_frames((have * facts.fps) as usize)[0];
+                let build = Build::same(plan, Shape { frames, ..Shape::of_plan(facts) });
+                format!("add silence, or build a plan of {frames} frames:{build}")
+            };
             return Err(Failure::usage(format!(
-                "{} is too short for the clip\n  want  {clip:.2} s from {} s on\n  have  {:.2} s\n  \
-                 help  add silence, or build a plan of {frames} frames:{build}",
+                "{} is too short for the clip\n  want  {clip:.2} s from {} s on\n  have  {have:.2} s\n  help  {help}",
                 path.display(),
                 self.audio_start,
-                part.seconds()
             )));
         }
         Ok(Some(part))
@@ -289,9 +302,10 @@ impl Given {
         Some(Box::new(fitted))
     }
 
-    /// Its sound, as a run takes it.
-    pub fn spectrogram(&self) -> Option<Box<dyn Fn(usize) -> Tensor + '_>> {
-        let sound = self.sound.as_ref()?;
+    /// Its sound in one of its windows, as a run takes it.
+    pub fn spectrogram(&self, windows: &Windows, window: usize) -> Option<Rows<'_>> {
+        let frames = |frames: usize| frames as f64 / windows.fps;
+        let sound = self.sound.as_ref()?.part(frames(window * windows.apart()), frames(windows.size));
         let rows_of = move |rows: usize| {
             let mel = sound.spectrogram(rows);
             Tensor::real(&[2, rows, mel.len() / rows.max(1) / 2], mel)

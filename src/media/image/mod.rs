@@ -17,6 +17,7 @@ use std::path::Path;
 pub use error::ImageError;
 use error::Problem;
 pub(super) use fit::fit_rgb;
+use fit::stretch_rgb;
 
 use super::source::{Colours, rgb};
 
@@ -80,6 +81,13 @@ impl Image {
     /// antialiasing.
     pub fn fit(&self, width: usize, height: usize) -> Vec<f32> {
         fit_rgb(&self.rgb, (self.width, self.height), (width, height))
+    }
+
+    /// All of the picture as a frame, [3, height, width] in −1..1, as the text encoder is shown it (docs/model/text.md 5): first
+    /// its long side becomes that of the frame, then the short one is stretched. Both bilinear without antialiasing, in 8
+    /// bits.
+    pub fn stretched(&self, width: usize, height: usize) -> Vec<f32> {
+        stretch_rgb(&self.rgb, (self.width, self.height), (width, height))
     }
 }
 

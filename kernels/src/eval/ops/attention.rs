@@ -3,6 +3,8 @@
 //! Queries lie across the lanes: scores are tiles of keys × 64 queries, whose softmax runs down the lanes without any
 //! sum across them, and which then are the right operand of the product with the values.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::softmax::{LANES, State, absorb};
@@ -29,6 +31,15 @@ struct Mask {
     window: i64,
     /// Where the first query stands among the keys.
     place: usize,
+    /// The last key that each query sees, where that is not itself.
+    until: Option<Vec<i32>>,
+}
+
+impl Mask {
+    /// The last key that a query sees.
+    fn last(&self, query: usize) -> i64 {
+        self.until.as_ref().map_or((query + self.place) as i64, |until| i64::from(until[query]))
+    }
 }
 
 /// What is added to the scores of keys.
@@ -64,16 +75,18 @@ fn by_head(input: &Input<'_>, heads: usize) -> Result<Scratch, EvalError> {
 }
 
 /// softmax(scale·q·kᵀ + bias)·v per head; with `causal`, key j is seen by query i when
-/// i − window < j ≤ i and valid\[j\] ≠ 0, where the first query counts as number `place` if that is given.
+/// i − window < j ≤ i and valid\[j\] ≠ 0, where the first query counts as number `place` if that is given; or
+/// i − window < j ≤ until\[i\].
 pub(crate) fn prepare<'a>(setup: &Setup<'a, '_>, shape: Shape) -> Prepared<'a> {
     let d = setup.cols() / shape.heads;
     let [k, v] = [1, 2].map(|i| by_head(&setup.input(i), shape.kv_heads));
     let mask = if shape.causal {
         let first = |ints: Vec<i32>| ints.first().copied().unwrap_or(0);
         let window = i64::from(first(setup.input(4).ints()?));
-        let place = if setup.inputs.len() > 5 { setup.input(5).ints()? } else { vec![0] };
+        let sixth = if setup.inputs.len() > 5 { setup.input(5).ints()? } else { vec![0] };
+        let (place, until) = if sixth.len() > 1 { (vec![0], Some(sixth)) } else { (sixth, None) };
         setup.check_index(&place, setup.input(1).rows())?;
-        Some(Mask { valid: setup.input(3).ints()?, window, place: first(place) as usize })
+        Some(Mask { valid: setup.input(3).ints()?, window, place: first(place) as usize, until })
     } else {
         None
     };
@@ -139,7 +152,7 @@ impl Attention {
                     product(left, right, (count, depth), scores, LANES, x > 0);
                 }
                 self.add_bias(panel, group, first, scores);
-                self.hide(query, first, scores);
+                self.hide(query..panel.rows.end, first, scores);
                 let sums = &mut sums[group * d * LANES..][..d * LANES];
                 absorb(&mut states[group], scores, sums);
                 let left = Left { data: values, row: 1, depth: d };
@@ -158,8 +171,9 @@ impl Attention {
     /// False when no query of the group from `query` on sees any of the keys.
     fn sees(&self, query: usize, end: usize, first: usize, last: usize) -> bool {
         let Some(mask) = &self.mask else { return true };
-        let newest = ((query + LANES).min(end) + mask.place) as i64 - 1;
-        (first as i64) <= newest && last as i64 - 1 > (query + mask.place) as i64 - mask.window
+        let newest = (query..(query + LANES).min(end)).map(|query| mask.last(query)).max();
+        newest.is_some_and(|newest| first as i64 <= newest)
+            && last as i64 - 1 > (query + mask.place) as i64 - mask.window
     }
 
     /// Adds the biases of a group's queries. They are finite: where all keys have the lowest one, all scores are equal.
@@ -177,15 +191,16 @@ impl Attention {
     }
 
     /// Scores that a query must not see become −∞.
-    fn hide(&self, query: usize, first: usize, scores: &mut [f32]) {
+    fn hide(&self, queries: Range<usize>, first: usize, scores: &mut [f32]) {
         let Some(mask) = &self.mask else { return };
         for (key, scores) in (first..).zip(scores.chunks_exact_mut(LANES)) {
             if mask.valid[key] == 0 {
                 scores.fill(f32::NEG_INFINITY);
                 continue;
             }
-            for (i, score) in (query + mask.place..).zip(scores) {
-                if key > i || key as i64 <= i as i64 - mask.window {
+            for (query, score) in queries.clone().zip(scores) {
+                let oldest = (query + mask.place) as i64 - mask.window;
+                if key as i64 > mask.last(query) || key as i64 <= oldest {
                     *score = f32::NEG_INFINITY;
                 }
             }

@@ -269,8 +269,13 @@ fn attention(inputs: &[Array], heads: usize, kv_heads: usize, scale: f64, causal
     let seen = |i: usize, j: usize| {
         !causal || {
             let window = inputs[4].data[0] as i64;
-            let i = i + inputs.get(5).map_or(0, |place| place.data[0] as usize);
-            inputs[3].data[j] != 0.0 && i as i64 - window < j as i64 && j <= i
+            // Where the first query stands, or of each query the last key.
+            let (first, until) = match inputs.get(5) {
+                Some(until) if until.data.len() > 1 => (0, Some(until.data[i] as usize)),
+                place => (place.map_or(0, |place| place.data[0] as usize), None),
+            };
+            let i = i + first;
+            inputs[3].data[j] != 0.0 && i as i64 - window < j as i64 && j <= until.unwrap_or(i)
         }
     };
     // −∞ − −∞ is no number.

@@ -49,6 +49,7 @@ mod tests {
         let model = demo();
         assert_eq!(model.transformer.video.head_dim, 128);
         assert_eq!(model.transformer.audio.head_dim, 64);
+        assert_eq!(model.gemma.vision.as_ref().map(|vision| vision.heads.head_dim), Ok(72));
         assert_eq!(model.video_connector.registers, 128);
         for enlarges in Enlarges::ALL {
             assert_eq!(demo_with(enlarges).upscaler, Upscaler { enlarges, ..model.upscaler.clone() });

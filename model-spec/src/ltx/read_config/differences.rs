@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use super::super::config::{
     AudioVae, Connector, DecoderBlock, EncoderBlock, Gemma, Generator, Heads, ModelConfig, Transformer,
-    Upscaler, VideoEncoder, VideoVae, Vocoder,
+    Upscaler, VideoEncoder, VideoVae, Vision, Vocoder,
 };
 
 /// Lines of what differs, under the path of a section.
@@ -109,6 +109,7 @@ fn gemma(lines: &mut Lines, found: &Gemma, wanted: &Gemma) {
         rope_theta,
         rope_factor,
         rope_local_theta,
+        vision: tower,
     } = found;
     let key = |name: &str| format!("Gemma's config.json: text_config.{name}");
     lines.field(key("hidden_size"), hidden, &wanted.hidden);
@@ -124,6 +125,24 @@ fn gemma(lines: &mut Lines, found: &Gemma, wanted: &Gemma) {
     lines.field(key("rope_theta"), rope_theta, &wanted.rope_theta);
     lines.field(key("rope_scaling.factor"), rope_factor, &wanted.rope_factor);
     lines.field(key("rope_local_base_freq"), rope_local_theta, &wanted.rope_local_theta);
+    match (tower, &wanted.vision) {
+        (Ok(found), Ok(wanted)) => vision(lines, found, wanted),
+        (Err(why), Ok(_)) => lines.0.push(why.clone()),
+        (_, Err(_)) => {}
+    }
+}
+
+fn vision(lines: &mut Lines, found: &Vision, wanted: &Vision) {
+    let Vision { image_side, patch, layers, heads, intermediate, norm_eps, tokens_side: _ } = found;
+    let key = |name: &str| format!("Gemma's config.json: vision_config.{name}");
+    lines.field(key("image_size"), image_side, &wanted.image_side);
+    lines.field(key("patch_size"), patch, &wanted.patch);
+    lines.field(key("num_hidden_layers"), layers, &wanted.layers);
+    lines.field(key("num_attention_heads"), &heads.heads, &wanted.heads.heads);
+    lines.field(key("hidden_size"), &heads.width(), &wanted.heads.width());
+    lines.field(key("intermediate_size"), intermediate, &wanted.intermediate);
+    lines.field(key("layer_norm_eps"), norm_eps, &wanted.norm_eps);
+    lines.field("Gemma's config.json: mm_tokens_per_image", &found.tokens(), &wanted.tokens());
 }
 
 fn video_vae(lines: &mut Lines, found: &VideoVae, wanted: &VideoVae) {

@@ -1,9 +1,9 @@
-//! Gemma's `config.json` (docs/model/text.md 2, checkpoint.md 2).
+//! Gemma's `config.json` (docs/model/text.md 2, 5, checkpoint.md 2).
 
 use serde_json::Value;
 
-use super::super::config::{Gemma, Heads};
-use super::section::Section;
+use super::super::config::{Gemma, Heads, Vision};
+use super::section::{Problems, Section};
 
 /// The language model's dimensions.
 pub(super) fn read(root: &Section<'_>) -> Option<Gemma> {
@@ -62,8 +62,57 @@ pub(super) fn read(root: &Section<'_>) -> Option<Gemma> {
         rope_theta: rope.theta,
         rope_factor: rope.factor,
         rope_local_theta: rope.local_theta,
+        vision: vision(root),
     };
     (shared && even && bounded).then_some(gemma)
+}
+
+/// The vision tower's dimensions. What is wrong with them is a matter of those who show it images: most read prompts alone.
+fn vision(root: &Section<'_>) -> Result<Vision, String> {
+    let problems = Problems::default();
+    let root = root.noting(&problems);
+    let vision = tower(&root);
+    let problems = problems.into_list();
+    vision.filter(|_| problems.is_empty()).ok_or_else(|| problems.join("; "))
+}
+
+fn tower(root: &Section<'_>) -> Option<Vision> {
+    let tokens = root.size_or("mm_tokens_per_image", 256);
+    let section = root.section("vision_config")?;
+    section.fixed_if_present("model_type", "siglip_vision_model");
+    section.fixed_if_present("hidden_act", "gelu_pytorch_tanh");
+    section.fixed_if_present("num_channels", 3);
+    let image_side = section.size("image_size");
+    let patch = section.size("patch_size");
+    let layers = section.count("num_hidden_layers");
+    let width = section.size("hidden_size");
+    let heads = section.count("num_attention_heads");
+    let intermediate = section.size("intermediate_size");
+    let norm_eps = section.real_or("layer_norm_eps", 1.0, Some(1e-6));
+    let (tokens, image_side, patch, width, heads) = (tokens?, image_side?, patch?, width?, heads?);
+    let check = |good: bool, key: &str, have: usize, want: String| {
+        section.problems.check(good, || format!("{} is {have}, {want} wanted", section.named(key)))
+    };
+    check(image_side <= 1 << 13, "image_size", image_side, "at most 8192".to_string());
+    check(image_side % patch == 0, "image_size", image_side, format!("a multiple of patch_size ({patch})"));
+    check(width % heads == 0, "hidden_size", width, format!("a multiple of num_attention_heads ({heads})"));
+    let (patches, tokens_side) = (image_side / patch, tokens.isqrt());
+    let square = tokens_side * tokens_side == tokens && patches > 0 && patches % tokens_side == 0;
+    root.problems.check(square, || {
+        format!(
+            "{} is {tokens}, the square of a divisor of {patches} (patches in a row) wanted",
+            root.named("mm_tokens_per_image")
+        )
+    });
+    Some(Vision {
+        image_side,
+        patch,
+        layers: layers?,
+        heads: Heads { heads, head_dim: width / heads },
+        intermediate: intermediate?,
+        norm_eps: norm_eps? as f32,
+        tokens_side,
+    })
 }
 
 struct Rope {

@@ -46,6 +46,11 @@ impl<'a> Section<'a> {
         Section { path: path.to_string(), object: value.as_object(), problems }
     }
 
+    /// The same with another list for what is wrong.
+    pub fn noting<'b>(&'b self, problems: &'b Problems) -> Section<'b> {
+        Section { path: self.path.clone(), object: self.object, problems }
+    }
+
     /// The object under a key.
     pub fn section(&self, key: &str) -> Option<Section<'a>> {
         match self.get(key) {
