@@ -44,6 +44,10 @@ fn main() {
     let folder = tempfile::tempdir_in(dir).expect("a folder for the files");
     let only = value("--only").map_or("", String::as_str);
     println!("{mib} MiB of codes each, {} threads, the fastest of {rounds}", rayon::current_num_threads());
+    let [fresh, again] = memory(rounds);
+    println!(
+        "a plain copy writes {fresh:.1} GB/s into fresh memory, {again:.1} GB/s into memory that is there"
+    );
     for (title, rows) in [("fresh memory", in_fresh_memory()), ("the ring", in_the_ring())] {
         println!(
             "\n| stored as, made in {title} | written per byte | read, warm, GB/s | made, warm | ratio | least | read, cold | made, cold | ratio | least |"
@@ -232,15 +236,35 @@ impl Row {
         let row = self.row_bytes();
         let length = tensor.elements() / COLUMNS * row;
         let there = |at: usize| (tensor.bytes.len() as u128 * at as u128 / length as u128) as usize;
-        let some = vec![7; 16 << 10];
         pieces(length, row, ring, |at, out| {
             out.chunks_mut(SHARE).enumerate().par_bridge().for_each(|(i, out)| {
                 let from = at + i * SHARE;
                 sum(&tensor.bytes[there(from)..there(from + out.len())]);
-                out.chunks_mut(some.len()).for_each(|out| out.copy_from_slice(&some[..out.len()]));
+                copy(out);
             });
         });
     }
+}
+
+/// Fills memory with a few bytes that stay in a core's cache.
+fn copy(out: &mut [u8]) {
+    static SOME: [u8; 16 << 10] = [7; 16 << 10];
+    out.chunks_mut(SOME.len()).for_each(|out| out.copy_from_slice(&SOME[..out.len()]));
+}
+
+/// How many bytes all cores write into fresh memory, and into memory that is there already, in 10^9 a second.
+fn memory(rounds: usize) -> [f64; 2] {
+    const BYTES: usize = 256 << 20;
+    let mut fastest = [f64::INFINITY; 2];
+    for _ in 0..2 * rounds {
+        let mut memory = Arena::new(BYTES as u64).expect("memory");
+        for fastest in &mut fastest {
+            let start = Instant::now();
+            memory.bytes_mut()[..BYTES].chunks_mut(SHARE).par_bridge().for_each(copy);
+            *fastest = fastest.min(start.elapsed().as_secs_f64());
+        }
+    }
+    fastest.map(|seconds| BYTES as f64 / 1e9 / seconds)
 }
 
 /// Calls `make` with memory for so many bytes, in whole rows: fresh memory for all of them, or a buffer of a ring at a time.
