@@ -63,10 +63,9 @@ pub fn plan_with(name: &str, width: usize, keyframes: usize) -> Plan {
     compile_target(&target, "".as_ref()).unwrap()
 }
 
-/// The same with phases that enhance a prompt, in a chat of few tokens and an image.
-pub fn plan_that_writes() -> Plan {
-    compile_target(&Target { enhance: Some(Enhance { tokens: 64, image: true }), ..target() }, "".as_ref())
-        .unwrap()
+/// The same with phases that enhance a prompt, in a chat of few tokens and, if it shall be, an image.
+pub fn plan_that_writes(image: bool) -> Plan {
+    compile_target(&Target { enhance: Some(Enhance { tokens: 64, image }), ..target() }, "".as_ref()).unwrap()
 }
 
 impl Demo {

@@ -21,9 +21,11 @@ use crate::suite;
 pub fn variants() -> Vec<Variant> {
     // These run in long tests alone.
     let guided = GUIDED.into_iter().filter(|_| asks_for_long("guided plans")).map(phase::plan_by);
+    let sees = [true].into_iter().filter(|_| asks_for_long("images in prompts")).map(phase::plan_that_writes);
     let others =
-        [phase::plan(), phase::plan_that_writes(), phase::plan_keeping(KEPT), selftest::plan(&cases())];
-    let plans = resident_and_streamed().into_iter().chain(encode::plans()).chain(others).chain(guided);
+        [phase::plan(), phase::plan_that_writes(false), phase::plan_keeping(KEPT), selftest::plan(&cases())];
+    let plans = resident_and_streamed().into_iter().chain(encode::plans()).chain(others);
+    let plans = plans.chain(guided).chain(sees);
     let plans: Vec<Plan> = plans.chain(suite::plans()).collect();
     let selected = plans.iter().flat_map(|plan| Class::ALL.map(|class| select(plan, class).unwrap()));
     let by_key: BTreeMap<String, Variant> =
