@@ -10,6 +10,9 @@ use super::header::shown;
 use super::pieces::in_pieces;
 use super::{Computed, FileDtype, FileError, TensorFile};
 
+/// Elements that a thread counts at a time.
+const SHARE: usize = 1 << 16;
+
 /// What stands beside the codes of a tensor, and what becomes of its values.
 #[derive(Clone, Debug, Default)]
 pub struct Beside {
@@ -132,7 +135,6 @@ impl Decoded {
     pub fn not_finite(&self) -> [u64; 2] {
         let Some(matrix) = self.matrix() else { return [0; 2] };
         let all = self.stored[0] * self.stored[1];
-        const SHARE: usize = 1 << 16;
         let starts = (0..all.div_ceil(SHARE)).into_par_iter().map(|share| share * SHARE);
         let counts = starts.map(|first| {
             let mut values = [0f32; PIECE];
