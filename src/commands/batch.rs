@@ -9,7 +9,7 @@ use zoetrope_runtime::plan::{Plan, bytes_text};
 
 use super::ModelArgs;
 use super::adapters::{AdapterArgs, adapted};
-use super::device_run::Shown;
+use super::device_run::{Shown, note_demo};
 use super::lines::{Line, Lines, apart};
 use super::order::{Order, Text};
 use crate::adapters::{Adapted, Merge};
@@ -109,6 +109,8 @@ impl Batch {
                 }
             }
         }
+        // One for all: plans of a batch are for one model.
+        used.iter().take(1).for_each(|plan| note_demo(plan, terminal::info));
         done.summary(&self.file, start.elapsed().as_secs_f64(), engine.brought_bytes())
     }
 }

@@ -107,6 +107,16 @@ pub fn note_cut(plan: &Plan, writer: &ClipWriter) {
     }
 }
 
+/// Says what the demo model is, where a plan is for it.
+pub fn note_demo(plan: &Plan, say: fn(&str)) {
+    if plan.facts.model == "demo" {
+        say(
+            "note: the demo model is a toy that knows a few shapes and motions (docs/demo.md); the weights of LTX-2.3 \
+             make clips of anything",
+        );
+    }
+}
+
 /// Writes the file of runs that began at `start`, with the sound that was given where they make none, and says what it
 /// is, and how it was made.
 ///
@@ -122,11 +132,8 @@ pub fn deliver(
     let clip = writer.finish(sound)?;
     outputs.clip.finish(clip.bytes(), &|out| clip.write(out))?;
     let say = outputs.say();
-    if plan.facts.model == "demo" {
-        say(
-            "note: the demo model is a toy that knows a few shapes and motions (docs/demo.md); the weights of LTX-2.3 \
-             make clips of anything",
-        );
+    if shown.label.is_empty() {
+        note_demo(plan, say);
     }
     let (name, seconds) = (path.display(), start.elapsed().as_secs_f64());
     say(&format!("{}{name}: {contents}, {how}{seconds:.1} s", shown.label));
