@@ -89,6 +89,16 @@ impl<'a, E: Executor<'a>> Session<E> {
         &mut self.executor
     }
 
+    /// The executor, to be asked.
+    pub fn executor_ref(&self) -> &E {
+        &self.executor
+    }
+
+    /// The executor, for another plan.
+    pub fn into_executor(self) -> E {
+        self.executor
+    }
+
     /// The executor's plan.
     pub fn plan(&self) -> &'a Plan {
         self.executor.plan()

@@ -7,6 +7,7 @@ use zoetrope_compiler::frontend::compile_target;
 use zoetrope_compiler::{Class, select};
 use zoetrope_kernels::cuda::{ARCHS, Arch, Compiler, Variant};
 use zoetrope_model_spec::lang::Dtype;
+use zoetrope_model_spec::ltx::enhance::Enhance;
 use zoetrope_model_spec::target::Target;
 
 /// Bytes that `ptxas` says are spilled.
@@ -22,7 +23,8 @@ fn a_plan_at_full_size_compiles_without_spills() {
         println!("skipped: NVRTC was not found (docs/cards.md)");
         return;
     };
-    let target = Target::preset("res-1080p").unwrap();
+    let enhance = Some(Enhance { image: true, ..Enhance::default() });
+    let target = Target { enhance, ..Target::preset("res-1080p").unwrap() };
     let plan = compile_target(&target, "".as_ref()).unwrap();
     let classes = Class::ALL.map(|class| (class, select(&plan, class).unwrap().variants));
     // One of each class: kernels/tests/nvrtc compiles for all.

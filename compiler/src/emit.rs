@@ -3,8 +3,10 @@
 //! Items come from `quote`; the rows of long tables are written line by line, because a person reads them.
 
 mod code;
+mod suite;
 
 pub use code::{EmittedCode, emit_code};
+pub use suite::emit_suite;
 
 use std::fmt::Write;
 

@@ -16,11 +16,13 @@ mod view;
 
 pub use error::{Error, Result};
 
+use std::collections::BTreeSet;
 pub use zoetrope_kernels::cuda::Class;
+
 use zoetrope_kernels::{Kernel, catalog};
 use zoetrope_model_spec::lang::Graph;
 use zoetrope_model_spec::program::{Phase, Program, Wiring};
-use zoetrope_runtime::plan::{Detail, Facts, Plan};
+use zoetrope_runtime::plan::{Detail, Facts, Plan, Suite};
 
 use crate::fused::Fused;
 pub use crate::passes::Selected;
@@ -115,6 +117,28 @@ pub fn select(plan: &Plan, class: Class) -> Result<Selected> {
     let selected = passes::select(plan, class)?;
     verify::code(plan, &selected.code)?;
     Ok(selected)
+}
+
+/// The suites of plans: those of one model run in one memory, that of a card of `vram` bytes if that is said. Where nothing
+/// is said, a plan that is alone with its model is in none.
+///
+/// # Errors
+/// A verifier that found a broken rule.
+pub fn suites(plans: &[&Plan], vram: Option<u64>) -> Result<Vec<Suite>> {
+    let models: BTreeSet<&str> = plans.iter().map(|plan| &*plan.facts.model).collect();
+    let of = |model: &str| plans.iter().copied().filter(|plan| plan.facts.model == model).collect::<Vec<_>>();
+    let shares = |plans: &Vec<&Plan>| plans.len() > 1 || vram.is_some();
+    models.into_iter().map(of).filter(shares).map(|plans| suite(&plans, vram)).collect()
+}
+
+/// The suite of plans of one model.
+///
+/// # Errors
+/// A verifier that found a broken rule.
+pub fn suite(plans: &[&Plan], vram: Option<u64>) -> Result<Suite> {
+    let suite = passes::place_suite(plans, vram);
+    verify::suite(&suite, plans)?;
+    Ok(suite)
 }
 
 /// The compiler's version and hashes of what went in: the spec as recorded, the kernels as declared.

@@ -1,6 +1,9 @@
 //! Plans for a memory budget: random loops and budgets give the bits of the plan that has all weights in memory, and
 //! the verifier refuses plans whose fetches were changed.
 
+#[path = "budget/suite.rs"]
+mod suite;
+
 use std::collections::BTreeSet;
 use std::ops::Range;
 

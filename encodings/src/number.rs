@@ -78,7 +78,7 @@ pub(crate) fn f16_value(bits: u16) -> f32 {
     let magnitude = u32::from(bits & 0x7fff);
     let value = widened(magnitude << 13, 15);
     // The largest exponent is that of infinity and of NaN, which stays quiet.
-    let top = (value + (112 << 23)) | u32::from(magnitude > 0x7c00) << 22;
+    let top = (value + (112 << 23)) | (u32::from(magnitude > 0x7c00) << 22);
     f32::from_bits(if magnitude >= 0x7c00 { top } else { value } | u32::from(bits & 0x8000) << 16)
 }
 

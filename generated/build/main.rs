@@ -4,6 +4,7 @@
 //! `ZOETROPE_TARGET` names the target file of `res-custom`, or a folder of such files; a relative path counts from the
 //! repository root.
 //! `ZOETROPE_VRAM` is the memory of the card, such as 24GiB, of every target that names none.
+//! `ZOETROPE_TOGETHER` is the memory of the card that all plans of a model share in one run.
 //! `ZOETROPE_WEIGHTS` is what matrices stay in, such as q8_0, in every target that says nothing of it.
 //! `ZOETROPE_PREVIEW=1` gives all of them previews.
 //! `ZOETROPE_ENHANCE=1` gives all of them room to enhance a prompt, `ZOETROPE_ENHANCE=image` one that has an image, too.
@@ -25,6 +26,7 @@ use zoetrope_compiler::frontend::{compile_target, footprints, load_target};
 use zoetrope_model_spec::ltx::decode::VideoDecoder;
 use zoetrope_model_spec::ltx::enhance::Enhance;
 use zoetrope_model_spec::target::{MAX_KEYFRAMES, PRESETS, Target, parse_vram, parse_weights};
+use zoetrope_runtime::plan::Plan;
 
 /// The memory of a small card, in bytes: 12 GiB.
 const SMALL_CARD: u64 = 12 << 30;
@@ -32,6 +34,7 @@ const SMALL_CARD: u64 = 12 << 30;
 fn main() {
     println!("cargo::rerun-if-env-changed=ZOETROPE_TARGET");
     println!("cargo::rerun-if-env-changed=ZOETROPE_VRAM");
+    println!("cargo::rerun-if-env-changed=ZOETROPE_TOGETHER");
     println!("cargo::rerun-if-env-changed=ZOETROPE_WEIGHTS");
     println!("cargo::rerun-if-env-changed=ZOETROPE_PREVIEW");
     println!("cargo::rerun-if-env-changed=ZOETROPE_ENHANCE");
@@ -89,6 +92,7 @@ fn run(out: &Path) -> Result<(), String> {
         targets.iter_mut().for_each(|(target, _)| target.recipe.with_keyframes(count));
     }
     let mut list = String::new();
+    let mut compiled = Vec::with_capacity(targets.len());
     let mut machine_code = MachineCode::default();
     for (target, folder) in &targets {
         let name = target.name.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
@@ -113,7 +117,13 @@ fn run(out: &Path) -> Result<(), String> {
         list += &machine_code.add(&plan, &name, out)?;
         let ident = format!("plan_{}", name.to_lowercase());
         list += &format!("mod {ident} {{ include!(concat!(env!(\"OUT_DIR\"), \"/{module}\")); }}\n");
+        compiled.push(plan);
     }
+    let together = match env::var("ZOETROPE_TOGETHER") {
+        Ok(text) => Some(parse_vram(&text).map_err(|problem| format!("ZOETROPE_TOGETHER: {problem}"))?),
+        Err(_) => None,
+    };
+    list += &suites(&compiled, together, out)?;
     let plans: Vec<_> = targets
         .iter()
         .map(|(t, _)| {
@@ -127,6 +137,21 @@ fn run(out: &Path) -> Result<(), String> {
         &format!("/// The plans in this binary.\npub static PLANS: &[&Plan] = &[{}];\n", plans.join(", "));
     list += &machine_code.write(out)?;
     fs::write(out.join("plans.rs"), list).map_err(|e| e.to_string())
+}
+
+/// Writes the suites of the plans; returns the Rust that includes them.
+fn suites(plans: &[Plan], vram: Option<u64>, out: &Path) -> Result<String, String> {
+    let plans: Vec<&Plan> = plans.iter().collect();
+    let (mut list, mut names) = (String::new(), Vec::new());
+    for (i, suite) in zoetrope_compiler::suites(&plans, vram).map_err(|e| e.to_string())?.iter().enumerate() {
+        let rust = zoetrope_compiler::emit::emit_suite(suite).map_err(|e| e.to_string())?;
+        let module = format!("suite-{i}.rs");
+        fs::write(out.join(&module), rust).map_err(|e| format!("cannot write {module}: {e}"))?;
+        list += &format!("mod suite_{i} {{ include!(concat!(env!(\"OUT_DIR\"), \"/{module}\")); }}\n");
+        names.push(format!("&suite_{i}::SUITE"));
+    }
+    let doc = "/// The suites of the plans in this binary: those of one model that are not alone with it.";
+    Ok(format!("{list}{doc}\npub static SUITES: &[&Suite] = &[{}];\n", names.join(", ")))
 }
 
 /// Whether a variable of the environment is 1.

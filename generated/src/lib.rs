@@ -4,13 +4,18 @@
 //! `ZOETROPE_EMIT_DIR=some/dir cargo build` leaves a copy of the tables to read. Reviewed listings of the shipped
 //! plans are in `plans/`.
 
-use zoetrope_runtime::plan::{Code, Plan};
+use zoetrope_runtime::plan::{Code, Plan, Suite};
 
 include!(concat!(env!("OUT_DIR"), "/plans.rs"));
 
 /// The plan of this name.
 pub fn plan(name: &str) -> Option<&'static Plan> {
     PLANS.iter().copied().find(|plan| plan.name == name)
+}
+
+/// The suite that a plan is a member of.
+pub fn suite(plan: &Plan) -> Option<&'static Suite> {
+    SUITES.iter().copied().find(|suite| suite.position(plan).is_some())
 }
 
 /// The code of a plan for a card of a compute capability.

@@ -14,7 +14,7 @@ use super::lines::{Line, Lines, apart};
 use super::order::{Order, Text};
 use crate::adapters::{Adapted, Merge};
 use crate::device::Device;
-use crate::engine::Engine;
+use crate::engine::{Engine, Kept};
 use crate::failure::{Failure, Kind};
 use crate::output::{Inputs, check_room};
 use crate::stop::Stop;
@@ -88,7 +88,8 @@ impl Batch {
             one.text.said(&one.line.order, one.plan, tokenizer)
         })?;
 
-        let mut engine = Engine::new(chosen).keeping();
+        let kept = Kept::of(&used, used.first().and_then(|plan| zoetrope_generated::suite(plan)));
+        let mut engine = Engine::new(chosen).keeping(&kept);
         let stop = Stop::listen();
         let mut done = Done::default();
         for (nth, (one, of)) in checked.iter().zip(of_line).enumerate() {

@@ -275,9 +275,9 @@ impl Eval {
         self.guidance.check(&plan)?;
         self.given.check(&plan, self.references.first())?;
         self.references.check(&plan)?;
-        let in_time = self.given.hears_reference(&plan, self.references.first());
-        let references = self.references.open(&plan, in_time)?;
         let windows = Windows::one(&plan.facts);
+        let in_time = self.given.hears_reference(&plan, self.references.first());
+        let references = self.references.open(&plan, &windows, in_time)?;
         let sources = self.given.open(&plan, &windows, self.references.first())?;
         let mut prompts = Vec::new();
         if hears(&plan, 0) {
@@ -285,19 +285,19 @@ impl Eval {
             prompts.push(self.encoded(tokenizer)?);
             prompts.extend(self.guidance.negative(&plan, tokenizer)?);
         }
-        let images = self.images.open(&plan, &windows)?;
+        let images = self.images.open(&plan, &windows, false)?;
         let request = Request {
             images: images.of_window(0),
             footage: sources.footage(),
             spectrogram: sources.spectrogram(&windows, 0),
-            references: references.of_request(),
+            references: references.of_window(&windows, 0),
             prompts: prompts.iter().collect(),
             steps: self.guidance.steps(),
             tensors: noise
                 .into_iter()
                 .chain(self.guidance.scales())
                 .chain(sources.spans())
-                .chain(references.strengths())
+                .chain(references.strengths(&windows, 0))
                 .collect(),
             ..Request::default()
         };

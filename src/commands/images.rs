@@ -69,17 +69,30 @@ impl FromStr for Given {
 impl Given {
     /// The image. Says what of it is left out.
     fn read(&self) -> Result<Image, Failure> {
-        let image = Image::open(&self.path, self.crf)?;
+        Ok(self.noted(Image::open(&self.path, self.crf)?))
+    }
+
+    /// The same behind the image as it was before its compression.
+    fn read_whole(&self) -> Result<[Image; 2], Failure> {
+        let [whole, image] = Image::open_whole(&self.path, self.crf)?;
+        Ok([whole, self.noted(image)])
+    }
+
+    fn noted(&self, image: Image) -> Image {
         for note in image.notes() {
             terminal::note(format_args!("{}: {note}", self.path.display()));
         }
-        Ok(image)
+        image
     }
 }
 
-/// Images that were read, by the window of the clip and their number in the plan, each with its strength and its frame of the
-/// window.
-pub struct Images(BTreeMap<(usize, u32), (Image, f32, u32)>);
+/// Images that were read.
+pub struct Images {
+    /// By the window of the clip and their number in the plan, each with its strength and its frame of the window.
+    of_windows: BTreeMap<(usize, u32), (Image, f32, u32)>,
+    /// The first that was given, uncompressed, where the text encoder is shown one.
+    shown: Option<Image>,
+}
 
 impl ImageArgs {
     /// The files that are given.
@@ -105,14 +118,6 @@ impl ImageArgs {
         !self.image.is_empty()
     }
 
-    /// The first image that is given, uncompressed and whole; `None` where there is none.
-    ///
-    /// # Errors
-    /// It cannot be used.
-    pub fn first_as_it_is(&self) -> Result<Option<Image>, Failure> {
-        Ok(self.image.first().map(|given| Image::open(&given.path, 0)).transpose()?)
-    }
-
     /// The one image that is given, as a clip of one frame: [1, 3, 1, height, width] in -1..1.
     ///
     /// # Errors
@@ -124,11 +129,12 @@ impl ImageArgs {
         Ok(Tensor::real(&[1, 3, 1, height, width], given.read()?.fit(width, height)))
     }
 
-    /// Reads the images that runs of `plan` take for the windows of a clip. Says what of them is left out.
+    /// Reads the images that runs of `plan` take for the windows of a clip, of which the first may be `shown` to the text
+    /// encoder. Says what of them is left out.
     ///
     /// # Errors
     /// More images than the plan has room for, or for other frames; one that cannot be used.
-    pub fn open(&self, plan: &Plan, windows: &Windows) -> Result<Images, Failure> {
+    pub fn open(&self, plan: &Plan, windows: &Windows, shown: bool) -> Result<Images, Failure> {
         let of = |window| {
             move |given: &&Given| given.frame > 0 && windows.of_frame(given.frame as usize).0 == window
         };
@@ -144,7 +150,7 @@ impl ImageArgs {
                 given.frame
             )))
         };
-        let mut images = BTreeMap::new();
+        let (mut images, mut whole) = (BTreeMap::new(), None);
         for given in &self.image {
             let (window, frame) = windows.of_frame(given.frame as usize);
             let taken = images.keys().filter(|(other, number)| *other == window && *number > 0).count();
@@ -161,20 +167,32 @@ impl ImageArgs {
                     None => return refused(given, "there are as many as the plan has room for".to_string()),
                 },
             };
-            images.insert((window, number), (given.read()?, given.strength, frame as u32));
+            let image = if shown && whole.is_none() {
+                let [first, image] = given.read_whole()?;
+                whole = Some(first);
+                image
+            } else {
+                given.read()?
+            };
+            images.insert((window, number), (image, given.strength, frame as u32));
         }
-        Ok(Images(images))
+        Ok(Images { of_windows: images, shown: whole })
     }
 }
 
 impl Images {
+    /// The one that the text encoder is shown.
+    pub fn shown(&self) -> Option<&Image> {
+        self.shown.as_ref()
+    }
+
     /// Those of a window, as a run takes them.
     pub fn of_window(&self, window: usize) -> BTreeMap<u32, run::Image<'_>> {
         let fitted = |image: &Image, width: usize, height: usize| {
             Tensor::real(&[3, height, width], image.fit(width, height))
         };
         let mut images: BTreeMap<u32, run::Image<'_>> = BTreeMap::new();
-        for ((_, number), (image, strength, frame)) in self.0.range((window, 0)..(window + 1, 0)) {
+        for ((_, number), (image, strength, frame)) in self.of_windows.range((window, 0)..(window + 1, 0)) {
             let pixels = Box::new(move |width, height| fitted(image, width, height));
             images.insert(*number, run::Image { strength: *strength, frame: *frame, pixels });
         }
@@ -203,11 +221,15 @@ mod tests {
         image::RgbImage::from_pixel(8, 8, image::Rgb([200, 30, 30])).save(&path).unwrap();
         let open = |frames: &[u32]| {
             let given = |frame: &u32| Given { path: path.clone(), frame: *frame, strength: 1.0, crf: 0 };
-            ImageArgs { image: frames.iter().map(given).collect() }.open(&plan, &Windows::one(&plan.facts))
+            ImageArgs { image: frames.iter().map(given).collect() }.open(
+                &plan,
+                &Windows::one(&plan.facts),
+                false,
+            )
         };
         let taken = open(&[0, 24]).unwrap();
         let frames: Vec<(u32, u32)> =
-            taken.0.iter().map(|((_, number), (.., frame))| (*number, *frame)).collect();
+            taken.of_windows.iter().map(|((_, number), (.., frame))| (*number, *frame)).collect();
         assert_eq!(frames, [(1, 0), (2, 24)]);
         let refused = open(&[0, 8, 24]).err().unwrap().to_string();
         for words in
@@ -228,7 +250,7 @@ mod tests {
         for frame in [0, 8] {
             let given = Given { path: "a.png".into(), frame, strength: 1.0, crf: 0 };
             let refused = ImageArgs { image: vec![given] }
-                .open(&plan, &Windows::one(&plan.facts))
+                .open(&plan, &Windows::one(&plan.facts), false)
                 .err()
                 .unwrap()
                 .to_string();

@@ -30,7 +30,7 @@ use crate::run::{Request, noise_slots};
 use crate::tensors::{self, Named};
 use crate::terminal;
 use crate::tokenize::{Encoded, Tokenizer};
-use crate::windows::{PerWindow, Windows};
+use crate::windows::{self, PerWindow, Windows};
 
 /// A clip, as it is asked for.
 #[derive(Args, Debug)]
@@ -130,7 +130,7 @@ impl OrderArgs {
                 "noise of a file is that of one window\n  help  --seed picks that of all",
             ));
         }
-        let asking = self.enhance.open(plan, &self.images, prompts.len())?;
+        let asking = self.enhance.open(plan, self.images.any(), prompts.len())?;
         let metadata = [
             ("comment".to_string(), prompts.join("\n")),
             (
@@ -151,10 +151,10 @@ impl OrderArgs {
         }
         plan.facts.notes.iter().for_each(terminal::note);
         note_cut(plan, &writer);
-        let images = self.images.open(plan, &windows)?;
+        let images = self.images.open(plan, &windows, asking.is_any())?;
         let given = self.given.open(plan, &windows, self.references.first())?;
         let in_time = self.given.hears_reference(plan, self.references.first());
-        let references = self.references.open(plan, in_time)?;
+        let references = self.references.open(plan, &windows, in_time)?;
         let noise = self.noise.as_deref().map_or_else(|| Ok(Named::new()), |path| load_noise(plan, path))?;
         Ok(Order {
             args: self,
@@ -175,8 +175,8 @@ impl OrderArgs {
     fn asks(&self) -> Vec<Ask<'_>> {
         let previews = self.preview.as_ref().map(|_| Ask::Previews);
         let images = self.images.asks(self.length.is_given());
-        let first =
-            [Ask::Prompt].into_iter().chain(self.enhance.asks(&self.images)).chain(previews).chain(images);
+        let enhanced = self.enhance.asks(self.images.any());
+        let first = [Ask::Prompt].into_iter().chain(enhanced).chain(previews).chain(images);
         let first = first.chain(self.decoder.asks()).chain(self.length.asks());
         first.chain(self.given.asks()).chain(self.references.asks()).chain(self.guidance.asks()).collect()
     }
@@ -240,25 +240,24 @@ impl Order<'_, '_> {
             self;
         let per_window = PerWindow {
             prompts: encoded.iter().map(|prompt| [prompt].into_iter().chain(&negative).collect()).collect(),
-            images: &|window| images.of_window(window),
-            sound: &|window| given.spectrogram(&windows, window),
+            given: &|window| windows::Given {
+                images: images.of_window(window),
+                sound: given.spectrogram(&windows, window),
+                references: references.of_window(&windows, window),
+                tensors: references.strengths(&windows, window),
+            },
         };
         let request = Request {
             footage: given.footage(),
-            references: references.of_request(),
             seed: args.seed,
             steps: args.guidance.steps(),
-            tensors: noise
-                .into_iter()
-                .chain(args.guidance.scales())
-                .chain(given.spans())
-                .chain(references.strengths())
-                .collect(),
+            tensors: noise.into_iter().chain(args.guidance.scales()).chain(given.spans()).collect(),
             ..Request::default()
         };
         let better = OnceCell::new();
         let say = outputs.say();
-        let writing = chat.map(|chat| Writing { chat, tokenizer, better: &better, say });
+        let asked = chat.map(|chat| chat.showing(images.shown()));
+        let writing = asked.map(|asked| Writing { asked, tokenizer, better: &better, say });
         let work = Work { plan, windows: &windows, request, per_window, writing, shown };
         let (outputs, mut writer) = work.done(engine, weights, (outputs, writer))?;
         if let Some((written, _)) = better.get() {

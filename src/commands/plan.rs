@@ -52,12 +52,12 @@ impl ShowPlan {
     /// # Errors
     /// No such plan, a page that cannot be written, an earlier report that cannot be read.
     pub fn run(self, plans: &[&Plan]) -> Result<(), Failure> {
-        self.view.show(self.plan.plan(plans)?)
+        self.view.show(self.plan.plan(plans)?, plans)
     }
 }
 
 impl View {
-    fn show(&self, plan: &Plan) -> Result<(), Failure> {
+    fn show(&self, plan: &Plan, plans: &[&Plan]) -> Result<(), Failure> {
         if self.launches {
             return say(&plan.text(if self.addresses { Detail::Addresses } else { Detail::Listing }));
         }
@@ -67,6 +67,10 @@ impl View {
         let html = self.html.as_ref().map(|path| OutputFile::open(path, Format::Html, &Inputs::default()));
         let html = html.transpose()?;
         let report = Report::of(plan);
+        let report = match zoetrope_generated::suite(plan) {
+            Some(suite) => report.in_suite(suite, plan, plans),
+            None => report,
+        };
         match (html, &self.diff) {
             (Some(file), _) => Ok(file.replace(page(&report).as_bytes())?),
             (_, Some(path)) => say(&diff(&earlier(path)?, &report)),

@@ -16,6 +16,7 @@ use crate::media::Footage;
 use crate::run::{Frames, filled};
 use crate::tensors::{Named, Tensor};
 use crate::terminal;
+use crate::windows::Windows;
 
 /// The option whose value may be followed by a strength.
 pub const REFERENCE: &str = "--reference";
@@ -82,8 +83,21 @@ fn stage_size(phase: &Phase) -> Option<(usize, (usize, usize))> {
 /// References that were read.
 #[derive(Default)]
 pub struct References {
-    videos: BTreeMap<u32, Footage>,
+    /// Each with how many of its frames one is taken of, behind the first.
+    videos: BTreeMap<u32, (Footage, usize)>,
+    /// How strongly they are held, by the ports that say it.
     strengths: Named,
+    /// How strongly they and the clip attend to each other.
+    attention: Vec<Attention>,
+    mask: Option<Footage>,
+}
+
+/// What a port takes that says how strongly a reference and the clip attend to each other.
+struct Attention {
+    /// The same everywhere, or the most that a mask makes of it.
+    everywhere: (String, Tensor),
+    /// The cells of a mask: those of so many frames of this size.
+    cells: Option<([usize; 3], usize, (usize, usize))>,
 }
 
 impl ReferenceArgs {
@@ -124,10 +138,9 @@ impl ReferenceArgs {
         Ok(())
     }
 
-    /// The mask of a plan that takes one.
-    fn mask(&self, plan: &Plan) -> Result<Option<Footage>, Failure> {
+    /// The mask of a plan that takes one, for all frames of the clip.
+    fn mask(&self, plan: &Plan, frames: usize) -> Result<Option<Footage>, Failure> {
         let Some(path) = &self.reference_mask else { return Ok(None) };
-        let frames = plan.facts.frames as usize;
         let footage = Footage::open(path, frames)?;
         let shown = path.display();
         footage.notes().iter().for_each(|note| terminal::note(format_args!("{shown}: {note}")));
@@ -141,28 +154,32 @@ impl ReferenceArgs {
         Ok(Some(footage))
     }
 
-    /// Reads the references that a run of `plan` takes, which [`ReferenceArgs::check`] has seen. Says how they were read.
-    /// `in_time` says that their sound is heard beside them, so that they have to be as fast as the clip.
+    /// Reads the references that runs of `plan` take that make a clip in these windows, which [`ReferenceArgs::check`] has
+    /// seen. Says how they were read. `in_time` says that their sound is heard beside them, so that they have to be as fast as the clip.
     ///
     /// # Errors
     /// A file that cannot be used, or is too short, or too fast or slow.
-    pub fn open(&self, plan: &Plan, in_time: bool) -> Result<References, Failure> {
+    pub fn open(&self, plan: &Plan, windows: &Windows, in_time: bool) -> Result<References, Failure> {
         let mut references = References::default();
         let number = |x: f32| Tensor::real(&[1], vec![x]);
         for ((i, room), given) in room(plan).into_iter().zip(&self.reference) {
             let path = given.path.display();
             // The first frame, and one of so many behind it.
-            let wanted = 1 + room.frames.saturating_sub(2) * room.every + usize::from(room.frames > 1);
+            let one = 1 + room.frames.saturating_sub(2) * room.every + usize::from(room.frames > 1);
+            // Of the last window, what is behind the clip's end is left out.
+            let wanted = if windows.count > 1 { windows.frames } else { one };
             let footage = Footage::open(&given.path, if in_time { wanted + TIME } else { wanted })?;
             footage.notes().iter().for_each(|note| terminal::note(format_args!("{path}: {note}")));
             if footage.frames() < wanted {
                 let (name, have) = (&plan.name, footage.frames());
-                let shape = Shape { frames: have, ..Shape::of_plan(&plan.facts) }.legal();
-                let build = Build::same(plan, shape);
+                let help = if windows.count > 1 && have >= windows.size {
+                    format!("--seconds {}", (have as f64 / windows.fps * 100.0).floor() / 100.0)
+                } else {
+                    let shape = Shape { frames: have, ..Shape::of_plan(&plan.facts) }.legal();
+                    format!("build a plan of {} frames:{}", shape.frames, Build::same(plan, shape))
+                };
                 return Err(Failure::usage(format!(
-                    "{path} is too short for plan {name}\n  want  {wanted} frames\n  have  {have}\n  help  build a plan of \
-                     {} frames:{build}",
-                    shape.frames
+                    "{path} is too short for plan {name}\n  want  {wanted} frames\n  have  {have}\n  help  {help}"
                 )));
             }
             let (have, want) = (footage.fps(), plan.facts.fps);
@@ -184,39 +201,52 @@ impl ReferenceArgs {
                     "{path} has {have:.3} frames a second, the clip {want}: frame for frame, it is followed at another speed"
                 ));
             }
-            references.videos.insert(i, footage.thinned(room.every));
+            references.videos.insert(i, (footage, room.every));
             references.strengths.insert(format!("v.reference{i}_strength"), number(given.strength));
         }
-        let (strength, mask) = (self.attention_strength.unwrap_or(1.0), self.mask(plan)?);
-        for (phase, port) in attention(plan) {
-            let weights = match (&mask, cells(port), stage_size(phase)) {
-                (Some(mask), Some(cells), Some((frames, size))) => {
-                    let shares = mask.brightness(frames, size, cells);
-                    Tensor::real(&cells, shares.into_iter().map(|share| share * strength).collect())
-                }
-                _ => filled(port, strength),
-            };
-            references.strengths.insert(port.name.to_string(), weights);
-        }
+        let strength = self.attention_strength.unwrap_or(1.0);
+        references.mask = self.mask(plan, windows.frames)?;
+        references.attention = attention(plan)
+            .map(|(phase, port)| Attention {
+                everywhere: (port.name.to_string(), filled(port, strength)),
+                cells: cells(port)
+                    .zip(stage_size(phase))
+                    .map(|(cells, (frames, size))| (cells, frames, size)),
+            })
+            .collect();
         Ok(references)
     }
 }
 
 impl References {
-    /// As a run takes them.
-    pub fn of_request(&self) -> BTreeMap<u32, Frames<'_>> {
-        fn frames<'f>((number, footage): (&u32, &'f Footage)) -> (u32, Frames<'f>) {
+    /// As the run of a window takes them.
+    pub fn of_window(&self, windows: &Windows, window: usize) -> BTreeMap<u32, Frames<'_>> {
+        let first = window * windows.apart();
+        let frames = |(number, (footage, every)): (&u32, &(Footage, usize))| {
+            let footage = footage.behind(first).thinned(*every);
             let fitted = move |frames: usize, width: usize, height: usize| {
                 Tensor::real(&[3, frames, height, width], footage.fit(0, frames, width, height))
             };
-            (*number, Box::new(fitted))
-        }
+            (*number, Box::new(fitted) as Frames<'_>)
+        };
         self.videos.iter().map(frames).collect()
     }
 
-    /// How strongly they are held and attended to, by the ports that say it.
-    pub fn strengths(&self) -> Named {
-        self.strengths.clone()
+    /// How strongly they are held and attended to in a window, by the ports that say it.
+    pub fn strengths(&self, windows: &Windows, window: usize) -> Named {
+        let mask = self.mask.as_ref().map(|mask| mask.behind(window * windows.apart()));
+        let attended = |Attention { everywhere: (port, most), cells }: &Attention| {
+            let weights = match (&mask, cells) {
+                (Some(mask), Some((cells, frames, size))) => {
+                    let shares = mask.brightness(*frames, *size, *cells);
+                    let most = most.reals();
+                    Tensor::real(cells, shares.iter().zip(most).map(|(share, most)| share * most).collect())
+                }
+                _ => most.clone(),
+            };
+            (port.clone(), weights)
+        };
+        self.strengths.clone().into_iter().chain(self.attention.iter().map(attended)).collect()
     }
 }
 
@@ -225,6 +255,7 @@ mod tests {
     use clap::Parser;
     use zoetrope_compiler::frontend::compile_target;
     use zoetrope_model_spec::target::Target;
+    use zoetrope_runtime::plan::{Dtype, Facts};
 
     use super::*;
 
@@ -246,9 +277,18 @@ mod tests {
         compile_target(&Target::parse("after", &text).unwrap(), "".as_ref()).unwrap()
     }
 
+    fn opened(given: &ReferenceArgs, plan: &Plan, in_time: bool) -> Result<References, Failure> {
+        given.open(plan, &Windows::one(&plan.facts), in_time)
+    }
+
+    /// The one window of a plan of so many frames.
+    fn one(frames: u32) -> Windows {
+        Windows::one(&Facts { frames, ..Facts::without_clip(Dtype::Bf16) })
+    }
+
     fn refused(plan: &Plan, line: &[&str], words: &[&str]) {
         let given = args(line);
-        let error = given.check(plan).and_then(|()| given.open(plan, false).map(|_| ())).unwrap_err();
+        let error = given.check(plan).and_then(|()| opened(&given, plan, false).map(|_| ())).unwrap_err();
         assert_eq!(error.kind as u8, 2, "{error}");
         assert!(words.iter().all(|word| error.message.contains(word)), "{words:?} are not in: {error}");
     }
@@ -267,16 +307,16 @@ mod tests {
         let short = ["too short", "want  17 frames", "have  13", "'frames = 9'", "'pipeline = \"ic-lora\"'"];
         refused(&plan(17, ""), &["--reference", &clip], &short);
 
-        let read = args(&["--reference", &format!("{clip}:0.5")]).open(&after, false).unwrap();
-        assert_eq!(read.strengths()["v.reference1_strength"].reals(), [0.5]);
-        assert_eq!(read.of_request()[&1](9, 32, 32).shape, [3, 9, 32, 32]);
+        let read = opened(&args(&["--reference", &format!("{clip}:0.5")]), &after, false).unwrap();
+        assert_eq!(read.strengths(&one(9), 0)["v.reference1_strength"].reals(), [0.5]);
+        assert_eq!(read.of_window(&one(9), 0)[&1](9, 32, 32).shape, [3, 9, 32, 32]);
         // One of two frames behind the first: of 17 there are 9, the last of which is frame 15.
         let slow =
             plan(17, "stage = [{ references = [{ downscale = 2, temporal_scale = 2, attention = true }] }]");
         refused(&slow, &["--reference", &clip], &["too short", "want  16 frames"]);
         let slow = plan(9, "stage = [{ references = [{ temporal_scale = 4, attention = true }] }]");
-        let read = args(&["--reference", &clip, "--attention-strength", "0.25"]).open(&slow, false);
-        assert_eq!(read.unwrap().strengths()["v.reference1_attention"].reals(), [0.25]);
+        let read = opened(&args(&["--reference", &clip, "--attention-strength", "0.25"]), &slow, false);
+        assert_eq!(read.unwrap().strengths(&one(9), 0)["v.reference1_attention"].reals(), [0.25]);
     }
 
     /// A reference that is heard goes as fast as the clip.
@@ -286,14 +326,17 @@ mod tests {
         let mut plan = plan(9, "");
         plan.facts.fps = 24.0;
         let given = args(&["--reference-video", &clip]);
-        assert!(given.open(&plan, false).is_ok());
-        let error = given.open(&plan, true).err().unwrap();
+        assert!(opened(&given, &plan, false).is_ok());
+        let error = opened(&given, &plan, true).err().unwrap();
         assert!(
             error.message.contains("want  24 frames a second") && error.message.contains("have  25.000"),
             "{error}"
         );
         plan.facts.fps = 25.0;
-        assert_eq!(given.open(&plan, true).unwrap().of_request()[&1](9, 32, 32).shape, [3, 9, 32, 32]);
+        assert_eq!(
+            opened(&given, &plan, true).unwrap().of_window(&one(9), 0)[&1](9, 32, 32).shape,
+            [3, 9, 32, 32]
+        );
     }
 
     /// The first frame of the mask is a latent frame of its own, the eight behind it the second one.
@@ -304,9 +347,9 @@ mod tests {
         refused(&plan(9, ""), &line, &["no attention mask", "mask = true"]);
         let masked = |frames| plan(frames, "stage = [{ references = [{ downscale = 2, mask = true }] }]");
         refused(&masked(17), &line, &["too short", "want  17 frames", "have  13"]);
-        let read =
-            args(&[&line[..], &["--attention-strength", "0.5"]].concat()).open(&masked(9), false).unwrap();
-        let weights = read.strengths()["v.reference1_attention"].clone();
+        let read = opened(&args(&[&line[..], &["--attention-strength", "0.5"]].concat()), &masked(9), false)
+            .unwrap();
+        let weights = read.strengths(&one(9), 0)["v.reference1_attention"].clone();
         assert_eq!(weights.shape, [2, 1, 1]);
         // Pixels of the stage's 64x64, by the frames that a reference of that size would have.
         let frames = Footage::open(clip.as_ref(), 9).unwrap().fit(0, 9, 64, 64);
@@ -321,7 +364,36 @@ mod tests {
         // One number for each query, never a matrix of tokens by tokens.
         let has = |plan: &Plan, name: &str| plan.kernels.iter().any(|kernel| kernel.name == name);
         assert!(has(&masked(9), "attention_low_rank_bias") && !has(&masked(9), "attention_bias"));
-        let all = args(&["--reference", &clip]).open(&masked(9), false).unwrap();
-        assert_eq!(all.strengths()["v.reference1_attention"].reals(), [1.0; 2]);
+        let all = opened(&args(&["--reference", &clip]), &masked(9), false).unwrap();
+        assert_eq!(all.strengths(&one(9), 0)["v.reference1_attention"].reals(), [1.0; 2]);
+    }
+
+    /// 13 frames in two windows of 9, of which one is carried over: each sees what is to be seen then.
+    #[test]
+    fn windows_see_their_part_of_a_reference() {
+        let clip = format!("{}/tests/fixtures/media/b-frames.mp4", env!("CARGO_MANIFEST_DIR"));
+        let plan = plan(9, "stage = [{ references = [{ downscale = 2, temporal_scale = 2, mask = true }] }]");
+        let windows = Windows::covering(&Facts { carried: 1, ..plan.facts.clone() }, 13).unwrap();
+        let line = ["--reference", &clip, "--reference-mask", &clip];
+        let read = args(&line).open(&plan, &windows, false).unwrap();
+        let whole = Footage::open(clip.as_ref(), 13).unwrap().fit(0, 13, 16, 16);
+        let frame = |all: &[f32], of: usize, number: usize| -> Vec<f32> {
+            (0..3).flat_map(|channel| all[(channel * of + number) * 256..][..256].to_vec()).collect()
+        };
+        // The first frame, and one of two behind it; behind the end stands the last one of these.
+        for (window, numbers) in [(0, [0, 1, 3, 5, 7]), (1, [8, 9, 11, 11, 11])] {
+            let seen = read.of_window(&windows, window)[&1](5, 16, 16).reals();
+            for (place, number) in numbers.into_iter().enumerate() {
+                assert_eq!(frame(&seen, 5, place), frame(&whole, 13, number), "window {window}: {place}");
+            }
+        }
+        let masks = [0, 1].map(|window| read.strengths(&windows, window)["v.reference1_attention"].reals());
+        assert_ne!(masks[0], masks[1]);
+        let longer = Windows::covering(&Facts { carried: 1, ..plan.facts.clone() }, 17).unwrap();
+        let short = args(&line).open(&plan, &longer, false).err().unwrap();
+        assert!(
+            short.message.contains("want  17 frames") && short.message.contains("--seconds 0.52"),
+            "{short}"
+        );
     }
 }

@@ -4,13 +4,15 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use zoetrope_compiler::frontend::{Scope, compile_levels, compile_run, dimensions, load_target};
+use zoetrope_compiler::frontend::{
+    Scope, compile_levels, compile_run, compile_target, dimensions, load_target,
+};
 use zoetrope_compiler::{Class, Levels, Options, select};
 use zoetrope_model_spec::lang::Kept;
 use zoetrope_model_spec::ltx::decode::{Pixels, VideoDecoder};
 use zoetrope_model_spec::ltx::enhance::Enhance;
 use zoetrope_model_spec::target::{Target, parse_vram, parse_weights};
-use zoetrope_runtime::plan::Detail;
+use zoetrope_runtime::plan::{Detail, Plan};
 
 use super::say;
 use crate::failure::{Failure, Kind};
@@ -19,8 +21,12 @@ use crate::output::{Format, OutputFolder};
 /// Show a level of the compilation of a target
 #[derive(Args, Debug)]
 pub struct Show {
-    /// A preset's name or a target file
-    target: String,
+    /// A preset's name or a target file; of several, which have one model, how they share memory
+    #[arg(required = true, value_name = "TARGET")]
+    targets: Vec<String>,
+    /// The memory of a card, such as 80GiB, in which all targets stay from run to run as far as it goes
+    #[arg(long, value_name = "MEMORY", value_parser = parse_vram, conflicts_with_all = ["phase", "chunk", "why", "dump"])]
+    together: Option<u64>,
     /// Only one phase, in the shapes of docs/phases.md
     #[arg(long, value_name = "PHASE")]
     phase: Option<String>,
@@ -86,16 +92,11 @@ impl Show {
     /// # Errors
     /// A target that cannot be compiled, a folder that cannot be written.
     pub fn run(self) -> Result<(), Failure> {
-        let (mut target, folder) = find_target(&self.target)?;
-        target.vram = self.vram.or(target.vram);
-        target.weights = self.weights.or(target.weights);
-        if self.preview {
-            target.preview = target.preview.or(Some(VideoDecoder::Vae));
-        }
-        target.enhance = target.enhance.or(self.enhance.then(Enhance::default));
-        if self.enhance_image {
-            target.enhance = Some(Enhance { image: true, ..target.enhance.unwrap_or_default() });
-        }
+        let name = match &self.targets[..] {
+            [name] if self.together.is_none() => name,
+            _ => return self.suite(),
+        };
+        let (target, folder) = self.target(name)?;
         let model = dimensions(&target, &folder)?;
         let part = self.phase.as_deref().map_or(Scope::Run(Pixels::Yuv420), Scope::Phase);
         let options = Options { decode_chunk: self.chunk.map(NonZeroUsize::get), ..Options::default() };
@@ -112,11 +113,55 @@ impl Show {
                 dir.file(&name, Format::Own)?.replace(text(&target, &levels, *level)?.as_bytes())?;
             }
         } else {
-            let only = self.only.unwrap_or_default();
-            let text = text(&target, &levels, self.after)?;
-            say(&text.lines().filter(|l| l.contains(&only)).map(|l| format!("{l}\n")).collect::<String>())?;
+            self.say(&text(&target, &levels, self.after)?)?;
         }
         Ok(())
+    }
+
+    /// A target, as the options change it, and its folder.
+    fn target(&self, name: &str) -> Result<(Target, PathBuf), Failure> {
+        let (mut target, folder) = find_target(name)?;
+        target.vram = self.vram.or(target.vram);
+        target.weights = self.weights.or(target.weights);
+        if self.preview {
+            target.preview = target.preview.or(Some(VideoDecoder::Vae));
+        }
+        target.enhance = target.enhance.or(self.enhance.then(Enhance::default));
+        if self.enhance_image {
+            target.enhance = Some(Enhance { image: true, ..target.enhance.unwrap_or_default() });
+        }
+        Ok((target, folder))
+    }
+
+    /// Prints the lines that are asked for.
+    fn say(&self, text: &str) -> Result<(), Failure> {
+        let only = self.only.as_deref().unwrap_or_default();
+        say(&text.lines().filter(|l| l.contains(only)).map(|l| format!("{l}\n")).collect::<String>())
+    }
+
+    /// Prints how the targets share memory.
+    fn suite(&self) -> Result<(), Failure> {
+        if self.phase.is_some() || self.chunk.is_some() || self.why.is_some() || self.dump.is_some() {
+            return Err(Failure::usage(
+                "of several targets only the plans are shown, in one memory\n  help  one target shows its levels",
+            ));
+        }
+        let plans = self.targets.iter().map(|name| {
+            let (target, folder) = self.target(name)?;
+            Ok(compile_target(&target, &folder)?)
+        });
+        let plans = plans.collect::<Result<Vec<Plan>, Failure>>()?;
+        let plans: Vec<&Plan> = plans.iter().collect();
+        if let Some(other) = plans.iter().find(|plan| plan.facts.model != plans[0].facts.model) {
+            let (first, model) = (plans[0], &other.facts.model);
+            return Err(Failure::usage(format!(
+                "plans of two models share no memory\n  have  {} for {}, {} for {model}",
+                first.name, first.facts.model, other.name
+            )));
+        }
+        let suite = zoetrope_compiler::suite(&plans, self.together);
+        let suite = suite.map_err(|e| Failure::new(Kind::Failure, e.to_string()))?;
+        self.say(&suite.text(&plans))
     }
 }
 

@@ -1,6 +1,5 @@
 //! `zoetrope upscale`: a clip becomes a larger one, or one of more frames, by a latent upscaler.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -20,7 +19,7 @@ use crate::failure::Failure;
 use crate::output::Inputs;
 use crate::run::Request;
 use crate::terminal;
-use crate::windows::{PerWindow, Windows};
+use crate::windows::{Given, PerWindow, Windows};
 
 /// Make a clip larger, or give it more frames, with a latent upscaler; its sound stays what it is
 #[derive(Args, Debug)]
@@ -73,7 +72,7 @@ impl Upscale {
         let files = self.model.open_for(&[plan])?;
         let request = Request { footage: given.footage(), ..Request::default() };
         // There is no prompt, and no image.
-        let per_window = PerWindow { prompts: Vec::new(), images: &|_| BTreeMap::new(), sound: &|_| None };
+        let per_window = PerWindow { prompts: Vec::new(), given: &|_| Given::default() };
         let shown = Shown { quiet: self.quiet, ..Shown::default() };
         let work = Work { plan, windows: &windows, request, per_window, writing: None, shown: &shown };
         let made = work.done(&mut Engine::new(vec![(plan, chosen)]), &files, (outputs, writer))?;

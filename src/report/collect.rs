@@ -1,11 +1,13 @@
 //! From a plan to its figures.
 
 use zoetrope_compiler::plan_hash;
-use zoetrope_runtime::plan::{Footprint, Item, Kept, Launch, Loop, Phase, Plan, Repeat, Segment};
+use zoetrope_runtime::plan::{Footprint, Item, Kept, Launch, Loop, Phase, Plan, Repeat, Segment, Suite};
 
 use super::cards::{CARDS, Card, SIZES};
-use super::data::{BufferReport, CardReport, LaunchReport, LoopReport, PhaseReport, Report, VERSION};
-use super::data::{Fits, FootprintReport, SizeReport};
+use super::data::{
+    BufferReport, CardReport, Fits, FootprintReport, LaunchReport, LoopReport, PhaseReport, Report,
+    SizeReport, TogetherReport, VERSION,
+};
 use super::floor;
 use super::live::Live;
 use crate::steps::{Steps, turns, work};
@@ -52,7 +54,24 @@ impl Report {
             cards: CARDS.iter().enumerate().map(card).collect(),
             footprints: f.footprints.iter().map(|footprint| footprint_report(plan, footprint)).collect(),
             phases,
+            together: None,
         }
+    }
+
+    /// The same with what `plan` and the others of its suite take together.
+    pub fn in_suite(self, suite: &Suite, plan: &Plan, plans: &[&Plan]) -> Report {
+        let together = suite.position(plan).map(|at| {
+            let (weight_bytes, shared_weight_bytes) = suite.weight_bytes(plans);
+            TogetherReport {
+                plans: suite.members.iter().map(|member| member.plan.to_string()).collect(),
+                vram_bytes: suite.vram,
+                peak_bytes: suite.peak_bytes,
+                weight_bytes,
+                shared_weight_bytes,
+                brought_bytes: (0..suite.members.len()).map(|from| suite.brought_bytes(from, at)).collect(),
+            }
+        });
+        Report { together, ..self }
     }
 }
 

@@ -48,6 +48,26 @@ pub struct Report {
     #[serde(default)]
     pub footprints: Vec<FootprintReport>,
     pub phases: Vec<PhaseReport>,
+    /// With the other plans of the binary in one memory, where it is not alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub together: Option<TogetherReport>,
+}
+
+/// A plan with others of its model in one memory.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TogetherReport {
+    /// All of them, in the order of the binary.
+    pub plans: Vec<String>,
+    /// The memory of the card that they were placed for, if that was said.
+    pub vram_bytes: Option<u64>,
+    pub peak_bytes: u64,
+    /// Of all plans, each weight once.
+    pub weight_bytes: u64,
+    /// Those of them that several plans have.
+    pub shared_weight_bytes: u64,
+    /// What a run of this plan brings at most behind a run of each of the plans, in their order: bytes of constants that are
+    /// not streamed.
+    pub brought_bytes: Vec<u64>,
 }
 
 /// A named card, and what the plan would be on it.

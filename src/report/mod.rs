@@ -18,7 +18,7 @@ mod words;
 pub use cards::{CARDS, Card};
 pub use data::{
     BufferReport, CardReport, Fits, FootprintReport, LaunchReport, LoopReport, PhaseReport, ReadError,
-    Report, SizeReport, VERSION, read,
+    Report, SizeReport, TogetherReport, VERSION, read,
 };
 pub use diff::diff;
 pub use graph::graph;

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use zoetrope_runtime::plan::{bytes_text, flops_text};
 
-use super::data::Report;
+use super::data::{Report, TogetherReport};
 use super::words::{gib_text, seconds_text};
 
 /// A page that somebody can read who wants to make a clip.
@@ -79,7 +79,26 @@ fn write_summary(r: &Report, out: &mut String) -> std::fmt::Result {
         "peak {} bytes ({}): the largest sum of arena, weights and tables of a phase, {largest}",
         r.peak_bytes,
         bytes_text(r.peak_bytes)
-    )
+    )?;
+    r.together.as_ref().map_or(Ok(()), |together| write_together(r, together, out))
+}
+
+/// What the plans of a binary take together, and what this one brings behind each of them.
+fn write_together(r: &Report, together: &TogetherReport, out: &mut String) -> std::fmt::Result {
+    let TogetherReport { plans, vram_bytes, peak_bytes, weight_bytes, shared_weight_bytes, .. } = together;
+    let card = vram_bytes.map_or(String::new(), |vram| format!(" on a card of {}", gib_text(vram)));
+    writeln!(
+        out,
+        "\ntogether: {} of memory{card} for {} plans, which have {} of weights, of which {} are shared",
+        bytes_text(*peak_bytes),
+        plans.len(),
+        bytes_text(*weight_bytes),
+        bytes_text(*shared_weight_bytes)
+    )?;
+    let wide = plans.iter().map(|name| name.len()).fold(14, usize::max);
+    writeln!(out, "{:<wide$} {:>22}", "behind a run of", format!("{} brings at most", r.target))?;
+    let rows = plans.iter().zip(&together.brought_bytes);
+    rows.into_iter().try_for_each(|(name, bytes)| writeln!(out, "{name:<wide$} {:>22}", bytes_text(*bytes)))
 }
 
 /// The same plan with its weights in everything that they can stay in, and how it fits on cards.

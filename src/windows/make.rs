@@ -6,7 +6,7 @@ use zoetrope_runtime::{Error, Executor, Result};
 
 use super::Windows;
 use crate::media::Image;
-use crate::run::{Carried, Finished, Image as RunImage, Request, Rows, contexts, run};
+use crate::run::{Carried, Finished, Frames, Image as RunImage, Request, Rows, contexts, run};
 use crate::session::{Session, Watch};
 use crate::tensors::{Named, Tensor, Values};
 use crate::tokenize::Encoded;
@@ -20,10 +20,21 @@ pub struct PerWindow<'a> {
     /// The prompts: what a window shall be, and where the plan hears of it, what it shall not be. The last ones are those of
     /// all further windows.
     pub prompts: Vec<Vec<&'a Encoded>>,
-    /// Images of the request, by their numbers in the plan.
-    pub images: &'a dyn Fn(usize) -> BTreeMap<u32, RunImage<'a>>,
-    /// What is heard of a given sound.
-    pub sound: &'a dyn Fn(usize) -> Option<Rows<'a>>,
+    /// What a window is made from.
+    pub given: &'a dyn Fn(usize) -> Given<'a>,
+}
+
+/// What of the files of a request a window is made from.
+#[derive(Default)]
+pub struct Given<'a> {
+    /// Images, by their numbers in the plan.
+    pub images: BTreeMap<u32, RunImage<'a>>,
+    /// What is heard of a sound.
+    pub sound: Option<Rows<'a>>,
+    /// What is seen of reference videos, by their numbers in the plan.
+    pub references: BTreeMap<u32, Frames<'a>>,
+    /// Tensors, by their names.
+    pub tensors: Named,
 }
 
 impl<'a> PerWindow<'a> {
@@ -58,9 +69,12 @@ pub fn make<'a, 'r, E: Executor<'a>, F: From<Error>>(
     let mut texts: BTreeMap<usize, Named> = BTreeMap::new();
     let (seed, mut carried, mut begins_with) = (request.seed, Carried::new(), None);
     for window in 0..windows.count {
-        request.images = (per_window.images)(window);
+        let given = (per_window.given)(window);
+        request.images = given.images;
         request.images.extend(begins_with.take().map(|image| (0, first_frame(image))));
-        request.spectrogram = (per_window.sound)(window);
+        request.spectrogram = given.sound;
+        request.references = given.references;
+        request.tensors.extend(given.tensors);
         request.prompts = per_window.prompts(window).to_vec();
         request.seed = seed.wrapping_add(SEEDS_APART.wrapping_mul(window as u64));
         request.carried = std::mem::take(&mut carried);

@@ -5,7 +5,7 @@ mod join;
 mod make;
 
 pub use join::Joined;
-pub use make::{PerWindow, make};
+pub use make::{Given, PerWindow, make};
 
 use zoetrope_model_spec::ltx::sizes::SOUND;
 use zoetrope_runtime::plan::Facts;

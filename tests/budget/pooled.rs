@@ -6,7 +6,7 @@ use zoetrope::adapters::{Adapters, Given, Merge};
 use zoetrope::demo::adapters::STYLE;
 use zoetrope::demo::demo_in_memory;
 use zoetrope::device::Chosen;
-use zoetrope::engine::{Engine, Ready};
+use zoetrope::engine::{Engine, Kept, Ready};
 use zoetrope::model_files::tensors_of;
 use zoetrope::run::{Finished, Request, run};
 use zoetrope::session::{Session, Unwatched};
@@ -81,7 +81,8 @@ fn an_engine_brings_anew_what_other_adapters_change() {
     let over = |adapters| Adapters::over(adapters, &files, &files.checkpoint, &first).unwrap();
     let [half, same, whole, none] = [&adapters[0], &adapters[1], &adapters[2], &plain].map(over);
 
-    let mut engine = Engine::new(vec![(&first, Chosen::Cpu), (&larger, Chosen::Cpu)]).keeping();
+    let kept = Kept::of(&[&first, &larger], None);
+    let mut engine = Engine::new(vec![(&first, Chosen::Cpu), (&larger, Chosen::Cpu)]).keeping(&kept);
     let mut brought = |plan, weights: &'static str| {
         let weights: &dyn Weights = match weights {
             "none" => &none,

@@ -11,8 +11,9 @@ use zoetrope_model_spec::ltx::recipe::{Recipe, StageLevels};
 use zoetrope_model_spec::ltx::sizes::Size;
 use zoetrope_model_spec::target::Target;
 use zoetrope_runtime::plan::Plan;
+use zoetrope_test_support::asks_for_long;
 
-use crate::{refused, text, zoetrope};
+use crate::{built_in, refused, stderr, text, zoetrope, zoetropec};
 
 /// A plan of the demo model whose stages have one step.
 fn plan(name: &str, width: usize, keyframes: usize) -> Plan {
@@ -131,4 +132,94 @@ fn a_line_that_fails_costs_no_other_one() {
     );
     let styled = alone(&["a red ball", "--preset", "small", "--lora", text(&at("style.safetensors"))]);
     assert!(clip("styled.mp4") == styled && styled != red);
+}
+
+/// A plan that is made with another upscaler reads another file, and all else from the same ones.
+#[test]
+fn plans_with_different_upscalers_run_in_one_batch() {
+    let text_of = "width = 96\nheight = 96\nframes = 9\nfps = 24\npipeline = \"distilled\"\nupscaler = \"spatial-x1.5\"\n\
+                   dtype = \"bf16\"\nmodel = \"demo\"\nstage = [{ sigmas = [0.5, 0.0] }, { sigmas = [0.5, 0.0] }]\n";
+    let thirds = compile_target(&Target::parse("thirds", text_of).unwrap(), "".as_ref()).unwrap();
+    let small = plan("small", 64, 0);
+    let (folder, file) = batch(
+        "x --preset thirds -o DIR/thirds.mp4\nx --preset small -o DIR/small.mp4\nx --preset thirds -o DIR/again.mp4\n",
+    );
+    run(&[&small, &thirds], &["batch", text(&file)]).unwrap();
+    let clip = |name: &str| fs::read(folder.path().join(name)).unwrap();
+    let alone = folder.path().join("alone.mp4");
+    for (preset, names) in [("thirds", &["thirds.mp4", "again.mp4"][..]), ("small", &["small.mp4"])] {
+        run(&[&small, &thirds], &["generate", "x", "--preset", preset, "-o", text(&alone)]).unwrap();
+        assert!(names.iter().all(|name| clip(name) == clip("alone.mp4")), "{preset}");
+    }
+}
+
+/// Files are given once, so all plans are for one model.
+#[test]
+fn plans_of_two_models_are_refused() {
+    let small = plan("small", 64, 0);
+    let mut other = plan("other", 128, 0);
+    other.facts.model = "another".into();
+    let (folder, file) = batch("x --preset small -o DIR/a.mp4\nx --preset other -o DIR/b.mp4\n");
+    let failure = run(&[&small, &other], &["batch", text(&file)]).unwrap_err();
+    assert_eq!(failure.kind as u8, 2);
+    for words in ["two models", "small for demo, other for another"] {
+        assert!(failure.message.contains(words), "{failure}");
+    }
+    assert_eq!(names(folder.path()), ["clips.txt"]);
+}
+
+#[test]
+fn targets_that_share_memory_are_shown_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("wide.toml");
+    let fields =
+        "width = 128\nheight = 64\nframes = 9\nfps = 24\npipeline = \"distilled\"\ndtype = \"bf16\"\n";
+    fs::write(&target, format!("{fields}model = \"demo\"\n")).unwrap();
+    let shown = zoetropec(&["show", "res-tiny", text(&target), "--together", "24GiB", "--only", "behind"]);
+    let said = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.status.success(), "{}", stderr(&shown));
+    for (words, count) in [
+        ("wide behind res-tiny   brings ", 1),
+        ("wide behind wide   brings 4.41 MB at most", 1),
+        ("behind", 4),
+    ] {
+        assert_eq!(said.matches(words).count(), count, "{said}");
+    }
+    refused(
+        &zoetropec(&["show", "res-tiny", text(&target), "--phase", "upscale"]),
+        2,
+        &["one target shows its levels"],
+    );
+    refused(&zoetropec(&["show", "res-tiny", "none.toml"]), 2, &["none.toml"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_batch_that_is_stopped_keeps_what_is_finished() {
+    use std::process::{Command, Stdio};
+    use std::time::{Duration, Instant};
+    if !asks_for_long("a batch that is stopped") {
+        return;
+    }
+    let (folder, file) = batch("x -o DIR/a.mp4\nx -o DIR/b.mp4 --seed 3\nx -o DIR/c.mp4 --seed 4\n");
+    let first = folder.path().join("a.mp4");
+    let child = Command::new(env!("CARGO_BIN_EXE_zoetrope"))
+        .args(["batch", text(&file), "--device", "cpu"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let begun = Instant::now();
+    while !first.exists() && begun.elapsed() < Duration::from_secs(600) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    let output = child.wait_with_output().unwrap();
+    refused(
+        &output,
+        1,
+        &["1 of 3: ", "clips.txt:2: ", "1 of 3 clips made", "line 2 failed", "line 3 not begun"],
+    );
+    assert_eq!(names(folder.path()), ["a.mp4", "clips.txt"]);
+    assert!(fs::read(first).unwrap() == *built_in());
 }

@@ -96,9 +96,22 @@ fn arguments(command: &[String], folder: &Path) -> Vec<OsString> {
     let place = |word: &String| match word.rsplit_once('.') {
         Some((_, "mp4" | "wav")) => folder.join(word).into_os_string(),
         Some((_, "png")) => root().join(word).into_os_string(),
+        Some((_, "txt")) => lines(word, folder).into_os_string(),
         _ => word.into(),
     };
     command.iter().map(place).collect()
+}
+
+/// The lines of a batch, with clips in a folder, if one is meant.
+fn lines(word: &str, folder: &Path) -> PathBuf {
+    let file = root().join(word);
+    if folder.as_os_str().is_empty() {
+        return file;
+    }
+    let text = fs::read_to_string(file).unwrap().replace("-o ", &format!("-o {}/", folder.display()));
+    let copy = folder.join("lines.txt");
+    fs::write(&copy, text).unwrap();
+    copy
 }
 
 fn parsed(command: &[String], folder: &Path) -> Cli {
@@ -107,8 +120,10 @@ fn parsed(command: &[String], folder: &Path) -> Cli {
     parse_from(quiet).unwrap_or_else(|error| panic!("{command:?}: {error}"))
 }
 
-/// The file that a command writes.
+/// The file that a command writes; of a batch, that of its last line.
 fn written(command: &[String], folder: &Path) -> PathBuf {
+    let last = |file: &String| words(fs::read_to_string(root().join(file)).unwrap().lines().last().unwrap());
+    let command = if command[1] == "batch" { last(&command[2]) } else { command.to_vec() };
     let at = command.iter().position(|word| word == "-o").expect("every command writes a file");
     folder.join(&command[at + 1])
 }

@@ -19,4 +19,5 @@ mod run;
 mod selftest;
 mod standin;
 mod streamed;
+mod suite;
 mod variants;

@@ -55,10 +55,17 @@ pub fn plan() -> Plan {
     compile_target(&target(), "".as_ref()).unwrap()
 }
 
-/// The same with phases that enhance a prompt, in a chat of few tokens and an image.
-pub fn plan_that_writes() -> Plan {
-    compile_target(&Target { enhance: Some(Enhance { tokens: 64, image: true }), ..target() }, "".as_ref())
-        .unwrap()
+/// The same by another name, of another width, and with room for so many keyframes.
+pub fn plan_with(name: &str, width: usize, keyframes: usize) -> Plan {
+    let mut target = Target { name: name.into(), ..target() };
+    target.size.width = width;
+    target.recipe.with_keyframes(keyframes);
+    compile_target(&target, "".as_ref()).unwrap()
+}
+
+/// The same with phases that enhance a prompt, in a chat of few tokens and, if it shall be, an image.
+pub fn plan_that_writes(image: bool) -> Plan {
+    compile_target(&Target { enhance: Some(Enhance { tokens: 64, image }), ..target() }, "".as_ref()).unwrap()
 }
 
 impl Demo {

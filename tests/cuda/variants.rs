@@ -14,16 +14,19 @@ use crate::guided::GUIDED;
 use crate::kept::KEPT;
 use crate::phase;
 use crate::selftest::cases;
+use crate::suite;
 
 /// Those of the demo, with a better prompt too, of the demo in guided stages with adapters, with streamed weights and with
-/// encoded ones, of encoders, and of the self-test, for cards of either class.
+/// encoded ones, of encoders, of plans that share memory, and of the self-test, for cards of either class.
 pub fn variants() -> Vec<Variant> {
     // These run in long tests alone.
     let guided = GUIDED.into_iter().filter(|_| asks_for_long("guided plans")).map(phase::plan_by);
+    let sees = [true].into_iter().filter(|_| asks_for_long("images in prompts")).map(phase::plan_that_writes);
     let others =
-        [phase::plan(), phase::plan_that_writes(), phase::plan_keeping(KEPT), selftest::plan(&cases())];
-    let plans: Vec<Plan> =
-        resident_and_streamed().into_iter().chain(encode::plans()).chain(others).chain(guided).collect();
+        [phase::plan(), phase::plan_that_writes(false), phase::plan_keeping(KEPT), selftest::plan(&cases())];
+    let plans = resident_and_streamed().into_iter().chain(encode::plans()).chain(others);
+    let plans = plans.chain(guided).chain(sees);
+    let plans: Vec<Plan> = plans.chain(suite::plans()).collect();
     let selected = plans.iter().flat_map(|plan| Class::ALL.map(|class| select(plan, class).unwrap()));
     let by_key: BTreeMap<String, Variant> =
         selected.flat_map(|selected| selected.variants).map(|variant| (variant.key(), variant)).collect();

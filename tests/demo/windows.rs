@@ -1,6 +1,5 @@
 //! Long clips of the demo model, made in windows and written as `zoetrope generate --seconds` does (docs/long-clips.md).
 
-use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use zoetrope::commands::clip::ClipWriter;
@@ -11,7 +10,7 @@ use zoetrope::run::{Finished, Request};
 use zoetrope::session::{Session, Unwatched};
 use zoetrope::tensors::Values;
 use zoetrope::tokenize::Encoded;
-use zoetrope::windows::{PerWindow, Windows, make};
+use zoetrope::windows::{Given, PerWindow, Windows, make};
 use zoetrope_compiler::frontend::compile_target;
 use zoetrope_model_spec::ltx::sizes::Size;
 use zoetrope_model_spec::target::Target;
@@ -57,8 +56,7 @@ impl Model {
         let windows = Windows::covering(&self.plan.facts, frames).unwrap();
         let per_window = PerWindow {
             prompts: encoded.iter().map(|prompt| vec![prompt]).collect(),
-            images: &|_| BTreeMap::new(),
-            sound: &|_| None,
+            given: &|_| Given::default(),
         };
         let request = Request { seed: 10, ..Request::default() };
         let mut writer = ClipWriter::new(&self.plan, windows, &[]).unwrap();

@@ -7,12 +7,12 @@ use zoetrope::demo::{TOKENIZER, demo_in_memory, made_up_in_memory};
 use zoetrope::device::Device;
 use zoetrope::eval::Phase;
 use zoetrope::model_files::tensors_of;
-use zoetrope::run::{Finished, Request, Rows, run};
+use zoetrope::run::{Finished, Frames, Request, Rows, run};
 use zoetrope::session::{Session, Unwatched};
 use zoetrope::steps::Steps;
 use zoetrope::tensors::{Named, Tensor};
 use zoetrope::tokenize::Tokenizer;
-use zoetrope::windows::{PerWindow, Windows, make};
+use zoetrope::windows::{Given, PerWindow, Windows, make};
 use zoetrope_compiler::Options;
 use zoetrope_compiler::frontend::{Scope, compile_levels, dimensions};
 use zoetrope_model_spec::lang::Dtype;
@@ -33,7 +33,10 @@ fn target(recipe: &str, carried: usize) -> Target {
     recipe.with_carried(carried);
     // What windows hold has nothing to do with adapters.
     recipe.stages.iter_mut().for_each(|stage| stage.adapter = None);
-    Target { recipe, size: SIZE, dtype: Dtype::F32, ..Target::preset("res-tiny").unwrap() }
+    // A reference is smaller than its stage.
+    let follows = recipe.stages.iter().any(|stage| stage.references().next().is_some());
+    let size = if follows { Size { width: 128, height: 128, ..SIZE } } else { SIZE };
+    Target { recipe, size, dtype: Dtype::F32, ..Target::preset("res-tiny").unwrap() }
 }
 
 fn plan(target: &Target) -> Plan {
@@ -52,14 +55,23 @@ fn part(latent: &Tensor, first: usize, count: usize) -> Vec<u32> {
 
 #[test]
 fn a_window_holds_the_last_latents_of_the_one_before() {
-    let recipes = ["distilled", "one-stage", "audio-to-video"];
-    let count = if asks_for_long("windows of guided plans") { recipes.len() } else { 1 };
+    let recipes = ["distilled", "one-stage", "audio-to-video", "ic-lora"];
+    let count = if asks_for_long("windows of other plans") { recipes.len() } else { 1 };
     let tokenizer = Tokenizer::from_bytes(TOKENIZER.as_bytes()).unwrap();
     let [first, second] = ["a red ball", "a blue ball"].map(|prompt| tokenizer.encode(prompt).unwrap());
     // Another sound for every window, where a plan takes one.
     let sound = |window: usize| -> Option<Rows<'_>> {
         let wave = move |i: usize| ((i * (window + 3)) as f32 * 0.01).sin();
         Some(Box::new(move |rows| Tensor::real(&[2, rows, 64], (0..2 * rows * 64).map(wave).collect())))
+    };
+    // And another video to follow.
+    let seen = |window: usize| -> BTreeMap<u32, Frames<'_>> {
+        let wave = move |i: usize| ((i * (window + 2)) as f32 * 0.003).sin();
+        let frames = move |frames: usize, width: usize, height: usize| {
+            let shape = [3, frames, height, width];
+            Tensor::real(&shape, (0..shape.iter().product()).map(wave).collect())
+        };
+        BTreeMap::from([(1, Box::new(frames) as Frames<'_>)])
     };
     for recipe in &recipes[..count] {
         let (plain, long) = (plan(&target(recipe, 0)), plan(&target(recipe, CARRIED)));
@@ -70,7 +82,10 @@ fn a_window_holds_the_last_latents_of_the_one_before() {
         let windows = Windows::covering(&long.facts, 40).unwrap();
         assert_eq!(windows.count, 2);
         let prompts = [&first, &second].map(|prompt| vec![prompt, &first]).to_vec();
-        let per_window = PerWindow { prompts, images: &|_| BTreeMap::new(), sound: &sound };
+        let per_window = PerWindow {
+            prompts,
+            given: &|window| Given { sound: sound(window), references: seen(window), ..Given::default() },
+        };
         let mut latents = [Named::new(), Named::new()];
         let mut done: Vec<Finished> = Vec::new();
         let mut session = Session::poisoned(&long, &files).unwrap();
@@ -92,7 +107,8 @@ fn a_window_holds_the_last_latents_of_the_one_before() {
         .unwrap();
 
         // The first one is the clip that a plan without windows makes.
-        let request = Request { prompts: vec![&first, &first], spectrogram: sound(0), ..shared() };
+        let request =
+            Request { prompts: vec![&first, &first], spectrogram: sound(0), references: seen(0), ..shared() };
         let mut session = Session::new(&plain, &files).unwrap();
         let alone = run(&mut session, &request, &mut Unwatched, &mut |_, _| Ok(())).unwrap();
         assert_eq!(alone.latents, latents[0], "{recipe}");

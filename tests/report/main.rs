@@ -4,13 +4,17 @@ mod browser;
 mod floors;
 mod page;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::{Command, Output};
 
 use serde_json::Value;
 use zoetrope::report::{Report, summary};
-use zoetrope_runtime::plan::{Facts, Footprint, Kept, Plan};
+use zoetrope_compiler::frontend::compile_target;
+use zoetrope_compiler::suite;
+use zoetrope_model_spec::ltx::sizes::Size;
+use zoetrope_model_spec::target::Target;
+use zoetrope_runtime::plan::{Facts, Footprint, Kept, Origin, Plan, bytes_text};
 
 fn plan(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_zoetrope")).arg("plan").args(args).output().expect("the binary runs")
@@ -245,4 +249,50 @@ fn the_picture_of_the_memory_keeps_its_width() {
     // The largest buffer of every phase is in the picture and in the legend.
     assert_eq!(text.lines().filter(|l| l.starts_with("  A ")).count(), phases);
     assert!(rows.iter().filter(|(_, row)| row.contains('A')).count() >= phases);
+}
+
+#[test]
+fn plans_of_one_model_say_what_they_take_together() {
+    let plan = |name: &str, width| {
+        let size = Size { width, height: 64, frames: 9, fps: 24.0, stride: 1 };
+        let target = Target { name: name.into(), size, ..Target::preset("res-tiny").unwrap() };
+        compile_target(&target, "".as_ref()).unwrap()
+    };
+    let plans = [plan("small", 64), plan("wide", 128)];
+    let plans: Vec<&Plan> = plans.iter().collect();
+    let suite = suite(&plans, None).unwrap();
+    let report = Report::of(plans[1]).in_suite(&suite, plans[1], &plans);
+    let json: Value = serde_json::from_str(&report.json()).unwrap();
+    let together = &json["together"];
+    assert_eq!(together["plans"], serde_json::json!(["small", "wide"]));
+    assert_eq!(number(together, "peak_bytes"), plans.iter().map(|plan| plan.peak_bytes).max().unwrap());
+    // Weights by what they are made of, and how many plans have each.
+    let mut weights: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+    for constant in plans.iter().flat_map(|plan| plan.constants.iter()) {
+        if let Origin::Weight { .. } = constant.origin {
+            let key = format!("{:?} {:?} {:?}", constant.dtype, constant.shape, constant.origin);
+            let (times, bytes) = weights.entry(key).or_default();
+            (*times, *bytes) = (*times + 1, constant.bytes());
+        }
+    }
+    let sum =
+        |least| weights.values().filter(|(times, _)| *times >= least).map(|(_, bytes)| bytes).sum::<u64>();
+    assert_eq!(number(together, "weight_bytes"), sum(1));
+    assert_eq!(number(together, "shared_weight_bytes"), sum(2));
+    // Some may be brought for one phase and again for another.
+    let read = plans[1].phases.iter().flat_map(|phase| phase.constants.iter());
+    let all: u64 = read.map(|constant| plans[1].constants[*constant as usize].bytes()).sum();
+    let brought: Vec<u64> = list(together, "brought_bytes").iter().map(|b| b.as_u64().unwrap()).collect();
+    assert!(
+        brought.len() == 2 && brought.iter().all(|bytes| 0 < *bytes && *bytes < all),
+        "{brought:?} of {all}"
+    );
+    let text = summary(&report);
+    let shared = format!("of which {} are shared", bytes_text(sum(2)));
+    assert!(
+        text.contains("together: ") && text.contains(&shared) && text.contains("wide brings at most"),
+        "{text}"
+    );
+    let alone = said(&["--json"]);
+    assert!(!alone.contains("together"), "a binary with one plan");
 }

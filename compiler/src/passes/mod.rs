@@ -1,6 +1,7 @@
 //! Passes: verbs, one file each. Data that only they share stands beside them.
 
 mod alias_in_place;
+mod brought;
 mod chunk;
 mod coalesce;
 mod constants;
@@ -17,10 +18,12 @@ mod merge_linears;
 mod order;
 mod place;
 mod place_constants;
+mod place_suite;
 mod queues;
 mod reach;
 mod select;
 mod simplify;
+mod stays;
 mod stream;
 mod unroll;
 
@@ -37,6 +40,7 @@ pub use merge_linears::merge_linears;
 pub use order::order;
 pub use place::{lower_bound, place};
 pub use place_constants::place_constants;
+pub use place_suite::place_suite;
 pub use queues::queues;
 pub use select::{Selected, select};
 pub use simplify::simplify;

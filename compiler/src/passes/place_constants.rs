@@ -3,29 +3,16 @@
 //! Without a budget every phase has all its constants; with one, what does not fit is streamed (`stream`). Constants
 //! that a later phase reads again stay where they are, if the phases between have room for them.
 //!
-//! Phases are the time axis. What comes and goes together is a group, and every stay of it a rectangle: phases wide,
-//! bytes high. The longest first, among them the largest, each takes the place nearest to the top that is free
-//! through all its phases; so what is kept lies together, and short stays fill what is left. From the top, because
-//! what is below belongs to the arena, which ends elsewhere in every phase.
+//! What comes and goes together is a lot (`stays`).
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use zoetrope_runtime::plan::{Constant, Facts, Origin, Phase};
 
+use super::stays::{Lot, keep, stack};
 use super::stream::{Stream, Tight, loops, room, stream};
 use crate::error::Error;
-
-/// Constants that come and go together.
-struct Group {
-    bytes: u64,
-    /// Empty for the places of a streamed loop.
-    constants: Vec<u32>,
-    /// Which of the streams of its phase they are for.
-    ring: Option<usize>,
-    /// First and last phase of every stay. In phases between that do not read it, it is kept.
-    stays: Vec<(usize, usize)>,
-}
 
 /// Gives the constants of all phases their places, decides which are streamed and which kept, and tells how much
 /// memory that takes, in bytes. `name` is the target's, for the error.
@@ -44,24 +31,25 @@ pub fn place_constants(
             .map_err(|(phase, tight)| too_small(constants, phases, &phases[phase], tight, name, facts))?,
         None => phases.iter().map(|_| Vec::new()).collect(),
     };
-    let mut groups = groups(constants, phases, &streams);
-    keep(&mut groups, phases, limit);
-    let (depths, peak) = stack(&groups, phases);
+    let mut lots = lots(constants, phases, &streams);
+    let arenas: Vec<u64> = phases.iter().map(|phase| phase.arena_bytes).collect();
+    keep(&mut lots, &arenas, limit, |_, _| true);
+    let (depths, peak) = stack(&lots, &arenas);
     phases.iter_mut().for_each(|p| p.places = vec![0; p.constants.len()].into());
-    for (group, depths) in groups.iter().zip(&depths) {
-        for ((first, last), depth) in group.stays.iter().zip(depths) {
+    for (lot, depths) in lots.iter().zip(&depths) {
+        for ((first, last), depth) in lot.stays.iter().zip(depths) {
             let mut at = peak - depth;
-            for c in &group.constants {
+            for c in &lot.constants {
                 phases[*first..=*last].iter_mut().for_each(|phase| settle(phase, constants, *c, at));
                 at += room(&constants[*c as usize]);
             }
-            if let Some(ring) = group.ring.map(|ring| &streams[*first][ring]) {
+            if let Some(ring) = lot.ring.map(|ring| &streams[*first][ring]) {
                 let phase = &mut phases[*first];
                 for (c, place) in ring.placed(phase) {
                     put(phase, c, at + place);
                 }
                 ring.fetch(constants, phase);
-                phase.weight_bytes += group.bytes;
+                phase.weight_bytes += lot.bytes;
             }
         }
     }
@@ -102,7 +90,7 @@ fn too_small(
 
 /// What comes and goes together: constants that the same phases read, an iteration of a loop apart from the next, so
 /// that a part of a loop can be kept. What is streamed in one phase comes anew in every other.
-fn groups(constants: &[Constant], phases: &[Phase], streams: &[Vec<Stream>]) -> Vec<Group> {
+fn lots(constants: &[Constant], phases: &[Phase], streams: &[Vec<Stream>]) -> Vec<Lot> {
     let rings: Vec<BTreeSet<u32>> = phases
         .iter()
         .zip(streams)
@@ -130,77 +118,24 @@ fn groups(constants: &[Constant], phases: &[Phase], streams: &[Vec<Stream>]) -> 
     }
     let bytes = |list: &[u32]| list.iter().map(|c| room(&constants[*c as usize])).sum();
     let stays = |readers: Vec<usize>| readers.into_iter().map(|p| (p, p)).collect();
-    let resident = together.into_iter().map(|((readers, _), list)| Group {
+    let resident = together.into_iter().map(|((readers, _), list)| Lot {
         bytes: bytes(&list),
+        may_stay: list.iter().all(|c| !streamed.contains(c)),
         constants: list,
         ring: None,
         stays: stays(readers),
     });
     let rings = |(p, rings): (usize, &Vec<Stream>)| {
-        let ring = move |(i, ring): (usize, &Stream)| Group {
+        let ring = move |(i, ring): (usize, &Stream)| Lot {
             bytes: ring.bytes(),
             constants: Vec::new(),
             ring: Some(i),
             stays: vec![(p, p)],
+            may_stay: false,
         };
         rings.iter().enumerate().map(ring).collect::<Vec<_>>()
     };
     resident.chain(streams.iter().enumerate().flat_map(rings)).collect()
-}
-
-/// Joins stays, the largest groups first, where memory then does not exceed `limit` bytes; without one, what it takes
-/// with all stays apart.
-fn keep(groups: &mut [Group], phases: &[Phase], limit: Option<u64>) {
-    let limit = limit.unwrap_or_else(|| stack(groups, phases).1);
-    let mut by_size: Vec<usize> = (0..groups.len()).collect();
-    by_size.sort_by_key(|g| Reverse(groups[*g].bytes));
-    for g in by_size {
-        let mut stay = 0;
-        while stay + 1 < groups[g].stays.len() {
-            let apart = groups[g].stays.clone();
-            groups[g].stays[stay].1 = groups[g].stays.remove(stay + 1).1;
-            if stack(groups, phases).1 > limit {
-                groups[g].stays = apart;
-                stay += 1;
-            }
-        }
-    }
-}
-
-/// For every stay the distance from its first byte to the end of memory, and how much memory that makes.
-fn stack(groups: &[Group], phases: &[Phase]) -> (Vec<Vec<u64>>, u64) {
-    let stays = |g: usize| (0..groups[g].stays.len()).map(move |s| (g, s));
-    let mut order: Vec<(usize, usize)> = (0..groups.len()).flat_map(stays).collect();
-    order.sort_by_key(|(g, s)| {
-        let (first, last) = groups[*g].stays[*s];
-        (Reverse(last - first), Reverse(groups[*g].bytes), first)
-    });
-    let mut depths: Vec<Vec<u64>> = groups.iter().map(|g| vec![0; g.stays.len()]).collect();
-    for (i, (g, s)) in order.iter().enumerate() {
-        let (first, last) = groups[*g].stays[*s];
-        let meets =
-            |(h, t): &&(usize, usize)| groups[*h].stays[*t].0 <= last && first <= groups[*h].stays[*t].1;
-        let taken =
-            order[..i].iter().filter(meets).map(|(h, t)| (depths[*h][*t] - groups[*h].bytes, depths[*h][*t]));
-        let mut taken: Vec<(u64, u64)> = taken.collect();
-        taken.sort_unstable();
-        let mut at = 0;
-        for (from, to) in taken {
-            if at + groups[*g].bytes <= from {
-                break;
-            }
-            at = at.max(to);
-        }
-        depths[*g][*s] = at + groups[*g].bytes;
-    }
-    let mut ends: Vec<u64> = phases.iter().map(|p| p.arena_bytes).collect();
-    for (g, s) in order {
-        let (first, last) = groups[g].stays[s];
-        for (end, phase) in ends[first..=last].iter_mut().zip(&phases[first..]) {
-            *end = (*end).max(phase.arena_bytes + depths[g][s]);
-        }
-    }
-    (depths, ends.into_iter().max().unwrap_or(0))
 }
 
 /// A constant stays at `at` through a phase.

@@ -11,6 +11,7 @@ mod plan;
 mod queues;
 mod region;
 mod schedule;
+mod suite;
 
 pub use code::code;
 pub use fused::fused;
@@ -18,6 +19,7 @@ pub use graph::graph;
 pub use memory::memory;
 pub use plan::plan;
 pub use schedule::schedule;
+pub use suite::suite;
 
 use aliases::aliases;
 use fetches::fetches;

@@ -5,10 +5,11 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 
 use super::driver::{Event, Pinned, Stream};
-use crate::constants::{Weights, fail, file_dtype, find, give_back};
+use crate::constants::{Weights, editions, fail, file_dtype, find, give_back};
 use crate::error::Result;
 use crate::plan::{Constant, Layout, Origin, Phase, Plan, Source, Text};
 
@@ -49,9 +50,28 @@ enum Stock<'a> {
     Pattern(Pinned),
 }
 
+/// A constant that is whole on the card.
+#[derive(Clone, Copy)]
+struct Resident {
+    /// Counted from the plan's memory.
+    at: u64,
+    bytes: u64,
+    edition: u64,
+}
+
+/// A constant of the plan, as other plans of a suite know it.
+#[derive(Clone, Copy)]
+struct Known {
+    number: usize,
+    /// Of all its tensors.
+    edition: u64,
+}
+
 /// The queue, the ring and what is where.
 pub struct Loader<'a> {
     plan: &'a Plan,
+    /// By place in the plan.
+    known: Vec<Known>,
     stock: Stock<'a>,
     /// The address of the plan's memory.
     memory: u64,
@@ -62,17 +82,41 @@ pub struct Loader<'a> {
     queue: VecDeque<Transfer<'a>>,
     /// Of the first transfer: the constant that is under way, and how many of its bytes are issued.
     at: (usize, usize),
-    /// Where each constant lies, counted from the plan's memory.
-    resident: Vec<Option<u64>>,
+    /// By number.
+    resident: Vec<Option<Resident>>,
+    brought_bytes: u64,
+}
+
+fn known(plan: &Plan, numbers: &[u32], supply: Supply<'_>) -> Vec<Known> {
+    let edition = |constant: &Constant| match supply {
+        Supply::Files(files) => {
+            let mut hasher = DefaultHasher::new();
+            editions(files, constant).hash(&mut hasher);
+            hasher.finish()
+        }
+        Supply::Random => 0,
+    };
+    let of = |(constant, number): (&Constant, &u32)| Known {
+        number: *number as usize,
+        edition: edition(constant),
+    };
+    plan.constants.iter().zip(numbers).map(of).collect()
+}
+
+fn longest_queue(plan: &Plan) -> usize {
+    plan.phases.iter().map(|p| p.fetches().count()).max().unwrap_or(0) + 2
 }
 
 impl<'a> Loader<'a> {
+    /// For a plan whose constants have these numbers, each its own.
+    ///
     /// # Errors
     /// The system does not pin the ring.
-    pub fn new(plan: &'a Plan, supply: Supply<'a>, memory: u64) -> Result<Loader<'a>> {
+    pub fn new(plan: &'a Plan, numbers: &[u32], supply: Supply<'a>, memory: u64) -> Result<Loader<'a>> {
         let buffer = || Ok(Buffer { memory: Pinned::new(PINNED_BYTES)?, copied: Event::new(false)? });
-        Ok(Loader {
+        let mut loader = Loader {
             plan,
+            known: Vec::new(),
             stock: match supply {
                 Supply::Files(files) => Stock::Files(files),
                 Supply::Random => Stock::Pattern(pattern()?),
@@ -82,23 +126,82 @@ impl<'a> Loader<'a> {
             ring: (0..PINNED_BUFFERS).map(|_| buffer()).collect::<Result<_>>()?,
             current: 0,
             used: 0,
-            queue: VecDeque::with_capacity(
-                plan.phases.iter().map(|p| p.fetches().count()).max().unwrap_or(0) + 2,
-            ),
+            queue: VecDeque::new(),
             at: (0, 0),
-            resident: vec![None; plan.constants.len()],
-        })
+            resident: Vec::new(),
+            brought_bytes: 0,
+        };
+        loader.known_as(plan, numbers, supply);
+        Ok(loader)
+    }
+
+    /// Goes over to another plan in the same memory, with numbers of the same suite: what is there stays.
+    ///
+    /// # Errors
+    /// The card is lost.
+    pub fn change(&mut self, plan: &'a Plan, numbers: &[u32], supply: Supply<'a>) -> Result<()> {
+        self.clear();
+        self.stream.wait()?;
+        match (supply, &self.stock) {
+            (Supply::Files(files), _) => self.stock = Stock::Files(files),
+            (Supply::Random, Stock::Pattern(_)) => {}
+            (Supply::Random, Stock::Files(_)) => self.stock = Stock::Pattern(pattern()?),
+        }
+        self.known_as(plan, numbers, supply);
+        Ok(())
+    }
+
+    fn known_as(&mut self, plan: &'a Plan, numbers: &[u32], supply: Supply<'_>) {
+        self.plan = plan;
+        self.known = known(plan, numbers, supply);
+        let count = self.known.iter().map(|known| known.number + 1).max().unwrap_or(0);
+        self.resident.resize(count.max(self.resident.len()), None);
+        self.queue.reserve(longest_queue(plan));
     }
 
     /// Where a constant lies, counted from the plan's memory, if it is there.
     pub fn resident(&self, constant: u32) -> Option<u64> {
-        self.resident[constant as usize]
+        let Known { number, edition } = self.known[constant as usize];
+        self.resident[number].filter(|resident| resident.edition == edition).map(|resident| resident.at)
     }
 
-    /// What is not to stay may be written over from now on.
-    pub fn retain(&mut self, stays: impl Fn(u32, u64) -> bool) {
-        for (i, at) in self.resident.iter_mut().enumerate() {
-            *at = at.filter(|at| stays(i as u32, *at));
+    /// Bytes of constants that were brought so far.
+    pub fn brought_bytes(&self) -> u64 {
+        self.brought_bytes
+    }
+
+    /// A phase begins: what lies in its arena or at a place of its constants may be written over from now on, but for these
+    /// themselves. All else stays, whatever plan it is of.
+    pub fn enter(&mut self, phase: &Phase) {
+        let mut taken = vec![(0, phase.arena_bytes)];
+        for (constant, from) in phase.constants.iter().zip(phase.places.iter()) {
+            let known = self.known[*constant as usize];
+            let whole = |resident: &Resident| resident.at == *from && resident.edition == known.edition;
+            if !self.resident[known.number].as_ref().is_some_and(whole) {
+                // A copy at another place would be taken for the one that is to come.
+                self.resident[known.number] = None;
+            }
+            taken.push((*from, from + self.plan.constants[*constant as usize].bytes()));
+        }
+        taken.sort_unstable();
+        // The largest end up to each of them: places of streamed constants meet.
+        let ends: Vec<u64> = taken
+            .iter()
+            .scan(0, |most, (_, to)| {
+                *most = (*most).max(*to);
+                Some(*most)
+            })
+            .collect();
+        let mut own: Vec<usize> =
+            phase.constants.iter().map(|constant| self.known[*constant as usize].number).collect();
+        own.sort_unstable();
+        for (number, resident) in self.resident.iter_mut().enumerate() {
+            let free = |Resident { at, bytes, .. }: &Resident| {
+                // Those that begin before it ends.
+                let before = taken.partition_point(|(from, _)| *from < at + bytes);
+                before == 0 || ends[before - 1] <= *at
+            };
+            *resident = resident.filter(|resident| own.binary_search(&number).is_ok() || free(resident));
         }
     }
 
@@ -143,18 +246,19 @@ impl<'a> Loader<'a> {
                 // Other constants that lie there are no longer whole.
                 let end = place + self.plan.constants[constant as usize].bytes();
                 if from == 0 {
-                    let constants = &self.plan.constants;
-                    for (other, at) in self.resident.iter_mut().enumerate() {
-                        let bytes = constants[other].bytes();
-                        *at = at.filter(|at| *at >= end || *at + bytes <= place);
+                    for other in &mut self.resident {
+                        *other = other.filter(|other| other.at >= end || other.at + other.bytes <= place);
                     }
                 }
                 let issued = from + self.piece(constant, place, from)?;
-                if issued == self.plan.constants[constant as usize].bytes() as usize {
+                let bytes = self.plan.constants[constant as usize].bytes();
+                if issued == bytes as usize {
                     if let Stock::Files(files) = &self.stock {
                         give_back(*files, &self.plan.constants[constant as usize]);
                     }
-                    self.resident[constant as usize] = Some(place);
+                    let Known { number, edition } = self.known[constant as usize];
+                    self.resident[number] = Some(Resident { at: place, bytes, edition });
+                    self.brought_bytes += bytes;
                     self.at = (index + 1, 0);
                 } else {
                     self.at = (index, issued);

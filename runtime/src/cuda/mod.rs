@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Observer, each_launch};
-use crate::plan::{Arch, Code, Fetch, Function, Launch, Loop, Phase, Plan, Port};
+use crate::plan::{Arch, Code, Fetch, Function, Launch, Loop, Phase, Placed, Plan, Port};
 use driver::{Context, Event, Kernel, Memory, Stream};
 use graphs::{Maker, PhaseGraphs, Piece, Prepared, failed};
 use loader::{Loader, Transfer};
@@ -82,7 +82,21 @@ pub struct Cuda<'a> {
     memory: Memory,
     card: Card,
     // Dropped last: everything above belongs to it.
-    _context: Context,
+    context: Context,
+}
+
+/// What of the code is for a card.
+fn arch<'c>(card: &Card, plan: &Plan, code: &'c Code) -> Result<&'c Arch> {
+    if code.plan != plan.name {
+        let (have, want) = (code.plan.to_string(), plan.name.to_string());
+        return Err(DeviceError::OtherPlan { have, want }.into());
+    }
+    code.arch(card.capability).ok_or_else(|| {
+        let known: Vec<_> = code.archs.iter().flat_map(|a| a.serves.iter()).collect();
+        let known: Vec<_> = known.iter().map(|(major, minor)| format!("{major}.{minor}")).collect();
+        let (card, capability) = (card.name.clone(), card.capability);
+        DeviceError::OtherCard { card, capability, known: known.join(", ") }.into()
+    })
 }
 
 impl<'a> Cuda<'a> {
@@ -97,16 +111,32 @@ impl<'a> Cuda<'a> {
         images: &dyn Images,
         supply: Supply<'a>,
     ) -> Result<Cuda<'a>> {
-        if code.plan != plan.name {
-            let (have, want) = (code.plan.to_string(), plan.name.to_string());
-            return Err(DeviceError::OtherPlan { have, want }.into());
-        }
-        let arch = code.arch(card.capability).ok_or_else(|| {
-            let known: Vec<_> = code.archs.iter().flat_map(|a| a.serves.iter()).collect();
-            let known: Vec<_> = known.iter().map(|(major, minor)| format!("{major}.{minor}")).collect();
-            let (card, capability) = (card.name.clone(), card.capability);
-            DeviceError::OtherCard { card, capability, known: known.join(", ") }
-        })?;
+        let own: Vec<u32> = (0..plan.constants.len() as u32).collect();
+        Cuda::numbered(card, (plan, &own), code, images, supply)
+    }
+
+    /// As [`Cuda::new`], for a member of a suite, and with the memory of the suite.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn in_suite(
+        card: Card,
+        placed: &'a Placed,
+        code: &'a Code,
+        images: &dyn Images,
+        supply: Supply<'a>,
+    ) -> Result<Cuda<'a>> {
+        Cuda::numbered(card, (&placed.plan, &placed.constants), code, images, supply)
+    }
+
+    fn numbered(
+        card: Card,
+        (plan, numbers): (&'a Plan, &[u32]),
+        code: &'a Code,
+        images: &dyn Images,
+        supply: Supply<'a>,
+    ) -> Result<Cuda<'a>> {
+        arch(&card, plan, code)?;
         let context = Context::of(&card)?;
         let (free, total) = context.memory()?;
         let too_little = || {
@@ -119,40 +149,79 @@ impl<'a> Cuda<'a> {
         }
         let memory = Memory::new(plan.peak_bytes)
             .map_err(|error| if error.is_out_of_memory() { too_little() } else { error })?;
-        let load = |f: &Function| {
-            let image = images.image(&card, arch, f)?;
-            Kernel::load(&image, &f.symbol, f.threads, f.shared)
-        };
-        let kernels: Vec<Kernel> =
-            code.functions.iter().map(load).collect::<std::result::Result<_, DeviceError>>()?;
-        let main = Stream::new()?;
-        let (address, processors) = (memory.address(), card.processors);
-        let maker = Maker { code, kernels: &kernels, memory: address, processors, stream: &main };
-        let phases = plan.phases.iter().map(|phase| maker.phase(phase)).collect::<Result<_>>()?;
-        let loader = Loader::new(plan, supply, memory.address())?;
-        let beside_bytes = free.saturating_sub(context.memory()?.0).saturating_sub(plan.peak_bytes);
-        Ok(Cuda {
+        let loader = Loader::new(plan, numbers, supply, memory.address())?;
+        let mut cuda = Cuda {
             plan,
             code,
-            phases,
+            phases: Vec::new(),
             current: 0,
             loader,
-            kernels,
+            kernels: Vec::new(),
             mode: Mode::Graphs,
             prepared: VecDeque::new(),
             marks: Marks::default(),
-            beside_bytes,
-            host_time: vec![
-                Duration::ZERO;
-                plan.phases.iter().map(|phase| phase.segments.len()).max().unwrap_or(0)
-            ],
+            beside_bytes: 0,
+            host_time: Vec::new(),
             at_boundary: Duration::ZERO,
             done: Event::new(false)?,
-            main,
+            main: Stream::new()?,
             memory,
             card,
-            _context: context,
-        })
+            context,
+        };
+        cuda.make(images)?;
+        cuda.beside_bytes = free.saturating_sub(cuda.context.memory()?.0).saturating_sub(plan.peak_bytes);
+        Ok(cuda)
+    }
+
+    /// Goes over to another member of the same suite in the same memory: functions and graphs are made anew, and what lies
+    /// where it wants it is not brought again.
+    ///
+    /// # Errors
+    /// As [`Cuda::new`], but for memory; and a plan that wants more.
+    pub fn changed(
+        mut self,
+        placed: &'a Placed,
+        code: &'a Code,
+        images: &dyn Images,
+        supply: Supply<'a>,
+    ) -> Result<Cuda<'a>> {
+        let plan = &placed.plan;
+        arch(&self.card, plan, code)?;
+        if plan.peak_bytes > self.plan.peak_bytes {
+            let (have, want) = (self.plan.name.to_string(), format!("{}, which has more memory", plan.name));
+            return Err(DeviceError::OtherPlan { have, want }.into());
+        }
+        self.main.wait()?;
+        // Graphs first: they hold functions.
+        self.phases.clear();
+        self.kernels.clear();
+        self.prepared.clear();
+        self.loader.change(plan, &placed.constants, supply)?;
+        (self.plan, self.code, self.current) = (plan, code, 0);
+        self.make(images)?;
+        Ok(self)
+    }
+
+    /// Loads the functions of the plan and makes its graphs.
+    fn make(&mut self, images: &dyn Images) -> Result<()> {
+        let arch = arch(&self.card, self.plan, self.code)?;
+        let load = |f: &Function| {
+            let image = images.image(&self.card, arch, f)?;
+            Kernel::load(&image, &f.symbol, f.threads, f.shared)
+        };
+        self.kernels =
+            self.code.functions.iter().map(load).collect::<std::result::Result<_, DeviceError>>()?;
+        let maker = self.maker();
+        self.phases = self.plan.phases.iter().map(|phase| maker.phase(phase)).collect::<Result<_>>()?;
+        let segments = self.plan.phases.iter().map(|phase| phase.segments.len()).max().unwrap_or(0);
+        self.host_time = vec![Duration::ZERO; segments];
+        Ok(())
+    }
+
+    /// Bytes of constants that were brought to the card so far.
+    pub fn brought_bytes(&self) -> u64 {
+        self.loader.brought_bytes()
     }
 
     pub fn card(&self) -> &Card {
@@ -187,12 +256,12 @@ impl<'a> Cuda<'a> {
         let (phase, next) = (&self.plan.phases[self.current], self.plan.phases.get(self.current + 1)?);
         let bytes = |constant: u32| self.plan.constants[constant as usize].bytes();
         let own = phase.constants.iter().zip(phase.places.iter()).map(|(c, at)| (*at, at + bytes(*c)));
-        let there = (0..self.plan.constants.len() as u32)
-            .filter_map(|c| self.loader.resident(c).map(|at| (at, at + bytes(c))));
-        let taken: Vec<(u64, u64)> = own.chain(there).chain([(0, phase.arena_bytes)]).collect();
+        // What else lies there is not wanted by this phase, and the next one has no room for it.
+        let taken: Vec<(u64, u64)> = own.chain([(0, phase.arena_bytes)]).collect();
         let streamed = streamed(next);
         let fits = |constant: &u32| {
-            let place = next.place(*constant);
+            let place =
+                next.place(*constant).filter(|_| self.loader.resident(*constant) != next.place(*constant));
             place.is_some_and(|from| {
                 let to = from + bytes(*constant);
                 taken.iter().all(|(begin, end)| to <= *begin || *end <= from)
@@ -218,10 +287,7 @@ impl<'a> Executor<'a> for Cuda<'a> {
         let index = self.plan.phases.iter().position(|own| std::ptr::eq(own, phase));
         self.current = index.ok_or_else(|| Error::NoPhase(phase.name.to_string()))?;
         self.loader.clear();
-        self.loader.retain(|constant, at| match phase.place(constant) {
-            Some(place) => place == at,
-            None => phase.kept.binary_search(&constant).is_ok(),
-        });
+        self.loader.enter(phase);
         let streamed = streamed(phase);
         let missing = |c: &u32| !streamed.contains(c) && self.loader.resident(*c).is_none();
         let missing: Vec<u32> = phase.constants.iter().copied().filter(missing).collect();

@@ -12,6 +12,7 @@ mod print;
 mod role;
 pub mod rows;
 mod source;
+mod suite;
 
 pub use code::{
     ARGUMENT_HEADER, ARGUMENT_OPERAND, ARGUMENT_PARTS, Arch, Call, Code, Function, MAP_ALIGN, MAP_BYTES, Map,
@@ -21,6 +22,7 @@ pub use facts::{Facts, Footprint};
 pub use print::{Detail, bytes_text, flops_text, memory_text};
 pub use role::{Adapter, Levels, Role, Schedule, Solver};
 pub use source::Source;
+pub use suite::{Member, Placed, Placement, Suite};
 pub use zoetrope_encodings::Kept;
 
 use std::borrow::Cow;

@@ -2,7 +2,7 @@
 
 use super::{
     Adapter, Arch, Base, Buffer, Call, Constant, Dtype, Fetch, Function, Kept, Launch, Layout, Lifetime, Map,
-    Number, Operand, Origin, Part, Port, Role, Source, Text,
+    Member, Number, Operand, Origin, Part, Placement, Port, Role, Source, Text,
 };
 use std::borrow::Cow;
 
@@ -192,4 +192,19 @@ pub const fn call(function: u32, blocks: u32, argument: u64, maps: (u32, u32)) -
 /// A tensor map.
 pub const fn map(at: u32, operand: u32, extents: [u64; 2], stride: u64, tile: [u32; 2]) -> Map {
     Map { at, operand, extents, stride, tile }
+}
+
+/// A plan of a suite.
+pub const fn member(plan: &'static str, constants: &'static [u32], phases: &'static [Placement]) -> Member {
+    Member { plan: Cow::Borrowed(plan), constants: Cow::Borrowed(constants), phases: Cow::Borrowed(phases) }
+}
+
+/// The constants of a phase in the memory of a suite.
+pub const fn placement(
+    places: &'static [u64],
+    kept: &'static [u32],
+    weight_bytes: u64,
+    table_bytes: u64,
+) -> Placement {
+    Placement { places: Cow::Borrowed(places), kept: Cow::Borrowed(kept), weight_bytes, table_bytes }
 }

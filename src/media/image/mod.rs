@@ -47,10 +47,27 @@ impl Image {
     /// # Errors
     /// A file that cannot be read, is no such picture, is damaged, or is too large; all name it.
     pub fn open(path: &Path, crf: u8) -> Result<Image, ImageError> {
-        let about = |problem: Problem| ImageError::new(path, problem);
-        let image =
-            bytes(path).map_err(Problem::Read).and_then(|bytes| decode::decode(&bytes)).map_err(about)?;
-        reencode::reencode(image, crf.min(MAX_CRF)).map_err(|reason| about(Problem::Reencode(reason)))
+        Image::read(path)?.compressed(path, crf)
+    }
+
+    /// As [`Image::open`], with the picture as it was before the compression in front.
+    ///
+    /// # Errors
+    /// As [`Image::open`].
+    pub fn open_whole(path: &Path, crf: u8) -> Result<[Image; 2], ImageError> {
+        // Once: a pipe has nothing left for a second time.
+        let whole = Image::read(path)?;
+        Ok([whole.clone(), whole.compressed(path, crf)?])
+    }
+
+    fn read(path: &Path) -> Result<Image, ImageError> {
+        let image = bytes(path).map_err(Problem::Read).and_then(|bytes| decode::decode(&bytes));
+        image.map_err(|problem| ImageError::new(path, problem))
+    }
+
+    fn compressed(self, path: &Path, crf: u8) -> Result<Image, ImageError> {
+        let made = reencode::reencode(self, crf.min(MAX_CRF));
+        made.map_err(|reason| ImageError::new(path, Problem::Reencode(reason)))
     }
 
     /// A frame of 8-bit 4:2:0, as a plan leaves it: planes of luma, blue and red difference, `width` pixels wide.

@@ -65,7 +65,7 @@ mod tests {
             width,
             height,
             fps: 25.0,
-            frames: (0..7).map(frame).collect(),
+            frames: (0..7).map(|number| frame(number).into()).collect(),
             total: None,
             notes: Vec::new(),
         };

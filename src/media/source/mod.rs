@@ -15,6 +15,7 @@ mod yuv;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::Arc;
 
 pub use error::SourceError;
 use error::{Kind, Problem};
@@ -43,7 +44,7 @@ pub struct Footage {
     height: usize,
     fps: f64,
     /// RGB, [height, width, 3] each.
-    frames: Vec<Vec<u8>>,
+    frames: Vec<Arc<[u8]>>,
     total: Option<usize>,
     notes: Vec<String>,
 }
@@ -134,6 +135,7 @@ impl Footage {
         if frames.is_empty() {
             return Err(SourceError::new(path, Kind::Video, Problem::Missing));
         }
+        let frames = frames.into_iter().map(Arc::from).collect();
         Ok(Footage { width, height, fps, frames, total, notes })
     }
 
@@ -160,6 +162,12 @@ impl Footage {
     /// How it was read, where that is not usual.
     pub fn notes(&self) -> &[String] {
         &self.notes
+    }
+
+    /// The same without so many frames at its beginning; with the last one at least. No frame is copied.
+    pub fn behind(&self, first: usize) -> Footage {
+        let first = first.min(self.frames.len() - 1);
+        Footage { frames: self.frames[first..].to_vec(), notes: Vec::new(), ..*self }
     }
 
     /// The first frame, and one of every so many behind it.
