@@ -129,6 +129,36 @@ pub fn compile_run(target: &Target, model: &ModelConfig) -> Result<Levels, Compi
     replaced(run.phases, chunked, target, model)
 }
 
+/// The plans of a target with any budget. What does not depend on it is compiled once.
+pub struct Budgets {
+    free: Target,
+    model: ModelConfig,
+    whole: Levels,
+}
+
+impl Budgets {
+    /// # Errors
+    /// See [`compile_levels`].
+    pub fn of(target: &Target, folder: &Path) -> Result<Budgets, CompileError> {
+        let model = dimensions(target, folder)?;
+        let free = Target { vram: None, ..target.clone() };
+        Ok(Budgets { whole: whole(&free, &model)?, free, model })
+    }
+
+    /// The plan that [`compile_target`] makes of the target with this budget.
+    ///
+    /// # Errors
+    /// The budget is too small; see [`compile_levels`].
+    pub fn plan(&self, vram: Option<u64>) -> Result<Plan, CompileError> {
+        let target = Target { vram, ..self.free.clone() };
+        let chunked = chunked(&self.whole.plan, &target, &self.model)?;
+        if chunked.is_empty() && vram.is_none() {
+            return Ok(self.whole.plan.clone());
+        }
+        Ok(replaced(self.whole.phases.clone(), chunked, &target, &self.model)?.plan)
+    }
+}
+
 /// A run without a budget whose video decoder and encoders take all frames at once.
 fn whole(target: &Target, model: &ModelConfig) -> Result<Levels, CompileError> {
     let free = Target { vram: None, ..target.clone() };
@@ -154,34 +184,24 @@ fn replaced(
 /// # Errors
 /// See [`compile_levels`].
 pub fn footprints(target: &Target, folder: &Path) -> Result<Vec<Footprint>, CompileError> {
-    let model = &dimensions(target, folder)?;
     let stored = [None].into_iter().chain(Kept::ALL.map(Some));
     // None waits for another.
     thread::scope(|scope| {
         let made: Vec<_> =
-            stored.map(|weights| scope.spawn(move || footprint(target, model, weights))).collect();
+            stored.map(|weights| scope.spawn(move || footprint(target, folder, weights))).collect();
         let made = made.into_iter().map(|one| one.join().unwrap_or_else(|panic| resume_unwind(panic)));
         made.collect()
     })
 }
 
-fn footprint(target: &Target, model: &ModelConfig, weights: Option<Kept>) -> Result<Footprint, CompileError> {
-    let of = |vram| Target { weights, vram, ..target.clone() };
-    let (free, tight) = (of(None), of(Some(GIB)));
-    let run = whole(&free, model)?;
-    // What makes way in the plan without a budget does so in the smallest one, too.
-    let [usual, least] = [&free, &tight].map(|target| chunked(&run.plan, target, model));
-    let run = match usual? {
-        none if none.is_empty() => run,
-        usual => replaced(run.phases, usual, &free, model)?,
-    };
-    let peak_bytes = run.plan.peak_bytes;
-    let least_vram = match replaced(run.phases, least?, &tight, model) {
+fn footprint(target: &Target, folder: &Path, weights: Option<Kept>) -> Result<Footprint, CompileError> {
+    let budgets = Budgets::of(&Target { weights, ..target.clone() }, folder)?;
+    let least_vram = match budgets.plan(Some(GIB)) {
         Ok(_) => GIB,
         Err(CompileError::Compiler(Error::Budget { smallest_gib, .. })) => smallest_gib.saturating_mul(GIB),
         Err(other) => return Err(other),
     };
-    Ok(Footprint { weights, peak_bytes, least_vram })
+    Ok(Footprint { weights, peak_bytes: budgets.plan(None)?.peak_bytes, least_vram })
 }
 
 /// How many latent frames of a run go through the video decoder together, and those of a given video through its

@@ -51,6 +51,7 @@ pub struct Levels {
 }
 
 /// The levels of a phase that do not depend on other phases: its graph, and that as kernel calls.
+#[derive(Clone)]
 pub struct FusedPhase {
     pub graph: Graph,
     pub fused: Fused,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rayon::prelude::*;
 use zoetrope_compiler::Error;
-use zoetrope_compiler::frontend::{CompileError, RESERVE_BYTES, compile_target};
+use zoetrope_compiler::frontend::{Budgets, CompileError, RESERVE_BYTES};
 use zoetrope_model_spec::lang::Kept;
 use zoetrope_model_spec::target::{Model, PRESETS, Target};
 use zoetrope_runtime::plan::{Fetch, Plan, Repeat, bytes_text};
@@ -22,7 +22,7 @@ pub fn table() -> Result<String, Failure> {
         "| preset | memory | peak | streamed | moved per step | decoded together | least time of a clip |\n\
          |---|---|---|---|---|---|---|\n",
     );
-    // Every preset is compiled several times, and none waits for another.
+    // None waits for another.
     let large: Vec<_> = PRESETS.iter().filter(|(_, preset)| preset.model != Model::Demo).collect();
     let rows: Vec<_> = large.par_iter().map(|(name, _)| rows(name)).collect();
     for rows in rows {
@@ -32,14 +32,15 @@ pub fn table() -> Result<String, Failure> {
 }
 
 fn rows(preset: &str) -> Result<String, Failure> {
-    let whole = plan(preset, None, None)?;
+    let budgets = budgets(preset, None)?;
+    let whole = budgets.plan(None)?;
     let holds = |gib: &u64| whole.peak_bytes + RESERVE_BYTES <= gib << 30;
     let (large, small): (Vec<u64>, Vec<u64>) = SIZES.iter().rev().partition(|gib| holds(gib));
     let large: Vec<_> = large.iter().map(|gib| format!("{gib} GiB")).collect();
     let mut out = row(&format!("`{preset}`"), &format!("no budget, {}", large.join(", ")), &whole);
     for gib in small {
         let memory = format!("{gib} GiB");
-        match plan(preset, None, Some(gib << 30)) {
+        match budgets.plan(Some(gib << 30)) {
             Ok(plan) => out += &row("", &memory, &plan),
             Err(CompileError::Compiler(Error::Budget { phase, smallest_gib, .. })) => {
                 out += &format!("| | {memory} | refused: {phase} wants {smallest_gib} GiB | | | | |\n");
@@ -76,14 +77,15 @@ pub fn comparison() -> Result<String, Failure> {
 }
 
 fn compared(preset: &str, kept: Option<Kept>) -> Result<String, Failure> {
-    let whole = plan(preset, kept, None)?;
+    let budgets = budgets(preset, kept)?;
+    let whole = budgets.plan(None)?;
     let holds = |gib: &&u64| whole.peak_bytes + RESERVE_BYTES <= *gib << 30;
     let smallest = SIZES.iter().find(holds).map_or("-".to_string(), |gib| format!("{gib} GiB"));
     let name = kept.map_or("bf16", Kept::name);
     let name_of = if kept.is_none() { format!("`{preset}`") } else { String::new() };
     let mut out = format!("| {name_of} | {name} | {} | {smallest} |", bytes_text(whole.peak_bytes));
     for gib in SMALL {
-        let cell = match plan(preset, kept, Some(gib << 30)) {
+        let cell = match budgets.plan(Some(gib << 30)) {
             Ok(plan) => match Figures::of(&plan).moved {
                 moved if moved.is_empty() => "nothing".to_string(),
                 moved => moved.join(", "),
@@ -98,9 +100,9 @@ fn compared(preset: &str, kept: Option<Kept>) -> Result<String, Failure> {
     Ok((out + "\n").replace("|  |", "| |"))
 }
 
-fn plan(preset: &str, weights: Option<Kept>, vram: Option<u64>) -> Result<Plan, CompileError> {
-    let target = Target::preset(preset).map(|target| Target { weights, vram, ..target });
-    compile_target(&target.expect("a preset has a target"), Path::new(""))
+fn budgets(preset: &str, weights: Option<Kept>) -> Result<Budgets, CompileError> {
+    let target = Target::preset(preset).map(|target| Target { weights, ..target });
+    Budgets::of(&target.expect("a preset has a target"), Path::new(""))
 }
 
 /// What a plan streams.

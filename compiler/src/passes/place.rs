@@ -34,6 +34,13 @@ struct Span {
     last: usize,
 }
 
+impl Span {
+    /// Whether the two live at the same time.
+    fn meets(&self, other: &Span) -> bool {
+        self.first <= other.last && other.first <= self.last
+    }
+}
+
 /// Offsets, a multiple of `align` each, in the order of `buffers`. `phases` are the launches of every phase. With
 /// `share` off no two buffers meet at all.
 pub fn place(buffers: &[Buffer], phases: &[Range<usize>], align: u64, share: bool) -> Vec<u64> {
@@ -130,9 +137,12 @@ impl Placed {
         Placed { start: launches.start, windows }
     }
 
+    fn list(&self, launch: usize) -> usize {
+        (launch.saturating_sub(self.start) / WINDOW).min(self.windows.len() - 1)
+    }
+
     fn lists(&self, span: Span) -> RangeInclusive<usize> {
-        let list = |launch: usize| (launch.saturating_sub(self.start) / WINDOW).min(self.windows.len() - 1);
-        list(span.first)..=list(span.last)
+        self.list(span.first)..=self.list(span.last)
     }
 
     fn insert(&mut self, span: Span) {
@@ -155,9 +165,18 @@ impl Placed {
             [one] => lowest_gap(span, one.iter()),
             [one, two] => lowest_gap(span, by_address(one, two)),
             many => {
-                let mut all: Vec<&Span> = many.iter().flatten().collect();
-                all.sort_unstable();
-                lowest_gap(span, all.into_iter())
+                // What lives long is in most of them: it counts where it is met first.
+                let lists = self.lists(span);
+                let first = *lists.start();
+                let new = |number: usize| {
+                    move |other: &&Span| {
+                        other.meets(&span) && (number == first || self.list(other.first) == number)
+                    }
+                };
+                let all = lists.zip(many).flat_map(|(number, list)| list.iter().filter(new(number)));
+                let mut all: Vec<Span> = all.copied().collect();
+                all.sort_unstable_by_key(|other| other.from);
+                lowest_gap(span, all.iter())
             }
         }
     }
@@ -170,7 +189,7 @@ fn lowest_gap<'s>(span: Span, others: impl Iterator<Item = &'s Span>) -> Span {
         if from + bytes <= other.from {
             break;
         }
-        if other.first <= span.last && span.first <= other.last {
+        if other.meets(&span) {
             from = from.max(other.to);
         }
     }
