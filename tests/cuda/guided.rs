@@ -38,36 +38,42 @@ fn adapters(demo: &Demo) -> Adapters {
 /// elsewhere and is as far from f32, so the two are up to the square root of two times that apart.
 ///
 /// The upscaler's first norms see a latent of two tokens, two numbers in each of their groups: what its input is off by
-/// grows several times. So it is compared on equal inputs. Takes half a minute.
-#[test]
-fn guided_stages_equal_the_cpu_executors_within_the_roundings_of_bf16() {
+/// grows several times. So it is compared on equal inputs.
+fn stages_equal_the_cpu_executors(recipe: &str) {
     if !asks_for_long("guided runs in two stages") {
         return;
     }
     let Some(_stand_in) = StandIn::apart() else { return };
-    for recipe in GUIDED {
-        let demo = Demo::of(plan_by(recipe));
-        let exact = plan_of(recipe, Dtype::F32);
-        let adapters = adapters(&demo);
-        let weights = adapters.over(&demo.files, &demo.files.checkpoint, &demo.plan).unwrap();
-        let mut cpu = Session::on(Cpu::new(&demo.plan, &weights).unwrap());
-        let have = from_image(&demo.files, &mut Session::on(demo.cuda_with(&weights).unwrap()));
-        let want = from_image(&demo.files, &mut cpu);
-        let exact = from_image(&demo.files, &mut Session::on(Cpu::new(&exact, &weights).unwrap()));
-        let (apart, rounded) = (distances(&have, &want), distances(&want, &exact));
-        println!("{recipe}: {apart:?}\nroundings: {rounded:?}");
-        for ((name, apart), (_, rounded)) in
-            apart.iter().zip(&rounded).filter(|((name, _), _)| name != UPSCALED)
-        {
-            // Written so that a NaN fails.
-            assert!(*apart <= (1.5 * rounded).max(2e-2), "{recipe}: {name} {apart}, by roundings {rounded}");
-        }
-        let input = Named::from([("v.latent".to_string(), have.latents["stage1.v.latent"].clone())]);
-        cpu.run("upscale", &input, &[], &mut Unwatched).unwrap();
-        let upscaled = cpu.output("upscale", "v.latent").unwrap();
-        let apart = rel_l2(&have.latents[UPSCALED].reals(), &upscaled.reals());
-        assert!(apart <= 2e-2, "{recipe}: the upscaler alone {apart}");
+    let demo = Demo::of(plan_by(recipe));
+    let exact = plan_of(recipe, Dtype::F32);
+    let adapters = adapters(&demo);
+    let weights = adapters.over(&demo.files, &demo.files.checkpoint, &demo.plan).unwrap();
+    let mut cpu = Session::on(Cpu::new(&demo.plan, &weights).unwrap());
+    let have = from_image(&demo.files, &mut Session::on(demo.cuda_with(&weights).unwrap()));
+    let want = from_image(&demo.files, &mut cpu);
+    let exact = from_image(&demo.files, &mut Session::on(Cpu::new(&exact, &weights).unwrap()));
+    let (apart, rounded) = (distances(&have, &want), distances(&want, &exact));
+    println!("{recipe}: {apart:?}\nroundings: {rounded:?}");
+    for ((name, apart), (_, rounded)) in apart.iter().zip(&rounded).filter(|((name, _), _)| name != UPSCALED)
+    {
+        // Written so that a NaN fails.
+        assert!(*apart <= (1.5 * rounded).max(2e-2), "{recipe}: {name} {apart}, by roundings {rounded}");
     }
+    let input = Named::from([("v.latent".to_string(), have.latents["stage1.v.latent"].clone())]);
+    cpu.run("upscale", &input, &[], &mut Unwatched).unwrap();
+    let upscaled = cpu.output("upscale", "v.latent").unwrap();
+    let apart = rel_l2(&have.latents[UPSCALED].reals(), &upscaled.reals());
+    assert!(apart <= 2e-2, "{recipe}: the upscaler alone {apart}");
+}
+
+#[test]
+fn guided_stages_equal_the_cpu_executors_within_the_roundings_of_bf16() {
+    stages_equal_the_cpu_executors(GUIDED[0]);
+}
+
+#[test]
+fn stages_of_the_other_solver_equal_the_cpu_executors_within_the_roundings_of_bf16() {
+    stages_equal_the_cpu_executors(GUIDED[1]);
 }
 
 /// The other solver, which draws noise between its steps. Each launch for itself: a run also shows what its steps make of
