@@ -2,6 +2,9 @@
 //!
 //! A block says where its codes and scales are. Values are made of those of several blocks in one long loop, which compilers
 //! turn into the widest instructions that a machine has.
+//!
+//! `black_box` stands where a compiler would otherwise turn loops over blocks or runs into instructions, which gather single
+//! bytes from far apart, in place of the loops inside them.
 
 use std::array::from_fn;
 use std::hint::black_box;
