@@ -58,11 +58,45 @@ DEVICE void load_matrix_transposed(unsigned (&to)[4], const void* row) {
                  : "memory");
 }
 
+template <int N, class Row> DEVICE void load_matrices(unsigned (&to)[N][4], Row row) {
+#pragma unroll
+    for (int i = 0; i < N; i++) {
+        load_matrix(to[i], row(i));
+    }
+}
+
 DEVICE void multiply(float (&sum)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
     asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
                  "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
                  : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+template <int DOWN, int ACROSS, int PAIRS>
+DEVICE void multiply_all(float (&sums)[DOWN][ACROSS][4], int first, const unsigned (&a)[DOWN][4],
+                         const unsigned (&b)[PAIRS][4]) {
+#pragma unroll
+    for (int i = 0; i < DOWN; i++) {
+#pragma unroll
+        for (int j = 0; j < PAIRS * 2; j++) {
+            multiply(sums[i][first + j], a[i], b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]);
+        }
+    }
+}
+
+template <bool TRANSPOSED, int ACROSS, class Row>
+DEVICE void multiply_loaded(float (&sums)[ACROSS][4], const unsigned (&a)[4], Row row) {
+#pragma unroll
+    for (int j = 0; j < ACROSS; j += 2) {
+        unsigned b[4];
+        if (TRANSPOSED) {
+            load_matrix_transposed(b, row(j));
+        } else {
+            load_matrix(b, row(j));
+        }
+        multiply(sums[j], a, b[0], b[1]);
+        multiply(sums[j + 1], a, b[2], b[3]);
+    }
 }
 
 DEVICE float widen(bf16 x) {

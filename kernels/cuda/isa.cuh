@@ -45,14 +45,24 @@ DEVICE void copy_async_commit();
 template <int N> DEVICE void copy_async_wait();
 
 // Four matrices of 8 rows of 16 bytes (ldmatrix.x4); lane l names row l % 8 of matrix l / 8. Of each matrix, lane l
-// receives elements 2·(l % 4) and 2·(l % 4) + 1 of row l / 4; transposed, of column l / 4.
+// receives elements 2·(l % 4) and 2·(l % 4) + 1 of row l / 4.
 DEVICE void load_matrix(unsigned (&to)[4], const void* row);
-DEVICE void load_matrix_transposed(unsigned (&to)[4], const void* row);
 
-// sum += a·b, a [16, 16] and b [16, 8] of bf16, sum [16, 8] of f32 (mma.sync.m16n8k16). Lane l holds
+// N times load_matrix, of `row(0)`, `row(1)`.. in this order. On a CPU a warp meets once for what one call does.
+template <int N, class Row> DEVICE void load_matrices(unsigned (&to)[N][4], Row row);
+
+// sums[i][first + j] += a[i]·b[j] for all a and b, row by row: a [16, 16] and b [16, 8] of bf16, sums [16, 8] of f32
+// (mma.sync.m16n8k16). Two matrices b are side by side in an element of `b`. Lane l holds
 // of a: rows l/4 and l/4 + 8, columns 2·(l%4) + {0, 1} and 8 more, in the order (row, column) (0,0) (8,0) (0,8) (8,8);
-// of b: column l/4, rows 2·(l%4) + {0, 1} and 8 more; of sum: rows l/4 and l/4 + 8, columns 2·(l%4) + {0, 1}.
-DEVICE void multiply(float (&sum)[4], const unsigned (&a)[4], unsigned b0, unsigned b1);
+// of b: column l/4, rows 2·(l%4) + {0, 1} and 8 more; of sums: rows l/4 and l/4 + 8, columns 2·(l%4) + {0, 1}.
+template <int DOWN, int ACROSS, int PAIRS>
+DEVICE void multiply_all(float (&sums)[DOWN][ACROSS][4], int first, const unsigned (&a)[DOWN][4],
+                         const unsigned (&b)[PAIRS][4]);
+
+// sums[j] += a·b[j], of which b[j] and b[j + 1] are loaded from `row(j)`, j even, just before they are wanted. A lane
+// receives as by load_matrix; transposed, elements of column l / 4.
+template <bool TRANSPOSED, int ACROSS, class Row>
+DEVICE void multiply_loaded(float (&sums)[ACROSS][4], const unsigned (&a)[4], Row row);
 
 // Conversions: bf16 and f16 to f32 are exact, the other way rounds to nearest even; a pair has `low` in the lower half.
 DEVICE float widen(bf16 x);

@@ -215,22 +215,13 @@ struct TensorTile {
 #pragma unroll
             for (int eight = 0; eight < depth / EIGHT; eight += 2) {
                 unsigned a[down][4], b[across / 2][4];
-#pragma unroll
-                for (int i = 0; i < down; i++) {
-                    load_matrix(a[i], a_tile + at(first_row + i * 16 + lane % 16, eight + lane / 16));
-                }
-#pragma unroll
-                for (int j = 0; j < across / 2; j++) {
+                load_matrices(
+                    a, [&](int i) { return a_tile + at(first_row + i * 16 + lane % 16, eight + lane / 16); });
+                load_matrices(b, [&](int j) {
                     int row = first_column + j * 16 + lane / 16 * 8 + lane % 8;
-                    load_matrix(b[j], b_tile + at(row, eight + lane / 8 % 2));
-                }
-#pragma unroll
-                for (int i = 0; i < down; i++) {
-#pragma unroll
-                    for (int j = 0; j < across; j++) {
-                        multiply(sums[i][j], a[i], b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]);
-                    }
-                }
+                    return b_tile + at(row, eight + lane / 8 % 2);
+                });
+                multiply_all(sums, 0, a, b);
             }
             if (step + stages - 1 < steps) {
                 end_stage(memory, step + stages - 1, right, coming);

@@ -11,8 +11,8 @@ use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::thread;
 
 use libloading::Library;
-use zoetrope_kernels::cuda::source::{HEADERS, HOST_HEADERS, STAND_IN, library};
-use zoetrope_kernels::cuda::{HostCompiler, Source, Variant};
+use zoetrope_kernels::cuda::source::{LIBRARY, library};
+use zoetrope_kernels::cuda::{HostCompiler, HostFolder, Source, Variant};
 
 use crate::variants::variants;
 
@@ -21,6 +21,8 @@ pub struct StandIn {
     library: Library,
     _alone: MutexGuard<'static, ()>,
 }
+
+const FLAGS: [&str; 2] = ["-O1", "-fPIC"];
 
 static ALONE: Mutex<()> = Mutex::new(());
 
@@ -91,35 +93,28 @@ impl StandIn {
     }
 }
 
-/// Compiles a file for every source and one for the driver's calls, and links them; what is there from the same texts
+/// Compiles a file for every source, and links them with the driver's calls; what is there from the same texts
 /// and compiler is kept.
 fn build(compiler: &HostCompiler, variants: &[Variant]) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stand-in");
     let mut by_source: BTreeMap<Source, Vec<&Variant>> = BTreeMap::new();
     variants.iter().for_each(|v| by_source.entry(v.cuda.source).or_default().push(v));
-    let mut files: Vec<(String, String)> =
-        HEADERS.iter().chain(&HOST_HEADERS).map(|(n, t)| ((*n).to_string(), (*t).to_string())).collect();
-    let sources = by_source.keys().flat_map(|s| s.files()).collect::<BTreeMap<_, _>>();
-    files.extend(sources.iter().map(|(n, t)| ((*n).to_string(), (*t).to_string())));
+    let (path, sources) =
+        (Path::new(env!("CARGO_TARGET_TMPDIR")).join("stand-in"), by_source.keys().copied());
+    let folder =
+        HostFolder::new(compiler, &path, sources, LIBRARY, &FLAGS).expect("the target folder can be written");
     // The longest first, so that no core waits for it at the end.
     let mut units: Vec<(String, String)> =
         by_source.iter().map(|(s, v)| (s.name.replace('.', "_"), library(v))).collect();
-    units.push(("driver".to_string(), STAND_IN.to_string()));
     units.sort_by_key(|(_, text)| Reverse(text.len()));
-    let common: String =
-        [compiler.identity()].into_iter().chain(files.iter().map(|(_, text)| text.clone())).collect();
-    for (name, text) in &files {
-        write(&folder.join(name), text);
-    }
-    let (next, stamp) = (AtomicUsize::new(0), |name| folder.join(format!("{name}.stamp")));
+    let (next, stamp) = (AtomicUsize::new(0), |name| path.join(format!("{name}.stamp")));
     let compile_all = || {
         while let Some((name, text)) = units.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let made_of = format!("{common}{text}");
+            let made_of = format!("{}{text}", folder.made_of());
             let (from, to) = (format!("{name}.cpp"), format!("{name}.o"));
             let kept = fs::read_to_string(stamp(name)).is_ok_and(|old| old == made_of);
-            if !kept || !folder.join(&to).exists() {
-                write(&folder.join(&from), text);
-                run(compiler, &folder, &["-O1", "-fPIC", "-c", &from, "-o", &to]);
+            if !kept || !path.join(&to).exists() {
+                write(&path.join(&from), text);
+                run(compiler, &path, &[&FLAGS[..], &["-c", &from, "-o", &to]].concat());
                 write(&stamp(name), &made_of);
             }
         }
@@ -131,9 +126,10 @@ fn build(compiler: &HostCompiler, variants: &[Variant]) -> PathBuf {
     });
     // The name under which the driver's library is asked for first: whoever asks now gets this one.
     let objects = units.iter().map(|(name, _)| format!("{name}.o")).collect::<Vec<_>>();
+    let objects = objects.iter().map(String::as_str).chain(folder.objects());
     let link = ["-shared", "-Wl,-soname,libcuda.so", "-o", "libcuda.so"];
-    run(compiler, &folder, &link.into_iter().chain(objects.iter().map(String::as_str)).collect::<Vec<_>>());
-    folder.join("libcuda.so")
+    run(compiler, &path, &link.into_iter().chain(objects).collect::<Vec<_>>());
+    path.join("libcuda.so")
 }
 
 fn run(compiler: &HostCompiler, folder: &Path, args: &[&str]) {

@@ -1,5 +1,7 @@
 // The instructions of isa.cuh on a CPU. What a warp does together is computed by the last lane to arrive.
 //
+// isa.cpp has what a warp does; kernels see how a lane takes part.
+//
 // Not modelled: the order in which memory becomes visible without a barrier inside a warp, conflicts of banks, limits
 // of registers, the order of sums inside a tensor core.
 #pragma once
@@ -27,100 +29,29 @@ DEVICE unsigned char* shared_memory() {
 
 namespace emulation {
 
-inline Lane& lane() {
-    return block->warp().lanes[thread_index() % LANES];
-}
+// The value of the lane `from`.
+float exchange(float value, int from);
 
-// Gives every lane the value of the lane that it names.
-UNSEEN inline void exchange_together(Warp& warp) {
-    for (Lane& lane : warp.lanes) {
-        *static_cast<float*>(lane.out) = *static_cast<const float*>(warp.lanes[lane.number % LANES].in[0]);
-    }
-}
+// N times `to`, of rows that the lane names.
+void load_matrices(unsigned (*to)[4], const void* const* rows, int count);
 
-inline float exchange(float value, int from) {
-    float result = 0.0f;
-    lane() = Lane{{&value}, &result, from};
-    Warp& warp = block->warp();
-    block->meet_warp("shuffle", [&warp] { exchange_together(warp); });
-    return result;
-}
+// Sums are rows of `across`; of `down` times a, `pairs` times b, and sums from column `first` on.
+void multiply_all(float (*sums)[4], const unsigned (*a)[4], const unsigned (*b)[4], int down, int across, int first,
+                  int pairs);
 
-inline void arrive(std::vector<Copy>& copies) {
-    for (const Copy& copy : copies) {
-        memset(copy.to, 0, 16);
-        memcpy(copy.to, copy.from, copy.bytes);
-    }
-}
+// Of one row of sums, and as many rows of b as it has pairs.
+void multiply_loaded(float (*sums)[4], const unsigned (&a)[4], const void* const* rows, int across, bool transposed);
 
-inline void load_matrices(unsigned (&to)[4], const void* row, bool transposed) {
-    if (reinterpret_cast<uintptr_t>(row) % 16 != 0) {
-        block->fail("load_matrix: the row of thread %d is not aligned", thread_index());
-    }
-    touch(row, 16);
-    lane() = Lane{{row}, to, 0};
-    Warp& warp = block->warp();
-    block->meet_warp(transposed ? "load_matrix_transposed" : "load_matrix", [&warp, transposed] {
-        for (int matrix = 0; matrix < 4; matrix++) {
-            uint16_t rows[8][8];
-            for (int i = 0; i < 8; i++) {
-                memcpy(rows[i], warp.lanes[matrix * 8 + i].in[0], 16);
-            }
-            for (int l = 0; l < LANES; l++) {
-                int a = l / 4, b = l % 4 * 2;
-                unsigned low = transposed ? rows[b][a] : rows[a][b];
-                unsigned high = transposed ? rows[b + 1][a] : rows[a][b + 1];
-                static_cast<unsigned*>(warp.lanes[l].out)[matrix] = low | high << 16;
-            }
-        }
-    });
-}
+void copy_async(void* shared, const void* global, int bytes);
+void copy_async_commit();
+// Until all but the last groups have arrived.
+void copy_async_wait(int groups);
 
 inline float half_of(unsigned pair, int upper) {
     uint32_t bits = upper ? pair & 0xFFFF0000u : pair << 16;
     float x;
     memcpy(&x, &bits, 4);
     return x;
-}
-
-// Eight columns of a matrix.
-typedef float Columns __attribute__((vector_size(32)));
-
-// Adds the product of the lanes' 16 x 16 and 16 x 8 numbers to their sums.
-inline void multiply_together(Warp& warp) {
-    float left[16][16];
-    Columns right[16], sums[16];
-    auto each_sum = [&](auto f) {
-        for (int l = 0; l < LANES; l++) {
-            float* sum = static_cast<float*>(warp.lanes[l].out);
-#pragma GCC unroll 4
-            for (int i = 0; i < 4; i++) {
-                f(sum[i], l / 4 + i / 2 * 8, l % 4 * 2 + i % 2);
-            }
-        }
-    };
-    for (int l = 0; l < LANES; l++) {
-        const unsigned* a = static_cast<const unsigned*>(warp.lanes[l].in[0]);
-        const unsigned* b = static_cast<const unsigned*>(warp.lanes[l].in[1]);
-#pragma GCC unroll 8
-        for (int i = 0; i < 8; i++) {
-            left[l / 4 + (i / 2 % 2) * 8][l % 4 * 2 + i / 4 * 8 + i % 2] = half_of(a[i / 2], i % 2);
-        }
-#pragma GCC unroll 4
-        for (int i = 0; i < 4; i++) {
-            right[l % 4 * 2 + i / 2 * 8 + i % 2][l / 4] = half_of(b[i / 2], i % 2);
-        }
-    }
-    each_sum([&](float& sum, int row, int column) { sums[row][column] = sum; });
-    for (int row = 0; row < 16; row++) {
-        Columns sum = sums[row];
-#pragma GCC unroll 16
-        for (int k = 0; k < 16; k++) {
-            sum += left[row][k] * right[k];
-        }
-        sums[row] = sum;
-    }
-    each_sum([&](float& sum, int row, int column) { sum = sums[row][column]; });
 }
 
 }  // namespace emulation
@@ -133,49 +64,43 @@ DEVICE float shuffle_from(float value, int lane) {
     return emulation::exchange(value, lane);
 }
 
-// Lands at once, or only when a wait asks for it: a wait that is missing or too weak is seen in one case, memory that
-// others still read in the other.
 DEVICE void copy_async(void* shared, const void* global, int bytes) {
-    bool aligned = (reinterpret_cast<uintptr_t>(shared) | reinterpret_cast<uintptr_t>(global)) % 16 == 0;
-    if (!aligned || (bytes != 0 && bytes != 16)) {
-        emulation::block->fail("copy_async of thread %d: not 16 aligned bytes", thread_index());
-    }
-    emulation::touch(global, bytes);
-    emulation::touch(shared, 16);
-    auto& copies = emulation::block->current().copies.back();
-    copies.push_back({shared, global, bytes});
-    if (emulation::block->eager()) {
-        emulation::arrive(copies);
-        copies.clear();
-    }
+    emulation::copy_async(shared, global, bytes);
 }
 
 DEVICE void copy_async_commit() {
-    emulation::block->current().copies.emplace_back();
+    emulation::copy_async_commit();
 }
 
 template <int N> DEVICE void copy_async_wait() {
-    auto& copies = emulation::block->current().copies;
-    while (copies.size() > N + 1) {
-        emulation::arrive(copies.front());
-        copies.pop_front();
-    }
+    emulation::copy_async_wait(N);
 }
 
 DEVICE void load_matrix(unsigned (&to)[4], const void* row) {
-    emulation::load_matrices(to, row, false);
+    emulation::load_matrices(&to, &row, 1);
 }
 
-DEVICE void load_matrix_transposed(unsigned (&to)[4], const void* row) {
-    emulation::load_matrices(to, row, true);
+template <int N, class Row> DEVICE void load_matrices(unsigned (&to)[N][4], Row row) {
+    const void* rows[N];
+    for (int i = 0; i < N; i++) {
+        rows[i] = row(i);
+    }
+    emulation::load_matrices(to, rows, N);
 }
 
-DEVICE void multiply(float (&sum)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
-    using namespace emulation;
-    unsigned b[2] = {b0, b1};
-    emulation::lane() = Lane{{a, b}, sum, 0};
-    Warp& warp = emulation::block->warp();
-    emulation::block->meet_warp("multiply", [&warp] { emulation::multiply_together(warp); });
+template <int DOWN, int ACROSS, int PAIRS>
+DEVICE void multiply_all(float (&sums)[DOWN][ACROSS][4], int first, const unsigned (&a)[DOWN][4],
+                         const unsigned (&b)[PAIRS][4]) {
+    emulation::multiply_all(sums[0], a, b, DOWN, ACROSS, first, PAIRS);
+}
+
+template <bool TRANSPOSED, int ACROSS, class Row>
+DEVICE void multiply_loaded(float (&sums)[ACROSS][4], const unsigned (&a)[4], Row row) {
+    const void* rows[ACROSS / 2];
+    for (int j = 0; j < ACROSS; j += 2) {
+        rows[j / 2] = row(j);
+    }
+    emulation::multiply_loaded(sums, a, rows, ACROSS, TRANSPOSED);
 }
 
 DEVICE float widen(bf16 x) {

@@ -151,14 +151,10 @@ template <class K> struct TensorAttention {
             for (int eight = 0; eight < wide / EIGHT; eight += 2) {
                 unsigned a[4];
                 load_matrix(a, q_memory + (warp_row + lane % 16) * pitch + (eight + lane / 16) * EIGHT);
-#pragma unroll
-                for (int j = 0; j < score_tiles; j += 2) {
-                    unsigned b[4];
+                multiply_loaded<false>(scores, a, [&](int j) {
                     int row = j * 8 + lane / 16 * 8 + lane % 8;
-                    load_matrix(b, k_tile + row * pitch + (eight + lane / 8 % 2) * EIGHT);
-                    multiply(scores[j], a, b[0], b[1]);
-                    multiply(scores[j + 1], a, b[2], b[3]);
-                }
+                    return k_tile + row * pitch + (eight + lane / 8 % 2) * EIGHT;
+                });
             }
             float factor[2];
             rows.weigh<K>((float (&)[score_tiles * 4])scores, factor, mask, query, first_key + tile * keys);
@@ -175,13 +171,9 @@ template <class K> struct TensorAttention {
                 unsigned a[4] = {narrow_pair(scores[i][0], scores[i][1]), narrow_pair(scores[i][2], scores[i][3]),
                                  narrow_pair(scores[i + 1][0], scores[i + 1][1]),
                                  narrow_pair(scores[i + 1][2], scores[i + 1][3])};
-#pragma unroll
-                for (int j = 0; j < head_tiles; j += 2) {
-                    unsigned b[4];
-                    load_matrix_transposed(b, v_tile + (i * 8 + lane % 16) * pitch + (j + lane / 16) * EIGHT);
-                    multiply(sums[j], a, b[0], b[1]);
-                    multiply(sums[j + 1], a, b[2], b[3]);
-                }
+                multiply_loaded<true>(sums, a, [&](int j) {
+                    return v_tile + (i * 8 + lane % 16) * pitch + (j + lane / 16) * EIGHT;
+                });
             }
         }
         rows.divide((float (&)[head_tiles * 4])sums);

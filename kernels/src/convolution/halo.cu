@@ -309,26 +309,19 @@ template <class K, bool NORM> struct Halo {
 #pragma unroll
         for (int eight = 0; eight < eights; eight += 2) {
             // Sixteen columns of filters are loaded while the ones before are multiplied.
-            unsigned a[down][4], b[2][4];
+            unsigned a[down][4], b[2][1][4];
             auto load_columns = [&](int j) {
                 int row = first_column + j * 16 + lane / 16 * 8 + lane % 8;
-                load_matrix(b[j % 2], b_tile + at(row, eight + lane / 8 % 2));
+                load_matrix(b[j % 2][0], b_tile + at(row, eight + lane / 8 % 2));
             };
-#pragma unroll
-            for (int i = 0; i < down; i++) {
-                load_matrix(a[i], a_tile + at(first + i * pitch + lane % 16, eight + lane / 16));
-            }
+            load_matrices(a, [&](int i) { return a_tile + at(first + i * pitch + lane % 16, eight + lane / 16); });
             load_columns(0);
 #pragma unroll
             for (int j = 0; j < across / 2; j++) {
                 if (j + 1 < across / 2) {
                     load_columns(j + 1);
                 }
-#pragma unroll
-                for (int i = 0; i < down; i++) {
-                    multiply(sums[i][j * 2], a[i], b[j % 2][0], b[j % 2][1]);
-                    multiply(sums[i][j * 2 + 1], a[i], b[j % 2][2], b[j % 2][3]);
-                }
+                multiply_all(sums, j * 2, a, b[j % 2]);
             }
         }
     }

@@ -16,6 +16,7 @@ mod arch;
 mod arguments;
 mod hopper;
 mod host_compiler;
+mod host_folder;
 mod norm;
 #[cfg(feature = "cuda")]
 mod nvrtc;
@@ -27,6 +28,7 @@ pub use arch::{ARCHS, Arch, Class};
 pub use arguments::{HEADER_BYTES, MAP_BYTES, MAX_AXES, MAX_PARTS, Map, TENSOR_BYTES};
 pub use hopper::{Hopper, MappedOperand};
 pub use host_compiler::HostCompiler;
+pub use host_folder::HostFolder;
 #[cfg(feature = "cuda")]
 pub use nvrtc::{CompileError, Compiled, Compiler, Made, NoCompiler};
 pub use product::two_factors;

@@ -23,22 +23,43 @@ pub const HEADERS: [(&str, &str); 12] = [
     ("hopper/product.cuh", include_str!("../../cuda/hopper/product.cuh")),
 ];
 
-/// Headers of the emulation, beside [`HEADERS`].
-pub const HOST_HEADERS: [(&str, &str); 11] = [
+/// Files of the emulation, beside [`HEADERS`].
+pub const HOST_FILES: [(&str, &str); 17] = [
     ("host/memory.h", include_str!("../../cuda/host/memory.h")),
     ("host/block.h", include_str!("../../cuda/host/block.h")),
+    ("host/block.cpp", include_str!("../../cuda/host/block.cpp")),
     ("host/isa.h", include_str!("../../cuda/host/isa.h")),
+    ("host/isa.cpp", include_str!("../../cuda/host/isa.cpp")),
     ("host/buffer.h", include_str!("../../cuda/host/buffer.h")),
     ("host/run.h", include_str!("../../cuda/host/run.h")),
+    ("host/run.cpp", include_str!("../../cuda/host/run.cpp")),
     ("host/hopper.h", include_str!("../../cuda/host/hopper.h")),
     ("host/plain_map.h", include_str!("../../cuda/host/plain_map.h")),
     ("host/tensor_map.h", include_str!("../../cuda/host/tensor_map.h")),
     ("host/wgmma.h", include_str!("../../cuda/host/wgmma.h")),
+    ("host/function.h", include_str!("../../cuda/host/function.h")),
     ("host/driver.h", include_str!("../../cuda/host/driver.h")),
-    ("host/calls.h", include_str!("../../cuda/host/calls.h")),
+    ("host/calls.cpp", include_str!("../../cuda/host/calls.cpp")),
+    ("host/program.h", include_str!("../../cuda/host/program.h")),
+    ("host/library.h", include_str!("../../cuda/host/library.h")),
 ];
 
-/// How a C++ compiler is asked for what includes [`HOST_HEADERS`]: fused multiply-adds only where a source has them, as
+/// What kernels are compiled into for a CPU: which of [`HOST_FILES`] texts begin with, and which they are linked with.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame {
+    pub begin: &'static str,
+    pub with: [&'static str; 3],
+}
+
+/// A program that runs launches: [`host`].
+pub const PROGRAM: Frame =
+    Frame { begin: "host/program.h", with: ["host/block.cpp", "host/isa.cpp", "host/run.cpp"] };
+
+/// A stand-in for the CUDA driver: [`library`].
+pub const LIBRARY: Frame =
+    Frame { begin: "host/library.h", with: ["host/block.cpp", "host/isa.cpp", "host/calls.cpp"] };
+
+/// How a C++ compiler is asked for what includes [`HOST_FILES`]: fused multiply-adds only where a source has them, as
 /// on a card; instructions of this machine, which change no bit then and spare calls of `fmaf`.
 pub const HOST_FLAGS: &[&str] = &[
     "-std=c++20",
@@ -53,9 +74,6 @@ pub const HOST_FLAGS: &[&str] = &[
     "-march=native",
 ];
 
-/// The calls of a stand-in for the CUDA driver; with [`library`]'s texts it makes a library.
-pub const STAND_IN: &str = "#include \"isa.cuh\"\n#include \"tensor.cuh\"\n#include \"host/calls.h\"\n";
-
 /// Shared memory of the smallest multiprocessor that is served (8.6, 8.9, 12.0), and what of it every block takes for
 /// the system.
 const MULTIPROCESSOR_SHARED: usize = 100 << 10;
@@ -66,10 +84,10 @@ const INCLUDES: [&str; 5] = ["isa.cuh", "tensor.cuh", "functions.cuh", "norm.cuh
 /// What kernels for Hopper include behind [`INCLUDES`].
 const HOPPER_INCLUDES: [&str; 3] = ["hopper/isa.cuh", "hopper/pipeline.cuh", "hopper/product.cuh"];
 
-/// The headers of a class of kernels, and the source of the family.
-fn includes(variant: &Variant) -> String {
+/// `headers`, those of a class of kernels, and the source of the family.
+fn includes(headers: &[&str], variant: &Variant) -> String {
     let of_class: &[&str] = if variant.class == Class::Hopper { &HOPPER_INCLUDES } else { &[] };
-    let names = INCLUDES.iter().chain(of_class).chain([&variant.cuda.source.name]);
+    let names = headers.iter().chain(of_class).chain([&variant.cuda.source.name]);
     names.map(|name| format!("#include \"{name}\"\n")).collect()
 }
 
@@ -85,7 +103,7 @@ fn launch_of(variant: &Variant) -> [&'static str; 3] {
 pub fn device(variant: &Variant) -> String {
     // Where shared memory leaves room for one block, registers are not to be saved for a second one.
     let alone = if 2 * (variant.shared + BLOCK_SHARED) > MULTIPROCESSOR_SHARED { ", 1" } else { "" };
-    let mut text = format!("// {}\n{}\n", variant.key(), includes(variant));
+    let mut text = format!("// {}\n{}\n", variant.key(), includes(&INCLUDES, variant));
     text += &description(variant, "Kernel");
     let [launch, run, block] = launch_of(variant);
     let _ = write!(
@@ -104,8 +122,7 @@ extern \"C\" __global__ void __launch_bounds__({threads}{alone}) {symbol}(const 
 
 /// The program that runs launches of `variants`, all of one source and class, on a CPU.
 pub fn host(variants: &[&Variant]) -> String {
-    let mut text = variants.first().map(|variant| includes(variant)).unwrap_or_default();
-    text += "#include \"host/run.h\"\n";
+    let mut text = variants.first().map(|variant| includes(&[PROGRAM.begin], variant)).unwrap_or_default();
     text += &descriptions(variants);
     text += "\nstatic const emulation::Variant VARIANTS[] = {\n";
     for (i, variant) in variants.iter().enumerate() {
@@ -117,8 +134,7 @@ pub fn host(variants: &[&Variant]) -> String {
 
 /// The part of a stand-in for the CUDA driver that has `variants`, all of one source and class.
 pub fn library(variants: &[&Variant]) -> String {
-    let mut text = variants.first().map(|variant| includes(variant)).unwrap_or_default();
-    text += "#include \"host/driver.h\"\n";
+    let mut text = variants.first().map(|variant| includes(&[LIBRARY.begin], variant)).unwrap_or_default();
     // Nameless outside of its file: others have a Kernel0, too.
     text += "\nnamespace {\n";
     text += &descriptions(variants);

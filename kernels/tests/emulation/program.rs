@@ -4,10 +4,12 @@ use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 
 use zoetrope_kernels::cache::Key;
-use zoetrope_kernels::cuda::source::{self, HEADERS, HOST_HEADERS};
-use zoetrope_kernels::cuda::{Launch, MAP_BYTES, Variant};
+use zoetrope_kernels::catalog;
+use zoetrope_kernels::cuda::source::{self, HEADERS, HOST_FILES};
+use zoetrope_kernels::cuda::{HostCompiler, HostFolder, Launch, MAP_BYTES, Variant};
 
 use crate::memory::Buffer;
 use crate::sanitize::{self, Build, compiler};
@@ -47,26 +49,55 @@ fn with_maps(launch: &Launch) -> Vec<u8> {
     argument
 }
 
+const PROGRAM_CPP: &str = "program.cpp";
+const SHARED: &str = "shared";
+
+/// Where programs that are built so have their folders.
+fn folder_of(build: Build) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("emulation").join(build.name())
+}
+
+/// What the compiler is told of all programs, beside [`HOST_FLAGS`](source::HOST_FLAGS).
+fn flags(build: Build) -> Vec<&'static str> {
+    [build.flags(), &["-O1"]].concat()
+}
+
+/// All headers and sources of kernels, and what programs are linked with.
+fn shared(compiler: &HostCompiler, build: Build) -> Result<&'static HostFolder, String> {
+    static FOLDERS: [OnceLock<Result<HostFolder, String>>; 2] = [OnceLock::new(), OnceLock::new()];
+    let folder = FOLDERS[build as usize].get_or_init(|| {
+        let sources =
+            catalog().into_iter().flat_map(|k| k.cuda.into_iter().chain(k.hopper.map(|hopper| hopper.cuda)));
+        let path = folder_of(build).join(SHARED);
+        HostFolder::new(compiler, &path, sources.map(|cuda| cuda.source), source::PROGRAM, &flags(build))
+            .map_err(|e| e.to_string())
+    });
+    folder.as_ref().map_err(Clone::clone)
+}
+
 /// A program for some variants of one source, as text.
 pub struct Text {
     /// Names and texts of all files, `program.cpp` the last.
     files: Vec<(&'static str, String)>,
+    /// Whether all files but `program.cpp` are those of all programs.
+    original: bool,
     build: Build,
 }
 
 impl Text {
     pub fn new(variants: &[&Variant], edit: Option<Edit>, build: Build) -> Text {
         let mut files: Vec<(&str, String)> =
-            HEADERS.iter().chain(&HOST_HEADERS).map(|(name, text)| (*name, (*text).to_string())).collect();
+            HEADERS.iter().chain(&HOST_FILES).map(|(name, text)| (*name, (*text).to_string())).collect();
         let sources = variants.first().into_iter().flat_map(|v| v.cuda.source.files());
         files.extend(sources.map(|(name, text)| (name, text.to_string())));
-        files.push(("program.cpp", source::host(variants)));
+        files.push((PROGRAM_CPP, source::host(variants)));
+        let original = edit.is_none();
         if let Some(edit) = edit {
             let file = files.iter_mut().find(|(name, _)| *name == edit.file);
             let (_, text) = file.expect("the file is included");
             *text = edit.apply(text);
         }
-        Text { files, build }
+        Text { files, original, build }
     }
 
     /// The key of what depends on the program and its compiler.
@@ -79,14 +110,17 @@ impl Text {
     /// Writes, compiles and links in a folder `name` of the target folder.
     pub fn build(&self, name: &str) -> Result<Program, String> {
         let compiler = compiler().ok_or("no C++ compiler")?;
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("emulation").join(self.build.name());
-        let folder = folder.join(name);
-        for (name, text) in &self.files {
+        let folder = folder_of(self.build).join(name);
+        let shared = shared(compiler, self.build)?;
+        // Changed files are the program's own, as all others are then.
+        let include = if self.original { format!("-I{}", shared.path().display()) } else { "-I.".into() };
+        for (name, text) in self.files.iter().filter(|(name, _)| !self.original || *name == PROGRAM_CPP) {
             let path = folder.join(name);
             fs::create_dir_all(path.parent().expect("a file has a folder")).map_err(|e| e.to_string())?;
             fs::write(&path, text).map_err(|e| e.to_string())?;
         }
-        let args = [self.build.flags(), &["-O1", "program.cpp", "-o", "program"]].concat();
+        let objects: Vec<&str> = shared.objects().collect();
+        let args = [&flags(self.build)[..], &[&include, PROGRAM_CPP], &objects, &["-o", "program"]].concat();
         let output = compiler.run(&folder, &args).map_err(|e| e.to_string())?;
         if !output.status.success() {
             let text = String::from_utf8_lossy(&output.stderr);
@@ -109,15 +143,15 @@ impl Program {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.envs(self.build.options().iter().copied());
         let child = command.spawn().expect("the program that was built can be started");
-        Running { child, folder: self.folder.clone() }
+        Running { child, folders: [self.folder.clone(), folder_of(self.build).join(SHARED)] }
     }
 }
 
 /// A program that waits for launches.
 pub struct Running {
     child: Child,
-    /// The program's, where the files lie that its reports name.
-    folder: PathBuf,
+    /// Where the files lie that its reports name.
+    folders: [PathBuf; 2],
 }
 
 impl Running {
@@ -154,7 +188,7 @@ impl Running {
             let mut text = String::new();
             let stderr = self.child.stderr.as_mut().expect("piped");
             let _ = stderr.read_to_string(&mut text);
-            format!("{error}: {}", sanitize::shorten(&text, &self.folder))
+            format!("{error}: {}", sanitize::shorten(&text, &self.folders))
         })
     }
 }

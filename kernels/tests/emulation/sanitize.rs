@@ -4,7 +4,7 @@
 //! names the line of the source.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
@@ -122,10 +122,11 @@ fn done(output: Output) -> Result<(), String> {
 }
 
 /// Of a sanitizer's report what is wrong, the lines of the sources that did it, innermost first, and where the memory
-/// is; other texts as they are. Paths begin in the program's folder.
-pub fn shorten(stderr: &str, folder: &Path) -> String {
+/// is; other texts as they are. Paths begin in the folders.
+pub fn shorten(stderr: &str, folders: &[PathBuf]) -> String {
     let begins = |line: &&str| line.contains("ERROR: AddressSanitizer") || line.contains("runtime error:");
-    let stderr = stderr.replace(&format!("{}/", folder.display()), "");
+    let strip = |text: String, folder: &PathBuf| text.replace(&format!("{}/", folder.display()), "");
+    let stderr = folders.iter().fold(stderr.to_string(), strip);
     let report: Vec<&str> = stderr.lines().skip_while(|line| !begins(line)).take(100).collect();
     let Some((error, rest)) = report.split_first() else { return stderr.trim_end().to_string() };
     let frames = rest.iter().skip_while(|line| !is_frame(line)).take_while(|line| is_frame(line));
