@@ -18,8 +18,12 @@ use crate::verdicts::Verdict;
 /// Kernels without random shapes, and why.
 const WITHOUT_RANDOM_SHAPES: [(&str, &str); 1] = [("normal", "its shape is an attribute")];
 
-/// Whether operands are stored in other ways than plans store them, too. Said once.
-static LONG: LazyLock<bool> = LazyLock::new(|| asks_for_long("other storage than bf16"));
+/// Whether operands are stored in other ways than plans store them, too, and all cases are tried. Said once.
+static LONG: LazyLock<bool> = LazyLock::new(|| asks_for_long("other storage than bf16, most of many cases"));
+
+/// Of more cases than this that a CUDA kernel has of its own, tests that shall not take long try every third: other ones
+/// of the next kernel of the source, which has the same ones, mostly.
+const MANY: usize = 6;
 
 /// True where ZOETROPE_EMULATE=nightly asks for more: other widths, which are other variants, and more orders.
 fn nightly() -> bool {
@@ -200,9 +204,14 @@ fn tested(
     random: &mut Random,
 ) -> Vec<Tested> {
     let mut all = Vec::new();
-    for kernel in kernels.iter().filter(|kernel| has(kernel, source, class)) {
+    let every = *LONG || build == Build::Sanitized;
+    for (number, kernel) in kernels.iter().filter(|kernel| has(kernel, source, class)).enumerate() {
         outcome.kernels.insert(kernel.name);
-        for sample in kernel.samples() {
+        let tried = |i: &usize| {
+            let own = i.checked_sub(kernel.cases.len());
+            every || kernel.cuda_cases.len() <= MANY || own.is_none_or(|own| (own + number) % 3 == 0)
+        };
+        for (_, sample) in kernel.samples().enumerate().filter(|(i, _)| tried(i)) {
             let bound = Bound::new(kernel, &sample);
             let drawn = Drawn::of(&bound, &sample.shapes, class, random);
             let mut cases = cases(&bound, &drawn, class, build);
