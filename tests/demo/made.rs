@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use zoetrope::adapters::{Adapters, Given, Merge};
 use zoetrope::commands::AdapterArgs;
@@ -78,4 +80,26 @@ pub fn planar(picture: &Picture, height: usize) -> Tensor {
     assert_eq!(picture.height(), height);
     let channel = |c: usize| picture.pixels.iter().map(move |pixel| pixel[c] / 127.5 - 1.0);
     Tensor::real(&[3, height, picture.width], (0..3).flat_map(channel).collect())
+}
+
+/// What `make` makes of each item, as many at a time as there are cores, each on one: small launches on all cores leave
+/// these waiting for each other.
+pub fn side_by_side<T: Sync, R: Send>(items: &[T], make: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let alone = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        let mut made = Vec::new();
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(number) else { return made };
+            made.push((number, alone.install(|| make(item))));
+        }
+    };
+    let mut all = thread::scope(|scope| {
+        let cores = thread::available_parallelism().map_or(2, usize::from);
+        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect::<Vec<_>>()
+    });
+    all.sort_by_key(|(number, _)| *number);
+    all.into_iter().map(|(_, made)| made).collect()
 }
