@@ -230,6 +230,7 @@ impl Row {
     fn least(&self, path: &Path, ring: Option<&mut Arena>) {
         let set = opened(path, self.stored);
         let tensor = set.get("w").expect("the tensor");
+        tensor.soon();
         if self.in_place() {
             return touch(tensor.bytes);
         }

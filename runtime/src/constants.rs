@@ -12,7 +12,7 @@ use crate::pool::Pool;
 
 /// How much of what is loaded next is asked for in advance: enough for a disk to read in long pieces, little beside any
 /// memory.
-const AHEAD_BYTES: u64 = 256 << 20;
+pub(crate) const AHEAD_BYTES: u64 = 256 << 20;
 
 /// Where weights are found.
 pub trait Weights {
@@ -104,7 +104,7 @@ impl<'a> Store<'a> {
             while coming < AHEAD_BYTES
                 && let Some(next) = ahead.next()
             {
-                coming += self.soon(&plan.constants[*next]);
+                coming += soon(self.files, &plan.constants[*next]);
             }
             let held = self.load(&plan.constants[*i])?;
             // What is read where it is mapped is still to come.
@@ -155,19 +155,9 @@ impl<'a> Store<'a> {
         let mut coming = 0;
         for i in behind.into_iter().flat_map(|next| next.constants.iter().map(|i| *i as usize)) {
             if coming < AHEAD_BYTES && self.held[i].is_none() {
-                coming += self.soon(&self.plan.constants[i]);
+                coming += soon(self.files, &self.plan.constants[i]);
             }
         }
-    }
-
-    /// Asks for the stored bytes of a weight; how many it has in the plan.
-    fn soon(&self, constant: &Constant) -> u64 {
-        let Origin::Weight { source, tensors, .. } = &constant.origin else { return 0 };
-        tensors
-            .iter()
-            .filter_map(|(name, _)| self.files.tensor(*source, name))
-            .for_each(|tensor| tensor.soon());
-        constant.bytes()
     }
 
     /// See [`Weights::unchanged`].
@@ -259,6 +249,13 @@ fn fill(
         out = rest;
     }
     Ok(())
+}
+
+/// Asks for the stored bytes of a weight, which will be read soon; how many it has in the plan.
+pub(crate) fn soon(files: &dyn Weights, constant: &Constant) -> u64 {
+    let Origin::Weight { source, tensors, .. } = &constant.origin else { return 0 };
+    tensors.iter().filter_map(|(name, _)| files.tensor(*source, name)).for_each(|tensor| tensor.soon());
+    constant.bytes()
 }
 
 /// Gives back the memory that the stored tensors of a weight take which has been made: no second copy of what is not wanted as

@@ -6,6 +6,8 @@
 
 #![deny(unsafe_code)]
 
+#[cfg(unix)]
+mod ahead;
 mod arena;
 mod constants;
 #[cfg(feature = "cpu")]

@@ -21,6 +21,9 @@ use std::time::SystemTime;
 
 use memmap2::Mmap;
 
+#[cfg(unix)]
+use crate::ahead;
+
 /// The addresses of all mappings, each with the name of its file.
 static MAPPED: Mutex<Vec<Mapped>> = Mutex::new(Vec::new());
 
@@ -34,13 +37,12 @@ pub fn file_at(address: usize, tell: impl FnOnce(&str)) -> bool {
     found.map(|(_, name, _)| tell(name)).is_some()
 }
 
-/// Asks the system to read bytes of a mapped file that will be wanted soon, and does not wait for them. Bytes of no mapped
-/// file are there already.
+/// Asks for bytes of a mapped file that will be wanted soon, and does not wait for them. Bytes of no mapped file are there
+/// already.
 pub fn soon(bytes: &[u8]) {
     #[cfg(unix)]
     if let Some((map, place)) = mapping(bytes) {
-        // Advice that is not taken changes nothing.
-        let _ = map.advise_range(memmap2::Advice::WillNeed, place.start, place.len());
+        ahead::ask(map, place);
     }
     #[cfg(not(unix))]
     let _ = mapping(bytes);
@@ -51,6 +53,7 @@ pub fn soon(bytes: &[u8]) {
 pub fn done(bytes: &[u8]) {
     #[cfg(unix)]
     if let Some((map, place)) = mapping(bytes) {
+        ahead::forget(&map, &place);
         let advice = memmap2::UncheckedAdvice::DontNeed;
         // SAFETY: what this could lose are changes of a private mapping. This one is read-only, so every page of it is
         // one of the file, before and after.
@@ -193,5 +196,37 @@ mod tests {
         open.set_len(3).unwrap();
         let shorter = map.unchanged().unwrap_err().to_string();
         assert!(shorter.contains("had 10 bytes when it was opened, and now has 3"), "{shorter}");
+    }
+
+    /// How many KiB of a mapped file are in this process's memory, as Linux says.
+    #[cfg(target_os = "linux")]
+    fn resident(path: &std::path::Path) -> u64 {
+        let maps = fs::read_to_string("/proc/self/smaps").unwrap();
+        let (_, map) = maps.split_once(path.to_str().unwrap()).unwrap();
+        let line = map.lines().find_map(|line| line.strip_prefix("Rss:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn what_is_wanted_soon_comes_without_being_read_and_goes_when_it_is_done() {
+        const KIB: u64 = 12 << 10;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("weights");
+        fs::write(&path, vec![7; (KIB << 10) as usize]).unwrap();
+        let map = Map::open(&path).unwrap();
+        super::soon(&map);
+        let comes = (0..1000).any(|_| {
+            std::thread::sleep(Duration::from_millis(5));
+            resident(&path) == KIB
+        });
+        assert!(comes, "{} of {KIB} KiB", resident(&path));
+        super::done(&map);
+        assert_eq!(resident(&path), 0);
+        // What is done before its turn comes no more: at most the bytes that were being read are there.
+        super::soon(&map);
+        super::done(&map);
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(resident(&path) <= KIB / 2, "{} of {KIB} KiB", resident(&path));
     }
 }

@@ -9,7 +9,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 
 use super::driver::{Event, Pinned, Stream};
-use crate::constants::{Weights, editions, fail, file_dtype, find, give_back};
+use crate::constants::{AHEAD_BYTES, Weights, editions, fail, file_dtype, find, give_back, soon};
 use crate::error::Result;
 use crate::plan::{Constant, Layout, Origin, Phase, Plan, Source, Text};
 
@@ -82,6 +82,8 @@ pub struct Loader<'a> {
     queue: VecDeque<Transfer<'a>>,
     /// Of the first transfer: the constant that is under way, and how many of its bytes are issued.
     at: (usize, usize),
+    /// How many constants of the queue were asked for, from the one under way on.
+    asked: usize,
     /// By number.
     resident: Vec<Option<Resident>>,
     brought_bytes: u64,
@@ -128,6 +130,7 @@ impl<'a> Loader<'a> {
             used: 0,
             queue: VecDeque::new(),
             at: (0, 0),
+            asked: 0,
             resident: Vec::new(),
             brought_bytes: 0,
         };
@@ -209,6 +212,26 @@ impl<'a> Loader<'a> {
     pub fn clear(&mut self) {
         self.queue.clear();
         self.at = (0, 0);
+        self.asked = 0;
+    }
+
+    /// Asks for the stored bytes of the constant that is under way and of some behind it, so that they come from the disk
+    /// while others are copied.
+    fn ask_ahead(&mut self) {
+        let Stock::Files(files) = &self.stock else { return };
+        let queue = self.queue.iter().flat_map(|transfer| transfer.constants.iter());
+        let queue = queue.skip(self.at.0).map(|constant| &self.plan.constants[*constant as usize]);
+        let mut coming = 0;
+        for (i, constant) in queue.enumerate() {
+            if i < self.asked {
+                coming += constant.bytes();
+            } else if coming < AHEAD_BYTES {
+                coming += soon(*files, constant);
+                self.asked += 1;
+            } else {
+                break;
+            }
+        }
     }
 
     pub fn push(&mut self, transfer: Transfer<'a>) {
@@ -246,6 +269,7 @@ impl<'a> Loader<'a> {
                 // Other constants that lie there are no longer whole.
                 let end = place + self.plan.constants[constant as usize].bytes();
                 if from == 0 {
+                    self.ask_ahead();
                     for other in &mut self.resident {
                         *other = other.filter(|other| other.at >= end || other.at + other.bytes <= place);
                     }
@@ -260,6 +284,7 @@ impl<'a> Loader<'a> {
                     self.resident[number] = Some(Resident { at: place, bytes, edition });
                     self.brought_bytes += bytes;
                     self.at = (index + 1, 0);
+                    self.asked = self.asked.saturating_sub(1);
                 } else {
                     self.at = (index, issued);
                 }
