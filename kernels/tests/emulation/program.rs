@@ -110,7 +110,9 @@ impl Text {
     /// Writes, compiles and links in a folder `name` of the target folder.
     pub fn build(&self, name: &str) -> Result<Program, String> {
         let compiler = compiler().ok_or("no C++ compiler")?;
-        let folder = folder_of(self.build).join(name);
+        // A program with files of its own finds them first.
+        let kind = if self.original { "original" } else { "changed" };
+        let folder = folder_of(self.build).join(kind).join(name);
         let shared = shared(compiler, self.build)?;
         // Changed files are the program's own, as all others are then.
         let include = if self.original { format!("-I{}", shared.path().display()) } else { "-I.".into() };
