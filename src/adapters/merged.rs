@@ -251,6 +251,10 @@ impl Weights for Adapted<'_> {
 }
 
 impl Computed for Merged<'_> {
+    fn beside(&self) -> &[u8] {
+        self.base.computed.map_or(&[], Computed::beside)
+    }
+
     fn read(&self, dtype: FileDtype, first: usize, out: &mut [u8]) -> Result<(), FileError> {
         let size = dtype.bits() / 8;
         let Some(kept) = self.kept.as_ref().filter(|kept| kept.dtype == dtype) else {

@@ -17,4 +17,9 @@ pub trait Computed: Sync {
     fn stored(&self) -> Option<Matrix<'_>> {
         None
     }
+
+    /// Stored bytes that the values are made of beside those of the tensor: scales.
+    fn beside(&self) -> &[u8] {
+        &[]
+    }
 }

@@ -80,13 +80,20 @@ impl Decoded {
         }
     }
 
+    /// The stored scales, if the encoding has any beside its codes.
+    fn scales(&self) -> Option<&[u8]> {
+        self.beside.scales.as_ref().map_or(Some(&[]), |scales| Some(self.file.get(scales)?.bytes))
+    }
+
     fn matrix(&self) -> Option<Matrix<'_>> {
         let codes = self.file.get(&self.name)?.bytes;
-        let scales = match &self.beside.scales {
-            Some(scales) => self.file.get(scales)?.bytes,
-            None => &[],
-        };
-        Matrix::new(self.encoding, self.stored, codes, scales, self.beside.tensor_scale.unwrap_or(1.0))
+        Matrix::new(
+            self.encoding,
+            self.stored,
+            codes,
+            self.scales()?,
+            self.beside.tensor_scale.unwrap_or(1.0),
+        )
     }
 
     /// Elements from `first` on, rounded to `dtype`.
@@ -166,6 +173,10 @@ impl Computed for Decoded {
         let changed = self.beside.column_factors.is_some() || self.beside.add != 0.0;
         let whole = self.shape.iter().product::<usize>() == self.stored[0] * self.stored[1];
         self.matrix().filter(|_| whole && !changed)
+    }
+
+    fn beside(&self) -> &[u8] {
+        self.scales().unwrap_or_default()
     }
 
     fn read(&self, dtype: FileDtype, first: usize, out: &mut [u8]) -> Result<(), FileError> {

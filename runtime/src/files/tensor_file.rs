@@ -183,12 +183,18 @@ impl TensorFile {
 impl Tensor<'_> {
     /// Asks the system for the stored bytes, which will be read soon.
     pub fn soon(&self) {
-        map::soon(self.bytes);
+        self.stored().for_each(map::soon);
     }
 
     /// Gives back the memory that the stored bytes take, as far as the system can read them again.
     pub fn done(&self) {
-        map::done(self.bytes);
+        self.stored().for_each(map::done);
+    }
+
+    /// All bytes that the values are made of, those first that are few.
+    fn stored(&self) -> impl Iterator<Item = &[u8]> {
+        let beside = self.computed.map(Computed::beside).filter(|bytes| !bytes.is_empty());
+        beside.into_iter().chain([self.bytes])
     }
 }
 
