@@ -6,7 +6,7 @@ use std::io::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use super::source::{Frame, HEADERS, HOST_FILES};
+use super::source::{HEADERS, HOST_FILES, Harness};
 use super::{HostCompiler, Source};
 
 /// A folder with all headers and the sources of kernels. What does not depend on kernels is compiled there once: the
@@ -28,24 +28,24 @@ impl HostFolder {
         compiler: &HostCompiler,
         path: &Path,
         sources: impl IntoIterator<Item = Source>,
-        frame: Frame,
+        harness: Harness,
         flags: &[&str],
     ) -> Result<HostFolder> {
         let sources: Vec<Source> = sources.into_iter().collect();
         let headers = HEADERS.into_iter().chain(HOST_FILES);
         let files: BTreeMap<&str, &str> = headers.chain(sources.iter().flat_map(Source::files)).collect();
-        let identity = format!("{}\n{}\n{frame:?}\n", compiler.identity(), flags.join(" "));
+        let identity = format!("{}\n{}\n{harness:?}\n", compiler.identity(), flags.join(" "));
         let texts = files.iter().map(|(name, text)| format!("{name}\n{text}\n"));
         let made_of: String = [identity].into_iter().chain(texts).collect();
-        let objects = frame.with.iter().map(|name| path.join(format!("{name}.o"))).collect();
-        let stamp = path.join("frame.stamp");
+        let objects = harness.with.iter().map(|name| path.join(format!("{name}.o"))).collect();
+        let stamp = path.join("harness.stamp");
         if !fs::read_to_string(&stamp).is_ok_and(|old| old == made_of) {
             // What is stopped in between leaves no stamp.
             let _ = fs::remove_file(&stamp);
             for (name, text) in &files {
                 write(&path.join(name), text)?;
             }
-            compile(compiler, path, frame, flags)?;
+            compile(compiler, path, harness, flags)?;
             write(&stamp, &made_of)?;
         }
         Ok(HostFolder { path: path.into(), objects, made_of })
@@ -66,8 +66,8 @@ impl HostFolder {
     }
 }
 
-/// Compiles the header of a frame beside its sources.
-fn compile(compiler: &HostCompiler, folder: &Path, frame: Frame, flags: &[&str]) -> Result<()> {
+/// Compiles the header of a harness beside its sources.
+fn compile(compiler: &HostCompiler, folder: &Path, harness: Harness, flags: &[&str]) -> Result<()> {
     let run = |name: &str, ending: &str, kind: &[&str]| {
         let to = format!("{name}.{ending}");
         let output = compiler.run(folder, &[flags, kind, &[name, "-o", &to]].concat())?;
@@ -75,8 +75,8 @@ fn compile(compiler: &HostCompiler, folder: &Path, frame: Frame, flags: &[&str])
         output.status.success().then_some(()).ok_or_else(refused)
     };
     thread::scope(|scope| {
-        let header = scope.spawn(|| run(frame.begin, "gch", &["-x", "c++-header"]));
-        let sources = frame.with.iter().try_for_each(|name| run(name, "o", &["-O2", "-c"]));
+        let header = scope.spawn(|| run(harness.begin, "gch", &["-x", "c++-header"]));
+        let sources = harness.with.iter().try_for_each(|name| run(name, "o", &["-O2", "-c"]));
         sources.and(header.join().expect("it does not panic"))
     })
 }

@@ -46,18 +46,18 @@ pub const HOST_FILES: [(&str, &str); 17] = [
 
 /// What kernels are compiled into for a CPU: which of [`HOST_FILES`] texts begin with, and which they are linked with.
 #[derive(Clone, Copy, Debug)]
-pub struct Frame {
+pub struct Harness {
     pub begin: &'static str,
     pub with: [&'static str; 3],
 }
 
 /// A program that runs launches: [`host`].
-pub const PROGRAM: Frame =
-    Frame { begin: "host/program.h", with: ["host/block.cpp", "host/isa.cpp", "host/run.cpp"] };
+pub const PROGRAM: Harness =
+    Harness { begin: "host/program.h", with: ["host/block.cpp", "host/isa.cpp", "host/run.cpp"] };
 
 /// A stand-in for the CUDA driver: [`library`].
-pub const LIBRARY: Frame =
-    Frame { begin: "host/library.h", with: ["host/block.cpp", "host/isa.cpp", "host/calls.cpp"] };
+pub const LIBRARY: Harness =
+    Harness { begin: "host/library.h", with: ["host/block.cpp", "host/isa.cpp", "host/calls.cpp"] };
 
 /// How a C++ compiler is asked for what includes [`HOST_FILES`]: fused multiply-adds only where a source has them, as
 /// on a card; instructions of this machine, which change no bit then and spare calls of `fmaf`.

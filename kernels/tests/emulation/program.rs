@@ -110,11 +110,10 @@ impl Text {
     /// Writes, compiles and links in a folder `name` of the target folder.
     pub fn build(&self, name: &str) -> Result<Program, String> {
         let compiler = compiler().ok_or("no C++ compiler")?;
-        // A program with files of its own finds them first.
+        // Where a file is changed, all files are the program's own; in another folder, as files in its own are found first.
         let kind = if self.original { "original" } else { "changed" };
         let folder = folder_of(self.build).join(kind).join(name);
         let shared = shared(compiler, self.build)?;
-        // Changed files are the program's own, as all others are then.
         let include = if self.original { format!("-I{}", shared.path().display()) } else { "-I.".into() };
         for (name, text) in self.files.iter().filter(|(name, _)| !self.original || *name == PROGRAM_CPP) {
             let path = folder.join(name);
