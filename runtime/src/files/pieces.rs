@@ -1,5 +1,5 @@
-//! Results that are made of a file's bytes in order, on all cores: a system that sees a file read from front to back has the next
-//! bytes on their way. Asked for by hand they come later, as it turned out: page by page.
+//! Results that are made of a file's bytes in order, on all cores: the next bytes are on their way from the disk, because the
+//! system sees a file read from front to back, or because they were asked for (`crate::ahead`).
 
 use rayon::prelude::*;
 
