@@ -4,6 +4,9 @@
 
 // These files alone: all of the program takes minutes to compile with coverage.
 #[allow(dead_code)]
+#[path = "../../src/detokenize.rs"]
+mod detokenize;
+#[allow(dead_code)]
 #[path = "../../src/pieces/mod.rs"]
 mod pieces;
 #[allow(dead_code)]
