@@ -82,9 +82,10 @@ fn step(mut asked: impl std::ops::DerefMut<Target = VecDeque<Asked>>) -> Option<
 /// Reads and maps bytes; false where the system cannot do so.
 fn populated(map: &Mmap, range: &Range<usize>) -> bool {
     #[cfg(target_os = "linux")]
-    return map.advise_range(Advice::PopulateRead, range.start, range.len()).is_ok();
+    let advice = Some(Advice::PopulateRead);
     #[cfg(not(target_os = "linux"))]
-    return false;
+    let advice: Option<Advice> = None;
+    advice.is_some_and(|advice| map.advise_range(advice, range.start, range.len()).is_ok())
 }
 
 /// Tells the system what will be wanted. Advice that is not taken changes nothing.
