@@ -175,7 +175,7 @@ void multiply_all(float (*sums)[4], const unsigned (*a)[4], const unsigned (*b)[
                   int pairs) {
     lane() = Lane{{a, b}, sums, 0};
     Warp& warp = block->warp();
-    block->meet_warp("multiply", [&warp, down, across, first, pairs] {
+    block->meet_warp("multiply_all", [&warp, down, across, first, pairs] {
         for (int j = 0; j < pairs; j++) {
             Right right(registers(warp, 1, j));
             for (int i = 0; i < down; i++) {
@@ -189,10 +189,12 @@ void multiply_all(float (*sums)[4], const unsigned (*a)[4], const unsigned (*b)[
 }
 
 void multiply_loaded(float (*sums)[4], const unsigned (&a)[4], const void* const* rows, int across, bool transposed) {
-    touch_rows(rows, across / 2, "multiply");
+    // Lanes that ask for different things do not meet.
+    const char* what = transposed ? "multiply_loaded, transposed" : "multiply_loaded";
+    touch_rows(rows, across / 2, what);
     lane() = Lane{{rows, &a}, sums, 0};
     Warp& warp = block->warp();
-    block->meet_warp("multiply", [&warp, across, transposed] {
+    block->meet_warp(what, [&warp, across, transposed] {
         Left left(registers(warp, 1, 0));
         for (int j = 0; j < across; j += 2) {
             unsigned received[LANES][4];
