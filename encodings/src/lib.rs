@@ -8,6 +8,7 @@
 mod blocks;
 mod gguf;
 mod kept;
+mod lanes;
 mod matrix;
 mod number;
 mod rotation;

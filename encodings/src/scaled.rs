@@ -1,6 +1,6 @@
 //! Codes times the scales of their blocks: fp8, int8, MXFP8, NVFP4.
 
-use crate::number::{Code, e2m1_value, e4m3, e4m3_value, e8m0};
+use crate::number::{Code, Number, e2m1_value, e4m3, e8m0};
 use crate::tiles::TileRow;
 use crate::{Blocks, Matrix};
 
@@ -30,12 +30,10 @@ impl Matrix<'_> {
             |row, column, out: &mut [f32]| {
                 let scales = TileRow::new(row, self.columns() / 32);
                 let codes = &self.codes()[row * self.columns() + column..][..out.len()];
-                let blocks = out.as_chunks_mut::<32>().0.iter_mut().zip(codes.as_chunks::<32>().0);
-                for (block, (out, codes)) in (column / 32..).zip(blocks) {
+                Number::E4m3.decode(codes, out);
+                for (block, out) in (column / 32..).zip(out.as_chunks_mut::<32>().0) {
                     let scale = e8m0(self.scales()[scales.place(block)]);
-                    for (out, byte) in out.iter_mut().zip(codes) {
-                        *out = e4m3_value(*byte) * scale;
-                    }
+                    out.iter_mut().for_each(|out| *out *= scale);
                 }
             },
         );

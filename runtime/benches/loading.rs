@@ -194,6 +194,7 @@ impl Row {
                 if cold {
                     drop_from_cache(path);
                 }
+                settle(path, self.written(path));
                 let start = Instant::now();
                 let memory = self.ring.then_some(&mut ring);
                 match step {
@@ -215,7 +216,8 @@ impl Row {
         let tensor = set.get("w").expect("the tensor");
         tensor.soon();
         if self.in_place() {
-            return touch(tensor.in_place(FileDtype::Bf16, 2).expect("it is there"));
+            touch(tensor.in_place(FileDtype::Bf16, 2).expect("it is there"));
+            return tensor.done();
         }
         let row = self.row_bytes();
         let make = |row_number: usize, out: &mut [u8]| match self.kept {
@@ -224,6 +226,7 @@ impl Row {
         };
         let length = tensor.elements() / COLUMNS * row;
         pieces(length, row, ring, |at, out| make(at / row, out).expect("all of it is read"));
+        tensor.done();
     }
 
     /// Touches all bytes of the file, and writes as many as are made.
@@ -232,7 +235,8 @@ impl Row {
         let tensor = set.get("w").expect("the tensor");
         tensor.soon();
         if self.in_place() {
-            return touch(tensor.bytes);
+            touch(tensor.bytes);
+            return tensor.done();
         }
         let row = self.row_bytes();
         let length = tensor.elements() / COLUMNS * row;
@@ -244,6 +248,7 @@ impl Row {
                 copy(out);
             });
         });
+        tensor.done();
     }
 }
 
@@ -282,6 +287,14 @@ fn pieces(length: usize, row: usize, ring: Option<&mut Arena>, make: impl Fn(usi
         make(at, buffer);
         std::hint::black_box(buffer);
     }
+}
+
+/// Sees to it that the system has memory for a file and for what is made of it: what a virtual machine has not used for a
+/// while may be its host's again, which takes longer to give it than a disk to fill it.
+fn settle(path: &Path, written: usize) {
+    let file = fs::metadata(path).map_or(0, |file| file.len());
+    let mut memory = Arena::new(file + written as u64).expect("memory");
+    memory.bytes_mut().par_chunks_mut(SHARE).for_each(copy);
 }
 
 fn read(path: &Path, ring: Option<&mut Arena>) {

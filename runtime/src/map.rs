@@ -27,7 +27,14 @@ use crate::ahead;
 /// The addresses of all mappings, each with the name of its file.
 static MAPPED: Mutex<Vec<Mapped>> = Mutex::new(Vec::new());
 
-type Mapped = (Range<usize>, String, Arc<Mmap>);
+type Mapped = (Range<usize>, String, Arc<Mapping>);
+
+/// A file, and where it is mapped.
+#[derive(Debug)]
+pub struct Mapping {
+    pub file: File,
+    pub map: Mmap,
+}
 
 /// Calls `tell` with the name of the file that is mapped at an address; false where there is none. For a signal's handler:
 /// it allocates nothing, and where the list is in use by another it does not wait.
@@ -41,8 +48,8 @@ pub fn file_at(address: usize, tell: impl FnOnce(&str)) -> bool {
 /// already.
 pub fn soon(bytes: &[u8]) {
     #[cfg(unix)]
-    if let Some((map, place)) = mapping(bytes) {
-        ahead::ask(map, place);
+    if let Some((mapping, place)) = mapping(bytes) {
+        ahead::ask(mapping, place);
     }
     #[cfg(not(unix))]
     let _ = mapping(bytes);
@@ -52,31 +59,30 @@ pub fn soon(bytes: &[u8]) {
 /// are, they come from the file once more, or from the system's cache of it.
 pub fn done(bytes: &[u8]) {
     #[cfg(unix)]
-    if let Some((map, place)) = mapping(bytes) {
-        ahead::forget(&map, &place);
+    if let Some((mapping, place)) = mapping(bytes) {
+        ahead::forget(&mapping, &place);
         let advice = memmap2::UncheckedAdvice::DontNeed;
         // SAFETY: what this could lose are changes of a private mapping. This one is read-only, so every page of it is
         // one of the file, before and after.
-        let _ = unsafe { map.unchecked_advise_range(advice, place.start, place.len()) };
+        let _ = unsafe { mapping.map.unchecked_advise_range(advice, place.start, place.len()) };
     }
     #[cfg(not(unix))]
     let _ = mapping(bytes);
 }
 
 /// The mapping that bytes are in, and where.
-fn mapping(bytes: &[u8]) -> Option<(Arc<Mmap>, Range<usize>)> {
+fn mapping(bytes: &[u8]) -> Option<(Arc<Mapping>, Range<usize>)> {
     let at = bytes.as_ptr().addr();
     let mapped = MAPPED.lock().ok()?;
-    let (range, _, map) = mapped.iter().find(|(range, ..)| range.contains(&at))?;
+    let (range, _, mapping) = mapped.iter().find(|(range, ..)| range.contains(&at))?;
     let first = at - range.start;
-    Some((Arc::clone(map), first..first + bytes.len().min(map.len() - first)))
+    Some((Arc::clone(mapping), first..first + bytes.len().min(range.len() - first)))
 }
 
 /// A file's bytes. The system reads a page when it is first touched, and may drop it again.
 #[derive(Debug)]
 pub struct Map {
-    map: Arc<Mmap>,
-    file: File,
+    mapping: Arc<Mapping>,
     state: State,
 }
 
@@ -112,13 +118,14 @@ impl Map {
         // are read once as plain bytes, of which every pattern is valid; what must hold across two reads (lengths,
         // names, UTF-8) is taken from a private copy of the header. One that cuts the file short ends this process
         // with SIGBUS: it reads no wrong memory.
-        let map = Arc::new(unsafe { Mmap::map(&file)? });
+        let map = unsafe { Mmap::map(&file)? };
         let from = map.as_ptr().addr();
         let range = from..from + map.len();
+        let mapping = Arc::new(Mapping { file, map });
         if let Ok(mut mapped) = MAPPED.lock() {
-            mapped.push((range, path.display().to_string(), Arc::clone(&map)));
+            mapped.push((range, path.display().to_string(), Arc::clone(&mapping)));
         }
-        Ok(Map { map, file, state })
+        Ok(Map { mapping, state })
     }
 
     /// Checks that the file has the length and the time of modification that it had when it was opened.
@@ -126,7 +133,7 @@ impl Map {
     /// # Errors
     /// It was changed, or the system does not say.
     pub fn unchanged(&self) -> io::Result<()> {
-        let (then, now) = (self.state, State::of(&self.file)?);
+        let (then, now) = (self.state, State::of(&self.mapping.file)?);
         let why = match then.bytes.cmp(&now.bytes) {
             std::cmp::Ordering::Equal if then == now => return Ok(()),
             std::cmp::Ordering::Equal => "it was written to while it was in use".to_string(),
@@ -139,7 +146,7 @@ impl Map {
 
 impl Drop for Map {
     fn drop(&mut self) {
-        let from = self.map.as_ptr().addr();
+        let from = self.as_ptr().addr();
         if let Ok(mut mapped) = MAPPED.lock() {
             mapped.retain(|(range, ..)| range.start != from);
         }
@@ -150,7 +157,7 @@ impl Deref for Map {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.map
+        &self.mapping.map
     }
 }
 
@@ -198,6 +205,27 @@ mod tests {
         assert!(shorter.contains("had 10 bytes when it was opened, and now has 3"), "{shorter}");
     }
 
+    /// Bytes that this process has had read from disks, if the system counts them.
+    #[cfg(target_os = "linux")]
+    fn bytes_from_disk() -> u64 {
+        let counted = fs::read_to_string("/proc/self/io").unwrap_or_default();
+        let bytes = counted.lines().find_map(|line| line.strip_prefix("read_bytes: "));
+        bytes.and_then(|bytes| bytes.parse().ok()).unwrap_or(0)
+    }
+
+    /// Has the system drop a file from its cache; whether it comes from a disk then.
+    #[cfg(target_os = "linux")]
+    fn dropped(file: &File) -> bool {
+        use std::os::unix::fs::FileExt;
+        let drop = || rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+        file.sync_all().unwrap();
+        drop();
+        let before = bytes_from_disk();
+        file.read_exact_at(&mut [0], 0).unwrap();
+        drop();
+        bytes_from_disk() > before
+    }
+
     /// How many KiB of a mapped file are in this process's memory, as Linux says.
     #[cfg(target_os = "linux")]
     fn resident(path: &std::path::Path) -> u64 {
@@ -210,23 +238,32 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn what_is_wanted_soon_comes_without_being_read_and_goes_when_it_is_done() {
-        const KIB: u64 = 12 << 10;
+        const BYTES: u64 = 64 << 20;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("weights");
-        fs::write(&path, vec![7; (KIB << 10) as usize]).unwrap();
+        fs::write(&path, vec![7; BYTES as usize]).unwrap();
+        let file = File::open(&path).unwrap();
+        if !dropped(&file) {
+            return;
+        }
         let map = Map::open(&path).unwrap();
+        let before = bytes_from_disk();
         super::soon(&map);
         let comes = (0..1000).any(|_| {
             std::thread::sleep(Duration::from_millis(5));
-            resident(&path) == KIB
+            bytes_from_disk() - before >= BYTES
         });
-        assert!(comes, "{} of {KIB} KiB", resident(&path));
+        assert!(comes, "{} of {BYTES} bytes", bytes_from_disk() - before);
+        assert_eq!(map.iter().map(|byte| u64::from(*byte)).sum::<u64>(), 7 * BYTES);
+        assert!(resident(&path) > 0);
         super::done(&map);
         assert_eq!(resident(&path), 0);
-        // What is done before its turn comes no more: at most the bytes that were being read are there.
+        // What is done before its turn comes no more: at most what was being read, and what the system reads behind it.
+        assert!(dropped(&file));
+        let before = bytes_from_disk();
         super::soon(&map);
         super::done(&map);
-        std::thread::sleep(Duration::from_millis(50));
-        assert!(resident(&path) <= KIB / 2, "{} of {KIB} KiB", resident(&path));
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(bytes_from_disk() - before < BYTES / 2, "{} of {BYTES} bytes", bytes_from_disk() - before);
     }
 }

@@ -1,38 +1,38 @@
 //! Codes that are places in a table.
 
-use super::half;
-use super::parts::{ELEMENTS, MIDDLE, Parts, all, around, word};
+use super::parts::{LANES, MIDDLE, Parts, all, around, bits, lanes};
 
 const TABLE: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 
-/// d, then 16 bytes of codes.
-#[inline(always)]
-pub fn nl(block: &[u8; 18], parts: &mut Parts<'_, 32, 1>) {
-    parts.scales[0] = half(block, 0);
-    parts.nibbles(0, &block[2..]);
-}
-
 /// d, the upper and the lower bits of eight scales, then 128 bytes of codes.
-#[inline(always)]
-pub fn xs(block: &[u8; 136], parts: &mut Parts<'_, 256, 8>) {
-    let d = half(block, 0);
-    let high = u16::from_le_bytes([block[2], block[3]]);
-    for b in 0..8 {
-        let low = block[4 + b / 2] >> (4 * (b % 2)) & 15;
-        let scale = (low | ((high >> (2 * b) & 3) as u8) << 4) as i8 - 32;
-        parts.scales[b] = d * f32::from(scale);
-        parts.nibbles(32 * b, &block[8 + 16 * b..][..16]);
+pub struct Xs;
+
+impl Parts<136, 8> for Xs {
+    const UNITS: [usize; 2] = [0, 0];
+
+    #[inline(always)]
+    fn scales(block: &[u8; 136], [d, _]: [f32; 2], scales: &mut [f32; 8], _: &mut [f32; 8]) {
+        let high = u16::from_le_bytes([block[2], block[3]]);
+        for (b, to) in scales.iter_mut().enumerate() {
+            let low = block[4 + b / 2] >> (4 * (b % 2)) & 15;
+            let scale = (low | ((high >> (2 * b) & 3) as u8) << 4) as i8 - 32;
+            *to = d * f32::from(scale);
+        }
+    }
+
+    #[inline(always)]
+    fn codes(block: &[u8; 136], at: usize) -> [u8; LANES] {
+        bits(lanes(block, 8 + LANES * (at / 2)), 4 * (at % 2), 15)
     }
 }
 
-/// The values `scale * number`.
+/// The values `scale * number`. Numbers take the places of codes.
 #[inline(always)]
-pub fn of_table(codes: &[u8], scales: &[f32], minima: &[f32], out: &mut [f32]) {
-    let mut all = [0; ELEMENTS];
-    for (to, codes) in all.as_chunks_mut::<8>().0.iter_mut().zip(codes.as_chunks::<8>().0) {
-        *to = numbers(word(codes)).to_le_bytes();
+pub fn of_table(codes: &mut [u8], scales: &[f32], minima: &[f32], out: &mut [f32]) {
+    for codes in codes.as_chunks_mut().0 {
+        *codes = numbers(u64::from_le_bytes(*codes)).to_le_bytes();
     }
-    around::<MIDDLE, 32>(&all, scales, minima, out);
+    around::<MIDDLE, 32>(codes, scales, minima, out);
 }
 
 /// The numbers of eight codes, around [`MIDDLE`], chosen bit by bit.

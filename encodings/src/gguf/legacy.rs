@@ -1,53 +1,62 @@
 //! Blocks of 32 with one scale.
 
-use super::half;
-use super::parts::{MIDDLE, Parts, all, bits, word};
+use super::parts::{LANES, MIDDLE, Parts, bits, lanes, single_bits, with};
 
 /// d, then 32 int8.
-#[inline(always)]
-pub fn q8_0(block: &[u8; 34], parts: &mut Parts<'_, 32, 1>) {
-    parts.scales[0] = half(block, 0);
-    for (to, from) in parts.codes.as_chunks_mut::<8>().0.iter_mut().zip(block[2..].as_chunks::<8>().0) {
-        *to = (word(from) ^ all(MIDDLE)).to_le_bytes();
+pub struct Q8_0;
+
+impl Parts<34, 1> for Q8_0 {
+    const UNITS: [usize; 2] = [0, 0];
+
+    #[inline(always)]
+    fn scales(_: &[u8; 34], [d, _]: [f32; 2], scales: &mut [f32; 1], _: &mut [f32; 1]) {
+        *scales = [d];
+    }
+
+    #[inline(always)]
+    fn codes(block: &[u8; 34], at: usize) -> [u8; LANES] {
+        lanes(block, 2 + LANES * at).map(|code| code ^ MIDDLE)
     }
 }
 
-/// d, then 16 bytes of codes.
-#[inline(always)]
-pub fn q4_0(block: &[u8; 18], parts: &mut Parts<'_, 32, 1>) {
-    parts.scales[0] = half(block, 0);
-    parts.nibbles(0, &block[2..]);
+macro_rules! four_bits {
+    ($($(#[$doc:meta])* $name:ident: $bytes:literal, $units:expr, codes at $codes:literal $(, fifth bits at $fifth:literal)?;)*) => {$(
+        $(#[$doc])*
+        pub struct $name;
+
+        impl Parts<$bytes, 1> for $name {
+            const UNITS: [usize; 2] = $units;
+
+            #[inline(always)]
+            fn scales(_: &[u8; $bytes], [d, least]: [f32; 2], scales: &mut [f32; 1], minima: &mut [f32; 1]) {
+                (*scales, *minima) = ([d], [-least]);
+            }
+
+            // The lower halves of the bytes, then the upper ones.
+            #[inline(always)]
+            fn codes(block: &[u8; $bytes], at: usize) -> [u8; LANES] {
+                let codes = bits(lanes(block, $codes), 4 * at, 15);
+                $(let codes = with(
+                    codes,
+                    #[inline(always)]
+                    || single_bits([block[$fifth + 2 * at], block[$fifth + 1 + 2 * at]]),
+                    4,
+                );)?
+                codes
+            }
+        }
+    )*};
 }
 
-/// d, the minimum, then 16 bytes of codes.
-#[inline(always)]
-pub fn q4_1(block: &[u8; 20], parts: &mut Parts<'_, 32, 1>) {
-    parts.scales[0] = half(block, 0);
-    parts.minima[0] = -half(block, 2);
-    parts.nibbles(0, &block[4..]);
-}
-
-/// d, the fifth bits, then 16 bytes of codes.
-#[inline(always)]
-pub fn q5_0(block: &[u8; 22], parts: &mut Parts<'_, 32, 1>) {
-    parts.scales[0] = half(block, 0);
-    parts.nibbles(0, &block[6..]);
-    fifth_bits(&block[2..6], parts);
-}
-
-/// d, the minimum, the fifth bits, then 16 bytes of codes.
-#[inline(always)]
-pub fn q5_1(block: &[u8; 24], parts: &mut Parts<'_, 32, 1>) {
-    parts.scales[0] = half(block, 0);
-    parts.minima[0] = -half(block, 2);
-    parts.nibbles(0, &block[8..]);
-    fifth_bits(&block[4..8], parts);
-}
-
-/// Adds a bit to each code.
-#[inline(always)]
-fn fifth_bits(fifth: &[u8], parts: &mut Parts<'_, 32, 1>) {
-    for (codes, fifth) in parts.codes.as_chunks_mut::<8>().0.iter_mut().zip(fifth) {
-        *codes = (word(codes) | bits(*fifth) << 4).to_le_bytes();
-    }
+four_bits! {
+    /// d, then 16 bytes of codes.
+    Q4_0: 18, [0, 0], codes at 2;
+    /// d, the minimum, then 16 bytes of codes.
+    Q4_1: 20, [0, 2], codes at 4;
+    /// d, the fifth bits, then 16 bytes of codes.
+    Q5_0: 22, [0, 0], codes at 6, fifth bits at 2;
+    /// d, the minimum, the fifth bits, then 16 bytes of codes.
+    Q5_1: 24, [0, 2], codes at 8, fifth bits at 4;
+    /// d, then 16 bytes of places in a table.
+    Iq4Nl: 18, [0, 0], codes at 2;
 }

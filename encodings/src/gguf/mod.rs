@@ -6,10 +6,7 @@ mod k;
 mod legacy;
 mod parts;
 
-use std::hint::black_box;
-
-use crate::number::f16_value;
-use parts::{ELEMENTS, MIDDLE, Parts, around, from_minima};
+use parts::{MIDDLE, around, decode, from_minima};
 
 macro_rules! blocks {
     ($($(#[$doc:meta])* $variant:ident = $id:literal, $name:literal, $elements:literal in $bytes:literal,
@@ -56,12 +53,10 @@ macro_rules! blocks {
             #[inline(always)]
             pub(crate) fn decode(self, bytes: &[u8], out: &mut [f32]) {
                 match self {
-                    $(GgufBlock::$variant => decode::<$elements, $bytes, { $elements / $run }>(
+                    $(GgufBlock::$variant => decode::<$parts, $elements, $bytes, { $elements / $run }>(
                         bytes,
                         out,
-                        // Functions that are passed as they are would not be inlined, nor have the machine's instructions.
-                        #[inline(always)]
-                        |block, parts| $parts(block, parts),
+                        // A function that is passed as it is would not be inlined, nor have the machine's instructions.
                         #[inline(always)]
                         |codes, scales, minima, out| $values(codes, scales, minima, out),
                     ),)*
@@ -73,62 +68,34 @@ macro_rules! blocks {
 
 blocks! {
     /// 8-bit codes.
-    Q8_0 = 8, "Q8_0", 32 in 34, 32, legacy::q8_0, around::<MIDDLE, 32>;
+    Q8_0 = 8, "Q8_0", 32 in 34, 32, legacy::Q8_0, around::<MIDDLE, 32>;
     /// 4-bit codes around 8.
-    Q4_0 = 2, "Q4_0", 32 in 18, 32, legacy::q4_0, around::<8, 32>;
+    Q4_0 = 2, "Q4_0", 32 in 18, 32, legacy::Q4_0, around::<8, 32>;
     /// 4-bit codes from a minimum on.
-    Q4_1 = 3, "Q4_1", 32 in 20, 32, legacy::q4_1, from_minima::<32>;
+    Q4_1 = 3, "Q4_1", 32 in 20, 32, legacy::Q4_1, from_minima::<32>;
     /// 5-bit codes around 16.
-    Q5_0 = 6, "Q5_0", 32 in 22, 32, legacy::q5_0, around::<16, 32>;
+    Q5_0 = 6, "Q5_0", 32 in 22, 32, legacy::Q5_0, around::<16, 32>;
     /// 5-bit codes from a minimum on.
-    Q5_1 = 7, "Q5_1", 32 in 24, 32, legacy::q5_1, from_minima::<32>;
+    Q5_1 = 7, "Q5_1", 32 in 24, 32, legacy::Q5_1, from_minima::<32>;
     /// 2-bit codes; a scale and a minimum for 16.
-    Q2_K = 10, "Q2_K", 256 in 84, 16, k::q2, from_minima::<16>;
+    Q2_K = 10, "Q2_K", 256 in 84, 16, k::Q2, from_minima::<16>;
     /// 3-bit codes; a scale for 16.
-    Q3_K = 11, "Q3_K", 256 in 110, 16, k::q3, around::<4, 16>;
+    Q3_K = 11, "Q3_K", 256 in 110, 16, k::Q3, around::<4, 16>;
     /// 4-bit codes; a scale and a minimum for 32.
-    Q4_K = 12, "Q4_K", 256 in 144, 32, k::q4, from_minima::<32>;
+    Q4_K = 12, "Q4_K", 256 in 144, 32, k::Q4, from_minima::<32>;
     /// 5-bit codes; a scale and a minimum for 32.
-    Q5_K = 13, "Q5_K", 256 in 176, 32, k::q5, from_minima::<32>;
+    Q5_K = 13, "Q5_K", 256 in 176, 32, k::Q5, from_minima::<32>;
     /// 6-bit codes; a scale for 16.
-    Q6_K = 14, "Q6_K", 256 in 210, 16, k::q6, around::<32, 16>;
+    Q6_K = 14, "Q6_K", 256 in 210, 16, k::Q6, around::<32, 16>;
     /// Numbers of a table of 16.
-    IQ4_NL = 20, "IQ4_NL", 32 in 18, 32, iq4::nl, iq4::of_table;
+    IQ4_NL = 20, "IQ4_NL", 32 in 18, 32, legacy::Iq4Nl, iq4::of_table;
     /// Numbers of a table of 16; a scale for 32.
-    IQ4_XS = 23, "IQ4_XS", 256 in 136, 32, iq4::xs, iq4::of_table;
+    IQ4_XS = 23, "IQ4_XS", 256 in 136, 32, iq4::Xs, iq4::of_table;
 }
 
 impl GgufBlock {
     /// The block type of this number.
     pub fn from_id(id: u32) -> Option<GgufBlock> {
         Self::ALL.iter().copied().find(|block| block.id() == id)
-    }
-}
-
-/// The f16 at a place of a block.
-#[inline(always)]
-fn half(block: &[u8], at: usize) -> f32 {
-    f16_value(u16::from_le_bytes([block[at], block[at + 1]]))
-}
-
-/// As many whole blocks as `out` has room for: the parts of some blocks, then the values of all of them.
-#[inline(always)]
-fn decode<const OF_BLOCK: usize, const BYTES: usize, const RUNS: usize>(
-    bytes: &[u8],
-    out: &mut [f32],
-    parts: impl Fn(&[u8; BYTES], &mut Parts<'_, OF_BLOCK, RUNS>),
-    values: impl Fn(&[u8], &[f32], &[f32], &mut [f32]),
-) {
-    let (mut codes, mut scales, mut minima) =
-        ([0; ELEMENTS], [0.0; { ELEMENTS / 16 }], [0.0; { ELEMENTS / 16 }]);
-    let blocks = &bytes.as_chunks::<BYTES>().0[..out.len() / OF_BLOCK];
-    for (blocks, out) in blocks.chunks(ELEMENTS / OF_BLOCK).zip(out.chunks_mut(ELEMENTS)) {
-        let codes_of = codes.as_chunks_mut().0.iter_mut();
-        let scales_of = scales.as_chunks_mut().0.iter_mut();
-        let places = codes_of.zip(scales_of).zip(minima.as_chunks_mut().0);
-        for (block, ((codes, scales), minima)) in blocks.iter().zip(places) {
-            parts(black_box(block), &mut Parts { codes, scales, minima });
-        }
-        values(&codes, &scales, &minima, out);
     }
 }

@@ -1,83 +1,118 @@
-//! What values are made of: codes in bytes, eight of them in a word, and a scale and a minimum for each.
+//! What values are made of: a code of each element in a byte, and a scale and a minimum for each run of elements.
 //!
-//! A block says where its codes and scales are. Values are made of those of several blocks in one long loop, which compilers
-//! turn into the widest instructions that a machine has.
-//!
-//! `black_box` stands where a compiler would otherwise turn loops over blocks or runs into instructions, which gather single
-//! bytes from far apart, in place of the loops inside them.
+//! A block type says where they are ([`Parts`]). Each kind is gathered from many blocks before the next one, into memory that
+//! stays in a core's first cache: the loops are then long, and compilers turn them into the widest instructions that a machine
+//! has.
 
 use std::array::from_fn;
 use std::hint::black_box;
 
-/// Elements that are made together: those of the longest block.
-pub const ELEMENTS: usize = 256;
+use crate::lanes::barrier;
+pub use crate::lanes::{LANES, lanes};
+use crate::number::f16_value;
 
-/// A code of each element, and what the codes of a run are multiplied by; and what is then subtracted.
-pub struct Parts<'a, const ELEMENTS: usize, const RUNS: usize> {
-    pub codes: &'a mut [u8; ELEMENTS],
-    pub scales: &'a mut [f32; RUNS],
-    pub minima: &'a mut [f32; RUNS],
+/// Elements whose parts are gathered together.
+const ELEMENTS: usize = 2048;
+
+/// The fewest elements of a block, and of a run.
+const SHORTEST_BLOCK: usize = 32;
+const SHORTEST_RUN: usize = 16;
+
+/// A block type of so many bytes and runs.
+pub trait Parts<const BYTES: usize, const RUNS: usize> {
+    /// Where a block has its f16: what its scales are multiples of, and what its minima are. Both are the same one where there
+    /// are no minima.
+    const UNITS: [usize; 2];
+
+    /// What the codes of each run are multiplied by, and what is then subtracted.
+    fn scales(block: &[u8; BYTES], units: [f32; 2], scales: &mut [f32; RUNS], minima: &mut [f32; RUNS]);
+
+    /// The codes from element `LANES * lanes` on.
+    fn codes(block: &[u8; BYTES], lanes: usize) -> [u8; LANES];
 }
 
-impl<const ELEMENTS: usize, const RUNS: usize> Parts<'_, ELEMENTS, RUNS> {
-    /// The codes from a place on, one for each byte of `from`: its bits from `shift` on, as far as `mask` has them.
-    #[inline(always)]
-    pub fn codes(&mut self, at: usize, from: &[u8], shift: usize, mask: u8) {
-        let shift = black_box(shift);
-        for (to, from) in words(&mut self.codes[at..][..from.len()]).iter_mut().zip(from.as_chunks::<8>().0) {
-            *to = (word(from) >> shift & all(mask)).to_le_bytes();
-        }
-    }
-
-    /// The codes from a place on: the lower halves of the bytes, then the upper ones.
-    #[inline(always)]
-    pub fn nibbles(&mut self, at: usize, from: &[u8]) {
-        self.codes(at, from, 0, 15);
-        self.codes(at + from.len(), from, 4, 15);
-    }
-
-    /// As [`Parts::codes`], with further bits above those: the bits of `upper`, in the same way, moved by `to` bits.
-    #[inline(always)]
-    pub fn codes_with(
-        &mut self,
-        at: usize,
-        [lower, upper]: [&[u8]; 2],
-        [shift, upper_shift]: [usize; 2],
-        [mask, upper_mask]: [u8; 2],
-        by: usize,
-    ) {
-        let shift = black_box(shift);
-        let sources = lower.as_chunks::<8>().0.iter().zip(upper.as_chunks::<8>().0);
-        for (out, (lower, upper)) in words(&mut self.codes[at..][..lower.len()]).iter_mut().zip(sources) {
-            let lower = word(lower) >> shift & all(mask);
-            let upper = word(upper) >> upper_shift & all(upper_mask);
-            *out = (lower | upper << by).to_le_bytes();
-        }
-    }
-}
-
+/// As many whole blocks as `out` has room for. `values` makes values of codes, scales and minima.
 #[inline(always)]
-fn words(bytes: &mut [u8]) -> &mut [[u8; 8]] {
-    bytes.as_chunks_mut().0
+pub fn decode<P: Parts<BYTES, RUNS>, const OF_BLOCK: usize, const BYTES: usize, const RUNS: usize>(
+    bytes: &[u8],
+    out: &mut [f32],
+    values: impl Fn(&mut [u8], &[f32], &[f32], &mut [f32]),
+) {
+    let mut units = [[0.0; ELEMENTS / SHORTEST_BLOCK]; 2];
+    let mut scales = [0.0; ELEMENTS / SHORTEST_RUN];
+    let mut minima = [0.0; ELEMENTS / SHORTEST_RUN];
+    let mut codes = [0; ELEMENTS];
+    let mut blocks = bytes.as_chunks::<BYTES>().0;
+    let mut out = out.as_chunks_mut::<OF_BLOCK>().0;
+    while !out.is_empty() {
+        let count = out.len().min(ELEMENTS / OF_BLOCK);
+        let (here, rest) = blocks.split_at(count);
+        let (out_here, out_rest) = out.split_at_mut(count);
+        let kinds = if P::UNITS[0] == P::UNITS[1] { 1 } else { 2 };
+        for (units, at) in units.iter_mut().zip(P::UNITS).take(kinds) {
+            halves(here, at, units);
+        }
+        let runs = scales.as_chunks_mut().0.iter_mut().zip(minima.as_chunks_mut().0);
+        for ((block, (scales, minima)), i) in here.iter().zip(runs).zip(0..) {
+            barrier();
+            P::scales(block, [units[0][i], units[1][i]], scales, minima);
+        }
+        for (block, codes) in here.iter().zip(codes.as_chunks_mut::<OF_BLOCK>().0) {
+            // A loop whose length is not known is not written out.
+            let pairs = if OF_BLOCK > 2 * LANES { black_box(OF_BLOCK / (2 * LANES)) } else { 1 };
+            for (pair, codes) in codes.as_chunks_mut::<{ 2 * LANES }>().0.iter_mut().take(pairs).enumerate() {
+                barrier();
+                for (one, codes) in codes.as_chunks_mut().0.iter_mut().enumerate() {
+                    *codes = P::codes(block, 2 * pair + one);
+                }
+            }
+        }
+        values(&mut codes, &scales, &minima, out_here.as_flattened_mut());
+        (blocks, out) = (rest, out_rest);
+    }
 }
 
+/// The f16 at a place of each block.
 #[inline(always)]
-pub fn word(bytes: &[u8; 8]) -> u64 {
-    u64::from_le_bytes(*bytes)
+fn halves<const BYTES: usize>(blocks: &[[u8; BYTES]], at: usize, out: &mut [f32; ELEMENTS / SHORTEST_BLOCK]) {
+    let mut halves = [0; ELEMENTS / SHORTEST_BLOCK];
+    for (half, block) in halves.iter_mut().zip(blocks) {
+        barrier();
+        *half = u16::from_le_bytes([block[at], block[at + 1]]);
+    }
+    out[..blocks.len()].iter_mut().zip(&halves).for_each(|(out, half)| *out = f16_value(*half));
+}
+
+/// The codes in bytes: their bits from `shift` on, as far as `mask` has them.
+#[inline(always)]
+pub fn bits(from: &[u8; LANES], shift: usize, mask: u8) -> [u8; LANES] {
+    from_fn(|i| (u16::from(from[i]) >> shift) as u8 & mask)
+}
+
+/// Codes that have further bits above their lower ones.
+#[inline(always)]
+pub fn with(lower: [u8; LANES], upper: impl Fn() -> [u8; LANES], by: usize) -> [u8; LANES] {
+    barrier();
+    let upper = upper();
+    barrier();
+    from_fn(|i| lower[i] | upper[i] << by)
+}
+
+/// Two bytes as 16 bits, each in a byte of its own, the lowest first.
+#[inline(always)]
+pub fn single_bits(bytes: [u8; 2]) -> [u8; LANES] {
+    // Every byte keeps the bit of its place, and becomes 0 or that bit; what is not 0 carries into the highest bit.
+    let places = |byte: u8| all(byte) & 0x8040_2010_0804_0201;
+    let words = bytes.map(|byte| (places(byte) + all(0x7f)) >> 7 & all(1));
+    let mut bits = [0; LANES];
+    bits.as_chunks_mut().0.iter_mut().zip(words).for_each(|(bits, word)| *bits = word.to_le_bytes());
+    black_box(bits)
 }
 
 /// A byte eight times.
 #[inline(always)]
 pub const fn all(byte: u8) -> u64 {
     u64::from_le_bytes([byte; 8])
-}
-
-/// The bits of a byte as bytes of 0 or 1, the lowest first.
-#[inline(always)]
-pub const fn bits(byte: u8) -> u64 {
-    // Every byte keeps the bit of its place, and becomes 0 or that bit; what is not 0 carries into the highest bit.
-    let places = all(byte) & 0x8040_2010_0804_0201;
-    (places + all(0x7f)) >> 7 & all(1)
 }
 
 /// The number around which int8 codes lie when their highest bit is turned.
@@ -88,8 +123,8 @@ pub const MIDDLE: u8 = 0x80;
 pub fn around<const ZERO: u8, const RUN: usize>(codes: &[u8], scales: &[f32], _: &[f32], out: &mut [f32]) {
     let runs = codes.as_chunks::<RUN>().0.iter().zip(scales);
     for (out, (codes, scale)) in out.as_chunks_mut::<RUN>().0.iter_mut().zip(runs) {
-        let scale = black_box(*scale);
-        for (out, codes) in lanes(codes, out) {
+        barrier();
+        for (out, codes) in in_lanes(codes, out) {
             *out = from_fn(|i| scale * (f32::from(codes[i]) - f32::from(ZERO)));
         }
     }
@@ -100,15 +135,18 @@ pub fn around<const ZERO: u8, const RUN: usize>(codes: &[u8], scales: &[f32], _:
 pub fn from_minima<const RUN: usize>(codes: &[u8], scales: &[f32], minima: &[f32], out: &mut [f32]) {
     let runs = codes.as_chunks::<RUN>().0.iter().zip(scales.iter().zip(minima));
     for (out, (codes, (scale, minimum))) in out.as_chunks_mut::<RUN>().0.iter_mut().zip(runs) {
-        let (scale, minimum) = (black_box(*scale), *minimum);
-        for (out, codes) in lanes(codes, out) {
+        barrier();
+        for (out, codes) in in_lanes(codes, out) {
             *out = from_fn(|i| scale * f32::from(codes[i]) - minimum);
         }
     }
 }
 
-/// Codes and values of a run, as many at a time as the widest instructions make.
+/// Codes and values of a run.
 #[inline(always)]
-fn lanes<'a>(codes: &'a [u8], out: &'a mut [f32]) -> impl Iterator<Item = (&'a mut [f32; 16], &'a [u8; 16])> {
+fn in_lanes<'a>(
+    codes: &'a [u8],
+    out: &'a mut [f32],
+) -> impl Iterator<Item = (&'a mut [f32; LANES], &'a [u8; LANES])> {
     out.as_chunks_mut().0.iter_mut().zip(codes.as_chunks().0)
 }

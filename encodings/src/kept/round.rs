@@ -5,10 +5,8 @@ use std::hint::black_box;
 
 use half::f16;
 
+use crate::lanes::{LANES, barrier};
 use crate::number::TOP_E4M3;
-
-/// Numbers that the widest instructions make at once.
-const LANES: usize = 16;
 
 /// The E4M3 code nearest to a number, halves to even; beyond the largest the largest. Without a branch.
 #[inline(always)]
@@ -64,14 +62,12 @@ pub fn q4_k(values: &[f32; 256]) -> [u8; 144] {
     let mut scales = [0f32; 8];
     let mut minima = [0f32; 8];
     for (part, (scale, minimum)) in parts.iter().zip(scales.iter_mut().zip(&mut minima)) {
+        barrier();
         // What is subtracted is never negative, so zero is always among the values.
-        let mut ends = [[0f32; LANES]; 2];
-        for values in part.as_chunks::<LANES>().0 {
-            let [least, most] = ends;
-            ends = [from_fn(|i| lesser(values[i], least[i])), from_fn(|i| greater(values[i], most[i]))];
-        }
-        let least = ends[0].iter().fold(0f32, |least, value| lesser(*value, least));
-        let most = ends[1].iter().fold(0f32, |most, value| greater(*value, most));
+        let [a, b] = [part.first_chunk::<LANES>(), part.last_chunk::<LANES>()];
+        let (Some(a), Some(b)) = (a, b) else { continue };
+        let least = chosen(from_fn(|i| lesser(lesser(a[i], b[i]), 0.0)), lesser);
+        let most = chosen(from_fn(|i| greater(greater(a[i], b[i]), 0.0)), greater);
         (*scale, *minimum) = ((most - least) / 15.0, -least);
     }
     let (d, scales) = six_bits(&scales);
@@ -84,16 +80,20 @@ pub fn q4_k(values: &[f32; 256]) -> [u8; 144] {
         block[8 + b] = minima[b] | minima[b + 4] >> 4 << 6;
         block[12 + b] = scales[b + 4] & 15 | (minima[b + 4] & 15) << 4;
     }
-    for (b, part) in parts.iter().enumerate() {
-        let scale = black_box(d.to_f32() * f32::from(scales[b]));
-        let minimum = d_least.to_f32() * f32::from(minima[b]);
+    let (d, d_least) = (d.to_f32(), d_least.to_f32());
+    let mut codes = [[0u8; LANES]; 256 / LANES];
+    for (part, (values, codes)) in values.as_chunks::<LANES>().0.iter().zip(&mut codes).enumerate() {
+        barrier();
+        let (scale, minimum) = (d * f32::from(scales[part / 2]), d_least * f32::from(minima[part / 2]));
         if scale > 0.0 {
-            let places = block[16 + 32 * (b / 2)..][..32].as_chunks_mut::<LANES>().0.iter_mut();
-            for (codes, values) in places.zip(part.as_chunks::<LANES>().0) {
-                let code: [u8; LANES] =
-                    from_fn(|i| low_byte(rounded((values[i] + minimum) / scale).clamp(0.0, 15.0)));
-                *codes = from_fn(|i| codes[i] | code[i] << (4 * (b % 2)));
-            }
+            let wholes: [f32; LANES] = from_fn(|i| rounded((values[i] + minimum) / scale));
+            *codes = from_fn(|i| low_byte(lesser(greater(wholes[i], 0.0), 15.0)));
+        }
+    }
+    for (block, codes) in block[16..].as_chunks_mut::<32>().0.iter_mut().zip(codes.as_chunks::<4>().0) {
+        for (half, block) in block.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+            barrier();
+            *block = from_fn(|i| codes[half][i] | codes[half + 2][i] << 4);
         }
     }
     block
@@ -123,11 +123,22 @@ fn greater(a: f32, b: f32) -> f32 {
     if a > b { a } else { b }
 }
 
+/// The one of all numbers that `of_two` chooses.
+#[inline(always)]
+fn chosen(numbers: [f32; LANES], of_two: impl Fn(f32, f32) -> f32) -> f32 {
+    let eight: [f32; 8] = from_fn(|i| of_two(numbers[i], numbers[i + 8]));
+    let four: [f32; 4] = from_fn(|i| of_two(eight[i], eight[i + 4]));
+    of_two(of_two(four[0], four[2]), of_two(four[1], four[3]))
+}
+
 /// Numbers that are not negative as multiples of one, up to 63.
 #[inline(always)]
 fn six_bits(values: &[f32; 8]) -> (f16, [u8; 8]) {
-    let most = values.iter().fold(0f32, |most, value| most.max(*value));
+    let most = values.iter().fold(0f32, |most, value| greater(*value, most));
     let unit = f16::from_f32(most / 63.0);
-    let of = |value: f32| if unit > f16::ZERO { (value / unit.to_f32()).round().min(63.0) as u8 } else { 0 };
-    (unit, values.map(of))
+    if unit == f16::ZERO {
+        return (unit, [0; 8]);
+    }
+    let divisor = unit.to_f32();
+    (unit, from_fn(|i| low_byte(lesser(rounded(values[i] / divisor), 63.0))))
 }
