@@ -1,6 +1,6 @@
 //! Blocks of 256 whose scales are codes themselves.
 
-use super::parts::{LANES, Parts, all, bits, lanes, with};
+use super::parts::{LANES, Parts, all, bits, lanes};
 
 /// 16 bytes of scales and minima, 64 bytes of codes, d, the minima's d.
 pub struct Q2;
@@ -47,13 +47,14 @@ impl Parts<110, 16> for Q3 {
     #[inline(always)]
     fn codes(block: &[u8; 110], at: usize) -> [u8; LANES] {
         let (quarter, half) = (at / 2, at % 2);
-        let lower = bits(lanes(block, 32 + 32 * (quarter / 4) + LANES * half), 2 * (quarter % 4), 3);
-        with(
-            lower,
-            #[inline(always)]
-            || bits(lanes(block, LANES * half), quarter, 1),
-            2,
-        )
+        bits(lanes(block, 32 + 32 * (quarter / 4) + LANES * half), 2 * (quarter % 4), 3)
+    }
+
+    const UPPER: Option<usize> = Some(2);
+
+    #[inline(always)]
+    fn upper(block: &[u8; 110], at: usize) -> [u8; LANES] {
+        bits(lanes(block, LANES * (at % 2)), at / 2, 1)
     }
 }
 
@@ -87,12 +88,14 @@ impl Parts<176, 8> for Q5 {
 
     #[inline(always)]
     fn codes(block: &[u8; 176], at: usize) -> [u8; LANES] {
-        with(
-            four_bits(&block[48..], at),
-            #[inline(always)]
-            || bits(lanes(block, 16 + LANES * (at % 2)), at / 2, 1),
-            4,
-        )
+        four_bits(&block[48..], at)
+    }
+
+    const UPPER: Option<usize> = Some(4);
+
+    #[inline(always)]
+    fn upper(block: &[u8; 176], at: usize) -> [u8; LANES] {
+        bits(lanes(block, 16 + LANES * (at % 2)), at / 2, 1)
     }
 }
 
@@ -111,15 +114,16 @@ impl Parts<210, 16> for Q6 {
 
     #[inline(always)]
     fn codes(block: &[u8; 210], at: usize) -> [u8; LANES] {
-        let (quarter, half) = (at / 2, at % 2);
-        let (n, j) = (quarter / 4, quarter % 4);
-        let lower = bits(lanes(block, 64 * n + 32 * (j % 2) + LANES * half), 4 * (j / 2), 15);
-        with(
-            lower,
-            #[inline(always)]
-            || bits(lanes(block, 128 + 32 * n + LANES * half), 2 * j, 3),
-            4,
-        )
+        let (n, j, half) = (at / 8, at / 2 % 4, at % 2);
+        bits(lanes(block, 64 * n + 32 * (j % 2) + LANES * half), 4 * (j / 2), 15)
+    }
+
+    const UPPER: Option<usize> = Some(4);
+
+    #[inline(always)]
+    fn upper(block: &[u8; 210], at: usize) -> [u8; LANES] {
+        let (n, j, half) = (at / 8, at / 2 % 4, at % 2);
+        bits(lanes(block, 128 + 32 * n + LANES * half), 2 * j, 3)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Blocks of 32 with one scale.
 
-use super::parts::{LANES, MIDDLE, Parts, bits, lanes, single_bits, with};
+use super::parts::{LANES, MIDDLE, Parts, bits, lanes, single_bits};
 
 /// d, then 32 int8.
 pub struct Q8_0;
@@ -35,15 +35,17 @@ macro_rules! four_bits {
             // The lower halves of the bytes, then the upper ones.
             #[inline(always)]
             fn codes(block: &[u8; $bytes], at: usize) -> [u8; LANES] {
-                let codes = bits(lanes(block, $codes), 4 * at, 15);
-                $(let codes = with(
-                    codes,
-                    #[inline(always)]
-                    || single_bits([block[$fifth + 2 * at], block[$fifth + 1 + 2 * at]]),
-                    4,
-                );)?
-                codes
+                bits(lanes(block, $codes), 4 * at, 15)
             }
+
+            $(
+                const UPPER: Option<usize> = Some(4);
+
+                #[inline(always)]
+                fn upper(block: &[u8; $bytes], at: usize) -> [u8; LANES] {
+                    single_bits([block[$fifth + 2 * at], block[$fifth + 1 + 2 * at]])
+                }
+            )?
         }
     )*};
 }

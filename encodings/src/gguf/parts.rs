@@ -27,8 +27,17 @@ pub trait Parts<const BYTES: usize, const RUNS: usize> {
     /// What the codes of each run are multiplied by, and what is then subtracted.
     fn scales(block: &[u8; BYTES], units: [f32; 2], scales: &mut [f32; RUNS], minima: &mut [f32; RUNS]);
 
-    /// The codes from element `LANES * lanes` on.
-    fn codes(block: &[u8; BYTES], lanes: usize) -> [u8; LANES];
+    /// The codes from element `LANES * at` on: all of their bits, or the lower ones.
+    fn codes(block: &[u8; BYTES], at: usize) -> [u8; LANES];
+
+    /// By how many bits the upper bits of codes are moved, where a block has them elsewhere.
+    const UPPER: Option<usize> = None;
+
+    /// These bits.
+    #[inline(always)]
+    fn upper(_: &[u8; BYTES], _: usize) -> [u8; LANES] {
+        [0; LANES]
+    }
 }
 
 /// As many whole blocks as `out` has room for. `values` makes values of codes, scales and minima.
@@ -57,15 +66,23 @@ pub fn decode<P: Parts<BYTES, RUNS>, const OF_BLOCK: usize, const BYTES: usize, 
             barrier();
             P::scales(block, [units[0][i], units[1][i]], scales, minima);
         }
-        for (block, codes) in here.iter().zip(codes.as_chunks_mut::<OF_BLOCK>().0) {
-            // A loop whose length is not known is not written out.
-            let pairs = if OF_BLOCK > 2 * LANES { black_box(OF_BLOCK / (2 * LANES)) } else { 1 };
-            for (pair, codes) in codes.as_chunks_mut::<{ 2 * LANES }>().0.iter_mut().take(pairs).enumerate() {
-                barrier();
-                for (one, codes) in codes.as_chunks_mut().0.iter_mut().enumerate() {
-                    *codes = P::codes(block, 2 * pair + one);
-                }
-            }
+        let places = codes.as_chunks_mut::<OF_BLOCK>().0;
+        in_lanes(
+            here,
+            places,
+            #[inline(always)]
+            |block, at, codes| *codes = P::codes(block, at),
+        );
+        if let Some(by) = P::UPPER {
+            in_lanes(
+                here,
+                places,
+                #[inline(always)]
+                |block, at, codes| {
+                    let upper = P::upper(block, at);
+                    *codes = from_fn(|i| codes[i] | upper[i] << by);
+                },
+            );
         }
         values(&mut codes, &scales, &minima, out_here.as_flattened_mut());
         (blocks, out) = (rest, out_rest);
@@ -83,19 +100,29 @@ fn halves<const BYTES: usize>(blocks: &[[u8; BYTES]], at: usize, out: &mut [f32;
     out[..blocks.len()].iter_mut().zip(&halves).for_each(|(out, half)| *out = f16_value(*half));
 }
 
+/// Makes the codes of blocks, some at a time.
+#[inline(always)]
+fn in_lanes<const BYTES: usize, const OF_BLOCK: usize>(
+    blocks: &[[u8; BYTES]],
+    codes: &mut [[u8; OF_BLOCK]],
+    make: impl Fn(&[u8; BYTES], usize, &mut [u8; LANES]),
+) {
+    for (block, codes) in blocks.iter().zip(codes) {
+        // A loop whose length is not known is not written out.
+        let pairs = if OF_BLOCK > 2 * LANES { black_box(OF_BLOCK / (2 * LANES)) } else { 1 };
+        for (pair, codes) in codes.as_chunks_mut::<{ 2 * LANES }>().0.iter_mut().take(pairs).enumerate() {
+            barrier();
+            for (one, codes) in codes.as_chunks_mut().0.iter_mut().enumerate() {
+                make(block, 2 * pair + one, codes);
+            }
+        }
+    }
+}
+
 /// The codes in bytes: their bits from `shift` on, as far as `mask` has them.
 #[inline(always)]
 pub fn bits(from: &[u8; LANES], shift: usize, mask: u8) -> [u8; LANES] {
     from_fn(|i| (u16::from(from[i]) >> shift) as u8 & mask)
-}
-
-/// Codes that have further bits above their lower ones.
-#[inline(always)]
-pub fn with(lower: [u8; LANES], upper: impl Fn() -> [u8; LANES], by: usize) -> [u8; LANES] {
-    barrier();
-    let upper = upper();
-    barrier();
-    from_fn(|i| lower[i] | upper[i] << by)
 }
 
 /// Two bytes as 16 bits, each in a byte of its own, the lowest first.
@@ -124,7 +151,7 @@ pub fn around<const ZERO: u8, const RUN: usize>(codes: &[u8], scales: &[f32], _:
     let runs = codes.as_chunks::<RUN>().0.iter().zip(scales);
     for (out, (codes, scale)) in out.as_chunks_mut::<RUN>().0.iter_mut().zip(runs) {
         barrier();
-        for (out, codes) in in_lanes(codes, out) {
+        for (out, codes) in out.as_chunks_mut::<LANES>().0.iter_mut().zip(codes.as_chunks::<LANES>().0) {
             *out = from_fn(|i| scale * (f32::from(codes[i]) - f32::from(ZERO)));
         }
     }
@@ -136,17 +163,8 @@ pub fn from_minima<const RUN: usize>(codes: &[u8], scales: &[f32], minima: &[f32
     let runs = codes.as_chunks::<RUN>().0.iter().zip(scales.iter().zip(minima));
     for (out, (codes, (scale, minimum))) in out.as_chunks_mut::<RUN>().0.iter_mut().zip(runs) {
         barrier();
-        for (out, codes) in in_lanes(codes, out) {
+        for (out, codes) in out.as_chunks_mut::<LANES>().0.iter_mut().zip(codes.as_chunks::<LANES>().0) {
             *out = from_fn(|i| scale * f32::from(codes[i]) - minimum);
         }
     }
-}
-
-/// Codes and values of a run.
-#[inline(always)]
-fn in_lanes<'a>(
-    codes: &'a [u8],
-    out: &'a mut [f32],
-) -> impl Iterator<Item = (&'a mut [f32; LANES], &'a [u8; LANES])> {
-    out.as_chunks_mut().0.iter_mut().zip(codes.as_chunks().0)
 }
