@@ -243,15 +243,18 @@ mod tests {
         let path = folder.path().join("weights");
         fs::write(&path, vec![7; BYTES as usize]).unwrap();
         let file = File::open(&path).unwrap();
+        // Where files lie in memory, nothing is waited for.
         if !dropped(&file) {
             return;
         }
         let map = Map::open(&path).unwrap();
+        // What a look at the first byte had set on its way counts for that look.
+        let looked_at = BYTES / 4;
         let before = bytes_from_disk();
         super::soon(&map);
         let comes = (0..1000).any(|_| {
             std::thread::sleep(Duration::from_millis(5));
-            bytes_from_disk() - before >= BYTES
+            bytes_from_disk() - before >= BYTES - looked_at
         });
         assert!(comes, "{} of {BYTES} bytes", bytes_from_disk() - before);
         assert_eq!(map.iter().map(|byte| u64::from(*byte)).sum::<u64>(), 7 * BYTES);

@@ -1,4 +1,4 @@
-//! Codes that are places in a table.
+//! Codes that are places in a table. IQ4_NL has them where the other blocks of 32 do (`legacy`).
 
 use super::parts::{LANES, MIDDLE, Parts, all, around, bits, lanes};
 

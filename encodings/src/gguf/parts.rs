@@ -122,6 +122,7 @@ fn in_lanes<const BYTES: usize, const OF_BLOCK: usize>(
 /// The codes in bytes: their bits from `shift` on, as far as `mask` has them.
 #[inline(always)]
 pub fn bits(from: &[u8; LANES], shift: usize, mask: u8) -> [u8; LANES] {
+    // Machines have no instruction that shifts many bytes, each for itself.
     from_fn(|i| (u16::from(from[i]) >> shift) as u8 & mask)
 }
 
@@ -133,6 +134,7 @@ pub fn single_bits(bytes: [u8; 2]) -> [u8; LANES] {
     let words = bytes.map(|byte| (places(byte) + all(0x7f)) >> 7 & all(1));
     let mut bits = [0; LANES];
     bits.as_chunks_mut().0.iter_mut().zip(words).for_each(|(bits, word)| *bits = word.to_le_bytes());
+    // Kept as words: compilers would make it byte by byte.
     black_box(bits)
 }
 
